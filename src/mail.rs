@@ -1,0 +1,6 @@
+//! Vocabulary of mail: addresses, envelopes, and a bounded view of a message.
+//!
+//! Reading hostile mail never fails here; what is wrong with a message is a defect, kept as data.
+
+pub mod address;
+pub mod envelope;

@@ -1,0 +1,150 @@
+//! What SMTP (or another door) said about a message: the envelope, and where it came from.
+//!
+//! Both are written into the spool with the bytes, so they are a stored format: fields are only ever added, with a default.
+//!
+//! Standards: RFC 5321 §2.3.1 (envelope), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3030 (BINARYMIME), RFC 6531 (SMTPUTF8).
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::ids::{MailboxId, MessageId, RouteId, SessionId, TenantId};
+use crate::mail::address::{Mailbox, ReversePath};
+
+/// The `BODY=` parameter of MAIL (RFC 6152, RFC 3030).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyKind {
+    /// `7BIT`, also where the parameter is missing.
+    #[default]
+    SevenBit,
+    /// `8BITMIME`.
+    EightBitMime,
+    /// `BINARYMIME`, only together with BDAT.
+    BinaryMime,
+}
+
+/// Whose recipient a forward-path names here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Recipient {
+    /// A mailbox that this gateway owns; postmaster and abuse are mailboxes of the operator's tenant.
+    Mailbox {
+        /// Owner of the mailbox.
+        tenant: TenantId,
+        /// The mailbox.
+        mailbox: MailboxId,
+    },
+    /// A `bcc` route: mail that reaches it is a copy.
+    BccRoute {
+        /// Owner of the route.
+        tenant: TenantId,
+        /// The route.
+        route: RouteId,
+        /// Whether the peer that handed the message over is authorised for the route.
+        peer_authorised: bool,
+    },
+}
+
+impl Recipient {
+    /// The tenant whose recipient this is.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        match self {
+            Self::Mailbox { tenant, .. } | Self::BccRoute { tenant, .. } => *tenant,
+        }
+    }
+
+    /// Whether mail to it is a copy, which is never answered.
+    #[must_use]
+    pub const fn is_copy(&self) -> bool {
+        matches!(self, Self::BccRoute { .. })
+    }
+}
+
+/// One accepted RCPT: the forward-path and whom it names here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardPath {
+    /// The address as it was given.
+    pub mailbox: Mailbox,
+    /// Whom it names.
+    pub recipient: Recipient,
+}
+
+/// The SMTP envelope of one transaction (RFC 5321 §2.3.1). All recipients belong to one tenant, and are either all
+/// mailboxes or all copy routes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// The accepted RCPT TO, in order; never empty.
+    pub forward_paths: Vec<ForwardPath>,
+    /// `BODY=`.
+    #[serde(default)]
+    pub body: BodyKind,
+    /// Whether `SMTPUTF8` was asked for.
+    #[serde(default)]
+    pub smtputf8: bool,
+    /// `ENVID=` (RFC 3461 §4.4), as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope_id: Option<String>,
+}
+
+/// The door by which a message came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// SMTP, in the clear or with STARTTLS.
+    Smtp,
+    /// SMTP with TLS from the first byte.
+    Smtps,
+}
+
+/// Facts about the session that handed a message over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The door.
+    pub door: Door,
+    /// The session, as in the log.
+    pub session: SessionId,
+    /// Address of the peer.
+    pub peer: IpAddr,
+    /// What the peer called itself in EHLO or HELO; empty when it did not.
+    pub helo: String,
+    /// TLS version and cipher suite, where the session was encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
+}
+
+/// Something about the bytes that the session saw while they arrived, kept because it cannot be seen later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferDefect {
+    /// A bare CR or LF inside DATA on a copy route, where a refusal would lose the copy.
+    BareLf,
+}
+
+/// All that is stored beside the bytes of an accepted message: the content of a COMMIT record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Our id of the message, also in the `250`.
+    pub id: MessageId,
+    /// When the last byte had arrived.
+    pub received_at: Timestamp,
+    /// What SMTP said.
+    pub envelope: Envelope,
+    /// Who handed it over.
+    pub origin: Origin,
+    /// What was seen during the transfer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defects: Vec<TransferDefect>,
+}
+
+impl Manifest {
+    /// The tenant whose mail this is; `None` only for an envelope without recipients, which no door accepts.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.envelope.forward_paths.first().map(|path| path.recipient.tenant())
+    }
+}

@@ -1,0 +1,3 @@
+//! The `connex` program: see [`connex::cli`].
+
+fn main() {}
