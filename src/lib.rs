@@ -6,6 +6,7 @@
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
 pub mod clock;
+pub mod config;
 pub mod contract;
 pub mod ids;
 pub mod mail;
