@@ -22,6 +22,7 @@ pub mod smtp;
 pub mod units;
 pub mod webhooks;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub use fault::{ConfigFaults, Fault, Place};
@@ -95,12 +96,35 @@ impl Config {
         let webhooks = Webhooks::read(reader);
         let pipeline = Pipeline::read(reader);
         let log = Log::read(reader);
+        check_listeners(&[
+            ("smtp.listen", &smtp.listen),
+            ("smtp.listen_tls", &smtp.listen_tls),
+            ("http.listen", &http.listen),
+            ("http.admin_listen", &http.admin_listen),
+        ])
+        .into_iter()
+        .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
             Ok(Self { server, smtp, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
         } else {
             Err(ConfigFaults::new(faults))
         }
     }
+}
+
+/// An address can be listened on once; port 0 asks for any free one.
+fn check_listeners(listeners: &[(&'static str, &Vec<SocketAddr>)]) -> Vec<(&'static str, String)> {
+    let mut seen: Vec<(SocketAddr, &str)> = Vec::new();
+    let mut faults = Vec::new();
+    for (key, addresses) in listeners {
+        for address in *addresses {
+            match seen.iter().find(|(taken, _)| taken == address && address.port() != 0) {
+                Some((_, other)) => faults.push((*key, format!("{address} is also in {other}"))),
+                None => seen.push((*address, key)),
+            }
+        }
+    }
+    faults
 }
 
 /// Collects layers, lowest first, and checks their sum.

@@ -10,3 +10,4 @@ pub mod config;
 pub mod contract;
 pub mod ids;
 pub mod mail;
+pub mod telemetry;

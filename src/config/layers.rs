@@ -167,7 +167,7 @@ impl Layers {
             let key = rest.to_ascii_lowercase().replace("__", ".");
             let result = self.lay(&key, Place::Variable(name), format!("{text:?}"), |kind| from_text(&text, kind));
             if let Err(mut fault) = result {
-                // The variable is the place, and the key is told by it.
+                // An unknown variable is named as it stands, not as the key that it might have meant.
                 if self.entry(&key).is_none() {
                     fault.key = String::new();
                 }
@@ -197,11 +197,14 @@ impl Layers {
             let message = if is_section { format!("is a section: write [{key}]") } else { unknown };
             return Err(Fault { place, key: key.to_owned(), value: None, message });
         };
-        if SECRETS.contains(&key) && !matches!(place, Place::Variable(_)) {
+        let value = read(&entry.default);
+        let may_stand =
+            !SECRETS.contains(&key) || matches!(place, Place::Variable(_)) || value == Some(entry.default.clone());
+        if !may_stand {
             let message = format!("a secret must not stand here: use {} or {key}_file", variable(key));
             return Err(Fault { place, key: key.to_owned(), value: None, message });
         }
-        let Some(value) = read(&entry.default) else {
+        let Some(value) = value else {
             let message = format!("must be {}", entry.default.kind());
             return Err(Fault { place, key: key.to_owned(), value: Some(shown), message });
         };

@@ -26,7 +26,10 @@ impl<'a> Reader<'a> {
     /// Notes that what `key` is set to is wrong together with something else.
     pub(super) fn fault(&mut self, key: &str, message: &str) {
         let (place, value) = match self.layers.entry(key) {
-            Some(entry) => (entry.place.clone(), (!entry.is_hidden()).then(|| entry.value.to_string())),
+            Some(entry) => (
+                entry.place.clone(),
+                (!entry.is_hidden()).then(|| entry.value.to_string()).filter(|value| no_password(value)),
+            ),
             None => (Place::Default, None),
         };
         self.faults.push(Fault { place, key: key.to_owned(), value, message: message.to_owned() });
@@ -157,6 +160,11 @@ impl<'a> Reader<'a> {
         #[expect(clippy::expect_used, reason = "the compiled-in defaults are checked by a unit test")]
         entry.and_then(|entry| read(&entry.default)).expect("config/connex.toml has this key, with a sound value")
     }
+}
+
+/// A URL with an `@` may hold a password; only the database's could.
+fn no_password(value: &str) -> bool {
+    !(value.contains("://") && value.contains('@'))
 }
 
 fn shown_size(size: u64) -> String {
