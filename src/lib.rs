@@ -10,4 +10,5 @@ pub mod config;
 pub mod contract;
 pub mod ids;
 pub mod mail;
+pub mod supervisor;
 pub mod telemetry;
