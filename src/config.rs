@@ -11,6 +11,7 @@
 //! Secrets come from the environment or from a file of their own, never from the configuration file, and live in
 //! [`Secret`], which cannot be printed.
 
+pub mod dev;
 pub mod fault;
 pub mod http;
 pub mod layers;
@@ -166,6 +167,14 @@ impl Loader {
     pub fn set(mut self, argument: &str, key: &str, value: &str) -> Self {
         self.layers.lay_argument(argument, key, value, &mut self.faults);
         self
+    }
+
+    /// As `--dir` does: `dir` is the data folder, whatever the layers below say.
+    pub fn dir(self, dir: Option<&Path>) -> Self {
+        match dir {
+            Some(dir) => self.set("--dir", "server.data_dir", &dir.display().to_string()),
+            None => self,
+        }
     }
 
     /// Checks the sum of all layers.

@@ -142,13 +142,13 @@ impl Dns {
 /// `[keys]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// The secret with which API keys are hashed; `None`: made at the first start and kept in the data folder.
-    pub pepper: Option<Secret>,
+    /// The secret with which API keys are hashed and webhook secrets are sealed; `None`: made at the first start and kept in the data folder.
+    pub instance_secret: Option<Secret>,
 }
 
 impl Keys {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        Self { pepper: reader.secret("keys.pepper", "keys.pepper_file", 32) }
+        Self { instance_secret: reader.secret("keys.instance_secret", "keys.instance_secret_file", 32) }
     }
 }
 

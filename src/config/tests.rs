@@ -25,7 +25,7 @@ fn the_compiled_in_defaults_are_sound() {
     assert_eq!(config.smtp.limits.command_timeout, std::time::Duration::from_secs(300));
     assert_eq!(config.database.file, Path::new("connex-data/connex.db"));
     assert!(config.layers.iter().count() > 60);
-    assert!(config.tls.is_none() && config.keys.pepper.is_none());
+    assert!(config.tls.is_none() && config.keys.instance_secret.is_none());
 }
 
 #[test]
@@ -158,30 +158,34 @@ fn postgresql_is_told_to_come_later_and_its_password_is_not_repeated() {
 #[test]
 fn a_secret_comes_from_the_environment_or_a_file_and_is_never_shown() {
     let secret = "0123456789abcdef0123456789abcdef";
-    let config = load("", &[("CONNEX__KEYS__PEPPER", secret)]).unwrap();
-    assert_eq!(config.keys.pepper.as_ref().unwrap().expose(), secret);
+    let config = load("", &[("CONNEX__KEYS__INSTANCE_SECRET", secret)]).unwrap();
+    assert_eq!(config.keys.instance_secret.as_ref().unwrap().expose(), secret);
     let shown = format!("{config:?}{}{}", show::to_toml(&config.layers), show::to_json(&config.layers));
     assert!(!shown.contains(secret), "{shown}");
-    assert!(shown.contains("pepper = \"(hidden)\"  # CONNEX__KEYS__PEPPER"), "{shown}");
+    assert!(shown.contains("instance_secret = \"(hidden)\"  # CONNEX__KEYS__INSTANCE_SECRET"), "{shown}");
 
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pepper");
+    let file = folder.path().join("instance_secret");
     std::fs::write(&file, format!("{secret}\n")).unwrap();
-    let text = format!("[keys]\npepper_file = {:?}\n", file.display().to_string());
+    let text = format!("[keys]\ninstance_secret_file = {:?}\n", file.display().to_string());
     chmod(&file, 0o644);
     assert!(faults(&text, &[])[0].ends_with("chmod 600"));
     chmod(&file, 0o600);
-    assert_eq!(load(&text, &[]).unwrap().keys.pepper.unwrap().expose(), secret);
+    assert_eq!(load(&text, &[]).unwrap().keys.instance_secret.unwrap().expose(), secret);
 }
 
 #[test]
 fn a_secret_in_a_file_or_argument_is_a_fault_that_does_not_repeat_it() {
-    let found = faults("[keys]\npepper = \"hunter2hunter2\"\n", &[]);
-    let want = "test.toml:2: keys.pepper: a secret must not stand here: use CONNEX__KEYS__PEPPER or keys.pepper_file";
+    let found = faults("[keys]\ninstance_secret = \"hunter2hunter2\"\n", &[]);
+    let want = "test.toml:2: keys.instance_secret: a secret must not stand here: use CONNEX__KEYS__INSTANCE_SECRET or keys.instance_secret_file";
     assert_eq!(found, [want]);
-    let found = Loader::new().set("--pepper", "keys.pepper", "hunter2hunter2").load().unwrap_err().to_string();
-    assert!(found.starts_with("--pepper: keys.pepper: ") && !found.contains("hunter2"), "{found}");
-    let found = faults("", &[("CONNEX__KEYS__PEPPER", "hunter2")]);
+    let found = Loader::new()
+        .set("--instance_secret", "keys.instance_secret", "hunter2hunter2")
+        .load()
+        .unwrap_err()
+        .to_string();
+    assert!(found.starts_with("--instance_secret: keys.instance_secret: ") && !found.contains("hunter2"), "{found}");
+    let found = faults("", &[("CONNEX__KEYS__INSTANCE_SECRET", "hunter2")]);
     assert!(found[0].contains("at least 32") && !found[0].contains("hunter2"), "{found:?}");
 }
 
