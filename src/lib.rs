@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod contract;
+pub mod devcert;
 pub mod ids;
 pub mod mail;
 pub mod supervisor;
