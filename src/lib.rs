@@ -9,4 +9,5 @@ pub mod clock;
 pub mod contract;
 pub mod ids;
 pub mod mail;
+pub mod seal;
 pub mod store;

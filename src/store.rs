@@ -14,6 +14,8 @@ pub mod ingest;
 pub mod reading;
 mod rows;
 pub mod tail;
+#[cfg(test)]
+mod tests;
 pub mod webhooks;
 mod writer;
 
