@@ -96,6 +96,8 @@ pub struct EndpointChange {
     pub health: String,
     /// No claims before this time.
     pub blocked_until: Timestamp,
+    /// How many attempts may be under way at once; `None` for as many as the worker likes.
+    pub flight_limit: Option<u32>,
     /// Why it is disabled now, where it is.
     pub disabled: Option<&'static str>,
 }
@@ -130,7 +132,6 @@ WHERE state = 'in_flight' AND lease_until <= $1";
                         .bind(worker.to_string())
                         .bind(i64::from(limit))
                         .bind(i64::from(per_endpoint))
-                        .bind(i64::from(limit) * 32)
                         .fetch_all(&mut *connection)
                         .await?;
                     let mut claimed = Vec::with_capacity(rows.len());
@@ -145,10 +146,8 @@ WHERE state = 'in_flight' AND lease_until <= $1";
     }
 
     async fn deliveries_due(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "\
-SELECT EXISTS (SELECT 1 FROM deliveries WHERE state IN ('pending', 'retry_wait') AND next_attempt_at <= $1)
-OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
-        let row = sqlx::query(DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
+        let row =
+            sqlx::query(dialect::DELIVERIES_DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -289,6 +288,9 @@ WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $
     })
 }
 
+/// `flight_limit` of an endpoint that has none, as in the schema.
+const UNLIMITED: u32 = 1_000_000;
+
 async fn insert_attempt(
     connection: &mut super::Connection,
     tenant: &str,
@@ -321,8 +323,9 @@ async fn change_endpoint(
     endpoint: &str,
     change: &EndpointChange,
 ) -> Result<(), StoreError> {
-    const HEALTH: &str =
-        "UPDATE webhook_endpoints SET health = $3, blocked_until = $4 WHERE tenant_id = $1 AND endpoint_id = $2";
+    const HEALTH: &str = "\
+UPDATE webhook_endpoints SET health = $3, blocked_until = $4, flight_limit = $5 \
+WHERE tenant_id = $1 AND endpoint_id = $2";
     const DISABLE: &str = "\
 UPDATE webhook_endpoints SET state = 'disabled', state_reason = $3
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'enabled'";
@@ -334,6 +337,7 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')
         .bind(endpoint)
         .bind(&change.health)
         .bind(change.blocked_until.as_micros())
+        .bind(i64::from(change.flight_limit.unwrap_or(UNLIMITED)))
         .execute(&mut *connection)
         .await?;
     if let Some(reason) = change.disabled {

@@ -110,7 +110,7 @@ impl Scene {
     }
 
     async fn claim(&self, worker: WorkerId) -> Vec<deliveries::ClaimedDelivery> {
-        self.store.claim_deliveries(worker, 10, 10, Duration::from_secs(45)).await.unwrap()
+        self.store.claim_deliveries(worker, 10, 100, Duration::from_secs(45)).await.unwrap()
     }
 }
 
@@ -190,6 +190,7 @@ fn attempt(number: u32, at: Timestamp, next: NextStep) -> FinishedAttempt {
         endpoint: EndpointChange {
             health: "{\"n\":1}".into(),
             blocked_until: Timestamp::from_micros(0),
+            flight_limit: None,
             disabled: None,
         },
     }
@@ -385,6 +386,28 @@ async fn one_endpoint_cannot_take_all_the_places_of_a_claim() {
     endpoints.sort();
     endpoints.dedup();
     assert_eq!((claimed.len(), endpoints.len()), (4, 2));
+}
+
+#[tokio::test]
+async fn what_is_under_way_counts_against_the_endpoints_limit() {
+    let scene = Scene::new().await;
+    scene.endpoint(&["*"]).await;
+    let messages = (0..9).map(|key| scene.message(key)).collect();
+    scene.store.record_mail("n", messages, CURSOR).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let lease = Duration::from_secs(45);
+    let mut claimed = scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap();
+    assert_eq!(claimed.len(), 3);
+    assert!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().is_empty());
+    let first = claimed.remove(0);
+    let mut failed = attempt(1, scene.store.clock().now(), NextStep::Exhausted);
+    failed.endpoint.flight_limit = Some(1);
+    scene.store.finish_attempt(worker, &first, failed).await.unwrap();
+    assert!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().is_empty(), "the breaker lets one probe");
+    for held in claimed {
+        scene.store.return_delivery(worker, &held).await.unwrap();
+    }
+    assert_eq!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
