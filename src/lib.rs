@@ -7,5 +7,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod dns;
 pub mod ids;
 pub mod mail;
+pub mod webhook;
