@@ -46,7 +46,7 @@ pub struct Resolver {
 
 #[derive(Clone)]
 enum Source {
-    Live(TokioResolver),
+    Live(Box<TokioResolver>),
     Scripted(Arc<Script>),
 }
 
@@ -119,7 +119,7 @@ impl Resolver {
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let tries = u32::try_from(settings.attempts.max(1)).unwrap_or(u32::MAX);
         let resolver = builder.build().map_err(refused)?;
-        Ok(Self { source: Source::Live(resolver), limit: settings.timeout.saturating_mul(tries) })
+        Ok(Self { source: Source::Live(Box::new(resolver)), limit: settings.timeout.saturating_mul(tries) })
     }
 
     /// A resolver that asks nobody and knows only what [`Resolver::script`] told it: for tests and demonstrations.
