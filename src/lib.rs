@@ -7,7 +7,9 @@
 
 pub mod clock;
 pub mod contract;
+pub mod dns;
 pub mod ids;
 pub mod mail;
 pub mod seal;
 pub mod store;
+pub mod webhook;
