@@ -11,5 +11,6 @@ pub mod dns;
 pub mod ids;
 pub mod mail;
 pub mod seal;
+pub mod spool;
 pub mod store;
 pub mod webhook;
