@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod contract;
 pub mod dns;
+pub mod event;
 pub mod ids;
 pub mod mail;
 pub mod seal;
