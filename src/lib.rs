@@ -7,5 +7,6 @@
 
 pub mod clock;
 pub mod contract;
+pub mod decide;
 pub mod ids;
 pub mod mail;
