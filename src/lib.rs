@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod decide;
 pub mod dns;
 pub mod event;
 pub mod ids;
