@@ -13,6 +13,7 @@ pub mod event;
 pub mod ids;
 pub mod mail;
 pub mod seal;
+pub mod service;
 pub mod spool;
 pub mod store;
 pub mod webhook;
