@@ -207,7 +207,6 @@ pub fn announce(event: EventId, answer: &Answer, about: Announcement<'_>) -> Web
         let base = about.public_url;
         let links = serde_json::json!({
             "self": format!("{base}/api/v1/explain/{event}"),
-            "thread": about.thread.as_ref().map(|thread| format!("{base}/api/v1/threads/{thread}")),
         });
         data.insert("links".into(), links);
     }
