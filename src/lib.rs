@@ -9,3 +9,4 @@ pub mod clock;
 pub mod contract;
 pub mod ids;
 pub mod mail;
+pub mod smtp;
