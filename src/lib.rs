@@ -10,3 +10,4 @@ pub mod contract;
 pub mod ids;
 pub mod mail;
 pub mod smtp;
+pub mod spool;

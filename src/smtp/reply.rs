@@ -206,13 +206,15 @@ pub const UNKNOWN_COMMAND: Reply = Reply::refusal(500, "syntax", "5.5.1 Command 
 /// A line over the limit, never kept in memory.
 pub const LINE_TOO_LONG: Reply = Reply::refusal(500, "line_too_long", "5.5.2 Line too long");
 /// A line that ends in a bare LF, or has a control character or broken UTF-8 in it.
-pub const BAD_LINE: Reply = Reply::refusal(500, "syntax", "5.5.2 A command is text without control characters and ends with CR LF");
+pub const BAD_LINE: Reply =
+    Reply::refusal(500, "syntax", "5.5.2 A command is text without control characters and ends with CR LF");
 /// Arguments that are not what the command takes.
 pub const BAD_ARGUMENTS: Reply = Reply::refusal(501, "syntax", "5.5.4 Arguments not valid");
 /// EHLO or HELO without a name.
 pub const BAD_HELO: Reply = Reply::refusal(501, "syntax", "5.5.4 A host name is needed here");
 /// MAIL FROM is no reverse-path.
-pub const BAD_SENDER: Reply = Reply::refusal(501, "bad_sender", "5.1.7 Not a valid reverse-path: use MAIL FROM:<user@domain>");
+pub const BAD_SENDER: Reply =
+    Reply::refusal(501, "bad_sender", "5.1.7 Not a valid reverse-path: use MAIL FROM:<user@domain>");
 /// RCPT TO is no forward-path.
 pub const BAD_RECIPIENT: Reply =
     Reply::refusal(501, "bad_recipient", "5.1.3 Not a valid forward-path: use RCPT TO:<user@domain>");
@@ -251,13 +253,16 @@ pub const NO_RELAY: Reply = Reply::refusal(550, "no_relay", "5.7.1 No mail is re
 /// Suspended for good.
 pub const CLOSED_MAILBOX: Reply = Reply::refusal(550, "closed", "5.2.1 This recipient takes no mail");
 /// Suspended for a while.
-pub const PAUSED: Reply = Reply::refusal(450, "paused", "4.2.1 This recipient takes no mail at present; try again later");
+pub const PAUSED: Reply =
+    Reply::refusal(450, "paused", "4.2.1 This recipient takes no mail at present; try again later");
 /// Not from this peer, yet.
 pub const NOT_AUTHORISED: Reply = Reply::refusal(450, "not_authorised", "4.7.1 Not authorised for this recipient yet");
 /// The layers above could not answer.
-pub const LOOKUP_FAILED: Reply = Reply::refusal(451, "store_down", "4.3.0 Recipients cannot be looked up; try again later");
+pub const LOOKUP_FAILED: Reply =
+    Reply::refusal(451, "store_down", "4.3.0 Recipients cannot be looked up; try again later");
 /// The spool or a step of ours failed; the message is not kept.
-pub const TRY_AGAIN: Reply = Reply::refusal(451, "spool_failed", "4.3.0 The message cannot be stored now; try again later");
+pub const TRY_AGAIN: Reply =
+    Reply::refusal(451, "spool_failed", "4.3.0 The message cannot be stored now; try again later");
 /// Less than the reserve is free.
 pub const STORAGE_LOW: Reply = Reply::refusal(452, "storage_low", "4.3.1 Not enough storage now; try again later");
 /// Over the number of recipients of one transaction.
@@ -280,7 +285,8 @@ pub const FRAMING_LOST: Reply = Reply::refusal(501, "framing_lost", "5.5.4 BDAT 
 /// The peer was silent or slow for too long.
 pub const TIMED_OUT: Reply = Reply::refusal(421, "timed_out", "4.4.2 Too slow; closing");
 /// The program stops.
-pub const SHUTTING_DOWN: Reply = Reply::refusal(421, "shutting_down", "4.3.2 This server is going down; try again later");
+pub const SHUTTING_DOWN: Reply =
+    Reply::refusal(421, "shutting_down", "4.3.2 This server is going down; try again later");
 
 #[cfg(test)]
 mod tests {
