@@ -14,6 +14,7 @@ pub mod ids;
 pub mod mail;
 pub mod seal;
 pub mod service;
+pub mod smtp;
 pub mod spool;
 pub mod store;
 pub mod webhook;
