@@ -7,5 +7,6 @@
 
 pub mod clock;
 pub mod contract;
+pub mod governance;
 pub mod ids;
 pub mod mail;
