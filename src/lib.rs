@@ -10,6 +10,7 @@ pub mod contract;
 pub mod decide;
 pub mod dns;
 pub mod event;
+pub mod governance;
 pub mod ids;
 pub mod mail;
 pub mod seal;
