@@ -13,6 +13,7 @@ pub mod event;
 pub mod governance;
 pub mod ids;
 pub mod mail;
+pub mod pipeline;
 pub mod seal;
 pub mod service;
 pub mod smtp;

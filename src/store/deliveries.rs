@@ -47,12 +47,15 @@ pub struct Target {
     pub headers: std::collections::BTreeMap<String, String>,
     /// `default` or `short`.
     pub schedule: String,
-    /// JSON of the endpoint's health.
-    pub health: String,
+    /// Whether the endpoint's breaker lets only one attempt through.
+    pub is_probe: bool,
 }
 
+/// From an endpoint's health as it is now (JSON) to what it is after an attempt; `None` where nothing is worth writing.
+/// Asked inside the transaction, since other attempts finish meanwhile.
+pub type EndpointUpdate = Box<dyn FnOnce(&str) -> Option<EndpointChange> + Send + Sync>;
+
 /// What became of an attempt.
-#[derive(Debug, Clone)]
 pub struct FinishedAttempt {
     /// Number, from 1.
     pub number: u32,
@@ -73,7 +76,7 @@ pub struct FinishedAttempt {
     /// What follows.
     pub next: NextStep,
     /// The endpoint after this attempt.
-    pub endpoint: EndpointChange,
+    pub endpoint: EndpointUpdate,
 }
 
 /// What follows an attempt.
@@ -183,9 +186,9 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
         const FINISH: &str = "\
 UPDATE deliveries SET state = $4, attempts = $5, next_attempt_at = $6, finished_at = $7, lease_owner = NULL, lease_until = NULL
 WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
+        const HEALTH_NOW: &str = "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2";
         let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
         let endpoint = delivery.endpoint.to_string();
-        let healthy_before = delivery.target.health == attempt.endpoint.health;
         let now = self.clock.now();
         self.write(move |connection| {
             Box::pin(async move {
@@ -207,10 +210,11 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                     return Err(StoreError::Conflict("another worker took the delivery over"));
                 }
                 insert_attempt(connection, &tenant, &id, &attempt).await?;
-                if !healthy_before || attempt.endpoint.disabled.is_some() {
-                    change_endpoint(connection, &tenant, &endpoint, &attempt.endpoint).await?;
+                let health = sqlx::query(HEALTH_NOW).bind(&tenant).bind(&endpoint).fetch_one(&mut *connection).await?;
+                match (attempt.endpoint)(health.try_get(0)?) {
+                    Some(change) => change_endpoint(connection, &tenant, &endpoint, &change).await,
+                    None => Ok(()),
                 }
-                Ok(())
             })
         })
         .await
@@ -256,7 +260,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
 
 async fn read_claim(connection: &mut super::Connection, row: &SqliteRow) -> Result<ClaimedDelivery, StoreError> {
     const BODY: &str = "\
-SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.health FROM payloads AS p
+SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.flight_limit FROM payloads AS p
 JOIN webhook_endpoints AS e ON e.tenant_id = p.tenant_id AND e.endpoint_id = $5
 WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $4";
     let (tenant, endpoint, event): (&str, &str, &str) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
@@ -283,7 +287,7 @@ WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $
             secrets_sealed: body.try_get(2)?,
             headers: from_json("headers", body.try_get(3)?)?,
             schedule: body.try_get(4)?,
-            health: body.try_get(5)?,
+            is_probe: body.try_get::<i64, _>(5)? == 1,
         },
     })
 }

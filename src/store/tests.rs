@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::deliveries::{EndpointChange, FinishedAttempt, NextStep};
+use super::deliveries::{EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
 use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
 use super::ingest::{Kept, NewMessage, NewView, SpoolCursor};
@@ -187,13 +187,16 @@ fn attempt(number: u32, at: Timestamp, next: NextStep) -> FinishedAttempt {
         response: None,
         cause: "scheduled",
         next,
-        endpoint: EndpointChange {
-            health: "{\"n\":1}".into(),
-            blocked_until: Timestamp::from_micros(0),
-            flight_limit: None,
-            disabled: None,
-        },
+        endpoint: Box::new(|_| None),
     }
+}
+
+fn change(flight_limit: Option<u32>, disabled: Option<&'static str>) -> EndpointUpdate {
+    Box::new(move |health| {
+        assert_eq!(health, "{}");
+        let blocked_until = Timestamp::from_micros(0);
+        Some(EndpointChange { health: "{\"n\":1}".into(), blocked_until, flight_limit, disabled })
+    })
 }
 
 #[tokio::test]
@@ -357,7 +360,7 @@ async fn a_disabled_endpoint_holds_what_waits_and_what_comes() {
     let worker = scene.store.clock().mint();
     let claimed = scene.store.claim_deliveries(worker, 1, 1, Duration::from_secs(45)).await.unwrap().remove(0);
     let mut gone = attempt(1, scene.store.clock().now(), NextStep::Held);
-    gone.endpoint.disabled = Some("gone");
+    gone.endpoint = change(None, Some("gone"));
     scene.store.finish_attempt(worker, &claimed, gone).await.unwrap();
     scene.store.record_mail("n", vec![scene.message(3)], CURSOR).await.unwrap();
     scene.store.clock().advance(Duration::from_secs(3600));
@@ -401,7 +404,7 @@ async fn what_is_under_way_counts_against_the_endpoints_limit() {
     assert!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().is_empty());
     let first = claimed.remove(0);
     let mut failed = attempt(1, scene.store.clock().now(), NextStep::Exhausted);
-    failed.endpoint.flight_limit = Some(1);
+    failed.endpoint = change(Some(1), None);
     scene.store.finish_attempt(worker, &first, failed).await.unwrap();
     assert!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().is_empty(), "the breaker lets one probe");
     for held in claimed {
