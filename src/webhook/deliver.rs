@@ -229,11 +229,11 @@ impl AttemptReport {
             if let Some(dns) = here.downcast_ref::<DnsError>() {
                 return self.fail(FailureReason::Dns, &dns.to_string());
             }
-            if let Some(tls) = tls_cause(here) {
+            if let Some(tls) = here.downcast_ref::<rustls::Error>() {
                 return self.fail(FailureReason::Tls, &tls.to_string());
             }
             deepest = here.to_string();
-            cause = here.source();
+            cause = next_cause(here);
         }
         if error.is_timeout() {
             return self.fail(FailureReason::Timeout, "no connection was made in time");
@@ -242,10 +242,12 @@ impl AttemptReport {
     }
 }
 
-/// rustls hides its error inside an `io::Error`, which does not show it as its source.
-fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.downcast_ref::<rustls::Error>().or_else(|| inner.and_then(|inner| inner.downcast_ref()))
+/// What caused `error`. An `io::Error` hides what it wraps: its own `source` skips it.
+fn next_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
 }
 
 /// The body up to the bound, and whether it came whole (or was cut by us, not by the other side).

@@ -115,7 +115,7 @@ impl EndpointHealth {
                 Self { disabled: failed.disabled.or(Some(DisableReason::Gone)), ..failed }
             }
             AttemptVerdict::RetryAt { refused, .. } | AttemptVerdict::Exhausted { refused } => {
-                self.failed(*refused, now).disabled_when_due(now)
+                self.failed(*refused, now).reviewed(now)
             }
         }
     }
@@ -135,6 +135,17 @@ impl EndpointHealth {
     #[must_use]
     pub fn with_probe(self, now: Timestamp, lease: Duration) -> Self {
         Self { probe_until: Some(now.plus(lease)), ..self }
+    }
+
+    /// The health with the five-day rule applied at `now`; [`EndpointHealth::after`] does it after each failure.
+    /// A burst of failures that nothing followed does not disable an endpoint, however long ago it was.
+    #[must_use]
+    pub fn reviewed(self, now: Timestamp) -> Self {
+        let since_first = self.first_failure_at.map(|first| now.since(first)).unwrap_or_default();
+        let due = since_first >= DISABLE_WINDOW
+            && self.failing_for() >= DISABLE_SPREAD
+            && self.consecutive_failures >= DISABLE_ATTEMPTS;
+        Self { disabled: self.disabled.or(due.then_some(DisableReason::Failing)), ..self }
     }
 
     /// The health after a person enabled the endpoint again: as new.
@@ -203,14 +214,6 @@ impl EndpointHealth {
             (Some(first), Some(last)) => last.since(first),
             _ => Duration::ZERO,
         }
-    }
-
-    fn disabled_when_due(self, now: Timestamp) -> Self {
-        let since_first = self.first_failure_at.map(|first| now.since(first)).unwrap_or_default();
-        let due = since_first >= DISABLE_WINDOW
-            && self.failing_for() >= DISABLE_SPREAD
-            && self.consecutive_failures >= DISABLE_ATTEMPTS;
-        Self { disabled: self.disabled.or(due.then_some(DisableReason::Failing)), ..self }
     }
 }
 
