@@ -5,7 +5,9 @@
 //! edges ([`store`], [`dns`], [`spool`], [`smtp`], [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod contract;
 pub mod decide;
 pub mod dns;
@@ -19,4 +21,6 @@ pub mod service;
 pub mod smtp;
 pub mod spool;
 pub mod store;
+pub mod supervisor;
+pub mod telemetry;
 pub mod webhook;
