@@ -82,12 +82,8 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, pe
     debug!(session.id = %id, peer.ip = %peer, "Session `{id}` begins");
     let end = session.serve().await;
     session.close_ledger(0);
-    match end {
-        Ok(()) => debug!(session.id = %id, peer.ip = %peer, "Session `{id}` ends"),
-        Err(error) => {
-            debug!(session.id = %id, peer.ip = %peer, error.kind = %error.kind(), "Session `{id}` breaks off")
-        }
-    }
+    let error = end.err().map(|error| tracing::field::display(error.kind()));
+    debug!(session.id = %id, peer.ip = %peer, error.kind = error, "Session `{id}` ends");
 }
 
 struct Session<I> {
@@ -183,7 +179,9 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
-                    self.ledger.as_mut().map(|ledger| ledger.asked(answer));
+                    if let Some(ledger) = &mut self.ledger {
+                        ledger.asked(answer);
+                    }
                     Input::Recipient(answer)
                 }
                 Effect::Commit(commission) => {
@@ -250,7 +248,9 @@ impl<I: Intake> Session<I> {
         // Boxed for the same reason as the question about a recipient.
         match Box::pin(incoming.commit(manifest)).await {
             Ok(message) => {
-                self.ledger.as_mut().map(|ledger| ledger.stored(&message));
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.stored(&message);
+                }
                 Input::Stored(reply::accepted(&message))
             }
             Err(error) => {

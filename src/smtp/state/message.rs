@@ -95,13 +95,24 @@ impl Receiving {
                 self.defects.push(TransferDefect::BareLf);
                 self.keep(run, limit)
             }
-            Piece::BareBreak(_) => self.refuse(reply::BARE_LINE_BREAK),
+            Piece::BareBreak(run) => match self.keep(run, limit) {
+                (State::Receiving(receiving), Step { effect: Effect::Body(_) | Effect::None, .. }) => {
+                    receiving.refuse(reply::BARE_LINE_BREAK)
+                }
+                over_the_limit => over_the_limit,
+            },
             Piece::End => match self.fate {
                 Fate::Keep => commit(*self.transaction, self.defects),
                 Fate::Refuse(reply) => (self.transaction.end(), Step::reply(reply)),
             },
         };
-        (state, Step { consumed, ..step })
+        match state {
+            // Only an octet that was held back was dealt with, and nothing came of it: it must not look like waiting.
+            State::Receiving(receiving) if consumed == 0 && step.is_idle() && !bytes.is_empty() => {
+                receiving.take(bytes, limit)
+            }
+            state => (state, Step { consumed, ..step }),
+        }
     }
 
     fn keep<'a>(mut self: Box<Self>, run: &'a [u8], limit: u64) -> Next<'a> {
@@ -145,7 +156,7 @@ impl Chunk {
         (State::Chunk(self), Step { consumed: run.len(), reply: None, effect: Effect::Body(run) })
     }
 
-    fn end<'a>(self: Box<Self>) -> Next<'a> {
+    fn end<'a>(self) -> Next<'a> {
         match self.last {
             command::Chunk::More => (State::BetweenChunks(self.transaction), Step::reply(reply::CHUNK_OK)),
             command::Chunk::Last => commit(*self.transaction, Vec::new()),
@@ -153,7 +164,7 @@ impl Chunk {
     }
 
     /// The spool takes no more of it.
-    pub(super) fn fail<'a>(self: Box<Self>) -> Next<'a> {
+    pub(super) fn fail<'a>(self) -> Next<'a> {
         let next = self.transaction.end();
         let skipping = Skipping { left: self.left, reply: reply::TRY_AGAIN, next };
         (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard))

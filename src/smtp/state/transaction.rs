@@ -116,7 +116,6 @@ impl Machine {
         (State::Admitting(Box::new(transaction)), Step::effect(Effect::Admit))
     }
 
-    #[expect(clippy::boxed_local, reason = "the state holds it boxed and gets it back boxed")]
     pub(super) fn admitted<'a>(&mut self, transaction: Box<Transaction>, admission: Admission) -> Next<'a> {
         match admission {
             Admission::Open => (State::Addressing(transaction), Step::reply(reply::SENDER_OK)),
