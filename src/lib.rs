@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod decide;
+pub mod devcert;
 pub mod dns;
 pub mod event;
 pub mod governance;
