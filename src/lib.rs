@@ -8,4 +8,5 @@
 pub mod clock;
 pub mod contract;
 pub mod ids;
+pub mod keys;
 pub mod mail;
