@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod decide;
 pub mod ids;
 pub mod keys;
 pub mod mail;
