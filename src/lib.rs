@@ -8,6 +8,8 @@
 pub mod clock;
 pub mod contract;
 pub mod decide;
+pub mod http;
 pub mod ids;
 pub mod keys;
 pub mod mail;
+pub mod service;
