@@ -13,3 +13,4 @@ pub mod ids;
 pub mod keys;
 pub mod mail;
 pub mod service;
+pub mod store;
