@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod contract;
 pub mod decide;
+pub mod event;
 pub mod http;
 pub mod ids;
 pub mod keys;
