@@ -3,8 +3,59 @@
 //! A surface parses, calls one function of this module, and shapes the reply. This is where rules ([`crate::decide`],
 //! [`crate::governance`]) and rows ([`crate::store`]) meet; there is no protocol here.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::clock::Clock;
+use crate::decide::Engine;
+use crate::keys::Pepper;
+use crate::store::{Store, StoreError};
+
+pub mod announce;
+pub mod evaluate;
+pub mod events;
+pub mod identity;
+pub mod insights;
+pub mod keys;
+pub mod materialize;
+pub mod outcomes;
+pub mod reading;
+pub mod trust;
+
+pub use evaluate::{Submission, preview};
+
+/// The use cases of one instance and what they need.
+#[derive(Clone)]
+pub struct Service {
+    /// Rows.
+    pub store: Store,
+    /// Rules.
+    pub engine: Arc<Engine>,
+    /// The secret under which API keys are digested.
+    pub pepper: Pepper,
+    /// Where this gateway is reached, without a slash at the end.
+    pub base_url: Arc<str>,
+    /// How the bytes of a stored message are read.
+    pub read_body: events::ReadBody,
+    /// Ends streams when the instance stops.
+    pub stop: tokio_util::sync::CancellationToken,
+}
+
+impl Service {
+    /// Where times and ids come from.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.store.clock()
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Service").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
 
 /// One thing about a request that is not as the contract says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -96,4 +147,17 @@ pub enum ServiceError {
     /// A fault of our own.
     #[error("internal fault")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::NotFound(what),
+            StoreError::Unavailable(_) | StoreError::Closed => Self::Unavailable(error.into()),
+            StoreError::Exists(_)
+            | StoreError::Conflict(_)
+            | StoreError::Unreadable { .. }
+            | StoreError::Migration(_) => Self::Internal(error.into()),
+        }
+    }
 }

@@ -127,8 +127,12 @@ const AFTER: Parameter = Parameter {
     range: Some((0, i64::MAX)),
 };
 
-const LIMIT: Parameter =
-    Parameter { name: "limit", place: "query", about: "How many events at most; 50 unless told.", range: Some((1, 200)) };
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    place: "query",
+    about: "How many events at most; 50 unless told.",
+    range: Some((1, 200)),
+};
 
 const LAST_EVENT_ID: Parameter = Parameter {
     name: "Last-Event-ID",

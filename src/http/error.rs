@@ -217,13 +217,7 @@ const INTERNAL: About = about(
     "The fault is on this side and was logged under `requestId`. The call may be repeated with the same ids.",
 );
 
-const fn about(
-    code: Code,
-    word: &'static str,
-    status: StatusCode,
-    title: &'static str,
-    help: &'static str,
-) -> About {
+const fn about(code: Code, word: &'static str, status: StatusCode, title: &'static str, help: &'static str) -> About {
     About { code, word, status, title, help }
 }
 
@@ -375,7 +369,8 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::Unavailable(source) => {
                 tracing::warn!(error.kind = "store", temporary = true, "HTTP call could not be served: {source}");
-                Self::new(Code::TemporarilyUnavailable, "The database does not answer now; nothing was stored.").retry_after(5)
+                Self::new(Code::TemporarilyUnavailable, "The database does not answer now; nothing was stored.")
+                    .retry_after(5)
             }
             ServiceError::Internal(source) => {
                 tracing::error!(error.kind = "internal", temporary = false, "HTTP call failed: {source}");
@@ -463,7 +458,8 @@ mod tests {
         let problem = Problem::new(Code::NotFound, "no cxk_live_abc here");
         let response = problem.render("/x/cxk_live_abc", "req_1");
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        let body = futures_util::FutureExt::now_or_never(axum::body::to_bytes(response.into_body(), 9999)).unwrap().unwrap();
+        let body =
+            futures_util::FutureExt::now_or_never(axum::body::to_bytes(response.into_body(), 9999)).unwrap().unwrap();
         assert!(!String::from_utf8_lossy(&body).contains("abc"));
     }
 }

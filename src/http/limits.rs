@@ -77,7 +77,9 @@ pub fn write_headers(standings: &[Standing], headers: &mut HeaderMap) {
     }
     let policies: Vec<String> = standings
         .iter()
-        .map(|standing| format!("\"{}\";q={};w={}", standing.name, standing.quota.requests, standing.quota.window.as_secs()))
+        .map(|standing| {
+            format!("\"{}\";q={};w={}", standing.name, standing.quota.requests, standing.quota.window.as_secs())
+        })
         .collect();
     let left: Vec<String> = standings
         .iter()

@@ -75,7 +75,10 @@ impl Shape {
             return;
         }
         match (&self.kind, value) {
-            (Kind::Any, _) | (Kind::Number, Value::Number(_)) | (Kind::Flag, Value::Bool(_)) | (Kind::FreeObject, Value::Object(_)) => {}
+            (Kind::Any, _)
+            | (Kind::Number, Value::Number(_))
+            | (Kind::Flag, Value::Bool(_))
+            | (Kind::FreeObject, Value::Object(_)) => {}
             (Kind::Text { min, max }, Value::String(text)) => check_length(text, *min, *max, place, findings),
             (Kind::Word(words), Value::String(text)) => {
                 if !words.iter().any(|word| word == text) {
@@ -85,7 +88,9 @@ impl Shape {
             (Kind::Whole { min }, Value::Number(number)) => {
                 if !number.is_i64() && !number.is_u64() {
                     findings.fault(place, "must be a whole number".into());
-                } else if let (Some(min), Some(number)) = (min, number.as_i64()) && number < *min {
+                } else if let (Some(min), Some(number)) = (min, number.as_i64())
+                    && number < *min
+                {
                     findings.fault(place, format!("must not be below {min}"));
                 }
             }

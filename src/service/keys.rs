@@ -17,7 +17,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{KeyId, TenantId};
 use crate::keys::{ApiKey, Environment, KeyBindings, KeyRecord, KeyRefusal, KeySyntaxError, Pepper, Scope, Scopes};
 
-
 /// A scope as a type, for [`Authenticated`].
 pub trait RequiredScope {
     /// The scope; `None` where any valid key will do.

@@ -81,7 +81,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let revoke = sqlx::query(REVOKE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
+                    let revoke =
+                        sqlx::query(REVOKE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
                     let done = revoke.execute(connection).await?;
                     if done.rows_affected() == 0 { Err(StoreError::NotFound("key")) } else { Ok(()) }
                 })
