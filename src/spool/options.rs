@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::SpoolError;
 use super::format;
+use super::place::Position;
 
 /// How a spool is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub struct SpoolOptions {
     pub queue_bytes: usize,
     /// Free space under which no new mail is taken.
     pub reserve: Reserve,
+    /// How far the index has read: a log that ends before it has lost its end, and new mail must come behind it.
+    /// [`Position::START`] when nothing is known.
+    pub read_to: Position,
 }
 
 impl Default for SpoolOptions {
@@ -28,11 +32,27 @@ impl Default for SpoolOptions {
             chunk_bytes: 256 << 10,
             queue_bytes: 64 << 20,
             reserve: Reserve::default(),
+            read_to: Position::START,
         }
     }
 }
 
 impl SpoolOptions {
+    /// The file of segment `number`.
+    pub(super) fn segment_path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:016}.seg"))
+    }
+
+    /// The number in a segment's file name.
+    pub(super) fn segment_number(name: &str) -> Option<u64> {
+        let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            digits.parse().ok().filter(|number| *number > 0)
+        } else {
+            None
+        }
+    }
+
     /// Largest append that fits a segment.
     pub(super) fn capacity(&self) -> u64 {
         self.segment_bytes.saturating_sub(format::DATA_START + format::FOOTER_BYTES)

@@ -23,8 +23,22 @@ pub enum FindingKind {
     DamagedHeaderCopy,
     /// A file that holds nothing: a segment prepared and never used, or a creation that was interrupted.
     Leftover,
+    /// A sound record whose manifest this version cannot read.
+    Manifest,
     /// The operating system refused to read, flush or remove a file.
     Io,
+}
+
+/// Whether accepted mail is lost or damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// None.
+    None,
+    /// It may be.
+    Possible,
+    /// Some is, if the place held any.
+    Certain,
 }
 
 /// Something that was not as it should be, with its place and its consequence.
@@ -36,8 +50,8 @@ pub struct Finding {
     pub offset: u64,
     /// What was found.
     pub kind: FindingKind,
-    /// Whether accepted mail may be lost or damaged by it.
-    pub may_lose_mail: bool,
+    /// Whether accepted mail is lost or damaged by it.
+    pub loss: Loss,
     /// What follows from it, in a sentence.
     pub consequence: String,
 }
