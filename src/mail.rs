@@ -3,4 +3,10 @@
 //! Reading hostile mail never fails here; what is wrong with a message is a defect, kept as data.
 
 pub mod address;
+pub mod copy;
 pub mod envelope;
+pub mod key;
+pub mod message;
+pub mod notice;
+pub mod text;
+pub mod thread;

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase", default)]
 pub struct EventRequest {
     /// The app for which the event is evaluated.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(required, min_length = 1, max_length = 100)]
     pub app: String,
     /// The system in which the event happened.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(required, min_length = 1, max_length = 100)]
     pub source_system: String,
     /// The event's id there; required for integration-event, where it makes the call idempotent.
     #[schema(max_length = 200)]
@@ -19,7 +19,7 @@ pub struct EventRequest {
     /// `inbound_message`, `inbound_reply`, `outbound_copy`, `journal_copy`, `bounce`, `auto_reply`, `complaint`,
     /// `read_receipt`, `calendar`, `agent_task_created`, `agent_message` or `app_event`; any other is evaluated as
     /// `app_event` with a warning.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(required, min_length = 1, max_length = 100)]
     pub event_type: String,
     /// When it happened, RFC 3339.
     pub occurred_at: Option<String>,
@@ -173,7 +173,7 @@ pub struct AgentRef {
 #[serde(rename_all = "camelCase", default)]
 pub struct OutcomeRequest {
     /// The reporting app.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(required, min_length = 1, max_length = 100)]
     pub app: String,
     /// The operation that was applied or refused.
     #[schema(max_length = 64)]
@@ -189,7 +189,7 @@ pub struct OutcomeRequest {
     pub source_event_id: Option<String>,
     /// `applied`, `approved`, `rejected`, `advanced`, `won`, `lost`, `spam`, `override` (also `overrode`,
     /// `overridden`), `ignored` or `failed`.
-    #[schema(min_length = 1, max_length = 40)]
+    #[schema(required, min_length = 1, max_length = 40)]
     pub outcome: String,
     /// The status that the app gave the record.
     #[schema(max_length = 200)]

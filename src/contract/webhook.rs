@@ -54,3 +54,150 @@ pub struct SourceRef {
     /// The event's id at its source: the app's own, or the Message-ID.
     pub event_id: Option<String>,
 }
+
+/// How much of an event an endpoint is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadMode {
+    /// The decision, its operations, and at most 1 KiB of the text.
+    Operations,
+    /// Ids, type and status; the rest is fetched with the app's key.
+    Thin,
+    /// The decision and the plain text, cut at 64 KiB.
+    Full,
+}
+
+impl PayloadMode {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operations => "operations",
+            Self::Thin => "thin",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl std::str::FromStr for PayloadMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "operations" => Ok(Self::Operations),
+            "thin" => Ok(Self::Thin),
+            "full" => Ok(Self::Full),
+            other => Err(format!("`{other}` is no payload mode; use operations, thin or full")),
+        }
+    }
+}
+
+/// Octets of text in [`PayloadMode::Operations`].
+const SNIPPET: usize = 1024;
+/// Octets of text in [`PayloadMode::Full`].
+const FULL_TEXT: usize = 64 * 1024;
+/// Octets of a whole payload; a larger one falls back to [`PayloadMode::Thin`].
+const PAYLOAD_CAP: usize = 256 * 1024;
+
+impl WebhookEvent {
+    /// The exact bytes for one mode. `text` is the event's plain text, of which the mode shows a part.
+    ///
+    /// # Errors
+    /// The serialiser's, which these types do not cause.
+    pub fn render(&self, mode: PayloadMode, text: &str) -> Result<String, serde_json::Error> {
+        let body = match mode {
+            PayloadMode::Operations => serde_json::to_string(&self.with_text(text, SNIPPET))?,
+            PayloadMode::Full => serde_json::to_string(&self.with_text(text, FULL_TEXT))?,
+            PayloadMode::Thin => return serde_json::to_string(&self.thin(false)),
+        };
+        if body.len() > PAYLOAD_CAP { serde_json::to_string(&self.thin(true)) } else { Ok(body) }
+    }
+
+    fn with_text(&self, text: &str, limit: usize) -> Self {
+        let cut = text.get(..text.floor_char_boundary(limit)).unwrap_or_default();
+        let mut event = self.clone();
+        if let Some(data) = event.data.as_object_mut() {
+            data.insert("text".into(), cut.into());
+            if cut.len() < text.len() {
+                data.insert("textTruncated".into(), true.into());
+            }
+        }
+        event
+    }
+
+    /// Only what names the event and says its status.
+    fn thin(&self, truncated: bool) -> Self {
+        let mut event = self.clone();
+        let mut data = serde_json::Map::new();
+        data.insert("eventId".into(), self.id.clone().into());
+        if let Some(status) = self.data.pointer("/canonical/status") {
+            data.insert("canonical".into(), serde_json::json!({ "status": status }));
+        }
+        if let Some(links) = self.data.get("links") {
+            data.insert("links".into(), links.clone());
+        }
+        if truncated {
+            data.insert("truncated".into(), true.into());
+        }
+        event.data = data.into();
+        event
+    }
+}
+
+/// Whether a subscription (`message.classified`, `message.*`, `*`) covers an event type.
+#[must_use]
+pub fn subscribes(subscription: &str, event_type: &str) -> bool {
+    match subscription.strip_suffix('*') {
+        Some("") => true,
+        Some(prefix) => prefix.ends_with('.') && event_type.starts_with(prefix),
+        None => subscription == event_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> WebhookEvent {
+        WebhookEvent {
+            id: "evt_1".into(),
+            kind: "message.classified".into(),
+            timestamp: "2026-11-23T10:00:00.000Z".into(),
+            api_version: API_VERSION.into(),
+            tenant_id: "ten_1".into(),
+            app: Some("deals".into()),
+            thread: None,
+            caused_by: None,
+            source: SourceRef { kind: "direct".into(), event_id: None },
+            data: serde_json::json!({ "canonical": { "status": "unclear", "confidence": 0.1 }, "operations": [] }),
+        }
+    }
+
+    #[test]
+    fn each_mode_shows_its_part_of_the_text() {
+        let text = "ä".repeat(40_000);
+        let snippet = event().render(PayloadMode::Operations, &text).unwrap();
+        assert!(snippet.len() < 2_000 && snippet.contains("textTruncated"));
+        let full = event().render(PayloadMode::Full, &text).unwrap();
+        assert!(full.len() > 60_000 && full.len() < 70_000);
+        let thin = event().render(PayloadMode::Thin, &text).unwrap();
+        assert!(!thin.contains('ä') && thin.contains("unclear") && !thin.contains("confidence"));
+    }
+
+    #[test]
+    fn a_payload_over_the_cap_falls_back_to_thin_and_says_so() {
+        let mut large = event();
+        large.data["operations"] = vec!["x".repeat(1000); 300].into();
+        let body = large.render(PayloadMode::Operations, "").unwrap();
+        assert!(body.len() < 1_000 && body.contains("\"truncated\":true"));
+    }
+
+    #[test]
+    fn a_subscription_covers_a_type_or_a_family() {
+        assert!(subscribes("message.*", "message.classified"));
+        assert!(subscribes("*", "message.classified"));
+        assert!(subscribes("message.classified", "message.classified"));
+        assert!(!subscribes("mess*", "message.classified"));
+        assert!(!subscribes("message", "message.classified"));
+    }
+}

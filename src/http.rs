@@ -1,0 +1,5 @@
+//! HTTP surface.
+pub mod endpoints;
+pub mod error;
+pub mod limits;
+pub mod shape;

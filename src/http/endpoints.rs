@@ -1,0 +1,401 @@
+//! The table of everything that is served: router, OpenAPI document, discovery and GET contracts are all made from it.
+//!
+//! A path that is not here is not served, and what is here names its authentication: there is no other way to a handler.
+
+use super::error::Code;
+use crate::keys::Scope;
+
+/// Which handler answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table below says what each is")]
+pub enum Action {
+    Preview,
+    Event,
+    Status,
+    Outcome,
+    Insights,
+    Trust,
+    KeyCheck,
+    OpenApi,
+    Discovery,
+    LlmsText,
+    SecurityText,
+    Docs,
+    DocsMarkdown,
+    ProblemPage,
+    Events,
+    EventStream,
+    Explain,
+    Message,
+    RawMessage,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Anyone; nothing of a tenant is behind it.
+    Open,
+    /// Any valid key.
+    AnyKey,
+    /// A key with this scope.
+    Key(Scope),
+}
+
+/// The method of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl Verb {
+    /// In capital letters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// What a good reply holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// JSON of a schema.
+    Json(&'static str),
+    /// JSON without a schema of its own.
+    FreeJson,
+    /// Text of a media type.
+    Text(&'static str),
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint {
+    /// Its handler.
+    pub action: Action,
+    /// Its method.
+    pub verb: Verb,
+    /// Its path, with `{name}` for segments.
+    pub path: &'static str,
+    /// Who may call.
+    pub auth: Auth,
+    /// One line.
+    pub summary: &'static str,
+    /// A few sentences.
+    pub about: &'static str,
+    /// Schema of the body.
+    pub body: Option<&'static str>,
+    /// What a good reply holds.
+    pub reply: Reply,
+    /// Query parameters.
+    pub query: &'static [Parameter],
+    /// Problems beside those of every endpoint.
+    pub problems: &'static [Code],
+}
+
+/// A query parameter or header.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// `query` or `header`.
+    pub place: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Lowest and highest whole number; `None` for text.
+    pub range: Option<(i64, i64)>,
+}
+
+impl Endpoint {
+    /// Whether a GET on the same path tells its contract.
+    #[must_use]
+    pub fn has_contract(&self) -> bool {
+        self.verb == Verb::Post && self.path.starts_with("/api/connex/")
+    }
+}
+
+const EVALUATE: Auth = Auth::Key(Scope::StatusEvaluate);
+
+const AFTER: Parameter = Parameter {
+    name: "after",
+    place: "query",
+    about: "Cursor of the last event that was seen; 0 or nothing for the beginning.",
+    range: Some((0, i64::MAX)),
+};
+
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    place: "query",
+    about: "How many events at most; 50 unless told.",
+    range: Some((1, 200)),
+};
+
+const LAST_EVENT_ID: Parameter = Parameter {
+    name: "Last-Event-ID",
+    place: "header",
+    about: "Cursor of the last event that was seen, as an EventSource sends it; wins over `after`.",
+    range: Some((0, i64::MAX)),
+};
+
+const IDEMPOTENCY_KEY: Parameter = Parameter {
+    name: "Idempotency-Key",
+    place: "header",
+    about: "Up to 255 printable characters, quoted (RFC 8941 string) or bare. The same key with the same request is answered \
+            with the stored reply for 24 hours.",
+    range: None,
+};
+
+const OPEN: Endpoint = Endpoint {
+    action: Action::Docs,
+    verb: Verb::Get,
+    path: "",
+    auth: Auth::Open,
+    summary: "",
+    about: "",
+    body: None,
+    reply: Reply::Text("text/plain"),
+    query: &[],
+    problems: &[],
+};
+
+/// Every endpoint.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        action: Action::Preview,
+        verb: Verb::Post,
+        path: "/api/connex/integration-preview",
+        summary: "Dry run without a key",
+        about: "Evaluates an event and answers as integration-event would. Stores nothing, calls no model, needs no key.",
+        body: Some("EventRequest"),
+        reply: Reply::Json("Answer"),
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Event,
+        verb: Verb::Post,
+        path: "/api/connex/integration-event",
+        auth: EVALUATE,
+        summary: "Hand over an event",
+        about: "Records the event, decides on it, stores safe internal work, and answers with operations for the app. (app, \
+                sourceSystem, sourceEventId) names an event: the same again with the same body gives the first answer \
+                with `duplicate: true`, with another body 409.",
+        body: Some("EventRequest"),
+        reply: Reply::Json("Answer"),
+        problems: &[Code::IdempotencyConflict, Code::ForbiddenApp, Code::ForbiddenMailbox],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Status,
+        verb: Verb::Post,
+        path: "/api/connex/status",
+        auth: EVALUATE,
+        summary: "Evaluate without recording",
+        about: "Canonical and mapped status with what is registered for the app; nothing is stored or materialised.",
+        body: Some("EventRequest"),
+        reply: Reply::Json("Answer"),
+        problems: &[Code::ForbiddenApp, Code::ForbiddenMailbox],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Outcome,
+        verb: Verb::Post,
+        path: "/api/connex/integration-outcome",
+        auth: EVALUATE,
+        summary: "Report what happened",
+        about: "Records what became of an operation or event. Outcomes form a history: `won` may follow `approved`. What is \
+                recorded is kept and counted in insights; decisions do not change by it yet.",
+        body: Some("OutcomeRequest"),
+        reply: Reply::Json("OutcomeAnswer"),
+        query: &[IDEMPOTENCY_KEY],
+        problems: &[Code::NotFound, Code::AmbiguousEvent, Code::IdempotencyConflict, Code::ForbiddenApp],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Insights,
+        verb: Verb::Post,
+        path: "/api/connex/integration-insights",
+        auth: EVALUATE,
+        summary: "Figures of the tenant or of one app",
+        about: "Volumes, statuses, outcomes and delivery health in a span of time (the last 30 days unless told).",
+        body: Some("InsightsRequest"),
+        reply: Reply::Json("InsightsAnswer"),
+        problems: &[Code::ForbiddenApp],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Trust,
+        verb: Verb::Post,
+        path: "/api/connex/trust",
+        auth: EVALUATE,
+        summary: "Policy gates and trust band of the calling tenant",
+        about: "Which gates are open and why, abuse signals, limits and a recommendation. Bands, never figures.",
+        body: Some("TrustRequest"),
+        reply: Reply::Json("TrustAnswer"),
+        problems: &[Code::ForbiddenApp],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::KeyCheck,
+        verb: Verb::Post,
+        path: "/api/connex/key-check",
+        auth: Auth::AnyKey,
+        summary: "What the presented key may do",
+        about: "Key id, tenant, scopes, bindings and expiry; never the key. The body may be left out.",
+        reply: Reply::Json("KeyCheckAnswer"),
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::OpenApi,
+        path: "/api/connex/openapi",
+        summary: "This document",
+        about: "OpenAPI 3.1.0, made from the types that serve. Also at /openapi.json.",
+        reply: Reply::FreeJson,
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::OpenApi,
+        path: "/openapi.json",
+        summary: "This document",
+        about: "The same as /api/connex/openapi.",
+        reply: Reply::FreeJson,
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Discovery,
+        path: "/.well-known/connex-agent",
+        summary: "What is served here, for programs",
+        about: "Endpoints with method, authentication, scope and whether they are live, key format, event types, limits.",
+        reply: Reply::FreeJson,
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::LlmsText,
+        path: "/llms.txt",
+        summary: "What is served here, for language models",
+        about: "A short text with links.",
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::SecurityText,
+        path: "/.well-known/security.txt",
+        summary: "Where to report a weakness",
+        about: "RFC 9116.",
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Docs,
+        path: "/docs",
+        summary: "Documentation as a page",
+        about: "The same text as /api-docs.md.",
+        reply: Reply::Text("text/html"),
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::DocsMarkdown,
+        path: "/api-docs.md",
+        summary: "Documentation as text",
+        about: "The integrator's guide in Markdown.",
+        reply: Reply::Text("text/markdown"),
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::ProblemPage,
+        path: "/problems/{slug}",
+        summary: "What a problem means",
+        about: "The page that `type` of a problem points to.",
+        problems: &[Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Events,
+        path: "/api/v1/events",
+        auth: Auth::Key(Scope::EventsRead),
+        summary: "Read the event log",
+        about: "Events of the tenant behind a cursor, oldest first. Cursors are whole numbers without gaps.",
+        reply: Reply::Json("EventPage"),
+        query: &[AFTER, LIMIT],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::EventStream,
+        path: "/api/v1/events/stream",
+        auth: Auth::Key(Scope::EventsRead),
+        summary: "Follow the event log",
+        about: "Server-sent events: each has the cursor as `id`, its type as `event`, and the webhook body as `data`. Resumes \
+                behind Last-Event-ID without a gap. A comment comes every 15 seconds.",
+        reply: Reply::Text("text/event-stream"),
+        query: &[AFTER, LAST_EVENT_ID],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Explain,
+        path: "/api/v1/explain/{id}",
+        auth: Auth::Key(Scope::MessagesRead),
+        summary: "The whole chain of one id",
+        about: "Of a message, event, operation or delivery: session, parts, decision, operations, each attempt, outcomes.",
+        reply: Reply::FreeJson,
+        problems: &[Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Message,
+        path: "/api/v1/messages/{id}",
+        auth: Auth::Key(Scope::MessagesRead),
+        summary: "What is known of a stored message",
+        about: "Envelope, origin, size, state and defects.",
+        reply: Reply::FreeJson,
+        problems: &[Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::RawMessage,
+        path: "/api/v1/messages/{id}/raw",
+        auth: Auth::Key(Scope::MessagesRaw),
+        summary: "The exact bytes of a stored message",
+        about: "As they arrived, to the byte.",
+        reply: Reply::Text("message/rfc822"),
+        problems: &[Code::NotFound],
+        ..OPEN
+    },
+];
+
+/// The endpoint of an action; the first where several paths have it.
+#[must_use]
+pub fn endpoint(action: Action) -> Option<&'static Endpoint> {
+    ENDPOINTS.iter().find(|endpoint| endpoint.action == action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_holds_nothing_of_a_tenant_is_open() {
+        let open: Vec<_> = ENDPOINTS.iter().filter(|endpoint| endpoint.auth == Auth::Open).map(|e| e.path).collect();
+        let expected = [
+            "/api/connex/integration-preview",
+            "/api/connex/openapi",
+            "/openapi.json",
+            "/.well-known/connex-agent",
+            "/llms.txt",
+            "/.well-known/security.txt",
+            "/docs",
+            "/api-docs.md",
+            "/problems/{slug}",
+        ];
+        assert_eq!(open, expected);
+    }
+
+    #[test]
+    fn every_endpoint_is_described_once() {
+        for endpoint in ENDPOINTS {
+            assert!(!endpoint.summary.is_empty() && !endpoint.about.is_empty(), "{}", endpoint.path);
+            let same = |other: &&Endpoint| other.path == endpoint.path && other.verb == endpoint.verb;
+            assert_eq!(ENDPOINTS.iter().filter(same).count(), 1, "{}", endpoint.path);
+        }
+    }
+}

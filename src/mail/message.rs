@@ -1,0 +1,230 @@
+//! A message's bytes, read into a bounded view of our own.
+//!
+//! Reading never fails and never panics: what is wrong with a message is listed in [`Message::defects`]. MIME structure,
+//! transfer encodings and every limit are ours; mail-parser reads single header fields and charsets only (see `decode`).
+//!
+//! Standards: RFC 5322 (header fields), RFC 2045 and 2046 (MIME), RFC 2047 and 2231 (encoded words, parameters),
+//! RFC 2183 (disposition), RFC 6532 (UTF-8 headers).
+//!
+//! # Security
+//! Mail is hostile input. Every pass is linear in the input, nothing recurses, and what is kept is bounded by
+//! [`Limits`]. mail-parser's own `Message` is never made: its nested messages are dropped recursively, so 30,000 levels
+//! of message/rfc822 would overflow the stack and end the process.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::mail::address::Mailbox;
+
+mod body;
+mod decode;
+mod defect;
+mod field;
+mod header;
+mod report;
+mod structure;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+pub(in crate::mail) use decode::html_reference;
+pub use defect::Defect;
+pub use report::{Report, ReportKind};
+
+/// How much of a message is read; what lies beyond is flagged, not failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Levels of multipart and message/rfc822 below the message itself.
+    pub nesting: usize,
+    /// MIME parts, the message itself included.
+    pub parts: usize,
+    /// Octets of one header block.
+    pub header_block: usize,
+    /// Octets of decoded text.
+    pub text: usize,
+    /// Addresses kept of one header field, and ids kept of References.
+    pub list: usize,
+    /// Octets of one unstructured header value.
+    pub value: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            nesting: 20,
+            parts: 1_000,
+            header_block: 256 * 1024,
+            text: 2 * 1024 * 1024,
+            list: 2_000,
+            value: 8 * 1024,
+        }
+    }
+}
+
+/// Reads `bytes` as one message. Whatever the bytes are, there is a message; what is wrong with it is in its defects.
+#[must_use]
+pub fn read(bytes: &[u8], limits: &Limits) -> Message {
+    let structure = structure::walk(bytes, limits);
+    let mut message = header::read(bytes, &structure, limits);
+    body::read(bytes, &structure, limits, &mut message);
+    message.report = report::read(bytes, &structure);
+    message.has_report_shape = report::has_journal_shape(bytes, &structure, &message);
+    message.defects.extend(structure.defects);
+    message.defects.sort_unstable();
+    message.defects.dedup();
+    message
+}
+
+/// One address of a header field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderAddress {
+    /// The address: normalised where it is a mailbox, else as it was written.
+    pub address: String,
+    /// The address as a mailbox; `None` when it is none.
+    pub mailbox: Option<Mailbox>,
+    /// The name in front of it, decoded; `None` when there is none.
+    pub display_name: Option<String>,
+}
+
+/// Where [`Message::text`] comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextSource {
+    /// A text/plain part.
+    Plain,
+    /// Taken out of a text/html part.
+    Html,
+    /// There is no text part.
+    #[default]
+    None,
+}
+
+/// Content-Disposition of an attachment (RFC 2183).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// `attachment`, and every unknown value (RFC 2183 §2.8).
+    Attachment,
+    /// `inline`.
+    Inline,
+    /// No Content-Disposition field.
+    #[default]
+    Unstated,
+}
+
+/// A part that is not the message's text. Its content is not kept, only described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// Position among the message's attachments, from 0.
+    pub index: usize,
+    /// File name without any folder; empty when the part has none.
+    pub filename: String,
+    /// Media type in lower case, without parameters.
+    pub content_type: String,
+    /// Octets after decoding.
+    pub size: u64,
+    /// SHA-256 of the decoded octets, hexadecimal.
+    pub sha256: String,
+    /// Content-ID without angle brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_id: Option<String>,
+    /// How the sender wanted it shown.
+    #[serde(default)]
+    pub disposition: Disposition,
+}
+
+/// Header fields of a mailing list (RFC 2369, RFC 2919, RFC 8058), unfolded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListHeaders {
+    /// List-Id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// List-Post.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post: Option<String>,
+    /// List-Unsubscribe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe: Option<String>,
+    /// List-Unsubscribe-Post.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe_post: Option<String>,
+}
+
+impl ListHeaders {
+    /// Whether the message has none of these fields.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Header fields that say how a message came about and by which ways it travelled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceHeaders {
+    /// Auto-Submitted (RFC 3834), lower case, without parameters.
+    pub auto_submitted: Option<String>,
+    /// Precedence, lower case.
+    pub precedence: Option<String>,
+    /// Whether a field of the known automatic answerers is there (X-Autoreply, X-Autorespond, X-Auto-Response-Suppress
+    /// with a class that only machines set on answers, …).
+    pub has_auto_reply_mark: bool,
+    /// Return-Path without angle brackets; empty for `<>`.
+    pub return_path: Option<String>,
+    /// Number of Received fields.
+    pub received: usize,
+    /// Whom the message was really for: X-Original-To, Delivered-To, Envelope-To, X-Gm-Original-To, in that order.
+    pub delivered_to: Vec<HeaderAddress>,
+    /// Whether a marker of a journal report is there (X-MS-Journal-Report, X-WM-Journal-Report, Content-Identifier).
+    pub has_journal_marker: bool,
+}
+
+/// A message as everything behind the spool sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Message {
+    /// The one mailbox of From; `None` when there is none, or more than one.
+    pub author: Option<HeaderAddress>,
+    /// Whether From does not name exactly one author: two From fields, or several mailboxes in one.
+    pub is_author_ambiguous: bool,
+    /// Sender.
+    pub sender: Option<HeaderAddress>,
+    /// Reply-To.
+    pub reply_to: Vec<HeaderAddress>,
+    /// To, groups taken apart.
+    pub to: Vec<HeaderAddress>,
+    /// Cc.
+    pub cc: Vec<HeaderAddress>,
+    /// Bcc, where the field survived.
+    pub bcc: Vec<HeaderAddress>,
+    /// Subject: decoded, unfolded, blanks at both ends removed.
+    pub subject: String,
+    /// Message-ID without angle brackets.
+    pub message_id: Option<String>,
+    /// In-Reply-To: the first id, without angle brackets.
+    pub in_reply_to: Option<String>,
+    /// References: ids without angle brackets, oldest first.
+    pub references: Vec<String>,
+    /// Date.
+    pub date: Option<Timestamp>,
+    /// The best plain text, made from HTML when there is none; line ends are LF.
+    pub text: String,
+    /// Where the text comes from.
+    pub text_source: TextSource,
+    /// SHA-256 over the whole decoded text parts, hexadecimal; only where [`Message::text`] was cut.
+    pub cut_text_sha256: Option<String>,
+    /// Parts that are not the text.
+    pub attachments: Vec<Attachment>,
+    /// Whether a text/calendar part is there (RFC 5545).
+    pub has_calendar: bool,
+    /// Mailing-list fields.
+    pub list: ListHeaders,
+    /// Trace and automation fields.
+    pub trace: TraceHeaders,
+    /// The machine-readable part of a delivery report, receipt or complaint.
+    pub report: Option<Report>,
+    /// Whether the message is laid out like a journal report.
+    pub has_report_shape: bool,
+    /// What is wrong with it, each word once, sorted.
+    pub defects: Vec<Defect>,
+}

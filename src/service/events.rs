@@ -1,0 +1,223 @@
+//! Reading what was recorded: the event log and its stream, stored messages, and the chain behind one id.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, Stream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead};
+use super::{Service, ServiceError, announce};
+use crate::contract::webhook::{API_VERSION, SourceRef, ThreadRef, WebhookEvent};
+use crate::ids::{MessageId, TenantId};
+use crate::store::reading::{EventRow, describe};
+use crate::store::{StoreError, TenantStore};
+
+/// A page of the event log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventPage {
+    /// Events, oldest first.
+    pub items: Vec<EventItem>,
+    /// Cursor to go on from, also where there is nothing more yet.
+    pub next_cursor: i64,
+}
+
+/// An event and its place in the tenant's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventItem {
+    /// Its place: 1, 2, 3 … without gaps.
+    pub cursor: i64,
+    /// The event as webhooks carry it.
+    pub event: WebhookEvent,
+}
+
+/// Reads the bytes of a stored message, given where they are; called where blocking is allowed.
+pub type ReadBody = Arc<dyn Fn(&str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+
+/// Events that are read at once.
+const PAGE: u32 = 100;
+/// How long the stream trusts wake-up hints before it looks by itself.
+const POLL: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Service {
+    /// Events behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn events(
+        &self,
+        after: i64,
+        limit: u32,
+        caller: &Authenticated<EventsRead>,
+    ) -> Result<EventPage, ServiceError> {
+        let view = View::of(self, caller);
+        let (items, next_cursor) = view.read(after, limit).await?;
+        Ok(EventPage { items, next_cursor })
+    }
+
+    /// Events behind `after` (the newest, where none is given) as they are recorded, without gap or repetition.
+    ///
+    /// It subscribes to hints before it reads the backlog. It ends when the database does not answer or this instance
+    /// stops; a client comes again with the cursor it has.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn follow_events(
+        &self,
+        after: Option<i64>,
+        caller: &Authenticated<EventsRead>,
+    ) -> Result<impl Stream<Item = EventItem> + Send + 'static, ServiceError> {
+        let view = View::of(self, caller);
+        let hints = self.store.events_recorded();
+        let cursor = match after {
+            Some(cursor) => cursor,
+            None => view.store.newest_cursor().await?,
+        };
+        let follower = Follower { view, hints, cursor, waiting: Vec::new().into_iter(), stop: self.stop.clone() };
+        Ok(stream::unfold(follower, Follower::next))
+    }
+
+    /// Where a stream that is told nothing begins: behind the newest event.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn newest_cursor(&self, caller: &Authenticated<EventsRead>) -> Result<i64, ServiceError> {
+        Ok(self.store.for_tenant(caller.principal().tenant()).newest_cursor().await?)
+    }
+
+    /// The whole chain behind an id.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`].
+    pub async fn explain(&self, id: &str, caller: &Authenticated<MessagesRead>) -> Result<Value, ServiceError> {
+        let chain = self.store.for_tenant(caller.principal().tenant()).explain(id).await?;
+        let apps = &caller.principal().bindings().apps;
+        let is_foreign = |event: &Value| match event.get("app").and_then(Value::as_str) {
+            Some(app) => !apps.iter().any(|bound| bound == app),
+            None => true,
+        };
+        let events = chain.get("events").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if !apps.is_empty() && (events.is_empty() || events.iter().any(is_foreign)) {
+            return Err(ServiceError::NotFound("id"));
+        }
+        Ok(chain)
+    }
+
+    /// What is known of a stored message.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`].
+    pub async fn message(&self, id: &str, caller: &Authenticated<MessagesRead>) -> Result<Value, ServiceError> {
+        let id: MessageId = id.parse().map_err(|_| ServiceError::NotFound("message"))?;
+        // A key that is bound to apps sees the messages whose events it may see.
+        self.explain(&id.to_string(), caller).await?;
+        let row = self.store.for_tenant(caller.principal().tenant()).message(id).await?;
+        Ok(describe(&row.ok_or(ServiceError::NotFound("message"))?)?)
+    }
+
+    /// The exact bytes of a stored message.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`] when the bytes cannot be read now.
+    pub async fn raw_message(&self, id: &str, caller: &Authenticated<MessagesRaw>) -> Result<Vec<u8>, ServiceError> {
+        let id: MessageId = id.parse().map_err(|_| ServiceError::NotFound("message"))?;
+        // Bytes are not cut down to one app: a bound key has no message of its own.
+        if !caller.principal().bindings().apps.is_empty() {
+            return Err(ServiceError::NotFound("message"));
+        }
+        let row = self.store.for_tenant(caller.principal().tenant()).message(id).await?;
+        let place = row.ok_or(ServiceError::NotFound("message"))?.body;
+        let read = Arc::clone(&self.read_body);
+        match tokio::task::spawn_blocking(move || read(&place)).await {
+            Ok(bytes) => bytes.map_err(ServiceError::Unavailable),
+            Err(panicked) => Err(ServiceError::Internal(panicked.into())),
+        }
+    }
+}
+
+/// What one caller may see of the event log.
+struct View {
+    store: TenantStore,
+    tenant: TenantId,
+    apps: Vec<String>,
+    base_url: Arc<str>,
+}
+
+impl View {
+    fn of(service: &Service, caller: &Authenticated<EventsRead>) -> Self {
+        let tenant = caller.principal().tenant();
+        Self {
+            store: service.store.for_tenant(tenant),
+            tenant,
+            apps: caller.principal().bindings().apps.clone(),
+            base_url: Arc::clone(&service.base_url),
+        }
+    }
+
+    /// Up to `limit` events behind `after`, and the cursor behind the last that was looked at.
+    async fn read(&self, after: i64, limit: u32) -> Result<(Vec<EventItem>, i64), StoreError> {
+        let rows = self.store.events_after(after, limit).await?;
+        let next = rows.last().map_or(after, |row| row.cursor);
+        let is_visible =
+            |row: &EventRow| self.apps.is_empty() || row.app.as_ref().is_some_and(|app| self.apps.contains(app));
+        Ok((rows.into_iter().filter(is_visible).map(|row| self.item(row)).collect(), next))
+    }
+
+    fn item(&self, row: EventRow) -> EventItem {
+        let event = WebhookEvent {
+            id: row.id.to_string(),
+            kind: announce::CLASSIFIED.to_owned(),
+            timestamp: row.occurred_at.to_string(),
+            api_version: API_VERSION.to_owned(),
+            tenant_id: self.tenant.to_string(),
+            app: row.app,
+            thread: row.thread.map(|(id, sequence)| ThreadRef { id, sequence }),
+            caused_by: None,
+            source: SourceRef { kind: row.source_kind, event_id: row.source_event_id },
+            data: announce::data_of(row.answer, row.id, &self.base_url),
+        };
+        EventItem { cursor: row.cursor, event }
+    }
+}
+
+/// State of one stream.
+struct Follower {
+    view: View,
+    hints: tokio::sync::watch::Receiver<u64>,
+    cursor: i64,
+    waiting: std::vec::IntoIter<EventItem>,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(EventItem, Self)> {
+        loop {
+            if let Some(item) = self.waiting.next() {
+                return Some((item, self));
+            }
+            // Seen before reading: an event that is recorded meanwhile wakes the wait below.
+            self.hints.mark_unchanged();
+            let before = self.cursor;
+            match self.view.read(self.cursor, PAGE).await {
+                Ok((items, next)) => {
+                    self.waiting = items.into_iter();
+                    self.cursor = next;
+                }
+                Err(error) => {
+                    tracing::warn!(error.kind = "store", temporary = true, "Event stream ends: {error}");
+                    return None;
+                }
+            }
+            if self.cursor == before {
+                tokio::select! {
+                    () = self.stop.cancelled() => return None,
+                    // The hint is only that; without one the log is looked at every second.
+                    _ = tokio::time::timeout(POLL, self.hints.changed()) => {}
+                }
+            }
+        }
+    }
+}

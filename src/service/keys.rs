@@ -1,0 +1,283 @@
+//! Who calls: from a presented key to proof of what it may do.
+//!
+//! # Security
+//! [`Principal`] and [`Authenticated`] have no public constructor: the only way to one is [`Service::authenticate`], and
+//! use cases ask for an `Authenticated<Scope>`, so that a handler without the check does not compile. What is refused says
+//! the same for a key that never existed and for one of another instance.
+
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Refusal, Service, ServiceError};
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{KeyId, TenantId};
+use crate::keys::{ApiKey, Environment, KeyBindings, KeyRecord, KeyRefusal, KeySyntaxError, Pepper, Scope, Scopes};
+
+/// A scope as a type, for [`Authenticated`].
+pub trait RequiredScope {
+    /// The scope; `None` where any valid key will do.
+    const SCOPE: Option<Scope>;
+}
+
+macro_rules! required_scopes {
+    ($($(#[$doc:meta])* $name:ident = $scope:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+
+        impl RequiredScope for $name {
+            const SCOPE: Option<Scope> = $scope;
+        }
+    )*};
+}
+
+required_scopes! {
+    /// Any valid key.
+    AnyScope = None;
+    /// `status:evaluate`.
+    StatusEvaluate = Some(Scope::StatusEvaluate);
+    /// `events:read`.
+    EventsRead = Some(Scope::EventsRead);
+    /// `messages:read`.
+    MessagesRead = Some(Scope::MessagesRead);
+    /// `messages:raw`.
+    MessagesRaw = Some(Scope::MessagesRaw);
+}
+
+/// The holder of a key that was found valid for this call.
+#[derive(Debug)]
+pub struct Principal {
+    key: KeyRecord,
+}
+
+impl Principal {
+    /// The key's id.
+    #[must_use]
+    pub const fn key_id(&self) -> KeyId {
+        self.key.id
+    }
+
+    /// The tenant for which it acts.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.key.tenant
+    }
+
+    /// To what the key is confined.
+    #[must_use]
+    pub const fn bindings(&self) -> &KeyBindings {
+        &self.key.bindings
+    }
+
+    /// Whether the key has a scope.
+    #[must_use]
+    pub const fn has(&self, scope: Scope) -> bool {
+        self.key.scopes.contains(scope)
+    }
+
+    /// Proof that the key has the scope `S`.
+    ///
+    /// # Errors
+    /// [`Refusal::Scope`] when it has not.
+    pub fn require<S: RequiredScope>(self: &Arc<Self>) -> Result<Authenticated<S>, Refusal> {
+        match S::SCOPE {
+            Some(scope) if !self.has(scope) => Err(Refusal::Scope(scope)),
+            _ => Ok(Authenticated { principal: Arc::clone(self), scope: PhantomData }),
+        }
+    }
+}
+
+/// Proof that the caller's key was checked and has the scope `S`.
+#[must_use]
+#[derive(Debug)]
+pub struct Authenticated<S> {
+    principal: Arc<Principal>,
+    scope: PhantomData<fn() -> S>,
+}
+
+impl<S> Authenticated<S> {
+    /// Who calls.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Whether the key may speak for `app`.
+    ///
+    /// # Errors
+    /// [`Refusal::App`] when it is bound to others.
+    pub fn require_app(&self, app: &str) -> Result<(), Refusal> {
+        let bindings = self.principal.bindings();
+        if bindings.allows_app(app) { Ok(()) } else { Err(Refusal::App { bound: bindings.apps.clone() }) }
+    }
+
+    /// Whether the key may speak of the mailbox `address`. A key that is bound to mailboxes must name one.
+    ///
+    /// # Errors
+    /// [`Refusal::Mailbox`] when it is bound to others.
+    pub fn require_mailbox(&self, address: Option<&str>) -> Result<(), Refusal> {
+        let bindings = self.principal.bindings();
+        if bindings.allows_mailbox(address.unwrap_or_default()) {
+            Ok(())
+        } else {
+            Err(Refusal::Mailbox { bound: bindings.mailboxes.clone() })
+        }
+    }
+}
+
+/// A key to be made.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What its maker calls it.
+    pub name: String,
+    /// For which kind of work.
+    pub environment: Environment,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// To what it is confined.
+    pub bindings: KeyBindings,
+    /// Networks from which it may be used; empty means any.
+    pub allowed_networks: Vec<ipnet::IpNet>,
+    /// From then on it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key for `tenant`: the raw key, to be shown once, and the record to be stored.
+#[must_use]
+pub fn make_key(new: NewKey, tenant: TenantId, pepper: &Pepper, clock: &Clock) -> (ApiKey, KeyRecord) {
+    let key = loop {
+        let mut random = [0u8; 64];
+        crate::clock::random_bytes(&mut random);
+        if let Some(key) = ApiKey::from_random(&random, new.environment) {
+            break key;
+        }
+    };
+    let record = KeyRecord {
+        id: clock.mint(),
+        tenant,
+        digest: key.digest(pepper),
+        environment: new.environment,
+        name: new.name,
+        last4: key.last4().to_owned(),
+        scopes: new.scopes,
+        bindings: new.bindings,
+        allowed_networks: new.allowed_networks,
+        created_at: clock.now(),
+        expires_at: new.expires_at,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    (key, record)
+}
+
+/// Answer of key-check. Never holds the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyCheckAnswer {
+    /// True: an invalid key is answered with 401.
+    pub valid: bool,
+    /// Id of the key.
+    pub key_id: String,
+    /// The tenant for which it acts.
+    pub tenant_id: String,
+    /// `live` or `test`.
+    pub environment: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// To what it is confined.
+    pub bound_to: BoundTo,
+    /// From then on it is refused, RFC 3339; null for never.
+    pub expires_at: Option<String>,
+    /// Which endpoints it may call.
+    pub endpoints: Vec<EndpointAccess>,
+}
+
+/// To what a key is confined; empty lists and null confine nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundTo {
+    /// Names of apps.
+    pub apps: Vec<String>,
+    /// Addresses of mailboxes.
+    pub mailboxes: Vec<String>,
+    /// The agent that holds it.
+    pub agent: Option<String>,
+}
+
+/// Whether the key may call an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointAccess {
+    /// Method and path.
+    pub path: String,
+    /// Whether it may.
+    pub allowed: bool,
+}
+
+/// What the presented key may do. `endpoints` are those that need a key, with the scope each needs.
+#[must_use]
+pub fn describe(caller: &Authenticated<AnyScope>, endpoints: &[(String, Option<Scope>)]) -> KeyCheckAnswer {
+    let key = &caller.principal.key;
+    let allowed = |scope: &Option<Scope>| scope.is_none_or(|scope| key.scopes.contains(scope));
+    KeyCheckAnswer {
+        valid: true,
+        key_id: key.id.to_string(),
+        tenant_id: key.tenant.to_string(),
+        environment: key.environment.as_str().to_owned(),
+        scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        bound_to: BoundTo {
+            apps: key.bindings.apps.clone(),
+            mailboxes: key.bindings.mailboxes.clone(),
+            agent: key.bindings.agent.clone(),
+        },
+        expires_at: key.expires_at.map(|time| time.to_string()),
+        endpoints: endpoints
+            .iter()
+            .map(|(path, scope)| EndpointAccess { path: path.clone(), allowed: allowed(scope) })
+            .collect(),
+    }
+}
+
+impl Service {
+    /// Checks a presented key: form, checksum, existence, revocation, expiry, network.
+    ///
+    /// # Errors
+    /// [`ServiceError::Refused`], or [`ServiceError::Unavailable`] when the database does not answer.
+    pub async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Arc<Principal>, ServiceError> {
+        let key = ApiKey::parse(presented).map_err(|error| Refusal::InvalidKey(syntax_words(error)))?;
+        let unknown = Refusal::InvalidKey("The key is not known here.");
+        let record = self.store.key_by_digest(&key.digest(&self.pepper)).await?.ok_or_else(|| unknown.clone())?;
+        // The look-up was by digest; this comparison does not depend on how the database compares.
+        if !key.matches(&record.digest, &self.pepper) {
+            return Err(unknown.into());
+        }
+        let now = self.clock().now();
+        if let Err(refusal) = record.check(peer, now) {
+            tracing::warn!(key.id = %record.id, tenant.id = %record.tenant, "Refused use of key `{}`: {refusal}", record.id);
+            return Err(match refusal {
+                KeyRefusal::Revoked => Refusal::InvalidKey("The key was revoked."),
+                KeyRefusal::Expired => Refusal::InvalidKey("The key has expired."),
+                KeyRefusal::Network => Refusal::Network,
+            }
+            .into());
+        }
+        if record.use_is_worth_recording(now) {
+            // When a key was last used is a courtesy: a call does not fail for it.
+            if let Err(error) = self.store.for_tenant(record.tenant).note_key_use(record.id, peer, now).await {
+                tracing::warn!(key.id = %record.id, temporary = true, "Use of key `{}` was not noted: {error}", record.id);
+            }
+        }
+        Ok(Arc::new(Principal { key: record }))
+    }
+}
+
+const fn syntax_words(error: KeySyntaxError) -> &'static str {
+    match error {
+        KeySyntaxError::Form => "The key is not of the form cxk_live_ or cxk_test_ and 36 letters and digits.",
+        KeySyntaxError::Checksum => "The key's checksum does not fit: it was cut off or mistyped.",
+    }
+}

@@ -1,0 +1,202 @@
+//! What outlives the process beside the spool: directory, events, decisions, work and queues.
+//!
+//! [`Store`] speaks of use (`record_mail`, `claim_deliveries`), not of tables. Rows of customers are reached only through
+//! a [`TenantStore`], so that a query without its tenant cannot be written. SQL is constants beside the function that
+//! runs them, portable to PostgreSQL; what is not portable is in [`dialect`].
+//!
+//! Durability: a call that returned `Ok` has been flushed (WAL, `synchronous=FULL`, one commit for all writers that wait).
+
+pub mod deliveries;
+pub mod dialect;
+pub mod directory;
+pub mod events;
+pub mod idempotency;
+pub mod ingest;
+pub mod insights;
+pub mod keys;
+pub mod outcomes;
+pub mod reading;
+mod rows;
+pub mod tail;
+#[cfg(test)]
+mod tests;
+pub mod webhooks;
+mod writer;
+
+use std::path::Path;
+
+use futures_util::future::BoxFuture;
+use sqlx::SqlitePool;
+
+use crate::clock::Clock;
+use crate::ids::TenantId;
+
+/// The connection that statements run on.
+pub type Connection = sqlx::SqliteConnection;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or does not answer now; the same call may succeed later.
+    #[error("the database does not answer now")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row with this name, address or key is there already.
+    #[error("{0} exists already")]
+    Exists(&'static str),
+    /// No such row of this tenant.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The state of a row does not allow this.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// A row holds something that this version cannot read.
+    #[error("the stored {what} cannot be read: {detail}")]
+    Unreadable {
+        /// Which column.
+        what: &'static str,
+        /// The reader's words.
+        detail: String,
+    },
+    /// The database was written by a newer version, or a migration failed.
+    #[error("the database could not be brought to this version's schema")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// The store of one instance.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: writer::Writer,
+    readers: SqlitePool,
+    clock: Clock,
+    wake: Wake,
+}
+
+/// Wake-up hints inside this process; polling is what makes work certain.
+#[derive(Debug, Clone)]
+pub struct Wake {
+    deliveries: std::sync::Arc<tokio::sync::Notify>,
+    events: tokio::sync::watch::Sender<u64>,
+}
+
+impl Store {
+    /// Opens (or makes) the SQLite database at `path`, brings its schema up to date, and starts its one writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file cannot be opened, [`StoreError::Migration`] when the schema cannot be
+    /// brought up to date.
+    pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let mut connection = dialect::open_writer(path).await?;
+        dialect::migrate(&mut connection).await.map_err(StoreError::Migration)?;
+        let readers = dialect::open_readers(path).await?;
+        let writer = writer::Writer::start(connection, path.to_owned());
+        let wake = Wake {
+            deliveries: std::sync::Arc::new(tokio::sync::Notify::new()),
+            events: tokio::sync::watch::Sender::new(0),
+        };
+        Ok(Self { writer, readers, clock, wake })
+    }
+
+    /// The rows of one tenant.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: TenantId) -> TenantStore {
+        TenantStore { store: self.clone(), tenant }
+    }
+
+    /// Where this store's times and ids come from.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Waits for the hint that deliveries became due; may wake for nothing.
+    pub async fn deliveries_woken(&self) {
+        self.wake.deliveries.notified().await;
+    }
+
+    /// Hints that deliveries became due.
+    pub fn wake_deliveries(&self) {
+        self.wake.deliveries.notify_one();
+    }
+
+    /// Changes whenever an event was recorded in this process; a hint only.
+    #[must_use]
+    pub fn events_recorded(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.wake.events.subscribe()
+    }
+
+    fn note_events(&self) {
+        self.wake.events.send_modify(|count| *count = count.wrapping_add(1));
+        self.wake_deliveries();
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Finishes what waits and closes the database; later writes are refused.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+
+    /// Runs `work` in a transaction that it may share with others, and returns after the flush.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.writer.run(work).await
+    }
+}
+
+/// The rows of one tenant; made only by [`Store::for_tenant`].
+#[derive(Debug, Clone)]
+pub struct TenantStore {
+    store: Store,
+    tenant: TenantId,
+}
+
+impl TenantStore {
+    /// The tenant.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+}
+
+/// Reads a JSON column.
+fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Unreadable { what, detail: error.to_string() })
+}
+
+/// Writes a JSON column; the types of the store have string keys and finite numbers, which always serialise.
+fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Unreadable { what, detail: error.to_string() })
+}
+
+/// Reads an id column.
+fn from_id<T: std::str::FromStr<Err = crate::ids::InvalidId>>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|error: crate::ids::InvalidId| StoreError::Unreadable { what, detail: error.to_string() })
+}
+
+/// Turns a broken uniqueness rule into [`StoreError::Exists`].
+fn exists(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |error| match &error {
+        sqlx::Error::Database(fault) if fault.is_unique_violation() => StoreError::Exists(what),
+        _ => StoreError::Unavailable(error),
+    }
+}

@@ -1,0 +1,352 @@
+//! The webhook queue: deliveries are leased rows, so that a worker may be killed at any instant.
+//!
+//! Life of a row: `pending → in_flight → succeeded | retry_wait → … → exhausted`, beside them `held` (endpoint disabled)
+//! and `cancelled`. An update names the state and the lease it expects, so that two workers cannot both win; a lease that
+//! ran out makes the row due again with the same attempt number (at least once, as the contract says).
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, TenantStore, dialect, from_id, from_json};
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, WorkerId};
+
+/// A delivery that this worker holds until its lease ends.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Id of the delivery.
+    pub id: DeliveryId,
+    /// Where it goes.
+    pub endpoint: EndpointId,
+    /// The event, which is the `webhook-id`.
+    pub event: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// Attempts that were finished before this one.
+    pub attempts: u32,
+    /// When the delivery was made.
+    pub created_at: Timestamp,
+    /// The exact bytes.
+    pub body: String,
+    /// Where and how.
+    pub target: Target,
+}
+
+/// What is needed to reach an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its URL.
+    pub url: String,
+    /// Its signing secrets, newest first, sealed with the instance key.
+    pub secrets_sealed: String,
+    /// Extra request headers.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// `default` or `short`.
+    pub schedule: String,
+    /// Whether the endpoint's breaker lets only one attempt through.
+    pub is_probe: bool,
+}
+
+/// From an endpoint's health as it is now (JSON) to what it is after an attempt; `None` where nothing is worth writing.
+/// Asked inside the transaction, since other attempts finish meanwhile.
+pub type EndpointUpdate = Box<dyn FnOnce(&str) -> Option<EndpointChange> + Send + Sync>;
+
+/// What became of an attempt.
+pub struct FinishedAttempt {
+    /// Number, from 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Status of the answer.
+    pub status: Option<u16>,
+    /// Why it failed, as a public word.
+    pub reason: Option<String>,
+    /// The address that was dialled.
+    pub resolved_ip: Option<String>,
+    /// The beginning of the answer.
+    pub response: Option<String>,
+    /// `scheduled`, `manual`, `recover` or `probe`.
+    pub cause: &'static str,
+    /// What follows.
+    pub next: NextStep,
+    /// The endpoint after this attempt.
+    pub endpoint: EndpointUpdate,
+}
+
+/// What follows an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// Done.
+    Succeeded,
+    /// Again at this time.
+    Retry(Timestamp),
+    /// No more tries.
+    Exhausted,
+    /// The endpoint was disabled: it waits there.
+    Held,
+}
+
+/// The endpoint after an attempt.
+#[derive(Debug, Clone)]
+pub struct EndpointChange {
+    /// JSON of its health.
+    pub health: String,
+    /// No claims before this time.
+    pub blocked_until: Timestamp,
+    /// How many attempts may be under way at once; `None` for as many as the worker likes.
+    pub flight_limit: Option<u32>,
+    /// Why it is disabled now, where it is.
+    pub disabled: Option<&'static str>,
+}
+
+impl Store {
+    /// Takes at most `limit` due deliveries, at most `per_endpoint` for one endpoint, until `lease` from now.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was claimed.
+    pub async fn claim_deliveries(
+        &self,
+        worker: WorkerId,
+        limit: u32,
+        per_endpoint: u32,
+        lease: Duration,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        // Most polls find nothing: they must not cost a flush.
+        if !self.deliveries_due().await? {
+            return Ok(Vec::new());
+        }
+        const RETURN_EXPIRED: &str = "\
+UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, lease_owner = NULL, lease_until = NULL
+WHERE state = 'in_flight' AND lease_until <= $1";
+        let now = self.clock.now();
+        let claimed = self
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(RETURN_EXPIRED).bind(now.as_micros()).execute(&mut *connection).await?;
+                    let rows = sqlx::query(dialect::CLAIM_DELIVERIES)
+                        .bind(now.as_micros())
+                        .bind(now.plus(lease).as_micros())
+                        .bind(worker.to_string())
+                        .bind(i64::from(limit))
+                        .bind(i64::from(per_endpoint))
+                        .fetch_all(&mut *connection)
+                        .await?;
+                    let mut claimed = Vec::with_capacity(rows.len());
+                    for row in &rows {
+                        claimed.push(read_claim(connection, row).await?);
+                    }
+                    Ok(claimed)
+                })
+            })
+            .await?;
+        Ok(claimed)
+    }
+
+    async fn deliveries_due(&self) -> Result<bool, StoreError> {
+        let row =
+            sqlx::query(dialect::DELIVERIES_DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Gives a claimed delivery back untried, at shutdown.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the lease will run out instead.
+    pub async fn return_delivery(&self, worker: WorkerId, delivery: &ClaimedDelivery) -> Result<(), StoreError> {
+        const RETURN: &str = "\
+UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, lease_owner = NULL, lease_until = NULL
+WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
+        let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
+        self.write(move |connection| {
+            Box::pin(async move {
+                let give_back = sqlx::query(RETURN).bind(tenant).bind(id).bind(worker.to_string());
+                give_back.execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Records an attempt of a claimed delivery, what follows, and the endpoint's health, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease had run out and somebody else has the row; [`StoreError::Unavailable`].
+    pub async fn finish_attempt(
+        &self,
+        worker: WorkerId,
+        delivery: &ClaimedDelivery,
+        attempt: FinishedAttempt,
+    ) -> Result<(), StoreError> {
+        const FINISH: &str = "\
+UPDATE deliveries SET state = $4, attempts = $5, next_attempt_at = $6, finished_at = $7, lease_owner = NULL, lease_until = NULL
+WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
+        const HEALTH_NOW: &str = "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2";
+        let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
+        let endpoint = delivery.endpoint.to_string();
+        let now = self.clock.now();
+        self.write(move |connection| {
+            Box::pin(async move {
+                let (state, next, finished) = match attempt.next {
+                    NextStep::Succeeded => ("succeeded", now, Some(now.as_micros())),
+                    NextStep::Retry(at) => ("retry_wait", at, None),
+                    NextStep::Exhausted => ("exhausted", now, Some(now.as_micros())),
+                    NextStep::Held => ("held", now, None),
+                };
+                let finish = sqlx::query(FINISH)
+                    .bind(&tenant)
+                    .bind(&id)
+                    .bind(worker.to_string())
+                    .bind(state)
+                    .bind(i64::from(attempt.number))
+                    .bind(next.as_micros())
+                    .bind(finished);
+                if finish.execute(&mut *connection).await?.rows_affected() == 0 {
+                    return Err(StoreError::Conflict("another worker took the delivery over"));
+                }
+                insert_attempt(connection, &tenant, &id, &attempt).await?;
+                let health = sqlx::query(HEALTH_NOW).bind(&tenant).bind(&endpoint).fetch_one(&mut *connection).await?;
+                match (attempt.endpoint)(health.try_get(0)?) {
+                    Some(change) => change_endpoint(connection, &tenant, &endpoint, &change).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+    }
+
+    /// How many deliveries wait, and since when the oldest is due: for `/metrics` and `/readyz`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn delivery_backlog(&self) -> Result<(i64, Option<Timestamp>), StoreError> {
+        const BACKLOG: &str =
+            "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries WHERE state IN ('pending', 'retry_wait')";
+        let row = sqlx::query(BACKLOG).fetch_one(&self.readers).await?;
+        Ok((row.try_get(0)?, row.try_get::<Option<i64>, _>(1)?.map(Timestamp::from_micros)))
+    }
+}
+
+impl TenantStore {
+    /// The attempts of one delivery, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<serde_json::Value>, StoreError> {
+        const LIST: &str = "\
+SELECT number, started_at, duration_us, status, reason, resolved_ip, response, cause FROM attempts
+WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
+        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(delivery.to_string());
+        let read = |row: &SqliteRow| -> Result<serde_json::Value, StoreError> {
+            Ok(serde_json::json!({
+                "number": row.try_get::<i64, _>(0)?,
+                "startedAt": Timestamp::from_micros(row.try_get(1)?).to_string(),
+                "durationUs": row.try_get::<i64, _>(2)?,
+                "status": row.try_get::<Option<i64>, _>(3)?,
+                "reason": row.try_get::<Option<&str>, _>(4)?,
+                "resolvedIp": row.try_get::<Option<&str>, _>(5)?,
+                "response": row.try_get::<Option<&str>, _>(6)?,
+                "cause": row.try_get::<&str, _>(7)?,
+            }))
+        };
+        list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
+    }
+}
+
+async fn read_claim(connection: &mut super::Connection, row: &SqliteRow) -> Result<ClaimedDelivery, StoreError> {
+    const BODY: &str = "\
+SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.flight_limit FROM payloads AS p
+JOIN webhook_endpoints AS e ON e.tenant_id = p.tenant_id AND e.endpoint_id = $5
+WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $4";
+    let (tenant, endpoint, event): (&str, &str, &str) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
+    let body = sqlx::query(BODY)
+        .bind(tenant)
+        .bind(event)
+        .bind(row.try_get::<&str, _>(5)?)
+        .bind(row.try_get::<&str, _>(6)?)
+        .bind(endpoint)
+        .fetch_one(connection)
+        .await?;
+    let attempts: i64 = row.try_get(7)?;
+    Ok(ClaimedDelivery {
+        tenant: from_id("tenant_id", tenant)?,
+        id: from_id("delivery_id", row.try_get(1)?)?,
+        endpoint: from_id("endpoint_id", endpoint)?,
+        event: from_id("event_id", event)?,
+        event_type: row.try_get(4)?,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        created_at: Timestamp::from_micros(row.try_get(8)?),
+        body: body.try_get(0)?,
+        target: Target {
+            url: body.try_get(1)?,
+            secrets_sealed: body.try_get(2)?,
+            headers: from_json("headers", body.try_get(3)?)?,
+            schedule: body.try_get(4)?,
+            is_probe: body.try_get::<i64, _>(5)? == 1,
+        },
+    })
+}
+
+/// `flight_limit` of an endpoint that has none, as in the schema.
+const UNLIMITED: u32 = 1_000_000;
+
+async fn insert_attempt(
+    connection: &mut super::Connection,
+    tenant: &str,
+    delivery: &str,
+    attempt: &FinishedAttempt,
+) -> Result<(), StoreError> {
+    const INSERT: &str = "\
+INSERT INTO attempts (tenant_id, delivery_id, number, started_at, duration_us, status, reason, resolved_ip, response, cause)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    sqlx::query(INSERT)
+        .bind(tenant)
+        .bind(delivery)
+        .bind(i64::from(attempt.number))
+        .bind(attempt.started_at.as_micros())
+        .bind(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))
+        .bind(attempt.status.map(i64::from))
+        .bind(&attempt.reason)
+        .bind(&attempt.resolved_ip)
+        .bind(&attempt.response)
+        .bind(attempt.cause)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes an endpoint's health; a disabled one keeps its waiting deliveries as `held`, never drops them.
+async fn change_endpoint(
+    connection: &mut super::Connection,
+    tenant: &str,
+    endpoint: &str,
+    change: &EndpointChange,
+) -> Result<(), StoreError> {
+    const HEALTH: &str = "\
+UPDATE webhook_endpoints SET health = $3, blocked_until = $4, flight_limit = $5 \
+WHERE tenant_id = $1 AND endpoint_id = $2";
+    const DISABLE: &str = "\
+UPDATE webhook_endpoints SET state = 'disabled', state_reason = $3
+WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'enabled'";
+    const HOLD: &str = "\
+UPDATE deliveries SET state = 'held'
+WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')";
+    sqlx::query(HEALTH)
+        .bind(tenant)
+        .bind(endpoint)
+        .bind(&change.health)
+        .bind(change.blocked_until.as_micros())
+        .bind(i64::from(change.flight_limit.unwrap_or(UNLIMITED)))
+        .execute(&mut *connection)
+        .await?;
+    if let Some(reason) = change.disabled {
+        sqlx::query(DISABLE).bind(tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
+        sqlx::query(HOLD).bind(tenant).bind(endpoint).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Every difference between the database engines: opening, pragmas, migrations, and how work is claimed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+
+/// Claims due deliveries: the oldest of each endpoint first, so that one with a long backlog takes no other's place.
+///
+/// SQLite has one writer, so the sub-select needs no row locks; PostgreSQL needs `FOR UPDATE SKIP LOCKED` here.
+/// `$1` now, `$2` lease end, `$3` worker, `$4` how many, `$5` how many may be under way for one endpoint.
+pub(super) const CLAIM_DELIVERIES: &str = "\
+UPDATE deliveries SET state = 'in_flight', lease_until = $2, lease_owner = $3
+WHERE (tenant_id, delivery_id) IN (
+    SELECT tenant_id, delivery_id FROM (
+        SELECT d.tenant_id, d.delivery_id, d.next_attempt_at, e.flight_limit,
+            ROW_NUMBER() OVER (PARTITION BY d.tenant_id, d.endpoint_id ORDER BY d.next_attempt_at, d.delivery_id) + (
+                SELECT COUNT(*) FROM deliveries AS f
+                WHERE f.tenant_id = d.tenant_id AND f.endpoint_id = d.endpoint_id AND f.state = 'in_flight'
+            ) AS place
+        FROM webhook_endpoints AS e
+        JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (
+            SELECT w.delivery_id FROM deliveries AS w
+            WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
+                AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
+            ORDER BY w.next_attempt_at LIMIT $5
+        )
+        WHERE e.state = 'enabled' AND e.blocked_until <= $1
+    ) AS due
+    WHERE place <= $5 AND place <= flight_limit ORDER BY place, next_attempt_at LIMIT $4
+)
+RETURNING tenant_id, delivery_id, endpoint_id, event_id, event_type, mode, api_version, attempts, created_at";
+
+/// Whether [`CLAIM_DELIVERIES`] could find something, or a lease ran out. `$1` now.
+pub(super) const DELIVERIES_DUE: &str = "\
+SELECT EXISTS (
+    SELECT 1 FROM webhook_endpoints AS e WHERE e.state = 'enabled' AND e.blocked_until <= $1 AND EXISTS (
+        SELECT 1 FROM deliveries AS w WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
+            AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
+    )
+) OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
+
+/// The schema's history, compiled in.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::migrate::MigrateError> {
+    MIGRATIONS.run_direct(None, connection, false).await
+}
+
+/// Opens the one connection that writes.
+pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a commit that was answered survives a power cut. NORMAL would not (sqlite.org/wal.html, "Durability").
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("temp_store", "memory")
+        .pragma("cache_size", "-65536")
+        .connect()
+        .await
+}
+
+/// Opens the pool that only reads: a transaction that reads first and writes later could fail as busy at once.
+pub(super) async fn open_readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+    let options = options(path).read_only(true).pragma("cache_size", "-8192");
+    SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5)).connect_with(options).await
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(5)).statement_cache_capacity(256)
+}

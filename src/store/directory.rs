@@ -1,0 +1,566 @@
+//! Who is here: tenants, their apps, mailboxes and routes. Kept by operators, read at RCPT and by every decision.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
+use crate::clock::Timestamp;
+use crate::ids::{AppId, MailboxId, RouteId, TenantId};
+use crate::mail::address::Mailbox;
+
+/// A customer of this instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name, unique on this instance.
+    pub name: String,
+    /// Since when its mail is put off, where it is.
+    pub suspended_at: Option<Timestamp>,
+}
+
+/// What an app registered about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AppProfileRow {
+    /// Canonical status to the app's own.
+    pub status_map: BTreeMap<String, String>,
+    /// The statuses that a record may have.
+    pub allowed_statuses: Vec<String>,
+    /// The app's inboxes.
+    pub inboxes: Vec<String>,
+    /// The app's other words for its statuses.
+    pub synonyms: BTreeMap<String, String>,
+    /// Trade of the app's customers.
+    pub industry: Option<String>,
+}
+
+/// An app of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// Its name, unique within the tenant.
+    pub name: String,
+    /// What it registered.
+    pub profile: AppProfileRow,
+}
+
+/// A mailbox that this instance owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MailboxRow {
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Its id.
+    pub id: MailboxId,
+    /// Its address as it was given.
+    pub address: String,
+    /// The app that is told of its mail.
+    pub app: Option<AppId>,
+    /// `connex`, `source_app` or `customer_domain`.
+    pub identity_owner: String,
+    /// `source_app_only`, `human_approval`, `policy_auto` or `never`.
+    pub reply_policy: String,
+    /// Where a person answers in the app's own pages.
+    pub external_reply_url: Option<String>,
+    /// `active` or `suspended`.
+    pub state: String,
+    /// Since when.
+    pub state_since: Timestamp,
+}
+
+/// A mailbox to be made.
+#[derive(Debug, Clone)]
+pub struct NewMailbox {
+    /// Its address.
+    pub address: Mailbox,
+    /// The app that is told of its mail.
+    pub app: Option<AppId>,
+    /// `connex`, `source_app` or `customer_domain`.
+    pub identity_owner: String,
+    /// `source_app_only`, `human_approval`, `policy_auto` or `never`.
+    pub reply_policy: String,
+    /// Where a person answers in the app's own pages.
+    pub external_reply_url: Option<String>,
+}
+
+/// An intake route; its address is a secret and stays encrypted here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteRow {
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Its id.
+    pub id: RouteId,
+    /// `bcc`.
+    pub kind: String,
+    /// The address, sealed with the instance key.
+    #[serde(skip)]
+    pub address_sealed: String,
+    /// The app that is told of its mail.
+    pub app: Option<AppId>,
+    /// Address ranges whose peers are authorised.
+    pub peers: Vec<ipnet::IpNet>,
+    /// `active` or `paused`.
+    pub state: String,
+    /// Since when.
+    pub state_since: Timestamp,
+}
+
+/// A route to be made.
+#[derive(Debug, Clone)]
+pub struct NewRoute {
+    /// SHA-256 of the token.
+    pub token_hash: [u8; 32],
+    /// The address, sealed with the instance key.
+    pub address_sealed: String,
+    /// The app that is told of its mail.
+    pub app: Option<AppId>,
+    /// Address ranges whose peers are authorised.
+    pub peers: Vec<ipnet::IpNet>,
+}
+
+const MAILBOX_COLUMNS: &str = "SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, \
+m.external_reply_url, m.state, m.state_since FROM mailboxes AS m";
+
+impl Store {
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name is taken.
+    pub async fn add_tenant(&self, name: &str) -> Result<TenantId, StoreError> {
+        let id: TenantId = self.clock.mint();
+        self.add_tenant_as(id, name).await?;
+        Ok(id)
+    }
+
+    /// Makes a tenant with a given id: the operator's own, which every instance has.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the id or name is taken.
+    pub async fn add_tenant_as(&self, id: TenantId, name: &str) -> Result<(), StoreError> {
+        const ADD: &str = "INSERT INTO tenants (tenant_id, name, created_at) VALUES ($1, $2, $3)";
+        let (name, now) = (name.to_owned(), self.clock.now());
+        self.write(move |connection| {
+            Box::pin(async move {
+                let insert = sqlx::query(ADD).bind(id.to_string()).bind(name).bind(now.as_micros());
+                insert.execute(connection).await.map_err(exists("a tenant of this name"))?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// All tenants, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        const LIST: &str = "SELECT tenant_id, name, suspended_at FROM tenants ORDER BY tenant_id";
+        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
+        let read = |row: &SqliteRow| {
+            Ok(Tenant {
+                id: from_id("tenant_id", row.try_get(0)?)?,
+                name: row.try_get(1)?,
+                suspended_at: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Removes a tenant that has nothing any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] while it still has apps, mailboxes, routes, keys, endpoints or mail.
+    pub async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError> {
+        const MAIL: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1) \
+OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
+        const REMOVE: &str = "DELETE FROM tenants WHERE tenant_id = $1";
+        self.write(move |connection| {
+            Box::pin(async move {
+                let id = id.to_string();
+                if sqlx::query(MAIL).bind(&id).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+                    return Err(StoreError::Conflict("the tenant has mail or events; they would lose their owner"));
+                }
+                let removed =
+                    sqlx::query(REMOVE).bind(&id).execute(connection).await.map_err(|error| match &error {
+                        sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {
+                            StoreError::Conflict("the tenant still has apps, mailboxes, routes, keys or endpoints")
+                        }
+                        _ => StoreError::Unavailable(error),
+                    })?;
+                if removed.rows_affected() == 0 { Err(StoreError::NotFound("tenant")) } else { Ok(()) }
+            })
+        })
+        .await
+    }
+
+    /// The mailbox that an address names, whoever owns it, and whether its tenant is suspended.
+    ///
+    /// This and [`Store::route_by_token`] are the two questions that are asked before a tenant is known.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn mailbox_by_address(&self, key: &str) -> Result<Option<(MailboxRow, Option<Timestamp>)>, StoreError> {
+        const FIND: &str = "\
+SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, m.external_reply_url, m.state, \
+m.state_since, t.suspended_at FROM mailboxes AS m JOIN tenants AS t ON t.tenant_id = m.tenant_id
+WHERE m.address_key = $1 AND m.state <> 'deleted'";
+        let row = sqlx::query(FIND).bind(key).fetch_optional(&self.readers).await?;
+        let read = |row: SqliteRow| {
+            let suspended: Option<i64> = row.try_get(9)?;
+            Ok((read_mailbox(&row)?, suspended.map(Timestamp::from_micros)))
+        };
+        row.map(read).transpose()
+    }
+
+    /// The route whose token has this SHA-256, and whether its tenant is suspended.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn route_by_token(&self, hash: [u8; 32]) -> Result<Option<(RouteRow, Option<Timestamp>)>, StoreError> {
+        const FIND: &str = "\
+SELECT r.tenant_id, r.route_id, r.kind, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, t.suspended_at
+FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_hash = $1 AND r.state <> 'deleted'";
+        let row = sqlx::query(FIND).bind(hash.as_slice()).fetch_optional(&self.readers).await?;
+        let read = |row: SqliteRow| {
+            let suspended: Option<i64> = row.try_get(8)?;
+            Ok((read_route(&row)?, suspended.map(Timestamp::from_micros)))
+        };
+        row.map(read).transpose()
+    }
+}
+
+impl TenantStore {
+    /// Registers an app, or changes what it registered.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn put_app(&self, name: &str, profile: &AppProfileRow) -> Result<AppId, StoreError> {
+        const PUT: &str = "\
+INSERT INTO apps (tenant_id, app_id, name, profile, created_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, name) DO UPDATE SET profile = excluded.profile RETURNING app_id";
+        self.put_app_with(PUT, name, profile).await
+    }
+
+    /// The app of this name, registered on the spot with an empty profile where it is new; whether it is new.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn app_or_new(&self, name: &str) -> Result<(App, bool), StoreError> {
+        if let Some(app) = self.app_by_name(name).await? {
+            return Ok((app, false));
+        }
+        // Two at once: the second keeps what the first registered.
+        const PUT: &str = "\
+INSERT INTO apps (tenant_id, app_id, name, profile, created_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_id";
+        let profile = AppProfileRow::default();
+        let id = self.put_app_with(PUT, name, &profile).await?;
+        Ok((App { id, name: name.to_owned(), profile }, true))
+    }
+
+    async fn put_app_with(&self, sql: &'static str, name: &str, profile: &AppProfileRow) -> Result<AppId, StoreError> {
+        let (tenant, id, now) = (self.tenant, self.store.clock.mint::<AppId>(), self.store.clock.now());
+        let (name, profile) = (name.to_owned(), to_json("profile", profile)?);
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query(sql)
+                        .bind(tenant.to_string())
+                        .bind(id.to_string())
+                        .bind(name)
+                        .bind(profile)
+                        .bind(now.as_micros())
+                        .fetch_one(connection)
+                        .await
+                        .map_err(no_tenant)?;
+                    from_id("app_id", row.try_get(0)?)
+                })
+            })
+            .await
+    }
+
+    /// The app of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn app_by_name(&self, name: &str) -> Result<Option<App>, StoreError> {
+        const FIND: &str = "SELECT app_id, name, profile FROM apps WHERE tenant_id = $1 AND name = $2";
+        let row =
+            sqlx::query(FIND).bind(self.tenant.to_string()).bind(name).fetch_optional(&self.store.readers).await?;
+        row.as_ref().map(read_app).transpose()
+    }
+
+    /// The app with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn app(&self, id: AppId) -> Result<Option<App>, StoreError> {
+        const FIND: &str = "SELECT app_id, name, profile FROM apps WHERE tenant_id = $1 AND app_id = $2";
+        let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_app).transpose()
+    }
+
+    /// All apps.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
+        const LIST: &str = "SELECT app_id, name, profile FROM apps WHERE tenant_id = $1 ORDER BY app_id";
+        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(read_app).collect()
+    }
+
+    /// Removes an app that nothing refers to.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] while a mailbox, route or endpoint tells it of events.
+    pub async fn remove_app(&self, id: AppId) -> Result<(), StoreError> {
+        const USED: &str = "\
+SELECT EXISTS (SELECT 1 FROM mailboxes WHERE tenant_id = $1 AND app_id = $2 AND state <> 'deleted')
+OR EXISTS (SELECT 1 FROM routes WHERE tenant_id = $1 AND app_id = $2 AND state <> 'deleted')
+OR EXISTS (SELECT 1 FROM webhook_endpoints WHERE tenant_id = $1 AND app_id = $2 AND state <> 'deleted')";
+        const REMOVE: &str = "DELETE FROM apps WHERE tenant_id = $1 AND app_id = $2";
+        let tenant = self.tenant.to_string();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let used = sqlx::query(USED).bind(&tenant).bind(id.to_string()).fetch_one(&mut *connection).await?;
+                    if used.try_get::<bool, _>(0)? {
+                        return Err(StoreError::Conflict(
+                            "a mailbox, route or webhook endpoint still refers to the app",
+                        ));
+                    }
+                    let removed = sqlx::query(REMOVE).bind(&tenant).bind(id.to_string()).execute(connection).await?;
+                    if removed.rows_affected() == 0 { Err(StoreError::NotFound("app")) } else { Ok(()) }
+                })
+            })
+            .await
+    }
+
+    /// Makes a mailbox.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the address is taken, by whichever tenant.
+    pub async fn add_mailbox(&self, mailbox: NewMailbox) -> Result<MailboxId, StoreError> {
+        const ADD: &str = "\
+INSERT INTO mailboxes (tenant_id, mailbox_id, address, address_key, app_id, identity_owner, reply_policy, \
+external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9, $9)";
+        let (tenant, id, now) = (self.tenant, self.store.clock.mint::<MailboxId>(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(ADD)
+                        .bind(tenant.to_string())
+                        .bind(id.to_string())
+                        .bind(mailbox.address.to_string())
+                        .bind(mailbox.address.key())
+                        .bind(mailbox.app.map(|app| app.to_string()))
+                        .bind(mailbox.identity_owner)
+                        .bind(mailbox.reply_policy)
+                        .bind(mailbox.external_reply_url)
+                        .bind(now.as_micros())
+                        .execute(connection)
+                        .await
+                        .map_err(no_tenant_or("a mailbox of this address"))?;
+                    Ok(id)
+                })
+            })
+            .await
+    }
+
+    /// All mailboxes that were not removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn mailboxes(&self) -> Result<Vec<MailboxRow>, StoreError> {
+        let sql = format!("{MAILBOX_COLUMNS} WHERE m.tenant_id = $1 AND m.state <> 'deleted' ORDER BY m.mailbox_id");
+        let list = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string());
+        list.fetch_all(&self.store.readers).await?.iter().map(read_mailbox).collect()
+    }
+
+    /// The mailbox with this id, removed ones too: their events go on to exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn mailbox(&self, id: MailboxId) -> Result<Option<MailboxRow>, StoreError> {
+        let sql = format!("{MAILBOX_COLUMNS} WHERE m.tenant_id = $1 AND m.mailbox_id = $2");
+        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(id.to_string());
+        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_mailbox).transpose()
+    }
+
+    /// Removes a mailbox; its mail stays. Its address is free again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn remove_mailbox(&self, id: MailboxId) -> Result<(), StoreError> {
+        const REMOVE: &str = "\
+UPDATE mailboxes SET state = 'deleted', state_since = $3, address_key = 'deleted:' || mailbox_id
+WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
+        self.change_one(REMOVE, id.to_string(), "mailbox").await
+    }
+
+    /// Makes a `bcc` route.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn add_route(&self, route: NewRoute) -> Result<RouteId, StoreError> {
+        const ADD: &str = "\
+INSERT INTO routes (tenant_id, route_id, kind, token_hash, address_sealed, app_id, peers, state, state_since, created_at)
+VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
+        let (tenant, id, now) = (self.tenant, self.store.clock.mint::<RouteId>(), self.store.clock.now());
+        let peers = to_json("peers", &route.peers)?;
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(ADD)
+                        .bind(tenant.to_string())
+                        .bind(id.to_string())
+                        .bind(route.token_hash.as_slice())
+                        .bind(route.address_sealed)
+                        .bind(route.app.map(|app| app.to_string()))
+                        .bind(peers)
+                        .bind(now.as_micros())
+                        .execute(connection)
+                        .await
+                        .map_err(no_tenant_or("a route of this token"))?;
+                    Ok(id)
+                })
+            })
+            .await
+    }
+
+    /// All routes that were not removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn routes(&self) -> Result<Vec<RouteRow>, StoreError> {
+        const LIST: &str = "\
+SELECT tenant_id, route_id, kind, address_sealed, app_id, peers, state, state_since FROM routes
+WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
+        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(read_route).collect()
+    }
+
+    /// The route with this id, removed ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn route(&self, id: RouteId) -> Result<Option<RouteRow>, StoreError> {
+        const FIND: &str = "\
+SELECT tenant_id, route_id, kind, address_sealed, app_id, peers, state, state_since FROM routes
+WHERE tenant_id = $1 AND route_id = $2";
+        let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_route).transpose()
+    }
+
+    /// Removes a route; its address is unknown from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn remove_route(&self, id: RouteId) -> Result<(), StoreError> {
+        const REMOVE: &str = "\
+UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        self.change_one(REMOVE, id.to_string(), "route").await
+    }
+
+    /// The tenant's verified domains, as A-labels.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn verified_domains(&self) -> Result<Vec<String>, StoreError> {
+        const LIST: &str = "SELECT domain FROM domains WHERE tenant_id = $1 AND state = 'verified' ORDER BY domain";
+        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Takes a domain as this tenant's without proof: for the development instance, whose domains do not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when a tenant has it already.
+    pub async fn assume_domain(&self, domain: &crate::mail::address::Domain) -> Result<(), StoreError> {
+        const ADD: &str = "INSERT INTO domains (tenant_id, domain, state, created_at) VALUES ($1, $2, 'verified', $3)";
+        let (tenant, domain, now) = (self.tenant, domain.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let add = sqlx::query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
+                    add.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Runs an update of one row by (tenant, id, now).
+    pub(super) async fn change_one(&self, sql: &'static str, id: String, what: &'static str) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let change = sqlx::query(sql).bind(tenant).bind(id).bind(now.as_micros());
+                    let changed = change.execute(connection).await?.rows_affected();
+                    if changed == 0 { Err(StoreError::NotFound(what)) } else { Ok(()) }
+                })
+            })
+            .await
+    }
+}
+
+fn no_tenant(error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => StoreError::NotFound("tenant"),
+        _ => StoreError::Unavailable(error),
+    }
+}
+
+fn no_tenant_or(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |error| match no_tenant(error) {
+        StoreError::Unavailable(error) => exists(what)(error),
+        other => other,
+    }
+}
+
+fn read_app(row: &SqliteRow) -> Result<App, StoreError> {
+    Ok(App {
+        id: from_id("app_id", row.try_get(0)?)?,
+        name: row.try_get(1)?,
+        profile: from_json("profile", row.try_get(2)?)?,
+    })
+}
+
+fn read_mailbox(row: &SqliteRow) -> Result<MailboxRow, StoreError> {
+    let app: Option<&str> = row.try_get(3)?;
+    Ok(MailboxRow {
+        tenant: from_id("tenant_id", row.try_get(0)?)?,
+        id: from_id("mailbox_id", row.try_get(1)?)?,
+        address: row.try_get(2)?,
+        app: app.map(|id| from_id("app_id", id)).transpose()?,
+        identity_owner: row.try_get(4)?,
+        reply_policy: row.try_get(5)?,
+        external_reply_url: row.try_get(6)?,
+        state: row.try_get(7)?,
+        state_since: Timestamp::from_micros(row.try_get(8)?),
+    })
+}
+
+fn read_route(row: &SqliteRow) -> Result<RouteRow, StoreError> {
+    let app: Option<&str> = row.try_get(4)?;
+    Ok(RouteRow {
+        tenant: from_id("tenant_id", row.try_get(0)?)?,
+        id: from_id("route_id", row.try_get(1)?)?,
+        kind: row.try_get(2)?,
+        address_sealed: row.try_get(3)?,
+        app: app.map(|id| from_id("app_id", id)).transpose()?,
+        peers: from_json("peers", row.try_get(5)?)?,
+        state: row.try_get(6)?,
+        state_since: Timestamp::from_micros(row.try_get(7)?),
+    })
+}

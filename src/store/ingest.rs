@@ -1,0 +1,262 @@
+//! Recording mail: messages that were read from the spool, the events that they became, and how far the spool was read,
+//! in one transaction. A crash before its commit leads to the same messages being read again; after it, never.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::Row as _;
+
+use super::events::{NewEvent, record};
+use super::{Connection, Store, StoreError, TenantStore, from_id, rows};
+use crate::clock::Timestamp;
+use crate::ids::{MessageId, TenantId, ThreadId};
+
+/// A message and what became of it.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Our id.
+    pub id: MessageId,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// Octets.
+    pub size: u64,
+    /// The manifest as JSON.
+    pub manifest: String,
+    /// Where the bytes are, as JSON.
+    pub body: String,
+    /// Why it makes no events: held or poisoned.
+    pub kept: Option<Kept>,
+    /// One for each mailbox or route that it reached.
+    pub views: Vec<NewView>,
+}
+
+/// Why a message is stored and makes no events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Not believed: a public word says why.
+    Held(&'static str),
+    /// It could not be processed; it is never dropped and can be tried again.
+    Poisoned(&'static str),
+}
+
+/// A message as one mailbox or route sees it.
+#[derive(Debug, Clone)]
+pub struct NewView {
+    /// Mailbox or route.
+    pub scope: String,
+    /// Same message, same key.
+    pub copy_key: [u8; 32],
+    /// The event, unless this is a copy of one that came before.
+    pub event: NewEvent,
+}
+
+/// How far a node has read its spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolCursor {
+    /// Segment.
+    pub segment: u64,
+    /// Octets into it.
+    pub position: u64,
+}
+
+/// Months for which a copy is recognised: 400 days and a bit.
+const BUCKETS: i64 = 14;
+/// A bucket of `copy_keys`, in microseconds.
+const BUCKET_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+
+impl Store {
+    /// How far `node` has read its spool; `None` when it has read nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn spool_cursor(&self, node: &str) -> Result<Option<SpoolCursor>, StoreError> {
+        const FIND: &str = "SELECT segment, position FROM spool_cursors WHERE node = $1";
+        let row = sqlx::query(FIND).bind(node).fetch_optional(&self.readers).await?;
+        let read = |row: sqlx::sqlite::SqliteRow| {
+            Ok(SpoolCursor {
+                segment: row.try_get::<i64, _>(0)?.cast_unsigned(),
+                position: row.try_get::<i64, _>(1)?.cast_unsigned(),
+            })
+        };
+        row.map(read).transpose()
+    }
+
+    /// Records messages with all that follows, and moves `node`'s cursor behind them.
+    ///
+    /// Returns how many events were recorded; copies of earlier messages make none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was recorded.
+    pub async fn record_mail(
+        &self,
+        node: &str,
+        messages: Vec<NewMessage>,
+        cursor: SpoolCursor,
+    ) -> Result<usize, StoreError> {
+        let (node, clock) = (node.to_owned(), self.clock.clone());
+        let recorded = self
+            .write(move |connection| {
+                Box::pin(async move {
+                    let (messages, events) = without_copies(connection, messages).await?;
+                    let count = events.len();
+                    insert_messages(connection, &messages).await?;
+                    record(connection, &clock, events).await?;
+                    move_cursor(connection, &node, cursor, clock.now()).await?;
+                    Ok(count)
+                })
+            })
+            .await?;
+        self.note_events();
+        Ok(recorded)
+    }
+}
+
+impl TenantStore {
+    /// The conversation that one of these Message-IDs (as SHA-256) belongs to in a mailbox or route.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn thread_of(&self, scope: &str, references: &[[u8; 32]]) -> Result<Option<ThreadId>, StoreError> {
+        const FIND: &str =
+            "SELECT thread_id FROM thread_references WHERE tenant_id = $1 AND scope = $2 AND reference = $3";
+        for reference in references {
+            let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(scope).bind(reference.as_slice());
+            if let Some(row) = find.fetch_optional(&self.store.readers).await? {
+                return Ok(Some(from_id("thread_id", row.try_get(0)?)?));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A message with its state, as it will be stored.
+struct Row {
+    message: NewMessage,
+    state: &'static str,
+    reason: Option<&'static str>,
+    duplicate_of: Option<String>,
+}
+
+/// Takes the copy keys of what is new, and sorts out what is a copy of something earlier.
+async fn without_copies(
+    connection: &mut Connection,
+    messages: Vec<NewMessage>,
+) -> Result<(Vec<Row>, Vec<(TenantId, NewEvent)>), StoreError> {
+    let mut known = known_copies(connection, &messages).await?;
+    let (mut rows, mut events, mut keys) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
+    for mut message in messages {
+        let mut earlier_message = None;
+        let mut recorded = 0_usize;
+        for view in std::mem::take(&mut message.views) {
+            let name = (message.tenant, view.scope.clone(), view.copy_key);
+            if let Some(earlier) = known.get(&name) {
+                earlier_message = Some(earlier.clone());
+                continue;
+            }
+            keys.push((message.tenant, bucket(message.received_at), view.scope, view.copy_key, message.id));
+            known.insert(name, message.id.to_string());
+            events.push((message.tenant, view.event));
+            recorded += 1;
+        }
+        let (state, reason) = match (&message.kept, recorded) {
+            (Some(Kept::Held(reason)), _) => ("held", Some(*reason)),
+            (Some(Kept::Poisoned(reason)), _) => ("poisoned", Some(*reason)),
+            (None, 0) => ("duplicate", None),
+            (None, _) => ("emitted", None),
+        };
+        rows.push(Row { message, state, reason, duplicate_of: earlier_message });
+    }
+    const KEYS: &str = "INSERT INTO copy_keys (tenant_id, bucket, scope, copy_key, message_id) ";
+    rows::insert(connection, KEYS, &keys, |row, (tenant, bucket, scope, key, message)| {
+        row.push_bind(tenant.to_string())
+            .push_bind(*bucket)
+            .push_bind(scope.clone())
+            .push_bind(key.to_vec())
+            .push_bind(message.to_string());
+    })
+    .await?;
+    Ok((rows, events))
+}
+
+type CopyName = (TenantId, String, [u8; 32]);
+
+/// Which of these copies are known, and the message that came first.
+///
+/// A key may stand in any month of the last [`BUCKETS`], but no older than the store itself: each is one probe of the
+/// primary key.
+async fn known_copies(
+    connection: &mut Connection,
+    messages: &[NewMessage],
+) -> Result<BTreeMap<CopyName, String>, StoreError> {
+    const OLDEST: &str = "SELECT MIN(bucket) FROM copy_keys WHERE tenant_id = $1";
+    const FIND: &str =
+        "SELECT message_id FROM copy_keys WHERE tenant_id = $1 AND bucket = $2 AND scope = $3 AND copy_key = $4";
+    let tenants: BTreeSet<TenantId> = messages.iter().map(|message| message.tenant).collect();
+    let mut oldest = BTreeMap::new();
+    for tenant in tenants {
+        let row = sqlx::query(OLDEST).bind(tenant.to_string()).fetch_one(&mut *connection).await?;
+        oldest.insert(tenant, row.try_get::<Option<i64>, _>(0)?);
+    }
+    let mut known = BTreeMap::new();
+    for message in messages {
+        let Some(Some(oldest)) = oldest.get(&message.tenant) else { continue };
+        let newest = bucket(message.received_at);
+        for view in &message.views {
+            for bucket in (newest.saturating_sub(BUCKETS).max(*oldest)..=newest.saturating_add(1)).rev() {
+                let find = sqlx::query(FIND)
+                    .bind(message.tenant.to_string())
+                    .bind(bucket)
+                    .bind(&view.scope)
+                    .bind(view.copy_key.as_slice());
+                if let Some(row) = find.fetch_optional(&mut *connection).await? {
+                    known.insert((message.tenant, view.scope.clone(), view.copy_key), row.try_get(0)?);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(known)
+}
+
+fn bucket(received_at: Timestamp) -> i64 {
+    received_at.as_micros().div_euclid(BUCKET_MICROS)
+}
+
+async fn insert_messages(connection: &mut Connection, messages: &[Row]) -> Result<(), StoreError> {
+    const MESSAGES: &str = "INSERT INTO messages (tenant_id, message_id, received_at, size, state, reason, duplicate_of, \
+manifest, body) ";
+    rows::insert(connection, MESSAGES, messages, |row, entry| {
+        let message = &entry.message;
+        row.push_bind(message.tenant.to_string())
+            .push_bind(message.id.to_string())
+            .push_bind(message.received_at.as_micros())
+            .push_bind(message.size.cast_signed())
+            .push_bind(entry.state)
+            .push_bind(entry.reason)
+            .push_bind(entry.duplicate_of.clone())
+            .push_bind(message.manifest.clone())
+            .push_bind(message.body.clone());
+    })
+    .await?;
+    Ok(())
+}
+
+async fn move_cursor(
+    connection: &mut Connection,
+    node: &str,
+    cursor: SpoolCursor,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const MOVE: &str = "\
+INSERT INTO spool_cursors (node, segment, position, updated_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (node) DO UPDATE SET segment = excluded.segment, position = excluded.position, updated_at = excluded.updated_at";
+    sqlx::query(MOVE)
+        .bind(node)
+        .bind(cursor.segment.cast_signed())
+        .bind(cursor.position.cast_signed())
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! What apps reported afterwards, as a history of each event.
+
+use sqlx::Row as _;
+
+use super::idempotency::{self, KeyedCall, Once};
+use super::{Connection, StoreError, TenantStore, from_id};
+use crate::clock::Timestamp;
+use crate::ids::{AppId, EventId, KeyId, OperationId, OutcomeId};
+
+/// An outcome to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewOutcome {
+    /// Its id.
+    pub id: OutcomeId,
+    /// The event.
+    pub event: EventId,
+    /// The operation, where one is named.
+    pub operation: Option<OperationId>,
+    /// The reporting app, where it is known here.
+    pub app: Option<AppId>,
+    /// The key by which it was reported.
+    pub key: KeyId,
+    /// A word of the contract.
+    pub outcome: String,
+    /// The status that the app gave the record.
+    pub applied_status: Option<String>,
+    /// A person's words.
+    pub note: Option<String>,
+    /// Amount and currency.
+    pub value: Option<(f64, String)>,
+    /// The app's workflow.
+    pub workflow: Option<String>,
+    /// The agent that acted.
+    pub agent: Option<String>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+}
+
+/// The event that an outcome is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutcomeTarget {
+    /// Its id.
+    pub event: EventId,
+    /// The app for which it was decided.
+    pub app: Option<AppId>,
+}
+
+impl TenantStore {
+    /// The event of an operation.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn target_of_operation(&self, operation: OperationId) -> Result<Option<OutcomeTarget>, StoreError> {
+        const FIND: &str = "\
+SELECT e.event_id, e.app_id FROM operations AS o JOIN events AS e ON e.tenant_id = o.tenant_id AND e.event_id = o.event_id
+WHERE o.tenant_id = $1 AND o.operation_id = $2";
+        Ok(self.targets(FIND, &[operation.to_string()]).await?.into_iter().next())
+    }
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn target_of_event(&self, event: EventId) -> Result<Option<OutcomeTarget>, StoreError> {
+        const FIND: &str = "SELECT event_id, app_id FROM events WHERE tenant_id = $1 AND event_id = $2";
+        Ok(self.targets(FIND, &[event.to_string()]).await?.into_iter().next())
+    }
+
+    /// The events that the tenant's apps handed over under a source's id; several when several apps did.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn targets_of_source(&self, system: &str, id: &str) -> Result<Vec<OutcomeTarget>, StoreError> {
+        const FIND: &str = "\
+SELECT event_id, app_id FROM source_events
+WHERE tenant_id = $1 AND source_system = $2 AND source_event_id = $3 ORDER BY event_id LIMIT 16";
+        self.targets(FIND, &[system.to_owned(), id.to_owned()]).await
+    }
+
+    async fn targets(&self, sql: &'static str, names: &[String]) -> Result<Vec<OutcomeTarget>, StoreError> {
+        let mut query = sqlx::query(sql).bind(self.tenant.to_string());
+        for name in names {
+            query = query.bind(name);
+        }
+        let rows = query.fetch_all(&self.store.readers).await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            let app: Option<&str> = row.try_get(1)?;
+            Ok(OutcomeTarget {
+                event: from_id("event_id", row.try_get(0)?)?,
+                app: app.map(|id| from_id("app_id", id)).transpose()?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Words of the outcomes of an event so far, oldest first, at most 50.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn outcome_history(&self, event: EventId) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        const LIST: &str = "\
+SELECT outcome, recorded_at FROM outcomes WHERE tenant_id = $1 AND event_id = $2 ORDER BY outcome_id LIMIT 50";
+        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
+        let rows = list.fetch_all(&self.store.readers).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, Timestamp::from_micros(row.try_get(1)?)))).collect()
+    }
+
+    /// Records an outcome, once per idempotency key where one is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was recorded.
+    pub async fn record_outcome(&self, outcome: NewOutcome, call: Option<KeyedCall>) -> Result<Once<()>, StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    if let Some(call) = call {
+                        let claimed = idempotency::claim(connection, tenant, &call, now).await?;
+                        if claimed != Once::First(()) {
+                            return Ok(claimed);
+                        }
+                    }
+                    insert(connection, &tenant.to_string(), outcome, now).await?;
+                    Ok(Once::First(()))
+                })
+            })
+            .await
+    }
+}
+
+async fn insert(
+    connection: &mut Connection,
+    tenant: &str,
+    outcome: NewOutcome,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const ADD: &str = "\
+INSERT INTO outcomes (tenant_id, outcome_id, event_id, operation_id, app_id, key_id, outcome, applied_status, note, amount, \
+currency, workflow, agent_id, occurred_at, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    // Only a proposal changes: what was applied once stays applied, and the history tells the rest.
+    const MARK: &str = "\
+UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND state = 'proposed'";
+    let (amount, currency) = outcome.value.unzip();
+    let operation = outcome.operation.map(|operation| operation.to_string());
+    sqlx::query(ADD)
+        .bind(tenant)
+        .bind(outcome.id.to_string())
+        .bind(outcome.event.to_string())
+        .bind(&operation)
+        .bind(outcome.app.map(|app| app.to_string()))
+        .bind(outcome.key.to_string())
+        .bind(&outcome.outcome)
+        .bind(outcome.applied_status)
+        .bind(outcome.note)
+        .bind(amount)
+        .bind(currency)
+        .bind(outcome.workflow)
+        .bind(outcome.agent)
+        .bind(outcome.occurred_at.as_micros())
+        .bind(now.as_micros())
+        .execute(&mut *connection)
+        .await?;
+    let state = match outcome.outcome.as_str() {
+        "applied" | "approved" | "advanced" => "applied",
+        "rejected" | "override" | "ignored" => "rejected",
+        _ => return Ok(()),
+    };
+    if let Some(operation) = operation {
+        sqlx::query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! Reading what was recorded: messages, the stream of events, and the whole chain behind one id.
+
+use serde_json::{Value, json};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{StoreError, TenantStore, from_id, from_json};
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, EventId, MessageId, OperationId, TaskId};
+
+/// A stored message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageRow {
+    /// Our id.
+    pub id: MessageId,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// Octets.
+    pub size: u64,
+    /// `emitted`, `duplicate`, `held`, `poisoned`, …
+    pub state: String,
+    /// Why it is held or poisoned.
+    pub reason: Option<String>,
+    /// The message that was taken instead.
+    pub duplicate_of: Option<String>,
+    /// The manifest as JSON.
+    pub manifest: String,
+    /// Where the bytes are, as JSON.
+    pub body: String,
+}
+
+/// An event in the tenant's stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRow {
+    /// Its place.
+    pub cursor: i64,
+    /// Its id.
+    pub id: EventId,
+    /// The canonical event.
+    pub content: Value,
+    /// The answer.
+    pub answer: Value,
+    /// Its type.
+    pub event_type: String,
+    /// `direct`, `bcc`, `app`, …
+    pub source_kind: String,
+    /// The event's id at its source.
+    pub source_event_id: Option<String>,
+    /// The app for which it was decided.
+    pub app: Option<String>,
+    /// The conversation and the event's place in it.
+    pub thread: Option<(String, i64)>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+}
+
+const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, duplicate_of, manifest, body FROM messages WHERE tenant_id = $1";
+const EVENT: &str = "\
+SELECT e.cursor, e.event_id, e.content, d.answer, e.kind, e.source_kind, e.source_event_id, a.name, e.thread_id, \
+e.sequence, e.occurred_at FROM events AS e
+JOIN decisions AS d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+LEFT JOIN apps AS a ON a.tenant_id = e.tenant_id AND a.app_id = e.app_id WHERE e.tenant_id = $1";
+
+impl TenantStore {
+    /// The newest `limit` messages, newest first; only those in `state` where one is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn messages(&self, state: Option<&str>, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+        let filter = "AND ($2 IS NULL OR state = $2) ORDER BY message_id DESC LIMIT $3";
+        let sql = format!("{MESSAGE} {filter}");
+        let list =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(state).bind(i64::from(limit));
+        list.fetch_all(&self.store.readers).await?.iter().map(read_message).collect()
+    }
+
+    /// All messages behind `after` in the order of their ids, `limit` at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn messages_after(&self, after: &str, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+        let sql = format!("{MESSAGE} AND message_id > $2 ORDER BY message_id LIMIT $3");
+        let list =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
+        list.fetch_all(&self.store.readers).await?.iter().map(read_message).collect()
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!("{MESSAGE} AND message_id = $2");
+        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(id.to_string());
+        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_message).transpose()
+    }
+
+    /// Events behind `after` in the order of the stream.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        let sql = format!("{EVENT} AND e.cursor > $2 ORDER BY e.cursor LIMIT $3");
+        let list =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
+        list.fetch_all(&self.store.readers).await?.iter().map(read_event).collect()
+    }
+
+    /// Place of the newest event; 0 when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn newest_cursor(&self) -> Result<i64, StoreError> {
+        const NEWEST: &str = "SELECT event_cursor FROM tenants WHERE tenant_id = $1";
+        let row = sqlx::query(NEWEST).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
+        Ok(row.ok_or(StoreError::NotFound("tenant"))?.try_get(0)?)
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
+        let sql = format!("{EVENT} AND e.event_id = $2");
+        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(id.to_string());
+        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_event).transpose()
+    }
+
+    /// The whole chain behind an id of a message, event, operation, task or delivery: how it came in, what it became,
+    /// what was decided, what left, and what apps reported.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when no such id is this tenant's; [`StoreError::Unavailable`].
+    pub async fn explain(&self, id: &str) -> Result<Value, StoreError> {
+        let mut events = Vec::new();
+        let mut message = None;
+        if let Ok(id) = id.parse::<MessageId>() {
+            message = Some(self.message(id).await?.ok_or(StoreError::NotFound("message"))?);
+            const EVENTS: &str = "SELECT event_id FROM events WHERE tenant_id = $1 AND message_id = $2 ORDER BY cursor";
+            let list = sqlx::query(EVENTS).bind(self.tenant.to_string()).bind(id.to_string());
+            for row in list.fetch_all(&self.store.readers).await? {
+                events.push(from_id("event_id", row.try_get(0)?)?);
+            }
+        } else {
+            events.push(self.event_behind(id).await?.ok_or(StoreError::NotFound("id"))?);
+        }
+        let mut chains = Vec::new();
+        for event in events {
+            let chain = self.chain(event).await?;
+            if message.is_none()
+                && let Some(id) = chain.get("messageId").and_then(Value::as_str).and_then(|id| id.parse().ok())
+            {
+                message = self.message(id).await?;
+            }
+            chains.push(chain);
+        }
+        let message = message.map(|row| describe(&row)).transpose()?;
+        Ok(json!({ "id": id, "tenantId": self.tenant, "message": message, "events": chains }))
+    }
+
+    async fn event_behind(&self, id: &str) -> Result<Option<EventId>, StoreError> {
+        const OPERATION: &str = "SELECT event_id FROM operations WHERE tenant_id = $1 AND operation_id = $2";
+        const TASK: &str = "SELECT event_id FROM tasks WHERE tenant_id = $1 AND task_id = $2";
+        const DELIVERY: &str = "SELECT event_id FROM deliveries WHERE tenant_id = $1 AND delivery_id = $2";
+        if let Ok(event) = id.parse::<EventId>() {
+            return Ok(self.event(event).await?.map(|row| row.id));
+        }
+        let sql = if id.parse::<OperationId>().is_ok() {
+            OPERATION
+        } else if id.parse::<TaskId>().is_ok() {
+            TASK
+        } else if id.parse::<DeliveryId>().is_ok() {
+            DELIVERY
+        } else {
+            return Ok(None);
+        };
+        let row = sqlx::query(sql).bind(self.tenant.to_string()).bind(id).fetch_optional(&self.store.readers).await?;
+        row.map(|row| from_id("event_id", row.try_get(0)?)).transpose()
+    }
+
+    async fn chain(&self, id: EventId) -> Result<Value, StoreError> {
+        const MESSAGE_OF: &str = "SELECT message_id FROM events WHERE tenant_id = $1 AND event_id = $2";
+        let event = self.event(id).await?.ok_or(StoreError::NotFound("event"))?;
+        let row = sqlx::query(MESSAGE_OF).bind(self.tenant.to_string()).bind(id.to_string());
+        let message: Option<String> = row.fetch_one(&self.store.readers).await?.try_get(0)?;
+        Ok(json!({
+            "eventId": event.id,
+            "cursor": event.cursor,
+            "type": event.event_type,
+            "app": event.app,
+            "messageId": message,
+            "occurredAt": event.occurred_at.to_string(),
+            "event": event.content,
+            "decision": event.answer,
+            "deliveries": self.deliveries_of(id).await?,
+            "outcomes": self.outcomes_of(id).await?,
+        }))
+    }
+
+    async fn deliveries_of(&self, event: EventId) -> Result<Vec<Value>, StoreError> {
+        const LIST: &str = "\
+SELECT d.delivery_id, d.endpoint_id, d.state, d.attempts, d.next_attempt_at, e.url FROM deliveries AS d
+JOIN webhook_endpoints AS e ON e.tenant_id = d.tenant_id AND e.endpoint_id = d.endpoint_id
+WHERE d.tenant_id = $1 AND d.event_id = $2 ORDER BY d.delivery_id";
+        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
+        let mut deliveries = Vec::new();
+        for row in list.fetch_all(&self.store.readers).await? {
+            let id: DeliveryId = from_id("delivery_id", row.try_get(0)?)?;
+            deliveries.push(json!({
+                "id": id,
+                "endpointId": row.try_get::<&str, _>(1)?,
+                "url": row.try_get::<&str, _>(5)?,
+                "state": row.try_get::<&str, _>(2)?,
+                "nextAttemptAt": Timestamp::from_micros(row.try_get(4)?).to_string(),
+                "attempts": self.attempts(id).await?,
+            }));
+        }
+        Ok(deliveries)
+    }
+
+    async fn outcomes_of(&self, event: EventId) -> Result<Vec<Value>, StoreError> {
+        const LIST: &str = "\
+SELECT outcome_id, outcome, operation_id, applied_status, recorded_at FROM outcomes
+WHERE tenant_id = $1 AND event_id = $2 ORDER BY outcome_id";
+        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
+        let read = |row: &SqliteRow| -> Result<Value, StoreError> {
+            Ok(json!({
+                "id": row.try_get::<&str, _>(0)?,
+                "outcome": row.try_get::<&str, _>(1)?,
+                "operationId": row.try_get::<Option<&str>, _>(2)?,
+                "appliedStatus": row.try_get::<Option<&str>, _>(3)?,
+                "recordedAt": Timestamp::from_micros(row.try_get(4)?).to_string(),
+            }))
+        };
+        list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
+    }
+}
+
+/// A message as people and apps may see it.
+///
+/// # Errors
+/// [`StoreError::Unreadable`].
+pub fn describe(row: &MessageRow) -> Result<Value, StoreError> {
+    let manifest: Value = from_json("manifest", &row.manifest)?;
+    let body: Value = from_json("body", &row.body)?;
+    Ok(json!({
+        "id": row.id,
+        "receivedAt": row.received_at.to_string(),
+        "size": row.size,
+        "state": row.state,
+        "reason": row.reason,
+        "duplicateOf": row.duplicate_of,
+        "sha256": body.get("sha256"),
+        "origin": manifest.get("origin"),
+        "reversePath": manifest.pointer("/envelope/reverse_path"),
+    }))
+}
+
+fn read_message(row: &SqliteRow) -> Result<MessageRow, StoreError> {
+    Ok(MessageRow {
+        id: from_id("message_id", row.try_get(0)?)?,
+        received_at: Timestamp::from_micros(row.try_get(1)?),
+        size: row.try_get::<i64, _>(2)?.cast_unsigned(),
+        state: row.try_get(3)?,
+        reason: row.try_get(4)?,
+        duplicate_of: row.try_get(5)?,
+        manifest: row.try_get(6)?,
+        body: row.try_get(7)?,
+    })
+}
+
+fn read_event(row: &SqliteRow) -> Result<EventRow, StoreError> {
+    let thread: Option<String> = row.try_get(8)?;
+    let sequence: Option<i64> = row.try_get(9)?;
+    Ok(EventRow {
+        cursor: row.try_get(0)?,
+        id: from_id("event_id", row.try_get(1)?)?,
+        content: from_json("content", row.try_get(2)?)?,
+        answer: from_json("answer", row.try_get(3)?)?,
+        event_type: row.try_get(4)?,
+        source_kind: row.try_get(5)?,
+        source_event_id: row.try_get(6)?,
+        app: row.try_get(7)?,
+        thread: thread.zip(sequence),
+        occurred_at: Timestamp::from_micros(row.try_get(10)?),
+    })
+}

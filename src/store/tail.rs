@@ -1,0 +1,100 @@
+//! The newest rows of a tenant, for a person who watches: messages, decisions, attempts.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{StoreError, TenantStore};
+use crate::clock::Timestamp;
+
+/// Where a watcher stands in each of the three streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailPosition {
+    /// Id of the last message that was shown.
+    pub message: String,
+    /// Id of the last decision that was shown.
+    pub decision: String,
+    /// Start of the last attempt that was shown, in microseconds.
+    pub attempt: i64,
+}
+
+/// One line of what happened.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TailLine {
+    /// When.
+    pub at: String,
+    /// `message`, `decision` or `attempt`.
+    pub what: &'static str,
+    /// The id of the row.
+    pub id: String,
+    /// What is worth seeing at a glance: state and size, status and priority, or answer and duration.
+    pub summary: String,
+}
+
+impl TenantStore {
+    /// Where a watcher starts who wants to see only what is new.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn tail_position(&self) -> Result<TailPosition, StoreError> {
+        const NEWEST: &str = "\
+SELECT (SELECT COALESCE(MAX(message_id), '') FROM messages WHERE tenant_id = $1),
+(SELECT COALESCE(MAX(decision_id), '') FROM decisions WHERE tenant_id = $1),
+(SELECT COALESCE(MAX(started_at), 0) FROM attempts WHERE tenant_id = $1)";
+        let row = sqlx::query(NEWEST).bind(self.tenant.to_string()).fetch_one(&self.store.readers).await?;
+        Ok(TailPosition { message: row.try_get(0)?, decision: row.try_get(1)?, attempt: row.try_get(2)? })
+    }
+
+    /// What happened behind `position`, in order of time, and where that leaves the watcher.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn tail(&self, position: TailPosition) -> Result<(Vec<TailLine>, TailPosition), StoreError> {
+        const MESSAGES: &str = "\
+SELECT received_at, message_id, state || ' ' || size || ' octets' FROM messages
+WHERE tenant_id = $1 AND message_id > $2 ORDER BY message_id LIMIT 200";
+        const DECISIONS: &str = "\
+SELECT decided_at, decision_id, event_id || ' ' || status || ' ' || priority FROM decisions
+WHERE tenant_id = $1 AND decision_id > $2 ORDER BY decision_id LIMIT 200";
+        const ATTEMPTS: &str = "\
+SELECT started_at, delivery_id, '#' || number || ' ' || COALESCE(CAST(status AS TEXT), reason, '') || ' in '
+|| (duration_us / 1000) || ' ms' FROM attempts
+WHERE tenant_id = $1 AND started_at > $2 ORDER BY started_at LIMIT 200";
+        let tenant = self.tenant.to_string();
+        let mut next = position.clone();
+        let mut lines = Vec::new();
+        let read = |what: &'static str, row: &SqliteRow| -> Result<(i64, TailLine), StoreError> {
+            let at: i64 = row.try_get(0)?;
+            let line = TailLine {
+                at: Timestamp::from_micros(at).to_string(),
+                what,
+                id: row.try_get(1)?,
+                summary: row.try_get(2)?,
+            };
+            Ok((at, line))
+        };
+        let messages =
+            sqlx::query(MESSAGES).bind(&tenant).bind(position.message).fetch_all(&self.store.readers).await?;
+        for row in &messages {
+            let (at, line) = read("message", row)?;
+            next.message.clone_from(&line.id);
+            lines.push((at, line));
+        }
+        let decisions =
+            sqlx::query(DECISIONS).bind(&tenant).bind(position.decision).fetch_all(&self.store.readers).await?;
+        for row in &decisions {
+            let (at, line) = read("decision", row)?;
+            next.decision.clone_from(&line.id);
+            lines.push((at, line));
+        }
+        let attempts =
+            sqlx::query(ATTEMPTS).bind(&tenant).bind(position.attempt).fetch_all(&self.store.readers).await?;
+        for row in &attempts {
+            let (at, line) = read("attempt", row)?;
+            next.attempt = at;
+            lines.push((at, line));
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        Ok((lines.into_iter().map(|(_, line)| line).collect(), next))
+    }
+}

@@ -1,0 +1,135 @@
+//! Webhook endpoints of a tenant, as operators and the API keep them.
+
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{StoreError, TenantStore, from_id, from_json, to_json};
+use crate::contract::webhook::PayloadMode;
+use crate::ids::{AppId, EndpointId};
+
+/// An endpoint to be made.
+#[derive(Debug, Clone)]
+pub struct NewEndpoint {
+    /// The app whose events it gets; `None` for all of the tenant.
+    pub app: Option<AppId>,
+    /// Its URL, already checked.
+    pub url: String,
+    /// Its signing secret, sealed with the instance key.
+    pub secrets_sealed: String,
+    /// Exact types or `prefix.*`.
+    pub event_types: Vec<String>,
+    /// How much it is told.
+    pub mode: PayloadMode,
+    /// `default` or `short`.
+    pub schedule: &'static str,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointRow {
+    /// Its id.
+    pub id: EndpointId,
+    /// The app whose events it gets.
+    pub app: Option<AppId>,
+    /// Its URL.
+    pub url: String,
+    /// What it subscribed to.
+    pub event_types: Vec<String>,
+    /// How much it is told.
+    pub mode: String,
+    /// `default` or `short`.
+    pub schedule: String,
+    /// `enabled` or `disabled`.
+    pub state: String,
+    /// Why it is disabled.
+    pub state_reason: Option<String>,
+    /// Its health.
+    pub health: serde_json::Value,
+}
+
+impl TenantStore {
+    /// Makes an endpoint. `make` gives the sealed secrets for the id under which they are sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn add_endpoint(&self, id: EndpointId, endpoint: NewEndpoint) -> Result<(), StoreError> {
+        const ADD: &str = "\
+INSERT INTO webhook_endpoints (tenant_id, endpoint_id, app_id, url, secrets, event_types, mode, schedule, headers, state, \
+health, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}', $9)";
+        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        let event_types = to_json("event_types", &endpoint.event_types)?;
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(ADD)
+                        .bind(tenant)
+                        .bind(id.to_string())
+                        .bind(endpoint.app.map(|app| app.to_string()))
+                        .bind(endpoint.url)
+                        .bind(endpoint.secrets_sealed)
+                        .bind(event_types)
+                        .bind(endpoint.mode.as_str())
+                        .bind(endpoint.schedule)
+                        .bind(now.as_micros())
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// All endpoints that were not removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn endpoints(&self) -> Result<Vec<EndpointRow>, StoreError> {
+        const LIST: &str = "\
+SELECT endpoint_id, app_id, url, event_types, mode, schedule, state, state_reason, health FROM webhook_endpoints
+WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
+        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let read = |row: &SqliteRow| {
+            let app: Option<&str> = row.try_get(1)?;
+            Ok(EndpointRow {
+                id: from_id("endpoint_id", row.try_get(0)?)?,
+                app: app.map(|id| from_id("app_id", id)).transpose()?,
+                url: row.try_get(2)?,
+                event_types: from_json("event_types", row.try_get(3)?)?,
+                mode: row.try_get(4)?,
+                schedule: row.try_get(5)?,
+                state: row.try_get(6)?,
+                state_reason: row.try_get(7)?,
+                health: from_json("health", row.try_get(8)?)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Removes an endpoint and cancels what waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn remove_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
+        const REMOVE: &str = "\
+UPDATE webhook_endpoints SET state = 'deleted' WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'deleted'";
+        const CANCEL: &str = "\
+UPDATE deliveries SET state = 'cancelled', finished_at = $3
+WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait', 'held')";
+        let (tenant, id, now) = (self.tenant.to_string(), id.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let removed = sqlx::query(REMOVE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
+                    if removed.rows_affected() == 0 {
+                        return Err(StoreError::NotFound("webhook endpoint"));
+                    }
+                    let cancel = sqlx::query(CANCEL).bind(&tenant).bind(&id).bind(now.as_micros());
+                    cancel.execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,229 @@
+//! The one writer: takes all the work that waits, runs it in one transaction, and answers after one flush.
+//!
+//! Each piece of work has a savepoint of its own where several share a transaction, so that one that fails takes nothing
+//! of the others with it. No answer is given before the commit.
+
+use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection as _, Executor as _};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Connection, StoreError, dialect};
+
+/// How much work shares one commit at most: enough to spread the flush, little enough to keep the first waiter's time short.
+const BATCH: usize = 64;
+/// How much work may wait; more waits in its callers.
+const QUEUE: usize = 1024;
+
+/// What is told to one caller after the commit.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// One caller's work: its statements, then its answer; `None` when the work failed and its caller was told.
+type Work = Box<dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Option<Answer>> + Send>;
+
+/// Handle on the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Request>,
+}
+
+enum Request {
+    Run(Work),
+    Close(oneshot::Sender<()>),
+}
+
+impl Writer {
+    /// Starts the task that owns `connection`; it ends when the last handle is gone or at [`Writer::close`].
+    pub(super) fn start(connection: Connection, path: PathBuf) -> Self {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "lives as long as the store's handles, and owns no shared state"
+        )]
+        tokio::spawn(serve(connection, path, requests));
+        Self { queue }
+    }
+
+    /// Runs `work` and returns after its commit was flushed.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            Box::pin(async move {
+                match work(connection).await {
+                    Ok(value) => {
+                        let tell: Answer = Box::new(move |committed: Result<(), StoreError>| {
+                            let _ = caller.send(committed.map(|()| value)); // A caller that went away needs no answer.
+                        });
+                        Some(tell)
+                    }
+                    Err(error) => {
+                        let _ = caller.send(Err(error));
+                        None
+                    }
+                }
+            })
+        });
+        self.queue.send(Request::Run(work)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Finishes what waits and closes the connection.
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Request::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+async fn serve(mut connection: Connection, path: PathBuf, mut requests: mpsc::Receiver<Request>) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    loop {
+        if requests.recv_many(&mut waiting, BATCH).await == 0 {
+            return;
+        }
+        let mut batch = Vec::with_capacity(waiting.len());
+        let mut close = None;
+        for request in waiting.drain(..) {
+            match request {
+                Request::Run(work) => batch.push(work),
+                Request::Close(done) => close = Some(done),
+            }
+        }
+        if let Err(error) = commit_together(&mut connection, batch).await {
+            tracing::error!(error.kind = "store", temporary = true, "Database does not take writes: {error}");
+            connection = reopened(connection, &path).await;
+        }
+        if let Some(done) = close {
+            requests.close();
+            if let Err(error) = connection.close().await {
+                tracing::warn!(error.kind = "store", "Database did not close cleanly: {error}");
+            }
+            let _ = done.send(());
+            return;
+        }
+    }
+}
+
+/// Runs a batch in one transaction; an error means that the connection should be made anew.
+async fn commit_together(connection: &mut Connection, batch: Vec<Work>) -> Result<(), sqlx::Error> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let mut answers = Vec::with_capacity(batch.len());
+    let result = run_batch(connection, batch, &mut answers).await;
+    match result {
+        Ok(()) => {
+            for answer in answers {
+                answer(Ok(()));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            let text = error.to_string();
+            for answer in answers {
+                answer(Err(StoreError::Unavailable(sqlx::Error::Protocol(text.clone()))));
+            }
+            let _ = connection.execute("ROLLBACK").await; // Fails where no transaction is open, which is as good.
+            Err(error)
+        }
+    }
+}
+
+async fn run_batch(
+    connection: &mut Connection,
+    batch: Vec<Work>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), sqlx::Error> {
+    connection.execute("BEGIN IMMEDIATE").await?;
+    let alone = batch.len() == 1;
+    for work in batch {
+        if !alone {
+            connection.execute("SAVEPOINT work").await?;
+        }
+        let answer = work(connection).await;
+        match (answer, alone) {
+            (Some(answer), true) => answers.push(answer),
+            (Some(answer), false) => {
+                answers.push(answer);
+                connection.execute("RELEASE work").await?;
+            }
+            (None, true) => {
+                connection.execute("ROLLBACK").await?;
+                return Ok(());
+            }
+            (None, false) => {
+                connection.execute("ROLLBACK TO work").await?;
+                connection.execute("RELEASE work").await?;
+            }
+        }
+    }
+    connection.execute("COMMIT").await?;
+    Ok(())
+}
+
+/// A new connection in place of one that failed; the old one where no new one can be had yet.
+async fn reopened(old: Connection, path: &std::path::Path) -> Connection {
+    match dialect::open_writer(path).await {
+        Ok(new) => {
+            drop(old);
+            new
+        }
+        Err(_) => old,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn writer(folder: &std::path::Path) -> Writer {
+        let path = folder.join("index.db");
+        let mut connection = dialect::open_writer(&path).await.unwrap();
+        connection.execute("CREATE TABLE t (n INTEGER NOT NULL UNIQUE) STRICT").await.unwrap();
+        Writer::start(connection, path)
+    }
+
+    fn insert(number: i64) -> impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<i64, StoreError>> + Send {
+        move |connection| {
+            Box::pin(async move {
+                sqlx::query("INSERT INTO t (n) VALUES ($1)").bind(number).execute(connection).await?;
+                Ok(number)
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_takes_nothing_of_the_others_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(folder.path()).await;
+        let numbers = [1, 2, 1, 3, 2, 4];
+        let runs = numbers.map(|number| writer.run(insert(number)));
+        let results = futures_util::future::join_all(runs).await;
+        let stored: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        assert_eq!(stored, [true, true, false, true, false, true]);
+        let count = writer
+            .run(|connection| {
+                Box::pin(async move {
+                    let row: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM t").fetch_one(connection).await?;
+                    Ok(row.0)
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!(count, 4);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_written_before_the_writer_closes_and_nothing_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(folder.path()).await;
+        let (first, ()) = tokio::join!(writer.run(insert(1)), writer.close());
+        assert_eq!(first.unwrap(), 1);
+        assert!(matches!(writer.run(insert(2)).await, Err(StoreError::Closed)));
+    }
+}
