@@ -91,7 +91,7 @@ pub struct App {
 }
 
 /// Where a running gateway listens.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Addresses {
     /// SMTP.
     pub smtp: Vec<SocketAddr>,
@@ -257,6 +257,29 @@ fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<W
         ..ClientSettings::default()
     };
     Ok(WebhookClient::new(&settings, &resolver, allow, clock.clone())?)
+}
+
+/// Cancelled at SIGTERM or SIGINT.
+#[must_use]
+pub fn interrupted() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "it must outlive every supervised task to stop them")]
+    tokio::spawn(async move {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        let terminate = async {
+            match &mut terminated {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate => {}
+        }
+        token.cancel();
+    });
+    stop
 }
 
 /// What the operator lets webhooks reach beside public addresses by https.
