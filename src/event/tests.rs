@@ -152,3 +152,22 @@ fn a_recipient_is_not_shown_the_other_mailboxes_of_the_envelope() {
     assert!(!serde_json::to_string(&event).unwrap().contains("board"));
     assert_eq!(event.envelope.rcpt_to, ["deals@in.connex.example"]);
 }
+
+#[test]
+fn the_sample_mails_are_without_defect() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/samples");
+    let mut kinds = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "eml") {
+            continue;
+        }
+        let mail = std::fs::read(&file).unwrap();
+        let path = if file.ends_with("bcc-copy.eml") { route(true) } else { mailbox() };
+        let event = event(&mail, path);
+        assert_eq!(event.defects, [], "{}", file.display());
+        assert!(!event.visible_text.is_empty() && event.author.is_some(), "{}", file.display());
+        assert!(mail.windows(2).all(|pair| pair[1] != b'\n' || pair[0] == b'\r'), "{}", file.display());
+        kinds.insert(event.event_type.as_str());
+    }
+    assert_eq!(kinds, BTreeSet::from(["auto_reply", "inbound_message", "inbound_reply", "outbound_copy"]));
+}
