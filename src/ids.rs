@@ -132,6 +132,8 @@ identifiers! {
     RequestId "req";
     /// One SMTP connection.
     SessionId "ses";
+    /// A person with an account at this gateway.
+    UserId "usr";
     /// One worker process, as named in leases.
     WorkerId "wrk";
 }

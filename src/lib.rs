@@ -5,13 +5,25 @@
 //! edges ([`store`], [`dns`], [`spool`], [`smtp`], [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod contract;
 pub mod decide;
+pub mod devcert;
+pub mod dns;
 pub mod event;
+pub mod governance;
 pub mod http;
 pub mod ids;
 pub mod keys;
 pub mod mail;
+pub mod pipeline;
+pub mod seal;
 pub mod service;
+pub mod smtp;
+pub mod spool;
 pub mod store;
+pub mod supervisor;
+pub mod telemetry;
+pub mod webhook;

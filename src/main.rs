@@ -1,3 +1,5 @@
 //! The `connex` program: see [`connex::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    connex::cli::main(std::env::args_os())
+}

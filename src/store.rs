@@ -18,6 +18,8 @@ pub mod outcomes;
 pub mod reading;
 mod rows;
 pub mod tail;
+#[cfg(test)]
+mod tests;
 pub mod webhooks;
 mod writer;
 

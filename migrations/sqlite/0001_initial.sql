@@ -303,6 +303,8 @@ CREATE TABLE webhook_endpoints (
     health         TEXT    NOT NULL,
     -- The breaker: no claims before this time.
     blocked_until  INTEGER NOT NULL DEFAULT 0,
+    -- The breaker again: how many attempts may be under way at once; 1 while it is only probed.
+    flight_limit   INTEGER NOT NULL DEFAULT 1000000,
     created_at     INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, endpoint_id)
 ) STRICT;
@@ -336,8 +338,8 @@ CREATE TABLE deliveries (
     PRIMARY KEY (tenant_id, delivery_id)
 ) STRICT;
 -- Only work that waits is in the queue's index, so that its size is that of the backlog.
-CREATE INDEX deliveries_due ON deliveries (next_attempt_at, tenant_id, endpoint_id) WHERE state IN ('pending', 'retry_wait');
-CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'in_flight';
+CREATE INDEX deliveries_due ON deliveries (tenant_id, endpoint_id, next_attempt_at) WHERE state IN ('pending', 'retry_wait');
+CREATE INDEX deliveries_leased ON deliveries (tenant_id, endpoint_id, lease_until) WHERE state = 'in_flight';
 CREATE INDEX deliveries_by_event ON deliveries (tenant_id, event_id);
 
 CREATE TABLE attempts (

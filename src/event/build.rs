@@ -1,11 +1,16 @@
-//! From a message, its manifest and a scope to the canonical event.
+//! From a message, its manifest and a recipient to the canonical event.
 
-use crate::event::{Authentication, CanonicalEvent, EnvelopeSummary, EventType, Kind, Scope, Source, VERSION};
+use crate::event::{
+    Authentication, CanonicalEvent, EnvelopeSummary, EventRecipient, EventType, Kind, Participant, Scope, Source,
+    UntrustedReason, VERSION,
+};
 use crate::ids::{EventId, ThreadId};
-use crate::mail::address::{Domain, Mailbox};
-use crate::mail::copy::Direction;
-use crate::mail::envelope::{Manifest, Recipient};
-use crate::mail::message::Message;
+use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
+use crate::mail::envelope::{ForwardPath, Manifest, Recipient, TransferDefect};
+use crate::mail::message::{Attachment, Defect, HeaderAddress, ListHeaders, Message};
+use crate::mail::notice::{self, Automated, FailedRecipient};
+use crate::mail::text::split_reply;
 
 /// What the caller knows beside the message and its manifest.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +21,8 @@ pub struct View<'a> {
     pub recipient: Recipient,
     /// Domains verified for the tenant.
     pub owned_domains: &'a [Domain],
-    /// Every address of the tenant's intake routes, old tokens included.
+    /// Every address of the tenant's intake routes, old tokens included. Those of the envelope, and whatever has the
+    /// usual form of a route address, are known without it.
     pub route_addresses: &'a [Mailbox],
     /// The conversation.
     pub thread: ThreadId,
@@ -27,50 +33,270 @@ pub struct View<'a> {
 /// The canonical event of `message` as `view.recipient` sees it.
 #[must_use]
 pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> CanonicalEvent {
-    let scope = match view.recipient {
-        Recipient::Mailbox { mailbox, .. } => Scope::Mailbox(mailbox),
-        Recipient::BccRoute { route, .. } => Scope::Route(route),
-    };
+    let facts = Facts::gather(message, manifest, view);
+    let spans = split_reply(&message.text);
+    let hide = |text: &str| facts.routes.redact(text).into_owned();
     CanonicalEvent {
         v: VERSION,
         id: view.id,
         tenant: view.recipient.tenant(),
-        kind: Kind::Direct,
-        event_type: EventType::InboundMessage,
-        direction: Direction::Unknown,
+        kind: facts.kind(),
+        event_type: facts.event_type(message, view),
+        direction: facts.direction,
         message_id: manifest.id,
-        scope,
-        envelope: EnvelopeSummary { mail_from: String::new(), mail_from_decoded: None, rcpt_to: Vec::new() },
-        author: None,
-        sender: None,
-        reply_to: Vec::new(),
-        recipients: Vec::new(),
-        rfc_message_id: message.message_id.clone(),
-        in_reply_to: message.in_reply_to.clone(),
-        references: message.references.clone(),
+        scope: scope(view.recipient),
+        envelope: facts.envelope(manifest),
+        author: message.author.as_ref().map(|author| facts.participant(author)),
+        sender: message.sender.as_ref().map(|sender| facts.participant(sender)),
+        reply_to: message.reply_to.iter().map(|address| facts.participant(address)).collect(),
+        recipients: facts.recipients.iter().map(|recipient| facts.recipient(recipient)).collect(),
+        rfc_message_id: message.message_id.as_deref().map(hide),
+        in_reply_to: message.in_reply_to.as_deref().map(hide),
+        references: message.references.iter().map(|id| hide(id)).collect(),
         thread_id: view.thread,
-        subject: message.subject.clone(),
-        text: message.text.clone(),
+        subject: hide(&message.subject),
+        text: hide(&message.text),
         text_source: message.text_source,
-        visible_text: message.text.clone(),
-        quoted_text: String::new(),
-        signature: String::new(),
-        attachments: message.attachments.clone(),
+        visible_text: hide(&spans.visible),
+        quoted_text: hide(&spans.quoted),
+        signature: hide(&spans.signature),
+        attachments: message.attachments.iter().map(|attachment| facts.attachment(attachment)).collect(),
         has_calendar: message.has_calendar,
         language: None,
         authentication: Authentication::default(),
-        list: None,
-        automated: None,
-        trusted: true,
-        untrusted_reasons: Vec::new(),
-        defects: message.defects.clone(),
+        list: facts.list(&message.list),
+        automated: facts.automated.clone().map(|automated| facts.hidden_in(automated)),
+        trusted: facts.untrusted_reasons.is_empty(),
+        untrusted_reasons: facts.untrusted_reasons.clone(),
+        defects: facts.defects(message, manifest),
         received_at: manifest.received_at,
         sent_at: message.date,
         source: Source {
-            kind: Kind::Direct,
+            kind: source_kind(view.recipient),
             door: manifest.origin.door,
             session: manifest.origin.session,
             tls: manifest.origin.tls.clone(),
         },
     }
+}
+
+fn scope(recipient: Recipient) -> Scope {
+    match recipient {
+        Recipient::Mailbox { mailbox, .. } => Scope::Mailbox(mailbox),
+        Recipient::BccRoute { route, .. } => Scope::Route(route),
+    }
+}
+
+fn source_kind(recipient: Recipient) -> Kind {
+    match recipient {
+        Recipient::Mailbox { .. } => Kind::Direct,
+        Recipient::BccRoute { .. } => Kind::Bcc,
+    }
+}
+
+/// What is worked out once and used by several fields.
+struct Facts<'a> {
+    source: Kind,
+    routes: RouteAddresses,
+    reached: Vec<&'a ForwardPath>,
+    recipients: Vec<CopyRecipient>,
+    is_route_visible: bool,
+    mail_from_decoded: Option<Mailbox>,
+    direction: Direction,
+    is_author_foreign_sent: bool,
+    automated: Option<Automated>,
+    untrusted_reasons: Vec<UntrustedReason>,
+}
+
+impl<'a> Facts<'a> {
+    fn gather(message: &Message, manifest: &'a Manifest, view: &View<'_>) -> Self {
+        let paths = &manifest.envelope.forward_paths;
+        let copies = paths.iter().filter(|path| path.recipient.is_copy()).map(|path| &path.mailbox);
+        let routes = RouteAddresses::new(view.route_addresses.iter().chain(copies));
+        // Several paths may name one mailbox or route, with other details; other recipients' paths are not shown here.
+        let reached: Vec<&ForwardPath> =
+            paths.iter().filter(|path| scope(path.recipient) == scope(view.recipient)).collect();
+        let (recipients, is_route_visible) = copy::recipients(message, &reached, &routes);
+        let mail_from = manifest.envelope.reverse_path.mailbox();
+        let mail_from_decoded = mail_from.and_then(copy::decode_rewritten);
+        let sender = mail_from_decoded.as_ref().or(mail_from).map(Mailbox::domain);
+        let author = message.author.as_ref().and_then(|author| author.mailbox.as_ref()).map(Mailbox::domain);
+        let source = source_kind(view.recipient);
+        let is_owned = |domain: Option<&Domain>| domain.is_some_and(|one| copy::is_owned(one, view.owned_domains));
+        let direction = match source {
+            Kind::Direct => direct_direction(is_owned(sender.or(author)), &recipients, &reached, view.owned_domains),
+            _ => copy::direction(sender, &recipients, view.owned_domains),
+        };
+        Self {
+            source,
+            reached,
+            is_route_visible,
+            direction,
+            is_author_foreign_sent: is_owned(author) && sender.is_some() && !is_owned(sender),
+            automated: notice::automated(message, manifest.envelope.reverse_path == ReversePath::Null),
+            untrusted_reasons: untrusted_reasons(message, view.recipient),
+            routes,
+            recipients,
+            mail_from_decoded,
+        }
+    }
+
+    /// Reports of every kind are reports, by whatever way they came.
+    fn kind(&self) -> Kind {
+        match self.automated {
+            Some(
+                Automated::Bounce { .. }
+                | Automated::AutoReply
+                | Automated::ReadReceipt { .. }
+                | Automated::Complaint { .. },
+            ) => Kind::Report,
+            Some(Automated::List | Automated::Notification) | None => self.source,
+        }
+    }
+
+    fn event_type(&self, message: &Message, view: &View<'_>) -> EventType {
+        match (&self.automated, self.source, self.direction) {
+            (Some(Automated::Bounce { .. }), ..) => EventType::Bounce,
+            (Some(Automated::AutoReply), ..) => EventType::AutoReply,
+            (Some(Automated::ReadReceipt { .. }), ..) => EventType::ReadReceipt,
+            (Some(Automated::Complaint { .. }), ..) => EventType::Complaint,
+            (_, Kind::Direct, _) => {
+                let is_answer = message.in_reply_to.is_some() || !message.references.is_empty();
+                if view.is_known_thread && is_answer { EventType::InboundReply } else { EventType::InboundMessage }
+            }
+            (_, _, Direction::Outbound) => EventType::OutboundCopy,
+            _ => EventType::JournalCopy,
+        }
+    }
+
+    fn envelope(&self, manifest: &Manifest) -> EnvelopeSummary {
+        let rcpt_to = self.reached.iter().filter(|path| !path.recipient.is_copy());
+        EnvelopeSummary {
+            mail_from: self.hide(&manifest.envelope.reverse_path.to_string()),
+            mail_from_decoded: self.mail_from_decoded.as_ref().map(|mailbox| self.hide(&mailbox.to_string())),
+            rcpt_to: rcpt_to.map(|path| path.mailbox.to_string()).collect(),
+        }
+    }
+
+    fn defects(&self, message: &Message, manifest: &Manifest) -> Vec<Defect> {
+        let mut defects = message.defects.clone();
+        defects.extend(manifest.defects.iter().map(|defect| match defect {
+            TransferDefect::BareLf => Defect::BareLf,
+        }));
+        let is_unwrapped_report = message.has_report_shape && self.source == Kind::Bcc;
+        for (defect, applies) in [
+            (Defect::IntakeAddressVisible, self.is_route_visible),
+            (Defect::ReportShapeNotUnwrapped, is_unwrapped_report),
+            (Defect::AuthorOwnedSenderForeign, self.is_author_foreign_sent),
+        ] {
+            if applies {
+                defects.push(defect);
+            }
+        }
+        defects.sort_unstable();
+        defects.dedup();
+        defects
+    }
+
+    fn hide(&self, text: &str) -> String {
+        self.routes.redact(text).into_owned()
+    }
+
+    fn hide_optional(&self, text: Option<&String>) -> Option<String> {
+        text.map(|text| self.hide(text))
+    }
+
+    fn participant(&self, address: &HeaderAddress) -> Participant {
+        Participant {
+            address: self.hide(&address.address),
+            display_name: self.hide_optional(address.display_name.as_ref()),
+        }
+    }
+
+    fn recipient(&self, recipient: &CopyRecipient) -> EventRecipient {
+        EventRecipient {
+            address: self.hide(&recipient.address),
+            display_name: self.hide_optional(recipient.display_name.as_ref()),
+            recipient_type: recipient.recipient_type,
+        }
+    }
+
+    fn attachment(&self, attachment: &Attachment) -> Attachment {
+        Attachment {
+            filename: self.hide(&attachment.filename),
+            content_type: self.hide(&attachment.content_type),
+            content_id: self.hide_optional(attachment.content_id.as_ref()),
+            ..attachment.clone()
+        }
+    }
+
+    fn list(&self, list: &ListHeaders) -> Option<ListHeaders> {
+        let hide = |text: &Option<String>| self.hide_optional(text.as_ref());
+        (!list.is_empty()).then(|| ListHeaders {
+            id: hide(&list.id),
+            post: hide(&list.post),
+            unsubscribe: hide(&list.unsubscribe),
+            unsubscribe_post: hide(&list.unsubscribe_post),
+        })
+    }
+
+    /// A notice without route addresses: a report about a copy names the route as its recipient.
+    fn hidden_in(&self, automated: Automated) -> Automated {
+        let hide_id = |id: Option<String>| self.hide_optional(id.as_ref());
+        match automated {
+            Automated::Bounce { permanence, recipients, original_message_id } => Automated::Bounce {
+                permanence,
+                recipients: recipients
+                    .into_iter()
+                    .map(|one| FailedRecipient {
+                        address: self.hide(&one.address),
+                        action: self.hide(&one.action),
+                        status: self.hide(&one.status),
+                    })
+                    .collect(),
+                original_message_id: hide_id(original_message_id),
+            },
+            Automated::ReadReceipt { original_message_id } => {
+                Automated::ReadReceipt { original_message_id: hide_id(original_message_id) }
+            }
+            Automated::Complaint { feedback_type, original_message_id } => Automated::Complaint {
+                feedback_type: self.hide(&feedback_type),
+                original_message_id: hide_id(original_message_id),
+            },
+            other @ (Automated::AutoReply | Automated::List | Automated::Notification) => other,
+        }
+    }
+}
+
+/// Direct mail has reached a mailbox here, which counts as owned though its domain may be the platform's.
+fn direct_direction(
+    is_owned_sender: bool,
+    recipients: &[CopyRecipient],
+    reached: &[&ForwardPath],
+    owned: &[Domain],
+) -> Direction {
+    let is_ours = |recipient: &CopyRecipient| {
+        recipient.mailbox.as_ref().is_some_and(|mailbox| {
+            copy::is_owned(mailbox.domain(), owned) || reached.iter().any(|path| path.mailbox.key() == mailbox.key())
+        })
+    };
+    match is_owned_sender {
+        false => Direction::Inbound,
+        true if recipients.iter().all(is_ours) => Direction::Internal,
+        true => Direction::Outbound,
+    }
+}
+
+/// Direct mail is what it is. A copy is a statement by the peer that handed it over, about one author.
+fn untrusted_reasons(message: &Message, recipient: Recipient) -> Vec<UntrustedReason> {
+    let mut reasons = Vec::new();
+    if let Recipient::BccRoute { peer_authorised, .. } = recipient {
+        if !peer_authorised {
+            reasons.push(UntrustedReason::PeerNotAuthorised);
+        }
+        if message.is_author_ambiguous {
+            reasons.push(UntrustedReason::AuthorAmbiguous);
+        }
+    }
+    reasons
 }

@@ -1,11 +1,117 @@
 //! The key by which copies of one message are recognised.
+//!
+//! A message that comes in several times (direct, by a copy route, by a retry, once per recipient) is one message. Other
+//! content under the same Message-ID is another message: whoever sends first with a known id must not make the real one
+//! disappear. Transport headers are not part of the key.
 
-use crate::mail::message::Message;
+use ring::digest::{Context, SHA256};
 
-/// SHA-256 over Message-ID and content: the same for all copies of one message, whatever way they came. It is unique
-/// within a tenant only; copies of unequal trust must not share it, which the caller sees to.
+use crate::mail::message::{HeaderAddress, Message};
+
+/// SHA-256 over Message-ID and content: the same for all copies of one message, whatever way they came. Unique within a
+/// tenant only; copies of unequal trust must not share it, which the caller sees to.
 #[must_use]
 pub fn copy_key(message: &Message) -> [u8; 32] {
-    let _ = message;
-    [0; 32]
+    let mut hash = Hash(Context::new(&SHA256));
+    hash.add("connex copy key 1");
+    hash.add_optional(message.message_id.as_deref());
+    hash.add_optional(message.date.map(|date| date.as_seconds().to_string()).as_deref());
+    hash.add_optional(message.author.as_ref().map(author_key).as_deref());
+    hash.add(&message.subject);
+    hash.add_text(&message.text);
+    hash.add_optional(message.cut_text_sha256.as_deref());
+    for attachment in &message.attachments {
+        hash.add(&attachment.sha256);
+    }
+    let mut key = [0; 32];
+    for (byte, digest) in key.iter_mut().zip(hash.0.finish().as_ref()) {
+        *byte = *digest;
+    }
+    key
+}
+
+fn author_key(author: &HeaderAddress) -> String {
+    author.mailbox.as_ref().map_or_else(|| author.address.clone(), crate::mail::address::Mailbox::key)
+}
+
+/// A hash over texts in which no two lists of texts look the same.
+struct Hash(Context);
+
+impl Hash {
+    fn add(&mut self, text: &str) {
+        self.0.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(text.as_bytes());
+    }
+
+    fn add_optional(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => {
+                self.0.update(&[1]);
+                self.add(text);
+            }
+            None => self.0.update(&[0]),
+        }
+    }
+
+    /// The lines without blanks at their ends, and without blank lines at the text's end.
+    fn add_text(&mut self, text: &str) {
+        let text = text.trim_end();
+        for line in text.lines() {
+            self.0.update(line.trim_end().as_bytes());
+            self.0.update(b"\n");
+        }
+        self.0.update(&[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::message::{Limits, read};
+
+    const MAIL: &str = "Message-ID: <1@lake.example>\r\nDate: Tue, 10 Mar 2026 09:15:02 +0100\r\n\
+                        From: Ann <ann@lake.example>\r\nSubject: Keys\r\n\r\nHello  \r\nBob\r\n";
+
+    fn key(mail: &str) -> [u8; 32] {
+        copy_key(&read(mail.as_bytes(), &Limits::default()))
+    }
+
+    #[test]
+    fn transport_does_not_change_the_key() {
+        for other in [
+            format!("Received: from x by y\r\nDelivered-To: z@a.example\r\n{MAIL}"),
+            MAIL.replace("\r\n", "\n"),
+            MAIL.replace("Hello  \r\nBob\r\n", "Hello\r\nBob\r\n\r\n \r\n"),
+            MAIL.replace("Subject: Keys", "Subject: =?utf-8?Q?Keys?="),
+            MAIL.replace("09:15:02 +0100", "08:15:02 +0000").replace("Ann <ann@lake.example>", "ann@LAKE.example"),
+        ] {
+            assert_eq!(key(&other), key(MAIL), "{other}");
+        }
+    }
+
+    #[test]
+    fn other_content_under_the_same_id_is_another_message() {
+        for (from, to) in [
+            ("<1@", "<2@"),
+            ("09:15:02", "09:15:03"),
+            ("ann@", "eve@"),
+            ("Keys", "Key"),
+            ("Bob", "Eve"),
+            ("Message-ID: <1@lake.example>\r\n", ""),
+        ] {
+            assert_ne!(key(&MAIL.replace(from, to)), key(MAIL), "{from}");
+        }
+    }
+
+    #[test]
+    fn attachments_and_text_beyond_the_limit_count() {
+        let mail = |name: &str| {
+            format!(
+                "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nText\n--b\nContent-Type: image/png\n\n{name}\n--b--\n"
+            )
+        };
+        assert_ne!(key(&mail("one")), key(&mail("two")));
+        let limits = Limits { text: 4, ..Limits::default() };
+        assert_ne!(copy_key(&read(b"\n\nlong one", &limits)), copy_key(&read(b"\n\nlong two", &limits)));
+    }
 }

@@ -27,6 +27,7 @@ mod structure;
 mod tests;
 mod transfer;
 
+pub(in crate::mail) use decode::html_reference;
 pub use defect::Defect;
 pub use report::{Report, ReportKind};
 

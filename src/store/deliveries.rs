@@ -47,12 +47,15 @@ pub struct Target {
     pub headers: std::collections::BTreeMap<String, String>,
     /// `default` or `short`.
     pub schedule: String,
-    /// JSON of the endpoint's health.
-    pub health: String,
+    /// Whether the endpoint's breaker lets only one attempt through.
+    pub is_probe: bool,
 }
 
+/// From an endpoint's health as it is now (JSON) to what it is after an attempt; `None` where nothing is worth writing.
+/// Asked inside the transaction, since other attempts finish meanwhile.
+pub type EndpointUpdate = Box<dyn FnOnce(&str) -> Option<EndpointChange> + Send + Sync>;
+
 /// What became of an attempt.
-#[derive(Debug, Clone)]
 pub struct FinishedAttempt {
     /// Number, from 1.
     pub number: u32,
@@ -73,7 +76,7 @@ pub struct FinishedAttempt {
     /// What follows.
     pub next: NextStep,
     /// The endpoint after this attempt.
-    pub endpoint: EndpointChange,
+    pub endpoint: EndpointUpdate,
 }
 
 /// What follows an attempt.
@@ -96,6 +99,8 @@ pub struct EndpointChange {
     pub health: String,
     /// No claims before this time.
     pub blocked_until: Timestamp,
+    /// How many attempts may be under way at once; `None` for as many as the worker likes.
+    pub flight_limit: Option<u32>,
     /// Why it is disabled now, where it is.
     pub disabled: Option<&'static str>,
 }
@@ -130,7 +135,6 @@ WHERE state = 'in_flight' AND lease_until <= $1";
                         .bind(worker.to_string())
                         .bind(i64::from(limit))
                         .bind(i64::from(per_endpoint))
-                        .bind(i64::from(limit) * 32)
                         .fetch_all(&mut *connection)
                         .await?;
                     let mut claimed = Vec::with_capacity(rows.len());
@@ -145,10 +149,8 @@ WHERE state = 'in_flight' AND lease_until <= $1";
     }
 
     async fn deliveries_due(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "\
-SELECT EXISTS (SELECT 1 FROM deliveries WHERE state IN ('pending', 'retry_wait') AND next_attempt_at <= $1)
-OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
-        let row = sqlx::query(DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
+        let row =
+            sqlx::query(dialect::DELIVERIES_DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -184,9 +186,9 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
         const FINISH: &str = "\
 UPDATE deliveries SET state = $4, attempts = $5, next_attempt_at = $6, finished_at = $7, lease_owner = NULL, lease_until = NULL
 WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
+        const HEALTH_NOW: &str = "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2";
         let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
         let endpoint = delivery.endpoint.to_string();
-        let healthy_before = delivery.target.health == attempt.endpoint.health;
         let now = self.clock.now();
         self.write(move |connection| {
             Box::pin(async move {
@@ -208,10 +210,11 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                     return Err(StoreError::Conflict("another worker took the delivery over"));
                 }
                 insert_attempt(connection, &tenant, &id, &attempt).await?;
-                if !healthy_before || attempt.endpoint.disabled.is_some() {
-                    change_endpoint(connection, &tenant, &endpoint, &attempt.endpoint).await?;
+                let health = sqlx::query(HEALTH_NOW).bind(&tenant).bind(&endpoint).fetch_one(&mut *connection).await?;
+                match (attempt.endpoint)(health.try_get(0)?) {
+                    Some(change) => change_endpoint(connection, &tenant, &endpoint, &change).await,
+                    None => Ok(()),
                 }
-                Ok(())
             })
         })
         .await
@@ -257,7 +260,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
 
 async fn read_claim(connection: &mut super::Connection, row: &SqliteRow) -> Result<ClaimedDelivery, StoreError> {
     const BODY: &str = "\
-SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.health FROM payloads AS p
+SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.flight_limit FROM payloads AS p
 JOIN webhook_endpoints AS e ON e.tenant_id = p.tenant_id AND e.endpoint_id = $5
 WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $4";
     let (tenant, endpoint, event): (&str, &str, &str) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
@@ -284,10 +287,13 @@ WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $
             secrets_sealed: body.try_get(2)?,
             headers: from_json("headers", body.try_get(3)?)?,
             schedule: body.try_get(4)?,
-            health: body.try_get(5)?,
+            is_probe: body.try_get::<i64, _>(5)? == 1,
         },
     })
 }
+
+/// `flight_limit` of an endpoint that has none, as in the schema.
+const UNLIMITED: u32 = 1_000_000;
 
 async fn insert_attempt(
     connection: &mut super::Connection,
@@ -321,8 +327,9 @@ async fn change_endpoint(
     endpoint: &str,
     change: &EndpointChange,
 ) -> Result<(), StoreError> {
-    const HEALTH: &str =
-        "UPDATE webhook_endpoints SET health = $3, blocked_until = $4 WHERE tenant_id = $1 AND endpoint_id = $2";
+    const HEALTH: &str = "\
+UPDATE webhook_endpoints SET health = $3, blocked_until = $4, flight_limit = $5 \
+WHERE tenant_id = $1 AND endpoint_id = $2";
     const DISABLE: &str = "\
 UPDATE webhook_endpoints SET state = 'disabled', state_reason = $3
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'enabled'";
@@ -334,6 +341,7 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')
         .bind(endpoint)
         .bind(&change.health)
         .bind(change.blocked_until.as_micros())
+        .bind(i64::from(change.flight_limit.unwrap_or(UNLIMITED)))
         .execute(&mut *connection)
         .await?;
     if let Some(reason) = change.disabled {

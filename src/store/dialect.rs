@@ -6,27 +6,40 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
-/// Claims due deliveries; SQLite has one writer, so that the sub-select needs no row locks. PostgreSQL needs
-/// `FOR UPDATE SKIP LOCKED` here. `$1` now, `$2` lease end, `$3` worker, `$4` how many, `$5` how many per endpoint.
+/// Claims due deliveries: the oldest of each endpoint first, so that one with a long backlog takes no other's place.
 ///
-/// Work whose lease ran out is due again with the same attempt number: its worker was killed.
+/// SQLite has one writer, so the sub-select needs no row locks; PostgreSQL needs `FOR UPDATE SKIP LOCKED` here.
+/// `$1` now, `$2` lease end, `$3` worker, `$4` how many, `$5` how many may be under way for one endpoint.
 pub(super) const CLAIM_DELIVERIES: &str = "\
 UPDATE deliveries SET state = 'in_flight', lease_until = $2, lease_owner = $3
 WHERE (tenant_id, delivery_id) IN (
     SELECT tenant_id, delivery_id FROM (
-        SELECT d.tenant_id, d.delivery_id, d.next_attempt_at, e.health,
-            ROW_NUMBER() OVER (PARTITION BY d.tenant_id, d.endpoint_id ORDER BY d.next_attempt_at) AS place
-        FROM (
-            SELECT tenant_id, delivery_id, endpoint_id, next_attempt_at FROM deliveries
-            WHERE state IN ('pending', 'retry_wait') AND next_attempt_at <= $1
-            ORDER BY next_attempt_at LIMIT $6
-        ) AS d
-        JOIN webhook_endpoints AS e ON e.tenant_id = d.tenant_id AND e.endpoint_id = d.endpoint_id
+        SELECT d.tenant_id, d.delivery_id, d.next_attempt_at, e.flight_limit,
+            ROW_NUMBER() OVER (PARTITION BY d.tenant_id, d.endpoint_id ORDER BY d.next_attempt_at, d.delivery_id) + (
+                SELECT COUNT(*) FROM deliveries AS f
+                WHERE f.tenant_id = d.tenant_id AND f.endpoint_id = d.endpoint_id AND f.state = 'in_flight'
+            ) AS place
+        FROM webhook_endpoints AS e
+        JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (
+            SELECT w.delivery_id FROM deliveries AS w
+            WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
+                AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
+            ORDER BY w.next_attempt_at LIMIT $5
+        )
         WHERE e.state = 'enabled' AND e.blocked_until <= $1
     ) AS due
-    WHERE place <= $5 ORDER BY place, next_attempt_at LIMIT $4
+    WHERE place <= $5 AND place <= flight_limit ORDER BY place, next_attempt_at LIMIT $4
 )
 RETURNING tenant_id, delivery_id, endpoint_id, event_id, event_type, mode, api_version, attempts, created_at";
+
+/// Whether [`CLAIM_DELIVERIES`] could find something, or a lease ran out. `$1` now.
+pub(super) const DELIVERIES_DUE: &str = "\
+SELECT EXISTS (
+    SELECT 1 FROM webhook_endpoints AS e WHERE e.state = 'enabled' AND e.blocked_until <= $1 AND EXISTS (
+        SELECT 1 FROM deliveries AS w WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
+            AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
+    )
+) OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
 
 /// The schema's history, compiled in.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");

@@ -1,2 +1,175 @@
-use super::{Limits, Message, structure::Structure};
-pub(super) fn read(_bytes: &[u8], _structure: &Structure, _limits: &Limits, _message: &mut Message) {}
+//! The best plain text of a message, and a description of everything else in it.
+
+use super::structure::{Part, Shape, Structure};
+use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, decode, transfer};
+use crate::mail::text::html;
+
+/// Fills text and attachments of `message`. Parts inside a nested message belong to that message, not to this one.
+pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message: &mut Message) {
+    let own: Vec<(usize, &Part)> = structure.parts.iter().enumerate().filter(|(_, part)| part.messages == 0).collect();
+    let mut text =
+        TextReader { bytes, limits, pieces: Vec::new(), room: limits.text, digests: String::new(), is_cut: false };
+    let mut has_plain_text = vec![false; structure.parts.len()];
+    for (index, part) in own.iter().filter(|(index, part)| is_text(*index, part, "text/plain")) {
+        if text.add(*index, part, message) {
+            for ancestor in structure.ancestors(*index) {
+                if let Some(has) = has_plain_text.get_mut(ancestor) {
+                    *has = true;
+                }
+            }
+        }
+    }
+    let has_plain = text.pieces.iter().any(|(_, piece)| !piece.trim().is_empty());
+    // RFC 2046 §5.1.4: alternatives say the same; HTML is read only where there is no plain text beside it.
+    let is_spoken_for = |index: usize| {
+        structure.ancestors(index).any(|ancestor| {
+            has_plain_text.get(ancestor) == Some(&true)
+                && structure.parts.get(ancestor).is_some_and(|part| part.media.name == "multipart/alternative")
+        })
+    };
+    let mut has_html = false;
+    for (index, part) in own.iter().filter(|(index, part)| is_text(*index, part, "text/html")) {
+        if !is_spoken_for(*index) {
+            has_html |= text.add(*index, part, message);
+        }
+    }
+    message.text_source = match (has_html, has_plain || !text.pieces.is_empty()) {
+        (true, _) => TextSource::Html,
+        (false, true) => TextSource::Plain,
+        (false, false) => TextSource::None,
+    };
+    text.finish(message);
+    message.has_calendar = own.iter().any(|(_, part)| part.media.name == "text/calendar");
+    for (index, part) in own {
+        if is_attachment(index, part) {
+            describe(part, bytes, message);
+        }
+    }
+}
+
+/// Whether the part is text of the message itself. A text with a file name or marked `attachment` is a file.
+fn is_text(index: usize, part: &Part, media: &str) -> bool {
+    let is_file = disposition(part) == Disposition::Attachment || !filename(part).is_empty();
+    part.shape == Shape::Leaf && part.media.name == media && (index == 0 || !is_file)
+}
+
+fn is_attachment(index: usize, part: &Part) -> bool {
+    match part.shape {
+        Shape::Multipart => false,
+        Shape::Message => true,
+        Shape::Leaf => !is_text(index, part, "text/plain") && !is_text(index, part, "text/html"),
+    }
+}
+
+fn disposition(part: &Part) -> Disposition {
+    match part.disposition.as_ref().map(|disposition| disposition.name.as_str()) {
+        None | Some("") => Disposition::Unstated,
+        Some("inline") => Disposition::Inline,
+        Some(_) => Disposition::Attachment,
+    }
+}
+
+/// The file name without folders (RFC 2183 §2.3) and control characters, at most 255 characters.
+fn filename(part: &Part) -> String {
+    let given = part.disposition.as_ref().map_or("", |disposition| disposition.parameter("filename"));
+    let given = if given.is_empty() { part.media.parameter("name") } else { given };
+    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let clean: String = last.chars().filter(|letter| !letter.is_control()).take(255).collect();
+    clean.trim().to_owned()
+}
+
+fn describe(part: &Part, bytes: &[u8], message: &mut Message) {
+    let decoded = transfer::decode(part.body(bytes), part.encoding, 0);
+    if !decoded.is_clean {
+        message.defects.push(Defect::EncodingInvalid);
+    }
+    message.attachments.push(Attachment {
+        index: message.attachments.len(),
+        filename: filename(part),
+        content_type: part.media.name.chars().take(255).collect(),
+        size: decoded.size,
+        sha256: decoded.sha256,
+        content_id: part.content_id.clone().filter(|id| !id.is_empty()),
+        disposition: disposition(part),
+    });
+}
+
+/// Collects text parts within the limit.
+struct TextReader<'a> {
+    bytes: &'a [u8],
+    limits: &'a Limits,
+    pieces: Vec<(usize, String)>,
+    room: usize,
+    digests: String,
+    is_cut: bool,
+}
+
+impl TextReader<'_> {
+    /// Adds the text of a part; says whether it has any.
+    fn add(&mut self, index: usize, part: &Part, message: &mut Message) -> bool {
+        let is_html = part.media.name == "text/html";
+        // Markup is often ten times its text; the limit is on the text.
+        let keep = if is_html { self.limits.text.saturating_mul(2) } else { self.room };
+        let decoded = transfer::decode(part.body(self.bytes), part.encoding, keep);
+        let is_cut = u64::try_from(decoded.kept.len()).unwrap_or(u64::MAX) < decoded.size;
+        let (mut text, is_known) = decode::charset(&decoded.kept, part.media.parameter("charset"));
+        if is_cut && text.ends_with('\u{fffd}') {
+            text.pop(); // a letter cut in two
+        }
+        if !decoded.is_clean {
+            message.defects.push(Defect::EncodingInvalid);
+        }
+        if !is_known {
+            message.defects.push(Defect::CharsetUnknown);
+        }
+        let mut text = if is_html { html::to_text(&text) } else { plain(&text) };
+        let end = floor_char_boundary(&text, self.room);
+        self.is_cut |= is_cut || end < text.len();
+        text.truncate(end);
+        self.room -= text.len();
+        self.digests.push_str(&decoded.sha256);
+        let has_text = !text.trim().is_empty();
+        self.pieces.push((index, text));
+        has_text
+    }
+
+    fn finish(mut self, message: &mut Message) {
+        self.pieces.sort_by_key(|(index, _)| *index);
+        for (_, piece) in self.pieces {
+            if piece.trim().is_empty() {
+                continue;
+            }
+            if !message.text.is_empty() {
+                message.text.push_str(if message.text.ends_with('\n') { "\n" } else { "\n\n" });
+            }
+            message.text.push_str(&piece);
+        }
+        if self.is_cut {
+            message.defects.push(Defect::TextCut);
+            message.cut_text_sha256 = Some(transfer::sha256_hex(self.digests.as_bytes()));
+        }
+    }
+}
+
+/// Line ends as LF; no byte-order mark and no control characters but tab.
+fn plain(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\r' => {
+                letters.next_if_eq(&'\n');
+                clean.push('\n');
+            }
+            '\u{feff}' => {}
+            letter if letter.is_control() && letter != '\n' && letter != '\t' => {}
+            letter => clean.push(letter),
+        }
+    }
+    clean
+}
+
+/// The largest index within `limit` at which `text` can be cut.
+fn floor_char_boundary(text: &str, limit: usize) -> usize {
+    (0..=limit.min(text.len())).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0)
+}

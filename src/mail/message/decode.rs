@@ -1,1 +1,208 @@
+//! The only place that calls mail-parser: single header values and charsets, in our own types.
+//!
+//! What goes in is bounded by the callers. A panic inside the crate becomes "cannot be read" for that one value.
 
+use std::borrow::Cow;
+use std::panic::{UnwindSafe, catch_unwind};
+
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::html::add_html_token;
+use mail_parser::parsers::MessageStream;
+use mail_parser::{HeaderValue, parsers::MessageStream as Stream};
+
+use crate::clock::Timestamp;
+
+/// A media type with its parameters (RFC 2045 §5.1), also a disposition (RFC 2183).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct MediaType {
+    /// `type/subtype`, lower case; a disposition has no slash.
+    pub(super) name: String,
+    /// Parameters with lower-case names.
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+impl MediaType {
+    /// The value of a parameter; empty when it is missing.
+    pub(super) fn parameter(&self, name: &str) -> &str {
+        self.parameters.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// A display name and an address, as written; one of them may be missing.
+pub(super) type NameAndAddress = (Option<String>, Option<String>);
+
+/// Whether `value` is UTF-8 (RFC 6532) or ASCII.
+pub(super) fn is_utf8(value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok()
+}
+
+/// An unstructured value: unfolded, encoded words decoded (RFC 2047), blanks at both ends removed.
+pub(super) fn unstructured(value: &[u8]) -> String {
+    let line = line(value);
+    let text = guarded(|| match MessageStream::new(&line).parse_unstructured() {
+        HeaderValue::Text(text) => Some(text.into_owned()),
+        _ => None,
+    });
+    printable(&text.unwrap_or_default())
+}
+
+/// The mailboxes of an address field, groups taken apart, at most `limit`; and whether there were more.
+pub(super) fn addresses(value: &[u8], limit: usize) -> (Vec<NameAndAddress>, bool) {
+    let line = line(value);
+    let found = guarded(|| {
+        let HeaderValue::Address(address) = Stream::new(&line).parse_address() else { return None };
+        let mut all = address.iter();
+        let kept: Vec<NameAndAddress> =
+            all.by_ref().take(limit).map(|one| (one.name().map(printable), one.address().map(printable))).collect();
+        Some((kept, all.next().is_some()))
+    });
+    found.unwrap_or_default()
+}
+
+/// A date-time (RFC 5322 §3.3, obsolete forms of §4.3 included); `None` when it is none.
+pub(super) fn date(value: &[u8]) -> Option<Timestamp> {
+    let line = line(value);
+    let mut date = guarded(|| match MessageStream::new(&line).parse_date() {
+        HeaderValue::DateTime(date) => Some(date),
+        _ => None,
+    })?;
+    date.second = date.second.min(59); // a leap second (RFC 5322 §3.3) has no place on the time line of Unix
+    if !date.is_valid() {
+        return None;
+    }
+    Some(Timestamp::from_micros(date.to_timestamp().checked_mul(1_000_000)?))
+}
+
+/// A media type or disposition with its parameters (RFC 2231 included); `None` when there is none.
+pub(super) fn media_type(value: &[u8]) -> Option<MediaType> {
+    let line = line(value);
+    guarded(|| {
+        let HeaderValue::ContentType(found) = MessageStream::new(&line).parse_content_type() else { return None };
+        let name = match found.subtype() {
+            Some(subtype) => format!("{}/{subtype}", found.ctype()),
+            None => found.ctype().to_owned(),
+        };
+        let parameters = found.attributes().unwrap_or_default().iter();
+        let parameters =
+            parameters.map(|attribute| (attribute.name.to_ascii_lowercase(), attribute.value.to_string())).collect();
+        Some(MediaType { name: name.to_ascii_lowercase(), parameters })
+    })
+}
+
+/// `bytes` in the charset `label`, and whether that charset is known and fits. Without a known one they are read as
+/// UTF-8, and where they are not, as Windows-1252, which no octet string fails.
+pub(super) fn charset(bytes: &[u8], label: &str) -> (String, bool) {
+    let label = label.trim().to_ascii_lowercase();
+    let is_utf8_label = matches!(label.as_str(), "" | "utf-8" | "utf8" | "us-ascii" | "ascii" | "unicode-1-1-utf-8");
+    if is_utf8_label && let Ok(text) = std::str::from_utf8(bytes) {
+        return (text.to_owned(), true);
+    }
+    if label.starts_with("utf-8") || label == "utf8" {
+        return (String::from_utf8_lossy(bytes).into_owned(), true);
+    }
+    let decoder = if is_utf8_label { None } else { charset_decoder(label.as_bytes()) };
+    if let Some(text) = decoder.and_then(|decoder| guarded(|| Some(decoder(bytes)))) {
+        return (text, true);
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (windows_1252(bytes), false),
+    }
+}
+
+/// The text of an HTML character reference such as `&auml;`; `None` when it is none.
+pub(in crate::mail) fn html_reference(reference: &str) -> Option<String> {
+    let text = guarded(|| {
+        let mut text = String::new();
+        add_html_token(&mut text, reference.as_bytes(), false);
+        Some(text)
+    })?;
+    (text != reference).then_some(text)
+}
+
+/// The value as one line of UTF-8 with the line end that mail-parser's field readers ask for.
+fn line(value: &[u8]) -> Vec<u8> {
+    let text = match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(windows_1252(value)),
+    };
+    let mut line = Vec::with_capacity(text.len() + 2);
+    line.extend_from_slice(text.as_bytes());
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+fn windows_1252(bytes: &[u8]) -> String {
+    match charset_decoder(b"windows-1252").and_then(|decoder| guarded(|| Some(decoder(bytes)))) {
+        Some(text) => text,
+        None => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// `text` on one line: runs of blanks and control characters become one blank.
+fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() || letter == ' ' {
+            if !clean.is_empty() && !clean.ends_with(' ') {
+                clean.push(' ');
+            }
+        } else {
+            clean.push(letter);
+        }
+    }
+    clean.truncate(clean.trim_end().len());
+    clean
+}
+
+/// The answer of `read`; `None` also when it panics.
+fn guarded<T>(read: impl FnOnce() -> Option<T> + UnwindSafe) -> Option<T> {
+    catch_unwind(read).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn dates_of_every_known_form_are_one_moment() {
+        for text in [
+            "Tue, 10 Mar 2026 09:15:02 +0100",
+            "10 Mar 26 08:15:02 GMT",
+            "Tue, 10 Mar 2026 03:15:02 EST",
+            " Tue, 10 Mar 2026\r\n 09:15:02 +0100 (CET)",
+        ] {
+            assert_eq!(date(text.as_bytes()).unwrap().to_string(), "2026-03-10T08:15:02.000Z", "{text}");
+        }
+        for text in ["", "yesterday", "99 Foo 2026 10:00:00 +0000", "Tue, 10 Mar 2026 99:15:02 +0100"] {
+            assert_eq!(date(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_charset_is_read_anyway_and_said() {
+        assert_eq!(charset("ü".as_bytes(), "x-none"), ("ü".to_owned(), false));
+        assert_eq!(charset(b"\xfc", ""), ("ü".to_owned(), false));
+        assert_eq!(charset(b"\xfc", "iso-8859-1"), ("ü".to_owned(), true));
+        assert_eq!(charset("ü".as_bytes(), "us-ascii"), ("ü".to_owned(), true));
+    }
+
+    #[test]
+    fn character_references_are_decoded() {
+        assert_eq!(html_reference("&auml;").as_deref(), Some("ä"));
+        assert_eq!(html_reference("&#x20AC;").as_deref(), Some("€"));
+        assert_eq!(html_reference("&nosuchthing;"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_read(value: Vec<u8>, label in "[a-z0-9-]{0,12}") {
+            unstructured(&value);
+            addresses(&value, 10);
+            date(&value);
+            media_type(&value);
+            charset(&value, &label);
+        }
+    }
+}

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Defect {
+    /// The author's domain is owned, the envelope sender's is not: a service in the customer's name, or a forgery.
+    AuthorOwnedSenderForeign,
     /// A CR or LF that is not part of CRLF arrived on a copy route, where a refusal would lose the copy.
     BareLf,
     /// A multipart type without boundary parameter, or without any delimiter line: read as text.

@@ -1,0 +1,180 @@
+//! The command line: what can be asked of `connex`, and how it answers.
+//!
+//! Each command has a file with its arguments and a `run` function that calls the services and shows the result through
+//! [`Output`]. Nothing here decides anything, and nothing else prints. Errors leave through [`CliError`], whose kind is
+//! the exit code ([`Exit`]).
+//!
+//! # Security
+//! Secrets are never arguments, because other users of the machine can read those. What came by mail is shown with its
+//! control characters made visible, so that a message cannot write to the terminal.
+
+pub mod app;
+pub mod bench;
+pub mod check_config;
+pub mod dev;
+pub mod exit;
+pub mod explain;
+pub mod key;
+pub mod listen;
+pub mod mailbox;
+pub mod messages;
+pub mod migrate;
+pub mod output;
+pub mod place;
+pub mod route;
+pub mod send;
+pub mod serve;
+pub mod tail;
+pub mod tenant;
+pub mod webhook;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{CliError, Exit};
+pub use output::{Output, Table};
+pub use place::{DataArgs, JsonArgs};
+
+/// Turns real mail into governed work: mail in, signed webhooks out.
+#[derive(Debug, Parser)]
+#[command(name = "connex", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Example: connex dev\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, \
+                        4 fault in the configuration, 5 cannot reach or open something.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway.
+    #[command(after_help = "Example: connex serve --config /etc/connex/connex.toml")]
+    Serve(serve::ServeArgs),
+    /// Run everything on loopback with sample data, to try it out.
+    #[command(after_help = "Example: connex dev --dir /tmp/connex --port-base 20000 --no-samples --json")]
+    Dev(dev::DevArgs),
+    /// Send a message file or a named sample through SMTP.
+    #[command(after_help = "Example: connex send quote-request --to sales@connex.localhost")]
+    Send(send::SendArgs),
+    /// Receive a tenant's events here, and forward each to a URL with its signature.
+    #[command(after_help = "Example: connex listen --url http://127.0.0.1:8080 --key-file key.txt \
+                            --forward http://127.0.0.1:3000/hooks")]
+    Listen(listen::ListenArgs),
+    /// Show messages, decisions and deliveries as they happen.
+    #[command(after_help = "Example: connex tail --tenant acme")]
+    Tail(tail::TailArgs),
+    /// Tenants: the customers of this gateway.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex tenant list")]
+    Tenant(tenant::TenantCommand),
+    /// Apps: the applications that get operations.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex app list --tenant acme")]
+    App(app::AppCommand),
+    /// Mailboxes: addresses that this gateway owns.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex mailbox list --tenant acme")]
+    Mailbox(mailbox::MailboxCommand),
+    /// Intake routes: unguessable addresses for copies of mail.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex route list --tenant acme")]
+    Route(route::RouteCommand),
+    /// Webhook endpoints: where operations are delivered.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex webhook list --tenant acme")]
+    Webhook(webhook::WebhookCommand),
+    /// API keys.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex key list --tenant acme")]
+    Key(key::KeyCommand),
+    /// Stored messages: their ids, and their exact bytes.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex messages list")]
+    Messages(messages::MessagesCommand),
+    /// Show the whole chain of one id: session, message, event, decision, operations, deliveries.
+    #[command(after_help = "Example: connex explain msg_01kb3r8x7g0000000000000000")]
+    Explain(explain::ExplainArgs),
+    /// Bring the database to this version.
+    #[command(after_help = "Example: connex migrate --config /etc/connex/connex.toml")]
+    Migrate(migrate::MigrateArgs),
+    /// Show the effective configuration, or every fault of it.
+    #[command(name = "check-config")]
+    #[command(after_help = "Example: connex check-config --config /etc/connex/connex.toml --json")]
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Measure this machine.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex bench accept")]
+    Bench(bench::BenchCommand),
+}
+
+impl Command {
+    /// Whether the answer is JSON.
+    #[must_use]
+    pub fn wants_json(&self) -> bool {
+        let json = match self {
+            Self::Serve(args) => &args.json,
+            Self::Dev(args) => &args.json,
+            Self::Send(args) => &args.json,
+            Self::Listen(args) => &args.json,
+            Self::Tail(args) => &args.json,
+            Self::Tenant(command) => command.json(),
+            Self::App(command) => command.json(),
+            Self::Mailbox(command) => command.json(),
+            Self::Route(command) => command.json(),
+            Self::Webhook(command) => command.json(),
+            Self::Key(command) => command.json(),
+            Self::Messages(command) => command.json(),
+            Self::Explain(args) => &args.json,
+            Self::Migrate(args) => &args.json,
+            Self::CheckConfig(args) => &args.json,
+            Self::Bench(command) => command.json(),
+        };
+        json.json
+    }
+}
+
+/// Reads the arguments, runs the command, and says how it went.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are not errors; clap knows, and where to print them.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let mut out = Output::standard(cli.command.wants_json());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return out.fail(&CliError::Unreachable(anyhow::Error::new(error).context("starting threads"))),
+    };
+    match runtime.block_on(run(cli.command, &mut out)) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => out.fail(&error),
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What went wrong, with its exit code.
+pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        Command::Serve(args) => serve::run(args, out).await,
+        Command::Dev(args) => dev::run(args, out).await,
+        Command::Send(args) => send::run(args, out).await,
+        Command::Listen(args) => listen::run(args, out).await,
+        Command::Tail(args) => tail::run(args, out).await,
+        Command::Tenant(command) => tenant::run(command, out).await,
+        Command::App(command) => app::run(command, out).await,
+        Command::Mailbox(command) => mailbox::run(command, out).await,
+        Command::Route(command) => route::run(command, out).await,
+        Command::Webhook(command) => webhook::run(command, out).await,
+        Command::Key(command) => key::run(command, out).await,
+        Command::Messages(command) => messages::run(command, out).await,
+        Command::Explain(args) => explain::run(args, out).await,
+        Command::Migrate(args) => migrate::run(args, out).await,
+        Command::CheckConfig(args) => check_config::run(&args, out),
+        Command::Bench(command) => bench::run(command, out).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Arguments that many commands share: which installation is meant, and how to answer.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::CliError;
+use crate::config::{Config, Loader};
+
+/// How to answer.
+#[derive(Debug, Clone, Args)]
+pub struct JsonArgs {
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which installation is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DataArgs {
+    /// Configuration file; without it, DIR/connex.toml where there is one.
+    #[arg(long, value_name = "FILE", env = "CONNEX_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Data folder, in place of server.data_dir [default: connex-data].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The configuration that these arguments and the environment of this process name.
+    ///
+    /// # Errors
+    /// Every fault of it.
+    pub fn load(&self) -> Result<Config, CliError> {
+        // Names or values that are no UTF-8 are none of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(self.loader().environment(environment).dir(self.dir.as_deref()).load()?)
+    }
+
+    fn loader(&self) -> Loader {
+        if let Some(file) = &self.config {
+            return Loader::new().file(file);
+        }
+        // `connex dev` leaves its configuration in its data folder, so that the other commands find it there.
+        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("connex-data"));
+        let file = dir.join("connex.toml");
+        if file.is_file() { Loader::new().file(&file) } else { Loader::new() }
+    }
+}

@@ -1,0 +1,196 @@
+//! Configuration in layers, checked once, with every fault reported at once and by its place.
+//!
+//! Layers, later ones win: the compiled-in `config/connex.toml`, further texts (`config/dev.toml`), the file of
+//! `--config`, the environment (`CONNEX__SECTION__KEY`), the command line. The compiled-in layer is complete, and so
+//! it is also the list of keys that exist and of the kind of value that each one takes.
+//!
+//! Nothing here reads the environment or a clock by itself, opens a socket, or keeps a reference to a layer: what comes
+//! out is plain checked data, one struct per section, so that each part of the program is handed its own section.
+//!
+//! # Security
+//! Secrets come from the environment or from a file of their own, never from the configuration file, and live in
+//! [`Secret`], which cannot be printed.
+
+pub mod dev;
+pub mod fault;
+pub mod http;
+pub mod layers;
+pub mod reader;
+pub mod secret;
+pub mod sections;
+pub mod show;
+pub mod smtp;
+pub mod units;
+pub mod webhooks;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub use fault::{ConfigFaults, Fault, Place};
+pub use http::{Http, RateLimits};
+pub use layers::{Entry, Layers};
+pub use reader::Reader;
+pub use secret::Secret;
+pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool, Tls};
+pub use smtp::{Smtp, SmtpLimits};
+pub use webhooks::{HostPattern, Schedule, Webhooks};
+
+/// The compiled-in lowest layer.
+pub const DEFAULTS: &str = include_str!("../config/connex.toml");
+
+/// What `connex dev` lays over the defaults.
+pub const DEV: &str = include_str!("../config/dev.toml");
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`: who we are and where our data is.
+    pub server: Server,
+    /// `[smtp]`: the mail listener and its limits.
+    pub smtp: Smtp,
+    /// `[tls]`: certificate and key; `None` when there is none.
+    pub tls: Option<Tls>,
+    /// `[spool]`: the durable log.
+    pub spool: Spool,
+    /// `[database]`: the index behind the log.
+    pub database: Database,
+    /// `[dns]`: the resolver.
+    pub dns: Dns,
+    /// `[http]`: the API and the admin listener.
+    pub http: Http,
+    /// `[keys]`: the secret of API keys.
+    pub keys: Keys,
+    /// `[webhooks]`: delivery to apps.
+    pub webhooks: Webhooks,
+    /// `[pipeline]`: workers behind the spool.
+    pub pipeline: Pipeline,
+    /// `[log]`: what is logged, and how.
+    pub log: Log,
+    /// Every value with the layer that it came from, for `check-config`.
+    pub layers: Layers,
+}
+
+impl Config {
+    /// Reads the defaults, the file at `path` and the `CONNEX__…` variables of `env`.
+    ///
+    /// # Errors
+    /// Every fault of every layer, in the order in which they stand.
+    pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigFaults> {
+        let mut loader = Loader::new();
+        if let Some(path) = path {
+            loader = loader.file(path);
+        }
+        loader.environment(env).load()
+    }
+
+    fn check(layers: Layers, mut faults: Vec<Fault>) -> Result<Self, ConfigFaults> {
+        let mut reader = Reader::new(&layers, &mut faults);
+        let reader = &mut reader;
+        let server = Server::read(reader);
+        let tls = Tls::read(reader);
+        let smtp = Smtp::read(reader, tls.is_some());
+        let spool = Spool::read(reader);
+        let database = Database::read(reader, &server.data_dir);
+        let dns = Dns::read(reader);
+        let http = Http::read(reader);
+        let keys = Keys::read(reader);
+        let webhooks = Webhooks::read(reader);
+        let pipeline = Pipeline::read(reader);
+        let log = Log::read(reader);
+        check_listeners(&[
+            ("smtp.listen", &smtp.listen),
+            ("smtp.listen_tls", &smtp.listen_tls),
+            ("http.listen", &http.listen),
+            ("http.admin_listen", &http.admin_listen),
+        ])
+        .into_iter()
+        .for_each(|(key, message)| reader.fault(key, &message));
+        if faults.is_empty() {
+            Ok(Self { server, smtp, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+        } else {
+            Err(ConfigFaults::new(faults))
+        }
+    }
+}
+
+/// An address can be listened on once; port 0 asks for any free one.
+fn check_listeners(listeners: &[(&'static str, &Vec<SocketAddr>)]) -> Vec<(&'static str, String)> {
+    let mut seen: Vec<(SocketAddr, &str)> = Vec::new();
+    let mut faults = Vec::new();
+    for (key, addresses) in listeners {
+        for address in *addresses {
+            match seen.iter().find(|(taken, _)| taken == address && address.port() != 0) {
+                Some((_, other)) => faults.push((*key, format!("{address} is also in {other}"))),
+                None => seen.push((*address, key)),
+            }
+        }
+    }
+    faults
+}
+
+/// Collects layers, lowest first, and checks their sum.
+#[derive(Debug)]
+#[must_use]
+pub struct Loader {
+    layers: Layers,
+    faults: Vec<Fault>,
+}
+
+impl Loader {
+    /// Only the compiled-in defaults.
+    pub fn new() -> Self {
+        Self { layers: Layers::defaults(), faults: Vec::new() }
+    }
+
+    /// Lays a TOML text over what is there; `name` is what faults call it.
+    pub fn text(mut self, name: &str, text: &str) -> Self {
+        self.layers.lay_text(name, text, &mut self.faults);
+        self
+    }
+
+    /// Lays the file at `path` over what is there; a file that cannot be read is a fault.
+    pub fn file(mut self, path: &Path) -> Self {
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.layers.lay_text(&path.display().to_string(), &text, &mut self.faults),
+            Err(error) => self.faults.push(Fault::unreadable(path, &error)),
+        }
+        self
+    }
+
+    /// Lays the variables whose names begin with `CONNEX__` over what is there.
+    pub fn environment(mut self, env: impl Iterator<Item = (String, String)>) -> Self {
+        self.layers.lay_environment(env, &mut self.faults);
+        self
+    }
+
+    /// Sets one value as the command line does; `argument` is what faults and `check-config` call it.
+    pub fn set(mut self, argument: &str, key: &str, value: &str) -> Self {
+        self.layers.lay_argument(argument, key, value, &mut self.faults);
+        self
+    }
+
+    /// As `--dir` does: `dir` is the data folder, whatever the layers below say.
+    pub fn dir(self, dir: Option<&Path>) -> Self {
+        match dir {
+            Some(dir) => self.set("--dir", "server.data_dir", &dir.display().to_string()),
+            None => self,
+        }
+    }
+
+    /// Checks the sum of all layers.
+    ///
+    /// # Errors
+    /// Every fault of every layer, in the order in which they stand.
+    pub fn load(self) -> Result<Config, ConfigFaults> {
+        Config::check(self.layers, self.faults)
+    }
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! The small sections: server, TLS, spool, database, DNS, keys, pipeline, log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::secret::Secret;
+use crate::mail::address::Domain;
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The name in the greeting and in trace data.
+    pub hostname: Domain,
+    /// Where spool, database and made-up secrets live.
+    pub data_dir: PathBuf,
+    /// Under which the HTTP API is reached from outside; without a trailing slash.
+    pub public_url: String,
+    /// How long a shutdown may take.
+    pub shutdown_grace: Duration,
+}
+
+impl Server {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            hostname: reader
+                .parse("server.hostname", "a host name such as mx.example.org", |text| Domain::parse(text).ok()),
+            data_dir: reader.parse("server.data_dir", "a folder", path),
+            public_url: reader.parse("server.public_url", "an http or https URL without query or fragment", public_url),
+            shutdown_grace: reader.duration("server.shutdown_grace", 1_000..=600_000),
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificate chain, leaf first, PEM.
+    pub cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+}
+
+impl Tls {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let cert_file = reader.optional_file("tls.cert_file");
+        let key_file = reader.optional_file("tls.key_file");
+        match (cert_file, key_file) {
+            (Some(cert_file), Some(key_file)) => Some(Self { cert_file, key_file }),
+            (None, None) => None,
+            (Some(_), None) => {
+                reader.fault("tls.key_file", "is empty, but tls.cert_file is set: both or none");
+                None
+            }
+            (None, Some(_)) => {
+                reader.fault("tls.cert_file", "is empty, but tls.key_file is set: both or none");
+                None
+            }
+        }
+    }
+}
+
+/// `[spool]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spool {
+    /// Bytes of one segment.
+    pub segment_size: u64,
+    /// Bytes that must stay free.
+    pub reserve: u64,
+    /// Share of the disk that must stay free, in percent.
+    pub reserve_percent: u8,
+}
+
+impl Spool {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            segment_size: reader.size("spool.segment_size", (1 << 20)..=(4 << 30)),
+            reserve: reader.size("spool.reserve", 0..=(1 << 50)),
+            reserve_percent: u8::try_from(reader.number("spool.reserve_percent", 0..=90)).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// The SQLite file.
+    pub file: PathBuf,
+    /// Read connections.
+    pub readers: u32,
+    /// How long a statement waits for a lock.
+    pub busy_timeout: Duration,
+}
+
+impl Database {
+    pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> Self {
+        let default = || Some(data_dir.join("connex.db"));
+        Self {
+            file: reader.parse(
+                "database.url",
+                "empty for SQLite in server.data_dir, or sqlite:/path/to/file.db; PostgreSQL comes with a later version",
+                |text| if text.is_empty() { default() } else { text.strip_prefix("sqlite:").and_then(sqlite_file) },
+            ),
+            readers: reader.count("database.readers", 1..=64),
+            busy_timeout: reader.duration("database.busy_timeout", 0..=60_000),
+        }
+    }
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Name servers; empty: those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// Of one question to one server.
+    pub timeout: Duration,
+    /// Questions before giving up.
+    pub attempts: u32,
+    /// Answers kept in memory.
+    pub cache_entries: u32,
+}
+
+impl Dns {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            servers: reader.list(
+                "dns.servers",
+                "ADDRESS or ADDRESS:PORT, such as 9.9.9.9 or [2620:fe::fe]:53",
+                |text| {
+                    let bare = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
+                    text.parse::<SocketAddr>().ok().or_else(bare)
+                },
+            ),
+            timeout: reader.duration("dns.timeout", 100..=60_000),
+            attempts: reader.count("dns.attempts", 1..=10),
+            cache_entries: reader.count("dns.cache_entries", 0..=10_000_000),
+        }
+    }
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The secret with which API keys are hashed and webhook secrets are sealed; `None`: made at the first start and kept in the data folder.
+    pub instance_secret: Option<Secret>,
+}
+
+impl Keys {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self { instance_secret: reader.secret("keys.instance_secret", "keys.instance_secret_file", 32) }
+    }
+}
+
+/// `[pipeline]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipeline {
+    /// Messages read from the spool in one go.
+    pub ingest_batch: u32,
+    /// Rows claimed in one go.
+    pub claim_batch: u32,
+    /// How long claimed work belongs to its worker.
+    pub lease: Duration,
+    /// The fallback when no wake-up comes.
+    pub poll: Duration,
+    /// Workers that parse and decide.
+    pub workers: u32,
+    /// MIME nesting that is still read.
+    pub nesting: u32,
+    /// MIME parts that are still read.
+    pub parts: u32,
+    /// Octets of a header block that are still read.
+    pub header_size: u64,
+    /// Octets of decoded text that are still read.
+    pub text_size: u64,
+    /// `Received` lines beyond which a message counts as looping.
+    pub received_hops: u32,
+}
+
+impl Pipeline {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            ingest_batch: reader.count("pipeline.ingest_batch", 1..=10_000),
+            claim_batch: reader.count("pipeline.claim_batch", 1..=10_000),
+            lease: reader.duration("pipeline.lease", 1_000..=3_600_000),
+            poll: reader.duration("pipeline.poll", 100..=60_000),
+            workers: reader.count("pipeline.workers", 1..=256),
+            nesting: reader.count("pipeline.nesting", 1..=100),
+            parts: reader.count("pipeline.parts", 1..=100_000),
+            header_size: reader.size("pipeline.header_size", (4 << 10)..=(64 << 20)),
+            text_size: reader.size("pipeline.text_size", (4 << 10)..=(256 << 20)),
+            received_hops: reader.count("pipeline.received_hops", 1..=1_000),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or directives of tracing's `EnvFilter`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Log {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            level: reader.parse("log.level", "error, warn, info, debug, trace or directives", |text| {
+                // `EnvFilter` takes any lone word for a module's name; a misspelt level would log everything of it.
+                let levels = ["off", "error", "warn", "info", "debug", "trace"];
+                let sound = |part: &str| {
+                    let level = part.rsplit('=').next().unwrap_or(part).trim();
+                    levels.contains(&level.to_ascii_lowercase().as_str())
+                };
+                let parses = tracing_subscriber::EnvFilter::try_new(text).is_ok();
+                (parses && text.split(',').all(sound)).then(|| text.to_owned())
+            }),
+            format: reader.parse("log.format", "text or json", |text| match text {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            }),
+        }
+    }
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+}
+
+/// `sqlite:file`, `sqlite:/abs`, and `sqlite:///abs` as other programs write it.
+fn sqlite_file(text: &str) -> Option<PathBuf> {
+    path(text.strip_prefix("//").unwrap_or(text)).filter(|_| !text.contains('?'))
+}
+
+fn public_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let sound = plain && url.host_str().is_some() && matches!(url.scheme(), "http" | "https");
+    sound.then(|| text.trim_end_matches('/').to_owned())
+}

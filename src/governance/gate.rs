@@ -1,0 +1,327 @@
+//! The only place that makes a sendable message.
+//!
+//! `Draft` → [`ApprovedDraft`] → [`ReleasableMessage`], and after a restart [`readmit`]: two doors that share one private
+//! `mint`, which asks every rule again, the owner first. Private fields can be seen by child modules, so this file has
+//! none but its tests.
+//!
+//! It must never make a [`ReleasableMessage`] from stored data alone, for an identity that the source app owns, or for
+//! bytes other than those that were approved. Neither [`ApprovedDraft`] nor [`ReleasableMessage`] can be cloned,
+//! defaulted or read from data; both are spent by value.
+
+use serde::{Deserialize, Serialize};
+
+use super::approval::{Actor, Approval, Evidence};
+use super::facts::Facts;
+use super::lifecycle::TransmissionState;
+use super::ownership::IdentityOwner;
+use super::rules::{Case, Occasion, counts};
+use super::verdict::{Ruling, Verdict};
+use super::version::{Content, ContentHash, Version};
+use crate::clock::Timestamp;
+use crate::ids::{DraftId, MailboxId, ReleaseId, TenantId};
+use crate::mail::address::{Mailbox, ReversePath};
+
+/// Proposed content; can be edited, and cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    version: Version,
+}
+
+impl Draft {
+    /// A draft in its present version.
+    #[must_use]
+    pub const fn new(version: Version) -> Self {
+        Self { version }
+    }
+
+    /// The present version.
+    #[must_use]
+    pub const fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Replaces the content: the editor becomes the author, and approvals of the former content count no more.
+    pub fn edit(&mut self, editor: Actor, content: Content) {
+        self.version.author = editor;
+        self.version.content = content;
+    }
+
+    /// Takes a person's yes to exactly this content.
+    ///
+    /// # Errors
+    /// [`NotApproved`] when the yes was to something else. Whether it counts otherwise is judged at the release.
+    pub fn approve(self, approval: &Approval) -> Result<ApprovedDraft, NotApproved> {
+        if approval.tenant != self.version.tenant || approval.draft != self.version.draft {
+            return Err(NotApproved::AnotherDraft);
+        }
+        let hash = self.version.content.hash();
+        if approval.content_hash != hash {
+            return Err(NotApproved::ContentChanged);
+        }
+        Ok(ApprovedDraft { version: self.version, hash, evidence: Evidence::Person { approval: approval.id } })
+    }
+
+    /// Lets policy speak in place of a person; [`ApprovedDraft::release`] judges whether it may.
+    #[must_use]
+    pub fn approve_by_policy(self, policy_version: &str) -> ApprovedDraft {
+        let hash = self.version.content.hash();
+        ApprovedDraft { version: self.version, hash, evidence: Evidence::Policy { version: policy_version.to_owned() } }
+    }
+}
+
+/// Why an approval is not one of a draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotApproved {
+    /// Of another tenant or another draft.
+    #[error("the approval is of another draft")]
+    AnotherDraft,
+    /// Of content that the draft has no more (409 `content_changed`).
+    #[error("the content changed since it was approved")]
+    ContentChanged,
+}
+
+/// A draft whose present content somebody said yes to; it is still not sendable.
+#[derive(Debug)]
+pub struct ApprovedDraft {
+    version: Version,
+    hash: ContentHash,
+    evidence: Evidence,
+}
+
+impl ApprovedDraft {
+    /// The content that was approved.
+    #[must_use]
+    pub const fn content_hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// Asks every rule and, when all are content, releases the message. The row is to be stored before anything is sent.
+    ///
+    /// # Errors
+    /// [`Refused`] with every reason.
+    pub fn release(
+        self,
+        terms: ReleaseTerms,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Result<(ReleasableMessage, ReleaseRow), Refused> {
+        if now >= terms.expires_at {
+            return Err(Refused::Expired);
+        }
+        let owner = facts.identity.known().map_or(IdentityOwner::SourceApp, super::ownership::Identity::owner);
+        let row = ReleaseRow {
+            id: terms.id,
+            draft: self.version.draft,
+            tenant: self.version.tenant,
+            mailbox: self.version.mailbox,
+            content_hash: self.hash,
+            evidence: self.evidence.clone(),
+            policy_version: facts.policy.known().map(|policy| policy.version.clone()).unwrap_or_default(),
+            owner,
+            released_at: now,
+            expires_at: terms.expires_at,
+            transmissions: Transmission::all_pending(&self.version.content),
+        };
+        let message = mint(self, &row, facts, now)?;
+        Ok((message, row))
+    }
+}
+
+/// What a release is given from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleaseTerms {
+    /// Its id.
+    pub id: ReleaseId,
+    /// From this moment on nothing more is sent under it.
+    pub expires_at: Timestamp,
+}
+
+/// Permission to send exactly these bytes to exactly these recipients, once. Spent by [`ReleasableMessage::into_wire`].
+#[derive(Debug)]
+#[must_use]
+pub struct ReleasableMessage {
+    release: ReleaseId,
+    tenant: TenantId,
+    hash: ContentHash,
+    owner: IdentityOwner,
+    content: Content,
+    remaining: Vec<Mailbox>,
+}
+
+impl ReleasableMessage {
+    /// The release.
+    #[must_use]
+    pub const fn release(&self) -> ReleaseId {
+        self.release
+    }
+
+    /// The content that was released.
+    #[must_use]
+    pub const fn content_hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// Spends the permission: what goes onto the wire now.
+    #[must_use]
+    pub fn into_wire(self) -> WireParts {
+        WireParts {
+            release: self.release,
+            tenant: self.tenant,
+            content_hash: self.hash,
+            owner: self.owner,
+            reverse_path: self.content.reverse_path().clone(),
+            recipients: self.remaining,
+            bytes: self.content.bytes().clone(),
+        }
+    }
+}
+
+/// What the sender puts onto the wire.
+#[derive(Debug)]
+pub struct WireParts {
+    /// The release under which it goes.
+    pub release: ReleaseId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The content that was released.
+    pub content_hash: ContentHash,
+    /// Who owns the identity; says which DKIM key signs.
+    pub owner: IdentityOwner,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// The recipients that are still to get it.
+    pub recipients: Vec<Mailbox>,
+    /// The unsigned message.
+    pub bytes: bytes::Bytes,
+}
+
+/// A release as it is stored: data, and by itself no permission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRow {
+    /// Its id.
+    pub id: ReleaseId,
+    /// The draft.
+    pub draft: DraftId,
+    /// Whose draft it is.
+    pub tenant: TenantId,
+    /// The mailbox as which it is sent.
+    pub mailbox: MailboxId,
+    /// The content that was released.
+    pub content_hash: ContentHash,
+    /// Why it was released.
+    pub evidence: Evidence,
+    /// The version of the tenant's settings by which it was released.
+    pub policy_version: String,
+    /// Who owned the identity.
+    pub owner: IdentityOwner,
+    /// When.
+    pub released_at: Timestamp,
+    /// From this moment on nothing more is sent under it.
+    pub expires_at: Timestamp,
+    /// Each recipient and how far its transmission has come.
+    pub transmissions: Vec<Transmission>,
+}
+
+/// One recipient of one release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transmission {
+    /// The recipient.
+    pub recipient: Mailbox,
+    /// How far it has come.
+    pub state: TransmissionState,
+}
+
+impl Transmission {
+    fn all_pending(content: &Content) -> Vec<Self> {
+        let pending = |recipient: &Mailbox| Self { recipient: recipient.clone(), state: TransmissionState::Pending };
+        content.recipients().iter().map(pending).collect()
+    }
+}
+
+/// Why nothing was released.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The rules say `hold`, `handoff` or `deny`.
+    #[error("the gate says {}", .0.ruling().as_str())]
+    Verdict(Verdict),
+    /// The approval by which it was to be released does not count.
+    #[error("the evidence of the release does not count any more")]
+    Evidence,
+    /// The draft is not the one that was released, or its content or recipients changed.
+    #[error("the draft is not what was released")]
+    ContentChanged,
+    /// The identity's owner is not the one for whom it was released.
+    #[error("the owner of the identity changed since the release")]
+    OwnerChanged,
+    /// The release is over.
+    #[error("the release expired")]
+    Expired,
+    /// Every recipient was tried to the end, or is being tried now.
+    #[error("no recipient of the release is left to be sent to")]
+    NothingLeft,
+}
+
+/// Makes a stored release sendable again by asking every rule again, at the moment of sending.
+///
+/// A transmission whose sender was lost must be moved on first (see [`TransmissionState::next`]): one that is in flight
+/// or unknown is not sent to.
+///
+/// # Errors
+/// [`Refused`] with every reason.
+pub fn readmit(row: &ReleaseRow, draft: Draft, facts: &Facts, now: Timestamp) -> Result<ReleasableMessage, Refused> {
+    let version = draft.version;
+    let hash = version.content.hash();
+    mint(ApprovedDraft { version, hash, evidence: row.evidence.clone() }, row, facts, now)
+}
+
+/// Asks every rule, the owner first.
+fn mint(
+    approved: ApprovedDraft,
+    row: &ReleaseRow,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<ReleasableMessage, Refused> {
+    let ApprovedDraft { version, hash, evidence } = approved;
+    let case = Case::of_version(&version, facts, occasion(row), now);
+    let verdict = case.verdict();
+    let owner = match facts.identity.known() {
+        Some(identity) if !identity.is_source_app() => identity.owner(),
+        _ => return Err(Refused::Verdict(verdict)),
+    };
+    if verdict.ruling() != Ruling::Release {
+        return Err(Refused::Verdict(verdict));
+    }
+    if owner != row.owner {
+        return Err(Refused::OwnerChanged);
+    }
+    let is_same_draft = (row.draft, row.tenant, row.mailbox) == (version.draft, version.tenant, version.mailbox);
+    let recipients = row.transmissions.iter().map(|transmission| &transmission.recipient);
+    if !is_same_draft || row.content_hash != hash || !recipients.eq(version.content.recipients()) {
+        return Err(Refused::ContentChanged);
+    }
+    if now >= row.expires_at || now < row.released_at {
+        return Err(Refused::Expired);
+    }
+    if !counts(&case, &evidence) {
+        return Err(Refused::Evidence);
+    }
+    let remaining: Vec<Mailbox> = row
+        .transmissions
+        .iter()
+        .filter(|transmission| transmission.state.is_waiting())
+        .map(|transmission| transmission.recipient.clone())
+        .collect();
+    if remaining.is_empty() {
+        return Err(Refused::NothingLeft);
+    }
+    Ok(ReleasableMessage { release: row.id, tenant: version.tenant, hash, owner, content: version.content, remaining })
+}
+
+/// Whether this is the first transmission of a release, or a retry of a deferred recipient.
+fn occasion(row: &ReleaseRow) -> Occasion {
+    let untouched = row.transmissions.iter().all(|transmission| transmission.state == TransmissionState::Pending);
+    if untouched { Occasion::First } else { Occasion::Retry }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What may happen to a reply, and the settings of a tenant that the rules obey.
+//!
+//! It must never read a word that it does not know as a permission: an unknown policy is the strictest.
+
+use serde::{Deserialize, Serialize};
+
+use super::ownership::quoted;
+
+/// What may happen to a reply (`replyPolicy`). Ordered from the strictest to the most open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyPolicy {
+    /// Receive only.
+    Never,
+    /// The source app answers, whatever the owner field says.
+    SourceAppOnly,
+    /// Every draft needs an approval.
+    HumanApproval,
+    /// A draft of low risk may be released without one.
+    PolicyAuto,
+}
+
+impl ReplyPolicy {
+    /// All policies, strictest first.
+    pub const ALL: [Self; 4] = [Self::Never, Self::SourceAppOnly, Self::HumanApproval, Self::PolicyAuto];
+
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::SourceAppOnly => "source_app_only",
+            Self::HumanApproval => "human_approval",
+            Self::PolicyAuto => "policy_auto",
+        }
+    }
+
+    /// The policy of a word of the contract, spelt exactly so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == word)
+    }
+
+    /// Reads a word that somebody claims: an unknown one is `source_app_only`, with a warning.
+    #[must_use]
+    pub fn read(word: &str) -> (Self, Option<String>) {
+        match Self::from_word(word) {
+            Some(policy) => (policy, None),
+            None => {
+                let warning = format!("replyPolicy {} is not known and was read as `source_app_only`", quoted(word));
+                (Self::SourceAppOnly, Some(warning))
+            }
+        }
+    }
+}
+
+/// The settings of a tenant that the rules obey. The default is the strict reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// Name of this version of the settings; kept with every release.
+    pub version: String,
+    /// Whether an approver must be somebody else than the author. False lets a signed-in person, and nobody else,
+    /// release what that person wrote.
+    pub four_eyes: bool,
+    /// Whether replies go only to those who have been in the thread.
+    pub participants_only: bool,
+    /// To how many new recipients a day near-equal content may go.
+    pub similar_to_new_recipients: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { version: "default".to_owned(), four_eyes: true, participants_only: true, similar_to_new_recipients: 20 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_policy_is_read_as_source_app_only_and_named() {
+        for word in ["", "auto", "Policy_Auto", " policy_auto", "policy_auto\0", "release"] {
+            let (policy, warning) = ReplyPolicy::read(word);
+            assert_eq!(policy, ReplyPolicy::SourceAppOnly, "{word:?}");
+            assert!(warning.unwrap().contains("source_app_only"));
+        }
+    }
+
+    #[test]
+    fn every_policy_reads_back_from_its_word() {
+        for policy in ReplyPolicy::ALL {
+            assert_eq!(ReplyPolicy::read(policy.as_str()), (policy, None));
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+        }
+    }
+
+    #[test]
+    fn the_default_settings_are_the_strict_ones() {
+        let policy = Policy::default();
+        assert!(policy.four_eyes && policy.participants_only);
+    }
+}

@@ -1,0 +1,7 @@
+//! Workers behind the doors: who is known here, what becomes of accepted mail, and how events reach endpoints.
+//!
+//! Each worker takes its work from rows or from the log and may be killed at any instant; wake-ups are hints.
+
+pub mod deliver;
+pub mod ingest;
+pub mod recipients;

@@ -1,0 +1,187 @@
+//! From the log to events: reads what was accepted, and records event, decision, operations and deliveries.
+//!
+//! Follows the spool in order. Every batch moves the cursor in the same transaction that records its events: a crash
+//! before it leads to the batch being read again, a crash after it does not. A message that cannot be processed is
+//! recorded as poisoned and never stops those behind it; trouble of the database or disk stops all until it is over.
+
+mod directory;
+mod view;
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::decide::Engine;
+use crate::ids::ThreadId;
+use crate::mail::message::{self, Message};
+use crate::seal::InstanceKey;
+use crate::spool::{Position, Spool, SpoolError, StoredMessage};
+use crate::store::ingest::{Kept, NewMessage, SpoolCursor};
+use crate::store::{Store, StoreError};
+
+use directory::Directory;
+
+/// Messages of one batch at most.
+const BATCH: usize = 64;
+/// Octets of bodies in one batch, so that large mail does not add up.
+const BATCH_OCTETS: u64 = 16 * 1024 * 1024;
+/// How often the log is looked at without a hint.
+const POLL: Duration = Duration::from_secs(1);
+/// Wait after trouble of the database or disk.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a batch was not recorded; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum IngestError {
+    #[error("the spool cannot be read: {0}")]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("reading was interrupted")]
+    Interrupted,
+}
+
+/// The worker that turns accepted messages into events.
+#[derive(Debug)]
+pub struct Ingest {
+    store: Store,
+    spool: Spool,
+    engine: Arc<Engine>,
+    directory: Directory,
+    node: String,
+    public_url: String,
+}
+
+/// Conversations that were begun in the batch at hand: the store does not know them yet.
+type NewThreads = HashMap<(String, [u8; 32]), ThreadId>;
+
+impl Ingest {
+    /// A worker for the log of this node.
+    #[must_use]
+    pub fn new(store: Store, spool: Spool, engine: Arc<Engine>, key: Arc<InstanceKey>, public_url: String) -> Self {
+        let directory = Directory::new(store.clone(), key);
+        Self { store, spool, engine, directory, node: "local".to_owned(), public_url }
+    }
+
+    /// Works until `stop`; a batch that was begun is finished.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut committed = self.spool.committed();
+        let mut after = None;
+        while !stop.is_cancelled() {
+            committed.mark_unchanged();
+            match self.step(after).await {
+                Ok((next, true)) => after = Some(next),
+                Ok((next, false)) => {
+                    after = Some(next);
+                    tokio::select! {
+                        _ = committed.changed() => {}
+                        () = tokio::time::sleep(POLL) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error.kind = "ingest",
+                        temporary = true,
+                        "Accepted mail waits in the spool: {error}"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One batch: where the cursor stands now, and whether there was anything.
+    async fn step(&self, after: Option<Position>) -> Result<(Position, bool), IngestError> {
+        let after = match after {
+            Some(after) => after,
+            None => self.start().await?,
+        };
+        let spool = self.spool.clone();
+        let read = tokio::task::spawn_blocking(move || read_batch(&spool, after));
+        let batch = read.await.map_err(|_| IngestError::Interrupted)??;
+        let Some(next) = batch.last().map(|(stored, _)| stored.next) else { return Ok((after, false)) };
+        let mut threads = NewThreads::new();
+        let mut messages = Vec::with_capacity(batch.len());
+        for (stored, read) in batch {
+            messages.push(self.message(stored, read, &mut threads).await?);
+        }
+        let count = messages.len();
+        let cursor = SpoolCursor { segment: next.segment, position: next.offset };
+        let events = self.store.record_mail(&self.node, messages, cursor).await?;
+        metrics::counter!("connex_messages_ingested_total").increment(u64::try_from(count).unwrap_or(0));
+        metrics::counter!("connex_events_recorded_total").increment(u64::try_from(events).unwrap_or(0));
+        Ok((next, true))
+    }
+
+    async fn start(&self) -> Result<Position, StoreError> {
+        let cursor = self.store.spool_cursor(&self.node).await?;
+        Ok(cursor.map_or(Position::START, |cursor| Position { segment: cursor.segment, offset: cursor.position }))
+    }
+
+    async fn message(
+        &self,
+        stored: StoredMessage,
+        read: Result<Message, Kept>,
+        threads: &mut NewThreads,
+    ) -> Result<NewMessage, IngestError> {
+        let manifest = &stored.manifest;
+        let mut message = NewMessage {
+            // Every door accepts for at least one recipient; mail without one would be the operator's to look at.
+            tenant: manifest.tenant().unwrap_or(super::recipients::OPERATOR),
+            id: manifest.id,
+            received_at: manifest.received_at,
+            size: stored.body.size,
+            manifest: serde_json::to_string(manifest).map_err(|error| unwritable("manifest", &error))?,
+            body: serde_json::to_string(&stored.body).map_err(|error| unwritable("body", &error))?,
+            kept: None,
+            views: Vec::new(),
+        };
+        match read {
+            Err(kept) => message.kept = Some(kept),
+            Ok(parsed) => match self.views(manifest, &parsed, threads).await? {
+                Ok(views) => message.views = views,
+                Err(held) => message.kept = Some(held),
+            },
+        }
+        if let Some(kept) = &message.kept {
+            let (state, reason) = match kept {
+                Kept::Held(reason) => ("held", *reason),
+                Kept::Poisoned(reason) => ("poisoned", *reason),
+            };
+            metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
+            tracing::warn!(message.id = %message.id, tenant.id = %message.tenant, "Message `{}` is {state}: {reason}", message.id);
+        }
+        Ok(message)
+    }
+}
+
+fn unwritable(what: &'static str, error: &serde_json::Error) -> StoreError {
+    StoreError::Unreadable { what, detail: error.to_string() }
+}
+
+/// A message of the log, and what its bytes say or why they cannot be read.
+type Read = (StoredMessage, Result<Message, Kept>);
+
+/// Reads and parses what comes behind `after`. Blocks.
+fn read_batch(spool: &Spool, after: Position) -> Result<Vec<Read>, SpoolError> {
+    let limits = message::Limits::default();
+    let read = |stored: StoredMessage| {
+        let parsed = match spool.read_body(&stored.body) {
+            // The reader does not panic; should it, the message is kept and those behind it go on.
+            Ok(bytes) => std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, &limits)))
+                .map_err(|_| Kept::Poisoned("reader_failed")),
+            Err(SpoolError::Damaged { .. }) => Err(Kept::Poisoned("body_damaged")),
+            Err(SpoolError::Erased) => Err(Kept::Held("erased")),
+            Err(error) => return Err(error),
+        };
+        Ok((stored, parsed))
+    };
+    spool.read_after(after, BATCH, BATCH_OCTETS)?.into_iter().map(read).collect()
+}

@@ -1,0 +1,272 @@
+//! One message as each of its mailboxes and routes sees it: event, decision, and what follows.
+
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+
+use super::{Ingest, NewThreads};
+use crate::contract::request::AttachmentRef;
+use crate::contract::webhook::SourceRef;
+use crate::decide::{AppProfile, Automated, Direction, Matter, ReplyOwner};
+use crate::event::{self, CanonicalEvent, UntrustedReason, View};
+use crate::governance::facts::MailboxState;
+use crate::governance::{IdentityOwner, RegisteredMailbox, ReplyPolicy, identity_block};
+use crate::ids::{AppId, EventId, TenantId, ThreadId};
+use crate::mail::address::Mailbox;
+use crate::mail::copy;
+use crate::mail::envelope::{Manifest, Recipient};
+use crate::mail::message::Message;
+use crate::mail::{key, notice, thread};
+use crate::service::settle::{Announcement, Materialize, announce, settle};
+use crate::store::StoreError;
+use crate::store::directory::{App, MailboxRow};
+use crate::store::events::{NewEvent, NewThreadPlace};
+use crate::store::ingest::{Kept, NewView};
+
+/// The recipient's row, its app, and the name under which threads and copies are kept apart.
+struct Place {
+    scope: String,
+    mailbox: Option<Arc<MailboxRow>>,
+    app: Option<Arc<App>>,
+}
+
+impl Ingest {
+    /// A view for each recipient, or why the message is held.
+    pub(super) async fn views(
+        &self,
+        manifest: &Manifest,
+        message: &Message,
+        threads: &mut NewThreads,
+    ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
+        let copy_key = key::copy_key(message);
+        let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
+        for path in &manifest.envelope.forward_paths {
+            let place = self.place(path.recipient).await?;
+            // One mailbox under several details is one view.
+            if views.iter().any(|view| view.scope == place.scope) {
+                continue;
+            }
+            match self.event(manifest, message, path.recipient, &place, threads).await? {
+                Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
+                Err(held) => return Ok(Err(held)),
+            }
+        }
+        Ok(Ok(views))
+    }
+
+    async fn place(&self, recipient: Recipient) -> Result<Place, StoreError> {
+        match recipient {
+            Recipient::Mailbox { tenant, mailbox } => {
+                let row = self.directory.mailbox(tenant, mailbox).await?;
+                let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
+                Ok(Place { scope: mailbox.to_string(), mailbox: row, app })
+            }
+            Recipient::BccRoute { tenant, route, .. } => {
+                let row = self.directory.route(tenant, route).await?;
+                let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
+                Ok(Place { scope: route.to_string(), mailbox: None, app })
+            }
+        }
+    }
+
+    async fn app(&self, tenant: TenantId, app: Option<AppId>) -> Result<Option<Arc<App>>, StoreError> {
+        match app {
+            Some(app) => self.directory.app(tenant, app).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn event(
+        &self,
+        manifest: &Manifest,
+        message: &Message,
+        recipient: Recipient,
+        place: &Place,
+        threads: &mut NewThreads,
+    ) -> Result<Result<NewEvent, Kept>, StoreError> {
+        let tenant = recipient.tenant();
+        let facts = self.directory.tenant(tenant).await?;
+        let (thread, is_known_thread, references) = self.thread(tenant, &place.scope, message, threads).await?;
+        let clock = self.store.clock();
+        let view = View {
+            id: clock.mint::<EventId>(),
+            recipient,
+            owned_domains: &facts.domains,
+            route_addresses: &facts.route_addresses,
+            thread,
+            is_known_thread,
+        };
+        let mut event = event::from_mail(message, manifest, &view);
+        if !event.trusted {
+            return Ok(Err(Kept::Held(held_reason(&event))));
+        }
+        let registered = place.mailbox.as_deref().and_then(registered);
+        let (identity, warnings) = identity_block(None, registered.as_ref());
+        let reply = reply_owner(&identity.owner, identity.external_reply_url.clone());
+        let decision = self.decide(&event, reply, place.app.as_deref());
+        event.language.clone_from(&decision.canonical.language);
+        let mut settled = settle(event.id, decision, identity, Materialize::Safe, clock);
+        settled.decision.answer.warnings = warnings;
+        let webhook = announce(
+            event.id,
+            &settled.decision.answer,
+            Announcement {
+                tenant,
+                app: place.app.as_deref().map(|app| app.name.as_str()),
+                thread: Some(thread.to_string()),
+                occurred_at: manifest.received_at,
+                source: SourceRef { kind: source_kind(&event).to_owned(), event_id: event.rfc_message_id.clone() },
+                public_url: &self.public_url,
+            },
+        );
+        let content = serde_json::to_string(&event).map_err(|error| super::unwritable("event", &error))?;
+        Ok(Ok(NewEvent {
+            event_id: event.id,
+            event_type: event.event_type.as_str().to_owned(),
+            source_kind: source_kind(&event).to_owned(),
+            source_event_id: event.rfc_message_id.clone(),
+            app_id: place.app.as_deref().map(|app| app.id),
+            scope: Some(place.scope.clone()),
+            message_id: Some(manifest.id),
+            thread: Some(NewThreadPlace { thread_id: thread, references }),
+            occurred_at: manifest.received_at,
+            content,
+            decision: settled.decision,
+            tasks: settled.tasks,
+            approvals: settled.approvals,
+            drafts: settled.drafts,
+            webhook,
+            text: event.visible_text,
+        }))
+    }
+
+    /// The conversation, whether it was there before, and by what later messages find it.
+    async fn thread(
+        &self,
+        tenant: TenantId,
+        scope: &str,
+        message: &Message,
+        threads: &mut NewThreads,
+    ) -> Result<(ThreadId, bool, Vec<[u8; 32]>), StoreError> {
+        let answers: Vec<[u8; 32]> = thread::keys(message).answers.iter().map(|id| reference(id)).collect();
+        let own = message.message_id.as_deref().map(reference);
+        let begun_now = answers.iter().find_map(|hash| threads.get(&(scope.to_owned(), *hash)).copied());
+        let known = match begun_now {
+            Some(thread) => Some(thread),
+            None => self.store.for_tenant(tenant).thread_of(scope, &answers).await?,
+        };
+        let thread = known.unwrap_or_else(|| self.store.clock().mint());
+        let mut references = answers;
+        references.extend(own);
+        for hash in &references {
+            threads.insert((scope.to_owned(), *hash), thread);
+        }
+        Ok((thread, known.is_some(), references))
+    }
+
+    fn decide(&self, event: &CanonicalEvent, reply: ReplyOwner, app: Option<&App>) -> crate::decide::Decision {
+        let recipients: Vec<String> = event.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let attachments: Vec<AttachmentRef> = event
+            .attachments
+            .iter()
+            .map(|attachment| AttachmentRef {
+                filename: attachment.filename.clone(),
+                content_type: Some(attachment.content_type.clone()),
+                size: Some(attachment.size),
+            })
+            .collect();
+        let author = event.author.as_ref().map(|author| match &author.display_name {
+            Some(name) => format!("{name} <{}>", author.address),
+            None => author.address.clone(),
+        });
+        let matter = Matter {
+            event_type: event.event_type.as_str(),
+            subject: &event.subject,
+            visible_text: &event.visible_text,
+            full_text: &event.text,
+            author: author.as_deref(),
+            recipients: &recipients,
+            attachments: &attachments,
+            automated: event.automated.as_ref().and_then(automated),
+            direction: match event.direction {
+                copy::Direction::Outbound => Direction::Outbound,
+                _ => Direction::Inbound,
+            },
+            occurred_at: event.received_at,
+            reply,
+        };
+        self.engine.decide(&matter, &profile(app))
+    }
+}
+
+/// What an app registered, as the engine takes it.
+pub(crate) fn profile(app: Option<&App>) -> AppProfile {
+    let Some(app) = app else { return AppProfile { name: "connex".to_owned(), ..AppProfile::default() } };
+    let mut profile = AppProfile { name: app.name.clone(), ..AppProfile::default() };
+    profile.context.status_map.clone_from(&app.profile.status_map);
+    profile.context.allowed_statuses.clone_from(&app.profile.allowed_statuses);
+    profile.context.inboxes.clone_from(&app.profile.inboxes);
+    profile.context.industry.clone_from(&app.profile.industry);
+    profile.synonyms.clone_from(&app.profile.synonyms);
+    profile
+}
+
+/// A mailbox's row as governance takes it; an unknown word is read as the strictest.
+pub(crate) fn registered(row: &MailboxRow) -> Option<RegisteredMailbox> {
+    Some(RegisteredMailbox {
+        address: Mailbox::parse(&row.address).ok()?,
+        owner: IdentityOwner::read(&row.identity_owner).0,
+        policy: ReplyPolicy::read(&row.reply_policy).0,
+        external_reply_url: row.external_reply_url.clone(),
+        state: match row.state.as_str() {
+            "active" => MailboxState::Active,
+            "suspended" => MailboxState::Suspended,
+            _ => MailboxState::Deleted,
+        },
+        receive_only: row.reply_policy == "never",
+    })
+}
+
+fn reply_owner(owner: &str, external_reply_url: Option<String>) -> ReplyOwner {
+    match owner {
+        "connex" => ReplyOwner::Connex,
+        "customer_domain" => ReplyOwner::CustomerDomain,
+        _ => ReplyOwner::SourceApp { external_reply_url },
+    }
+}
+
+fn automated(found: &notice::Automated) -> Option<Automated> {
+    match found {
+        notice::Automated::Bounce { .. } => Some(Automated::Bounce),
+        notice::Automated::AutoReply => Some(Automated::AutoReply),
+        notice::Automated::List => Some(Automated::List),
+        notice::Automated::Notification
+        | notice::Automated::ReadReceipt { .. }
+        | notice::Automated::Complaint { .. } => Some(Automated::Notification),
+    }
+}
+
+fn held_reason(event: &CanonicalEvent) -> &'static str {
+    match event.untrusted_reasons.first() {
+        Some(UntrustedReason::AuthorAmbiguous) => "author_ambiguous",
+        Some(UntrustedReason::PeerNotAuthorised) | None => "peer_not_authorised",
+    }
+}
+
+fn source_kind(event: &CanonicalEvent) -> &'static str {
+    match event.source.kind {
+        event::Kind::Direct => "direct",
+        event::Kind::Bcc => "bcc",
+        event::Kind::Journal => "journal",
+        event::Kind::Forward => "forward",
+        event::Kind::Milter => "milter",
+        event::Kind::Report => "report",
+        event::Kind::App => "app",
+    }
+}
+
+fn reference(id: &str) -> [u8; 32] {
+    let mut hash = [0u8; 32];
+    hash.copy_from_slice(digest(&SHA256, id.as_bytes()).as_ref());
+    hash
+}

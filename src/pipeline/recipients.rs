@@ -1,0 +1,285 @@
+//! Whom a forward-path names here: mailboxes, `bcc` routes by their token, and the operator's postmaster and abuse.
+//!
+//! Answers are kept for a second, so that a busy sender costs one look-up; a change by an operator is seen within that.
+//! An unknown address and an unknown token take the same path and get the same answer.
+//!
+//! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+
+use crate::clock::Timestamp;
+use crate::ids::TenantId;
+use crate::mail::address::{Domain, Mailbox};
+use crate::mail::envelope::Recipient;
+use crate::smtp::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
+use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
+use crate::store::{Store, StoreError};
+
+/// The operator's own tenant, which every instance has: owner of postmaster and abuse.
+pub const OPERATOR: TenantId = TenantId::from_bits(0);
+
+/// How long a suspended recipient's mail is asked to wait with its sender; after that it is refused.
+const GRACE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(1);
+/// How many answers are kept.
+const ANSWERS: u64 = 50_000;
+/// Letters of a route token: 128 bits in base32.
+const TOKEN_LETTERS: usize = 26;
+
+/// The look-up, with its cache.
+#[derive(Debug, Clone)]
+pub struct Recipients {
+    store: Store,
+    platform_domains: Vec<Domain>,
+    found: moka::sync::Cache<String, Found>,
+}
+
+/// What stands in the directory under one address.
+#[derive(Debug, Clone)]
+enum Found {
+    Nobody,
+    Mailbox { recipient: Recipient, suspended_since: Option<Timestamp> },
+    Route { row: Box<RouteRow>, suspended_since: Option<Timestamp> },
+}
+
+impl Recipients {
+    /// Looks recipients up in `store`; `platform_domains` are the domains that this instance takes mail for.
+    #[must_use]
+    pub fn new(store: Store, platform_domains: Vec<Domain>) -> Self {
+        let found = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
+        Self { store, platform_domains, found }
+    }
+
+    /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn ensure_operator(&self) -> Result<(), StoreError> {
+        match self.store.add_tenant_as(OPERATOR, "operator").await {
+            Ok(()) | Err(StoreError::Exists(_)) => {}
+            Err(error) => return Err(error),
+        }
+        for domain in &self.platform_domains {
+            for local in ["postmaster", "abuse"] {
+                let Ok(address) = Mailbox::parse(&format!("{local}@{domain}")) else { continue };
+                if self.store.mailbox_by_address(&address.key()).await?.is_some() {
+                    continue;
+                }
+                let mailbox = NewMailbox {
+                    address,
+                    app: None,
+                    identity_owner: "connex".into(),
+                    reply_policy: "human_approval".into(),
+                    external_reply_url: None,
+                };
+                match self.store.for_tenant(OPERATOR).add_mailbox(mailbox).await {
+                    Ok(_) | Err(StoreError::Exists(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn find(&self, address: &Mailbox) -> Result<Found, StoreError> {
+        let key = address.key_without_detail();
+        if let Some(found) = self.found.get(&key) {
+            return Ok(found);
+        }
+        let found = match self.route_token(address) {
+            Some(token) => self.find_route(token).await?,
+            None => self.find_mailbox(&key).await?,
+        };
+        self.found.insert(key, found.clone());
+        Ok(found)
+    }
+
+    async fn find_mailbox(&self, key: &str) -> Result<Found, StoreError> {
+        let Some((row, tenant_suspended)) = self.store.mailbox_by_address(key).await? else {
+            return Ok(Found::Nobody);
+        };
+        let MailboxRow { tenant, id, state, state_since, .. } = row;
+        let own = (state == "suspended").then_some(state_since);
+        let recipient = Recipient::Mailbox { tenant, mailbox: id };
+        Ok(Found::Mailbox { recipient, suspended_since: earliest(own, tenant_suspended) })
+    }
+
+    async fn find_route(&self, token: &str) -> Result<Found, StoreError> {
+        let Some((row, tenant_suspended)) = self.store.route_by_token(token_hash(token)).await? else {
+            return Ok(Found::Nobody);
+        };
+        let own = (row.state == "paused").then_some(row.state_since);
+        Ok(Found::Route { suspended_since: earliest(own, tenant_suspended), row: Box::new(row) })
+    }
+
+    /// The token of an address of the form `bcc-<token>` on a platform domain.
+    fn route_token<'a>(&self, address: &'a Mailbox) -> Option<&'a str> {
+        let (user, _) = address.split_detail();
+        let token = user.get(..4).filter(|kind| kind.eq_ignore_ascii_case("bcc-")).and_then(|_| user.get(4..))?;
+        let is_token = token.len() == TOKEN_LETTERS && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_token && self.platform_domains.contains(address.domain())).then_some(token)
+    }
+
+    fn answer(&self, found: Found, peer: IpAddr, foreign: bool) -> RecipientAnswer {
+        let (recipient, suspended_since) = match found {
+            Found::Nobody if foreign => return RecipientAnswer::Foreign,
+            Found::Nobody => return RecipientAnswer::Unknown,
+            Found::Mailbox { recipient, suspended_since } => (recipient, suspended_since),
+            Found::Route { row, suspended_since } => {
+                let peer_authorised = row.peers.iter().any(|range| range.contains(&peer));
+                let recipient = Recipient::BccRoute { tenant: row.tenant, route: row.id, peer_authorised };
+                (recipient, suspended_since)
+            }
+        };
+        match suspended_since {
+            None => RecipientAnswer::Known(recipient),
+            Some(since) if self.store.clock().now().since(since) < GRACE => RecipientAnswer::Paused,
+            Some(_) => RecipientAnswer::Closed,
+        }
+    }
+}
+
+impl Intake for Recipients {
+    async fn recipient(&self, query: &RecipientQuery<'_>) -> RecipientAnswer {
+        let postmaster = match query.name {
+            ForwardName::Mailbox(_) => None,
+            // RFC 5321 §4.5.1: postmaster without a domain is always a recipient.
+            ForwardName::Postmaster => {
+                self.platform_domains.first().and_then(|domain| Mailbox::parse(&format!("postmaster@{domain}")).ok())
+            }
+        };
+        let address = match (query.name, &postmaster) {
+            (ForwardName::Mailbox(address), _) | (ForwardName::Postmaster, Some(address)) => address,
+            (ForwardName::Postmaster, None) => return RecipientAnswer::Unavailable,
+        };
+        match self.find(address).await {
+            Ok(found) => self.answer(found, query.peer, !self.platform_domains.contains(address.domain())),
+            Err(error) => {
+                tracing::warn!(error.kind = "store", temporary = true, "Recipient cannot be looked up: {error}");
+                RecipientAnswer::Unavailable
+            }
+        }
+    }
+}
+
+/// SHA-256 of a route token in lower case: what the store is asked for, so that no comparison sees the secret.
+#[must_use]
+pub fn token_hash(token: &str) -> [u8; 32] {
+    let mut hash = [0u8; 32];
+    hash.copy_from_slice(digest(&SHA256, token.to_ascii_lowercase().as_bytes()).as_ref());
+    hash
+}
+
+/// A new route token: 128 random bits in base32, lower case.
+#[must_use]
+pub fn new_token() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut random = [0u8; 16];
+    crate::clock::random_bytes(&mut random);
+    let bits = u128::from_be_bytes(random);
+    (0..TOKEN_LETTERS)
+        .map(|place| usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0))
+        .filter_map(|digit| ALPHABET.get(digit).copied().map(char::from))
+        .collect()
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::mail::address::ReversePath;
+    use crate::store::directory::NewRoute;
+
+    struct Scene {
+        _folder: tempfile::TempDir,
+        store: Store,
+        recipients: Recipients,
+        tenant: TenantId,
+    }
+
+    async fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
+        let store = Store::open(&folder.path().join("index.db"), clock).await.unwrap();
+        let tenant = store.add_tenant("harbor").await.unwrap();
+        let recipients = Recipients::new(store.clone(), vec![Domain::parse("in.example").unwrap()]);
+        recipients.ensure_operator().await.unwrap();
+        recipients.ensure_operator().await.unwrap();
+        Scene { _folder: folder, store, recipients, tenant }
+    }
+
+    async fn ask(scene: &Scene, name: ForwardName<'_>, peer: &str) -> RecipientAnswer {
+        let query = RecipientQuery {
+            name,
+            reverse_path: &ReversePath::Null,
+            announced_size: None,
+            peer: peer.parse().unwrap(),
+            helo: "",
+            tls: None,
+        };
+        scene.recipients.recipient(&query).await
+    }
+
+    async fn ask_for(scene: &Scene, address: &str, peer: &str) -> RecipientAnswer {
+        ask(scene, ForwardName::Mailbox(&Mailbox::parse(address).unwrap()), peer).await
+    }
+
+    #[tokio::test]
+    async fn postmaster_and_abuse_are_always_known() {
+        let scene = scene().await;
+        for address in ["postmaster@in.example", "Abuse@IN.example", "POSTMASTER+x@in.example"] {
+            let answer = ask_for(&scene, address, "127.0.0.1").await;
+            assert!(matches!(answer, RecipientAnswer::Known(Recipient::Mailbox { tenant: OPERATOR, .. })), "{address}");
+        }
+        let answer = ask(&scene, ForwardName::Postmaster, "127.0.0.1").await;
+        assert!(matches!(answer, RecipientAnswer::Known(Recipient::Mailbox { tenant: OPERATOR, .. })));
+    }
+
+    #[tokio::test]
+    async fn nobody_else_is_a_recipient_and_other_domains_are_not_relayed_to() {
+        let scene = scene().await;
+        assert_eq!(ask_for(&scene, "nobody@in.example", "127.0.0.1").await, RecipientAnswer::Unknown);
+        let guess = format!("bcc-{}@in.example", new_token());
+        assert_eq!(ask_for(&scene, &guess, "127.0.0.1").await, RecipientAnswer::Unknown);
+        assert_eq!(ask_for(&scene, "ann@elsewhere.example", "127.0.0.1").await, RecipientAnswer::Foreign);
+    }
+
+    #[tokio::test]
+    async fn a_route_is_found_by_its_token_and_says_whether_the_peer_is_authorised() {
+        let scene = scene().await;
+        let token = new_token();
+        assert_eq!(token.len(), TOKEN_LETTERS);
+        let route = NewRoute {
+            token_hash: token_hash(&token),
+            address_sealed: String::new(),
+            app: None,
+            peers: vec!["192.0.2.0/24".parse().unwrap()],
+        };
+        let id = scene.store.for_tenant(scene.tenant).add_route(route).await.unwrap();
+        let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
+        for (peer, authorised) in [("192.0.2.9", true), ("198.51.100.1", false)] {
+            let wanted = Recipient::BccRoute { tenant: scene.tenant, route: id, peer_authorised: authorised };
+            assert_eq!(ask_for(&scene, &address, peer).await, RecipientAnswer::Known(wanted));
+        }
+        let elsewhere = format!("bcc-{token}@elsewhere.example");
+        assert_eq!(ask_for(&scene, &elsewhere, "192.0.2.9").await, RecipientAnswer::Foreign);
+    }
+
+    #[test]
+    fn tokens_are_of_the_alphabet_and_differ() {
+        let (one, other) = (new_token(), new_token());
+        assert_ne!(one, other);
+        assert!(one.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte)));
+    }
+}

@@ -1,0 +1,114 @@
+//! Secrets that must be readable again (webhook secrets, route addresses) are sealed with the instance key before they
+//! are stored: AES-256-GCM, bound to the row that they belong to.
+//!
+//! The key never leaves this type; neither it nor what was opened is shown by `Debug`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+
+/// Octets of an instance key.
+pub const KEY_LEN: usize = 32;
+
+/// Why a sealed text cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stored secret cannot be opened: it was sealed with another instance key, or belongs to another row")]
+pub struct SealError;
+
+/// The key of this instance, from which the keys for single purposes are derived (RFC 5869).
+pub struct InstanceKey {
+    seal: LessSafeKey,
+    pepper: [u8; KEY_LEN],
+}
+
+impl std::fmt::Debug for InstanceKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("InstanceKey(hidden)")
+    }
+}
+
+impl InstanceKey {
+    /// The instance key whose octets are `bytes`.
+    #[must_use]
+    pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
+        let root = Salt::new(HKDF_SHA256, b"connex instance key v1").extract(bytes);
+        #[expect(clippy::expect_used, reason = "32 octets are the length of an AES-256 key")]
+        let seal = UnboundKey::new(&AES_256_GCM, &derive(&root, b"seal")).expect("AES-256-GCM takes 32 octets");
+        Self { seal: LessSafeKey::new(seal), pepper: derive(&root, b"api key pepper") }
+    }
+
+    /// What API keys are hashed with, so that a copy of the database alone is of no use to guess one.
+    #[must_use]
+    pub const fn pepper(&self) -> &[u8; KEY_LEN] {
+        &self.pepper
+    }
+
+    /// Seals `secret` for the row that `row` names.
+    #[must_use]
+    pub fn seal(&self, row: &str, secret: &str) -> String {
+        let mut nonce = [0u8; NONCE_LEN];
+        crate::clock::random_bytes(&mut nonce);
+        let mut sealed = secret.as_bytes().to_vec();
+        #[expect(clippy::expect_used, reason = "AES-GCM fails only over 64 GiB")]
+        self.seal
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(row.as_bytes()), &mut sealed)
+            .expect("a secret is shorter than 64 GiB");
+        let mut all = nonce.to_vec();
+        all.append(&mut sealed);
+        format!("s1:{}", STANDARD_NO_PAD.encode(all))
+    }
+
+    /// Opens what [`InstanceKey::seal`] sealed for the same row.
+    ///
+    /// # Errors
+    /// [`SealError`] for another key, another row, or a changed text.
+    pub fn open(&self, row: &str, sealed: &str) -> Result<String, SealError> {
+        let coded = sealed.strip_prefix("s1:").ok_or(SealError)?;
+        let all = STANDARD_NO_PAD.decode(coded).map_err(|_| SealError)?;
+        let (nonce, rest) = all.split_first_chunk::<NONCE_LEN>().ok_or(SealError)?;
+        let mut rest = rest.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let opened = self.seal.open_in_place(nonce, Aad::from(row.as_bytes()), &mut rest).map_err(|_| SealError)?;
+        String::from_utf8(opened.to_vec()).map_err(|_| SealError)
+    }
+}
+
+struct KeyLength;
+
+impl KeyType for KeyLength {
+    fn len(&self) -> usize {
+        KEY_LEN
+    }
+}
+
+fn derive(root: &Prk, purpose: &[u8]) -> [u8; KEY_LEN] {
+    let mut key = [0u8; KEY_LEN];
+    #[expect(clippy::expect_used, reason = "HKDF-SHA-256 gives up to 8,160 octets")]
+    root.expand(&[purpose], KeyLength).and_then(|okm| okm.fill(&mut key)).expect("32 octets are within HKDF's bound");
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_with_its_key_and_for_its_row() {
+        let key = InstanceKey::new(&[1; 32]);
+        let sealed = key.seal("whe_1", "whsec_abc");
+        assert_eq!(key.open("whe_1", &sealed).unwrap(), "whsec_abc");
+        assert_eq!(key.open("whe_2", &sealed), Err(SealError));
+        assert_eq!(InstanceKey::new(&[2; 32]).open("whe_1", &sealed), Err(SealError));
+        assert!(!sealed.contains("abc"));
+        assert_ne!(sealed, key.seal("whe_1", "whsec_abc"));
+    }
+
+    #[test]
+    fn any_text_is_opened_or_refused() {
+        let key = InstanceKey::new(&[1; 32]);
+        for text in ["", "s1:", "s1:AAAA", "s1:????", "whsec_abc"] {
+            assert_eq!(key.open("x", text), Err(SealError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One command line into a command, with smtp-proto's grammar where it is exact.
+//!
+//! Verbs and parameters are read by smtp-proto. Paths and BDAT sizes are read here: smtp-proto takes `<postmaster>` for
+//! `<>`, drops the quotes of a local-part, and starts a size anew after twenty digits.
+//!
+//! Standards: RFC 5321 §4.1.1 (commands), §4.1.2 (paths), appendix C (source routes), RFC 3030 (BDAT), RFC 1870 (SIZE).
+
+use std::borrow::Cow;
+
+use smtp_proto::request::parser::Rfc5321Parser;
+use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8, MailFrom, Request};
+
+use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::envelope::BodyKind;
+use crate::smtp::reply::{self, Reply};
+
+/// A command that this server has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Ehlo(Box<str>),
+    Helo(Box<str>),
+    Mail(Box<MailCommand>),
+    Rcpt(Box<RcptCommand>),
+    Data,
+    Bdat { size: u64, last: Chunk },
+    Rset,
+    Noop,
+    Quit,
+    Vrfy,
+    Help,
+    StartTls,
+}
+
+/// Which chunk of a message a BDAT brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chunk {
+    More,
+    Last,
+}
+
+/// MAIL with the parameters that were announced.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MailCommand {
+    pub(super) reverse_path: ReversePath,
+    pub(super) size: Option<u64>,
+    pub(super) body: BodyKind,
+    pub(super) smtputf8: bool,
+    /// Whether the path has characters outside ASCII.
+    pub(super) is_international: bool,
+}
+
+/// RCPT; it has no parameters yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RcptCommand {
+    pub(super) path: ForwardPathName,
+    /// Whether the path has characters outside ASCII.
+    pub(super) is_international: bool,
+}
+
+/// The forward-path of a RCPT.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ForwardPathName {
+    Postmaster,
+    Mailbox(Mailbox),
+}
+
+/// Why a line is no command.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Answer and go on.
+    Reply(Reply),
+    /// A BDAT of unknown size: where its octets end cannot be known.
+    FramingLost,
+}
+
+impl From<Reply> for Fault {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+/// Reads a line without its CRLF.
+pub(super) fn parse(text: &str) -> Result<Command, Fault> {
+    let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
+    if verb.eq_ignore_ascii_case("MAIL") {
+        return parse_mail(arguments).map(|mail| Command::Mail(Box::new(mail))).map_err(Fault::Reply);
+    }
+    if verb.eq_ignore_ascii_case("RCPT") {
+        return parse_rcpt(arguments).map(|rcpt| Command::Rcpt(Box::new(rcpt))).map_err(Fault::Reply);
+    }
+    if verb.eq_ignore_ascii_case("BDAT") {
+        return parse_bdat(arguments);
+    }
+    let line = format!("{text}\n");
+    let request = Request::parse(&mut line.as_bytes().iter());
+    // RFC 5321 §4.1.1.4, RFC 3207 §4: no arguments.
+    let has_arguments = !arguments.trim().is_empty();
+    let bare = |command| if has_arguments { Err(reply::BAD_ARGUMENTS.into()) } else { Ok(command) };
+    match request {
+        Ok(Request::Ehlo { host }) => Ok(Command::Ehlo(host.into())),
+        Ok(Request::Helo { host }) => Ok(Command::Helo(host.into())),
+        Ok(Request::Data) => bare(Command::Data),
+        Ok(Request::Rset) => bare(Command::Rset),
+        Ok(Request::Quit) => bare(Command::Quit),
+        Ok(Request::StartTls) => bare(Command::StartTls),
+        Ok(Request::Noop { .. }) => Ok(Command::Noop),
+        Ok(Request::Vrfy { .. }) => Ok(Command::Vrfy),
+        Ok(Request::Help { .. }) => Ok(Command::Help),
+        Ok(Request::Expn { .. }) => Err(reply::NO_EXPANSION.into()),
+        Ok(Request::Auth { .. } | Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. }) => {
+            Err(reply::NOT_IMPLEMENTED.into())
+        }
+        Err(Error::SyntaxError { .. } | Error::InvalidParameter { .. }) if is_helo(verb) => Err(reply::BAD_HELO.into()),
+        Err(Error::SyntaxError { .. } | Error::InvalidParameter { .. }) => Err(reply::BAD_ARGUMENTS.into()),
+        Ok(_) | Err(_) => Err(reply::UNKNOWN_COMMAND.into()),
+    }
+}
+
+fn is_helo(verb: &str) -> bool {
+    verb.eq_ignore_ascii_case("EHLO") || verb.eq_ignore_ascii_case("HELO")
+}
+
+fn parse_mail(arguments: &str) -> Result<MailCommand, Reply> {
+    let (path, parameters) = split_path(arguments, "FROM:").ok_or(reply::BAD_SENDER)?;
+    let reverse_path = match strip_route(path) {
+        Some("") if path.is_empty() => ReversePath::Null,
+        Some(address) => ReversePath::Mailbox(Mailbox::parse(address).map_err(|_| reply::BAD_SENDER)?),
+        None => return Err(reply::BAD_SENDER),
+    };
+    let parameters = read_parameters(parameters)?;
+    Ok(MailCommand { reverse_path, is_international: !path.is_ascii(), ..parameters })
+}
+
+/// The parameters that EHLO announced; any other is refused, also where smtp-proto knows it.
+fn read_parameters(text: &str) -> Result<MailCommand, Reply> {
+    let line = format!("{text}\n");
+    let mut bytes = line.as_bytes().iter();
+    let read = Rfc5321Parser::new(&mut bytes).mail_from_parameters(Cow::Borrowed(""));
+    let known = read.map_err(|error| parameter_fault(&error))?;
+    let announced = [MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8].iter().sum::<u64>();
+    let plain = MailFrom {
+        address: Cow::Borrowed(""),
+        flags: known.flags & announced,
+        size: known.size,
+        ..MailFrom::default()
+    };
+    if known != plain {
+        return Err(reply::UNKNOWN_PARAMETER);
+    }
+    let body = match known.flags & (MAIL_BODY_7BIT | MAIL_BODY_8BITMIME | MAIL_BODY_BINARYMIME) {
+        0 | MAIL_BODY_7BIT => BodyKind::SevenBit,
+        MAIL_BODY_8BITMIME => BodyKind::EightBitMime,
+        MAIL_BODY_BINARYMIME => BodyKind::BinaryMime,
+        _ => return Err(reply::BAD_ARGUMENTS),
+    };
+    Ok(MailCommand {
+        reverse_path: ReversePath::Null,
+        size: announced_size(text),
+        body,
+        smtputf8: known.flags & MAIL_SMTPUTF8 != 0,
+        is_international: false,
+    })
+}
+
+/// The value of SIZE, whose digits smtp-proto has checked; one that no number holds is as large as can be.
+fn announced_size(parameters: &str) -> Option<u64> {
+    let value = parameters
+        .split(' ')
+        .filter_map(|parameter| parameter.split_once('='))
+        .rfind(|(key, _)| key.eq_ignore_ascii_case("SIZE"))?
+        .1;
+    Some(value.parse().unwrap_or(u64::MAX))
+}
+
+fn parse_rcpt(arguments: &str) -> Result<RcptCommand, Reply> {
+    let (path, parameters) = split_path(arguments, "TO:").ok_or(reply::BAD_RECIPIENT)?;
+    if !parameters.trim().is_empty() {
+        let line = format!("{parameters}\n");
+        let mut bytes = line.as_bytes().iter();
+        let read = Rfc5321Parser::new(&mut bytes).rcpt_to_parameters(Cow::Borrowed(""));
+        return Err(read.map_or_else(|error| parameter_fault(&error), |_| reply::UNKNOWN_PARAMETER));
+    }
+    // RFC 5321 §4.1.1.3, §4.5.1: postmaster needs no domain.
+    let path_name = if path.eq_ignore_ascii_case("postmaster") {
+        ForwardPathName::Postmaster
+    } else {
+        let address = strip_route(path).ok_or(reply::BAD_RECIPIENT)?;
+        ForwardPathName::Mailbox(Mailbox::parse(address).map_err(|_| reply::BAD_RECIPIENT)?)
+    };
+    Ok(RcptCommand { path: path_name, is_international: !path.is_ascii() })
+}
+
+fn parameter_fault(error: &Error) -> Reply {
+    match error {
+        Error::UnsupportedParameter { .. } => reply::UNKNOWN_PARAMETER,
+        _ => reply::BAD_ARGUMENTS,
+    }
+}
+
+/// What is between the angle brackets behind `FROM:` or `TO:`, and the parameters behind them. Spaces before the path
+/// are let pass, as many senders put one there.
+fn split_path<'a>(arguments: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
+    let (head, rest) = arguments.trim_start_matches(' ').split_at_checked(keyword.len())?;
+    let rest = rest.trim_start_matches(' ').strip_prefix('<').filter(|_| head.eq_ignore_ascii_case(keyword))?;
+    let mut quoting = Quoting::Outside;
+    let end = rest.find(|letter| quoting.closes_path(letter))?;
+    let (path, rest) = rest.split_at_checked(end)?;
+    let parameters = rest.strip_prefix('>')?;
+    (parameters.is_empty() || parameters.starts_with(' ')).then_some((path, parameters))
+}
+
+/// Where in a quoted string a letter stands (RFC 5321 §4.1.2).
+enum Quoting {
+    Outside,
+    Inside,
+    Escaped,
+}
+
+impl Quoting {
+    /// Goes on by one letter; whether it is the `>` that ends the path.
+    fn closes_path(&mut self, letter: char) -> bool {
+        *self = match (&self, letter) {
+            (Self::Outside, '>') => return true,
+            (Self::Outside, '"') => Self::Inside,
+            (Self::Outside, _) | (Self::Inside, '"') => Self::Outside,
+            (Self::Inside, '\\') => Self::Escaped,
+            (Self::Inside | Self::Escaped, _) => Self::Inside,
+        };
+        false
+    }
+}
+
+/// The address behind a source route, which is read and left out (RFC 5321 appendix C); `None` when the route has no end.
+fn strip_route(path: &str) -> Option<&str> {
+    if !path.starts_with('@') {
+        return Some(path);
+    }
+    let (route, address) = path.split_once(':')?;
+    let is_route = route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(|domain| !domain.is_empty()));
+    (is_route && !address.is_empty()).then_some(address)
+}
+
+/// RFC 3030 §2: `BDAT SP chunk-size [SP "LAST"]`. Anything after a readable size keeps the framing, nothing else does.
+fn parse_bdat(arguments: &str) -> Result<Command, Fault> {
+    let mut words = arguments.split(' ').filter(|word| !word.is_empty());
+    let size = words.next().unwrap_or_default();
+    // 18 digits always fit; a sign, which `parse` would take, is no digit.
+    if size.len() > 18 || !size.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Fault::FramingLost);
+    }
+    let size = size.parse().map_err(|_| Fault::FramingLost)?;
+    match (words.next(), words.next()) {
+        (None, None) => Ok(Command::Bdat { size, last: Chunk::More }),
+        (Some(word), None) if word.eq_ignore_ascii_case("LAST") => Ok(Command::Bdat { size, last: Chunk::Last }),
+        _ => Err(Fault::FramingLost),
+    }
+}
+
+#[cfg(test)]
+mod tests;

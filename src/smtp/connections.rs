@@ -1,0 +1,103 @@
+//! How many connections there are, in all and from one address: counted before anything is allocated for them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The connections of one listener.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    counts: Arc<Mutex<Counts>>,
+    in_all: usize,
+    per_address: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// The right to be connected; given back when dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Permit {
+    counts: Arc<Mutex<Counts>>,
+    network: IpAddr,
+}
+
+impl Connections {
+    pub(super) fn new(in_all: usize, per_address: usize) -> Self {
+        Self { counts: Arc::default(), in_all, per_address }
+    }
+
+    /// A permit for one more connection from `peer`, unless that is one too many.
+    pub(super) fn permit(&self, peer: IpAddr) -> Option<Permit> {
+        let network = network(peer);
+        let mut counts = lock(&self.counts);
+        if counts.open >= self.in_all || counts.by_address.get(&network).is_some_and(|open| *open >= self.per_address) {
+            return None;
+        }
+        counts.open += 1;
+        *counts.by_address.entry(network).or_default() += 1;
+        Some(Permit { counts: Arc::clone(&self.counts), network })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.counts);
+        counts.open = counts.open.saturating_sub(1);
+        let left = counts.by_address.get_mut(&self.network).map(|open| {
+            *open = open.saturating_sub(1);
+            *open
+        });
+        if left == Some(0) {
+            counts.by_address.remove(&self.network);
+        }
+    }
+}
+
+/// Counts stay right whatever panicked, as nothing is done under the lock that can.
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What counts as one address: an IPv6 host owns its /64 (RFC 6177), so that counts as one.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn connections_are_bounded_by_address_and_in_all() {
+        let connections = Connections::new(3, 2);
+        let first = connections.permit(ip("192.0.2.1")).unwrap();
+        let _second = connections.permit(ip("::ffff:192.0.2.1")).unwrap();
+        assert!(connections.permit(ip("192.0.2.1")).is_none());
+        let _third = connections.permit(ip("2001:db8::1")).unwrap();
+        assert!(connections.permit(ip("192.0.2.2")).is_none());
+        drop(first);
+        assert!(connections.permit(ip("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_together_and_are_forgotten() {
+        let connections = Connections::new(10, 1);
+        let permit = connections.permit(ip("2001:db8::1")).unwrap();
+        assert!(connections.permit(ip("2001:db8::ffff:2")).is_none());
+        assert!(connections.permit(ip("2001:db8:0:1::1")).is_some());
+        drop(permit);
+        assert!(lock(&connections.counts).by_address.is_empty());
+    }
+}

@@ -1,0 +1,67 @@
+//! What the session asks the layers above it: whom a forward-path names here.
+//!
+//! The trait exists to turn an import around: the door must not know the store. It must never be asked about bytes of a
+//! message; those go to the spool and are looked at after the `250`.
+
+use std::future::Future;
+use std::net::IpAddr;
+
+use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::envelope::Recipient;
+
+/// The answers that a session needs from above.
+pub trait Intake: Send + Sync + 'static {
+    /// Whom a forward-path names here; asked once per RCPT, so it must be quick (from a cache).
+    ///
+    /// An unknown address and an unknown route token must take the same time and get the same answer.
+    fn recipient(&self, query: &RecipientQuery<'_>) -> impl Future<Output = RecipientAnswer> + Send;
+}
+
+/// One RCPT, with what is known of the session so far.
+#[derive(Debug, Clone, Copy)]
+pub struct RecipientQuery<'a> {
+    /// Whom the peer asks for.
+    pub name: ForwardName<'a>,
+    /// MAIL FROM of the transaction.
+    pub reverse_path: &'a ReversePath,
+    /// `SIZE=` of the transaction in octets, where it was announced.
+    pub announced_size: Option<u64>,
+    /// Address of the peer.
+    pub peer: IpAddr,
+    /// What the peer called itself.
+    pub helo: &'a str,
+    /// TLS version and cipher suite, where the session is encrypted.
+    pub tls: Option<&'a str>,
+}
+
+/// The recipient as the peer wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardName<'a> {
+    /// `<postmaster>` without a domain, in any case (RFC 5321 §4.5.1).
+    Postmaster,
+    /// A mailbox; a source route before it has been left out (RFC 5321 appendix C).
+    Mailbox(&'a Mailbox),
+}
+
+/// What the layers above say about a recipient; [`crate::smtp::reply`] decides what the peer reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecipientAnswer {
+    /// It is a mailbox or a copy route here.
+    Known(Recipient),
+    /// The domain is ours, the address is not.
+    Unknown,
+    /// The domain is not ours, and nobody relays here.
+    Foreign,
+    /// Mailbox, route or tenant is paused or suspended, so briefly that the peer should keep the mail.
+    Paused,
+    /// Suspended for longer than mail is asked to wait.
+    Closed,
+    /// The route exists and this peer may not use it yet, or not without TLS.
+    NotAuthorised,
+    /// `SIZE=` is over what this recipient takes.
+    TooLarge,
+    /// The recipient's backlog is over its mark.
+    Overloaded,
+    /// The answer cannot be had now, by no fault of the peer's.
+    Unavailable,
+}

@@ -1,0 +1,56 @@
+//! Every bound of a session and of the listener, with its default.
+//!
+//! Nothing in this module decides anything; the machine, the socket loop and the listener each read their own lines.
+
+use std::time::Duration;
+
+/// Bounds of one listener and its sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of a command line, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512; parameters of extensions add to it.
+    pub command_line: usize,
+    /// Octets of a message, announced with SIZE.
+    pub message: u64,
+    /// Accepted recipients of one transaction; RFC 5321 §4.5.3.1.8 asks for at least 100.
+    pub recipients: usize,
+    /// Messages that one connection may hand over before it is asked to come back.
+    pub messages: u32,
+    /// Commands answered 5xx before the connection is closed.
+    pub errors: u32,
+    /// Wait for one whole command, and for the peer to take a reply (RFC 5321 §4.5.3.2.7: at least 5 minutes).
+    pub command_timeout: Duration,
+    /// Wait for the next octets of a message.
+    pub data_timeout: Duration,
+    /// Time from DATA or the first BDAT to the end of the message.
+    pub message_timeout: Duration,
+    /// Time for a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Time in which the layers above must know a recipient.
+    pub recipient_timeout: Duration,
+    /// Time that sessions get to finish a message when the program stops.
+    pub shutdown_grace: Duration,
+    /// Connections from one address at the same time; IPv6 addresses count by their /64.
+    pub connections_per_address: usize,
+    /// Connections in all at the same time.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            command_line: 2_048,
+            message: 100 * 1024 * 1024,
+            recipients: 1_000,
+            messages: 100,
+            errors: 20,
+            command_timeout: Duration::from_secs(5 * 60),
+            data_timeout: Duration::from_secs(10 * 60),
+            message_timeout: Duration::from_secs(60 * 60),
+            handshake_timeout: Duration::from_secs(30),
+            recipient_timeout: Duration::from_secs(20),
+            shutdown_grace: Duration::from_secs(30),
+            connections_per_address: 50,
+            connections: 10_000,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Every reply code, enhanced status code and text that a peer can read; there are no others anywhere.
+//!
+//! The rule behind the codes: 5xx only where trying again can never help and nothing is lost by it; trouble of our own is
+//! always 4xx. No text names a version, a path or a local-part.
+//!
+//! Standards: RFC 5321 §4.2 (codes), RFC 2034 and RFC 3463 (enhanced status codes), RFC 6531 §3.5, RFC 7505.
+
+use std::sync::Arc;
+
+use crate::mail::address::Domain;
+use crate::smtp::intake::RecipientAnswer;
+use crate::spool::SpooledMessage;
+
+/// One reply, of one line or (for EHLO and HELP) several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    code: u16,
+    text: Text,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Text {
+    /// What follows the code, the enhanced status code included.
+    Line(&'static str),
+    /// As `Line`, made for this reply.
+    Made(Box<str>),
+    /// All lines of the reply, with codes and line ends.
+    Block(Arc<str>),
+}
+
+impl Reply {
+    const fn success(code: u16, line: &'static str) -> Self {
+        Self { code, text: Text::Line(line), reason: "" }
+    }
+
+    const fn refusal(code: u16, reason: &'static str, line: &'static str) -> Self {
+        Self { code, text: Text::Line(line), reason }
+    }
+
+    /// The three-digit code.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// Why something was refused, as the label of a counter; empty for a success.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Whether the peer is told that trying again will not help.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        self.code >= 500
+    }
+
+    /// Appends the reply as it goes over the wire.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let text: &str = match &self.text {
+            Text::Line(text) => text,
+            Text::Made(text) => text,
+            Text::Block(block) => return out.extend_from_slice(block.as_bytes()),
+        };
+        // RFC 5321 §4.2: three digits, a space, text, CRLF.
+        let digit = |value: u16| b'0'.saturating_add(u8::try_from(value % 10).unwrap_or_default());
+        out.extend_from_slice(&[digit(self.code / 100), digit(self.code / 10), digit(self.code), b' ']);
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The only `250` that ends a message: made from proof that the message is on disk.
+#[derive(Debug)]
+pub struct Accepted(Reply);
+
+/// The reply to a message that is on disk.
+#[must_use]
+pub fn accepted(message: &SpooledMessage) -> Accepted {
+    accepted_as(message.id())
+}
+
+fn accepted_as(id: crate::ids::MessageId) -> Accepted {
+    Accepted(Reply { code: 250, text: Text::Made(format!("2.0.0 Ok: {id}").into_boxed_str()), reason: "" })
+}
+
+impl Accepted {
+    /// The reply itself.
+    #[must_use]
+    pub fn into_reply(self) -> Reply {
+        self.0
+    }
+
+    /// Stands in for the proof where the machine is tested without a disk.
+    #[cfg(test)]
+    pub fn for_tests(id: crate::ids::MessageId) -> Self {
+        accepted_as(id)
+    }
+}
+
+/// Texts that name the host and are the same for every session of a listener.
+#[derive(Debug, Clone)]
+pub struct HostReplies {
+    greeting: Arc<str>,
+    helo: Arc<str>,
+    ehlo_offering_tls: Arc<str>,
+    ehlo: Arc<str>,
+}
+
+impl HostReplies {
+    /// The texts of a host that takes messages of up to `message_limit` octets.
+    #[must_use]
+    pub fn new(hostname: &Domain, message_limit: u64) -> Self {
+        let ehlo = |last: &[&str]| {
+            let size = format!("SIZE {message_limit}"); // RFC 1870 §4
+            let keywords =
+                ["PIPELINING", &size, "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
+            let mut lines: Vec<&str> = vec![hostname.as_str()];
+            lines.extend(keywords);
+            lines.extend(last);
+            Arc::from(block(250, &lines))
+        };
+        Self {
+            greeting: Arc::from(format!("220 {hostname} ESMTP\r\n")),
+            helo: Arc::from(format!("250 {hostname}\r\n")),
+            ehlo_offering_tls: ehlo(&["STARTTLS"]),
+            ehlo: ehlo(&[]),
+        }
+    }
+
+    /// What a connection is met with.
+    #[must_use]
+    pub fn greeting(&self) -> Reply {
+        Reply { code: 220, text: Text::Block(Arc::clone(&self.greeting)), reason: "" }
+    }
+
+    /// The answer to HELO.
+    #[must_use]
+    pub fn helo(&self) -> Reply {
+        Reply { code: 250, text: Text::Block(Arc::clone(&self.helo)), reason: "" }
+    }
+
+    /// The answer to EHLO where STARTTLS can follow.
+    #[must_use]
+    pub fn ehlo_offering_tls(&self) -> Reply {
+        Reply { code: 250, text: Text::Block(Arc::clone(&self.ehlo_offering_tls)), reason: "" }
+    }
+
+    /// The answer to EHLO under TLS, or where there is no certificate (RFC 3207 §4.2: STARTTLS is not offered again).
+    #[must_use]
+    pub fn ehlo(&self) -> Reply {
+        Reply { code: 250, text: Text::Block(Arc::clone(&self.ehlo)), reason: "" }
+    }
+}
+
+/// RFC 5321 §4.2.1: a hyphen after the code on every line but the last.
+fn block(code: u16, lines: &[&str]) -> String {
+    let last = lines.len().saturating_sub(1);
+    let line = |(at, text): (usize, &&str)| format!("{code}{}{text}\r\n", if at == last { ' ' } else { '-' });
+    lines.iter().enumerate().map(line).collect()
+}
+
+/// What the peer reads for an answer about a recipient; `Known` is not final, see the machine.
+#[must_use]
+pub fn recipient(answer: &RecipientAnswer) -> Reply {
+    match answer {
+        RecipientAnswer::Known(_) => RECIPIENT_OK,
+        RecipientAnswer::Unknown => UNKNOWN_RECIPIENT,
+        RecipientAnswer::Foreign => NO_RELAY,
+        RecipientAnswer::Paused => PAUSED,
+        RecipientAnswer::Closed => CLOSED_MAILBOX,
+        RecipientAnswer::NotAuthorised => NOT_AUTHORISED,
+        RecipientAnswer::TooLarge => TOO_LARGE,
+        RecipientAnswer::Overloaded => STORAGE_LOW,
+        RecipientAnswer::Unavailable => LOOKUP_FAILED,
+    }
+}
+
+/// MAIL was taken.
+pub const SENDER_OK: Reply = Reply::success(250, "2.1.0 Ok");
+/// RCPT was taken.
+pub const RECIPIENT_OK: Reply = Reply::success(250, "2.1.5 Ok");
+/// RSET was done.
+pub const RESET: Reply = Reply::success(250, "2.0.0 Ok");
+/// NOOP.
+pub const NOTHING_DONE: Reply = Reply::success(250, "2.0.0 Ok");
+/// A chunk that is not the last was taken; the message is not ours yet (RFC 3030 §2).
+pub const CHUNK_OK: Reply = Reply::success(250, "2.0.0 Chunk taken, message not complete");
+/// VRFY: neither yes nor no (RFC 5321 §7.3).
+pub const CANNOT_VERIFY: Reply = Reply::success(252, "2.0.0 Cannot say; send mail to find out");
+/// HELP.
+pub const HELP: Reply = Reply::success(
+    214,
+    "2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS: see RFC 5321 for how they are used",
+);
+/// QUIT.
+pub const GOODBYE: Reply = Reply::success(221, "2.0.0 Goodbye");
+/// STARTTLS: the handshake comes next.
+pub const START_TLS: Reply = Reply::success(220, "2.0.0 Ready for TLS");
+/// DATA: the message comes next.
+pub const START_DATA: Reply = Reply::success(354, "End with CR LF . CR LF");
+
+/// No such command.
+pub const UNKNOWN_COMMAND: Reply = Reply::refusal(500, "syntax", "5.5.1 Command not known");
+/// A line over the limit, never kept in memory.
+pub const LINE_TOO_LONG: Reply = Reply::refusal(500, "line_too_long", "5.5.2 Line too long");
+/// A line that ends in a bare LF, or has a control character or broken UTF-8 in it.
+pub const BAD_LINE: Reply =
+    Reply::refusal(500, "syntax", "5.5.2 A command is text without control characters and ends with CR LF");
+/// Arguments that are not what the command takes.
+pub const BAD_ARGUMENTS: Reply = Reply::refusal(501, "syntax", "5.5.4 Arguments not valid");
+/// EHLO or HELO without a name.
+pub const BAD_HELO: Reply = Reply::refusal(501, "syntax", "5.5.4 A host name is needed here");
+/// MAIL FROM is no reverse-path.
+pub const BAD_SENDER: Reply =
+    Reply::refusal(501, "bad_sender", "5.1.7 Not a valid reverse-path: use MAIL FROM:<user@domain>");
+/// RCPT TO is no forward-path.
+pub const BAD_RECIPIENT: Reply =
+    Reply::refusal(501, "bad_recipient", "5.1.3 Not a valid forward-path: use RCPT TO:<user@domain>");
+/// A command that this server does not have.
+pub const NOT_IMPLEMENTED: Reply = Reply::refusal(502, "not_implemented", "5.5.1 Command not implemented");
+/// EXPN is not for strangers (RFC 5321 §7.3).
+pub const NO_EXPANSION: Reply = Reply::refusal(502, "not_implemented", "5.7.0 EXPN is not allowed here");
+/// MAIL before EHLO or HELO.
+pub const HELO_FIRST: Reply = Reply::refusal(503, "sequence", "5.5.1 Send EHLO first");
+/// MAIL inside a transaction.
+pub const NESTED_MAIL: Reply = Reply::refusal(503, "sequence", "5.5.1 A transaction is open; RSET ends it");
+/// RCPT or DATA without MAIL.
+pub const MAIL_FIRST: Reply = Reply::refusal(503, "sequence", "5.5.1 Send MAIL first");
+/// DATA or BDAT without an accepted RCPT.
+pub const RCPT_FIRST: Reply = Reply::refusal(503, "sequence", "5.5.1 No valid recipients");
+/// Something else than BDAT or RSET after a first BDAT (RFC 3030 §3).
+pub const BDAT_GOES_ON: Reply = Reply::refusal(503, "sequence", "5.5.1 After BDAT only BDAT or RSET");
+/// DATA after `BODY=BINARYMIME` (RFC 3030 §3).
+pub const BINARY_NEEDS_BDAT: Reply = Reply::refusal(503, "sequence", "5.5.1 BODY=BINARYMIME needs BDAT");
+/// STARTTLS under TLS.
+pub const TLS_ALREADY: Reply = Reply::refusal(503, "sequence", "5.5.1 TLS is active");
+/// SIZE at MAIL or the bytes themselves are over the limit (RFC 1870 §6).
+pub const TOO_LARGE: Reply = Reply::refusal(552, "too_large", "5.3.4 Message too large");
+/// An address outside ASCII in a transaction without SMTPUTF8 (RFC 6531 §3.5).
+pub const NEEDS_SMTPUTF8: Reply = Reply::refusal(553, "needs_smtputf8", "5.6.7 This address needs SMTPUTF8 on MAIL");
+/// A bare CR or LF in DATA for a mailbox.
+pub const BARE_LINE_BREAK: Reply =
+    Reply::refusal(554, "bare_line_break", "5.6.11 Bare CR or LF in the message; lines end with CR LF");
+/// A parameter of MAIL or RCPT that was not announced (RFC 5321 §4.1.1.11).
+pub const UNKNOWN_PARAMETER: Reply = Reply::refusal(555, "syntax", "5.5.4 Parameter not known or not announced");
+
+/// The address does not exist here; the same for an unknown route.
+pub const UNKNOWN_RECIPIENT: Reply = Reply::refusal(550, "unknown_recipient", "5.1.1 No such recipient here");
+/// The domain is not ours.
+pub const NO_RELAY: Reply = Reply::refusal(550, "no_relay", "5.7.1 No mail is relayed here");
+/// Suspended for good.
+pub const CLOSED_MAILBOX: Reply = Reply::refusal(550, "closed", "5.2.1 This recipient takes no mail");
+/// Suspended for a while.
+pub const PAUSED: Reply =
+    Reply::refusal(450, "paused", "4.2.1 This recipient takes no mail at present; try again later");
+/// Not from this peer, yet.
+pub const NOT_AUTHORISED: Reply = Reply::refusal(450, "not_authorised", "4.7.1 Not authorised for this recipient yet");
+/// The layers above could not answer.
+pub const LOOKUP_FAILED: Reply =
+    Reply::refusal(451, "store_down", "4.3.0 Recipients cannot be looked up; try again later");
+/// The spool or a step of ours failed; the message is not kept.
+pub const TRY_AGAIN: Reply =
+    Reply::refusal(451, "spool_failed", "4.3.0 The message cannot be stored now; try again later");
+/// Less than the reserve is free.
+pub const STORAGE_LOW: Reply = Reply::refusal(452, "storage_low", "4.3.1 Not enough storage now; try again later");
+/// Over the number of recipients of one transaction.
+pub const TOO_MANY_RECIPIENTS: Reply =
+    Reply::refusal(452, "too_many_recipients", "4.5.3 Too many recipients; send the rest in another transaction");
+/// A recipient that may not share the transaction with those before it.
+pub const SEPARATE_TRANSACTION: Reply =
+    Reply::refusal(452, "separate_transaction", "4.5.3 Send this recipient in a transaction of its own");
+
+/// Over the connections of one address or of the listener.
+pub const TOO_MANY_CONNECTIONS: Reply =
+    Reply::refusal(421, "too_many_connections", "4.7.0 Too many connections; try again later");
+/// Over the messages of one connection.
+pub const TOO_MANY_MESSAGES: Reply =
+    Reply::refusal(421, "too_many_messages", "4.7.0 Enough messages for one connection; please connect again");
+/// Over the errors of one connection.
+pub const TOO_MANY_ERRORS: Reply = Reply::refusal(421, "too_many_errors", "4.7.0 Too many errors; closing");
+/// A BDAT whose size cannot be read: where the next command begins is unknown.
+pub const FRAMING_LOST: Reply = Reply::refusal(501, "framing_lost", "5.5.4 BDAT needs a size in octets; closing");
+/// The peer was silent or slow for too long.
+pub const TIMED_OUT: Reply = Reply::refusal(421, "timed_out", "4.4.2 Too slow; closing");
+/// The program stops.
+pub const SHUTTING_DOWN: Reply =
+    Reply::refusal(421, "shutting_down", "4.3.2 This server is going down; try again later");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+
+    fn wire(reply: &Reply) -> String {
+        let mut out = Vec::new();
+        reply.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_reply_is_one_line_with_its_enhanced_code() {
+        assert_eq!(wire(&UNKNOWN_RECIPIENT), "550 5.1.1 No such recipient here\r\n");
+        assert_eq!(wire(&START_DATA), "354 End with CR LF . CR LF\r\n");
+    }
+
+    #[test]
+    fn an_accepted_message_is_named_by_its_id() {
+        let id = Clock::fixed(Timestamp::from_micros(0)).mint();
+        assert_eq!(wire(&accepted_as(id).into_reply()), format!("250 2.0.0 Ok: {id}\r\n"));
+    }
+
+    #[test]
+    fn starttls_is_offered_only_where_it_can_follow() {
+        let host = HostReplies::new(&Domain::parse("mx.example").unwrap(), 1_000);
+        assert!(wire(&host.ehlo_offering_tls()).ends_with("250 STARTTLS\r\n"));
+        assert!(!wire(&host.ehlo()).contains("STARTTLS"));
+        assert!(wire(&host.ehlo()).starts_with("250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n"));
+    }
+}

@@ -1,0 +1,407 @@
+//! The socket loop: reads bytes, hands them to the machine, and does what it says.
+//!
+//! All waiting of a session happens here, each wait with its bound; nothing about the protocol is decided here. Replies to
+//! pipelined commands leave in one write (RFC 2920 §3.2). A session that waits for a command owns no read buffer and no
+//! reply buffer, so that idle peers cost next to nothing; inside a message it reads 64 KiB at a time, and the slices go
+//! from there into the spool's own buffer.
+//!
+//! A session that is dropped at any moment loses nothing that was answered 250: at worst a message is on disk whose 250
+//! was never sent, and the peer sends it again.
+//!
+//! # Security
+//! Logs carry the peer's address and name, sizes, counts and ids; never an address or a byte of a message.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::ids::SessionId;
+use crate::mail::envelope::{Door, Manifest, Origin};
+use crate::smtp::intake::{Intake, RecipientAnswer, RecipientQuery};
+use crate::smtp::reply::{self, Reply};
+use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
+use crate::smtp::tls::{self, ServerTls};
+use crate::spool::{Incoming, Spool};
+use ledger::Ledger;
+
+mod ledger;
+
+/// Read at once where a command is awaited.
+const COMMAND_READ: usize = 8 * 1024;
+/// Read at once inside a message.
+const MESSAGE_READ: usize = 64 * 1024;
+/// Replies that may wait while pipelined commands are worked off.
+const REPLIES_WAITING: usize = 8 * 1024;
+/// How long and how much is still read from a peer that was told to go, so that it can read why.
+const LINGER: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
+
+/// What all sessions of a listener share.
+#[derive(Debug)]
+pub(super) struct Shared<I> {
+    pub(super) settings: Arc<Settings>,
+    pub(super) door: Door,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) intake: Arc<I>,
+    pub(super) spool: Spool,
+    pub(super) clock: Clock,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, peer: IpAddr) {
+    let id: SessionId = shared.clock.mint();
+    let channel = match (&shared.tls, shared.door) {
+        (None, _) => Channel::Clear,
+        (Some(_), Door::Smtp) => Channel::Upgradable,
+        (Some(_), Door::Smtps) => Channel::Encrypted,
+    };
+    let mut session = Session {
+        id,
+        peer,
+        tls: None,
+        wire: Wire::Plain(stream),
+        machine: Machine::new(Arc::clone(&shared.settings), channel),
+        out: Vec::new(),
+        incoming: None,
+        ledger: None,
+        command_deadline: Instant::now() + shared.settings.limits().command_timeout,
+        message_deadline: None,
+        shared,
+    };
+    debug!(session.id = %id, peer.ip = %peer, "Session `{id}` begins");
+    let end = session.serve().await;
+    session.close_ledger(0);
+    let error = end.err().map(|error| tracing::field::display(error.kind()));
+    debug!(session.id = %id, peer.ip = %peer, error.kind = error, "Session `{id}` ends");
+}
+
+struct Session<I> {
+    shared: Arc<Shared<I>>,
+    id: SessionId,
+    peer: IpAddr,
+    /// Version and cipher suite, under TLS.
+    tls: Option<Box<str>>,
+    wire: Wire,
+    machine: Machine,
+    /// Replies that have not been sent.
+    out: Vec<u8>,
+    /// The message that is coming in.
+    incoming: Option<Box<Incoming>>,
+    /// What is written to the log about the open transaction.
+    ledger: Option<Box<Ledger>>,
+    command_deadline: Instant,
+    message_deadline: Option<Instant>,
+}
+
+/// What came of waiting for the peer.
+enum Heard {
+    Bytes,
+    End,
+    Nothing(Input<'static>),
+}
+
+impl<I: Intake> Session<I> {
+    async fn serve(&mut self) -> io::Result<()> {
+        if self.shared.door == Door::Smtps {
+            self.handshake().await?;
+        }
+        self.say(&self.machine.greeting());
+        let mut inbox = Vec::new();
+        loop {
+            self.work_off(&inbox).await?;
+            self.flush().await?;
+            if self.machine.phase() == Phase::Closed {
+                return self.hang_up().await;
+            }
+            inbox.clear();
+            match self.hear(&mut inbox).await? {
+                Heard::Bytes => {}
+                Heard::End => return Ok(()),
+                Heard::Nothing(why) => {
+                    let step = self.machine.on(why);
+                    self.perform(step).await?;
+                }
+            }
+        }
+    }
+
+    /// Feeds the machine until it wants more.
+    async fn work_off(&mut self, inbox: &[u8]) -> io::Result<()> {
+        let mut rest = inbox;
+        loop {
+            let step = self.machine.on(Input::Bytes(rest));
+            if step.is_idle() || self.machine.phase() == Phase::Closed && step.reply.is_none() {
+                return Ok(());
+            }
+            rest = rest.get(step.consumed..).unwrap_or_default();
+            self.perform(step).await?;
+            if self.out.len() >= REPLIES_WAITING {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// Writes the reply and does the effect of a step, and of those that its answers lead to.
+    async fn perform(&mut self, mut step: Step<'_>) -> io::Result<()> {
+        loop {
+            if let Some(reply) = step.reply.take() {
+                self.say(&reply);
+                if !self.machine.is_in_transaction() {
+                    self.close_ledger(reply.code());
+                }
+            }
+            let answer = match step.effect {
+                Effect::None | Effect::Close => return Ok(()),
+                Effect::Body(run) => {
+                    if self.keep(run).await {
+                        return Ok(());
+                    }
+                    Input::BodyFailed
+                }
+                Effect::Discard => {
+                    self.incoming = None;
+                    return Ok(());
+                }
+                Effect::Admit => {
+                    self.ledger = Some(Box::new(Ledger::open(self.shared.clock.now())));
+                    Input::Admission(self.shared.spool.admission())
+                }
+                Effect::Recipient => {
+                    let answer = self.ask().await;
+                    if let Some(ledger) = &mut self.ledger {
+                        ledger.asked(answer);
+                    }
+                    Input::Recipient(answer)
+                }
+                Effect::Commit(commission) => {
+                    // RFC 2920 §3.2: nothing that is already decided waits for the disk.
+                    self.flush().await?;
+                    self.commit(*commission).await
+                }
+                Effect::Secure => {
+                    self.flush().await?;
+                    self.handshake().await?;
+                    Input::Secured
+                }
+            };
+            step = self.machine.on(answer);
+        }
+    }
+
+    async fn keep(&mut self, run: &[u8]) -> bool {
+        let incoming = self.incoming.get_or_insert_with(|| Box::new(self.shared.spool.begin()));
+        let result = incoming.push(run).await;
+        if let Err(error) = &result {
+            warn!(session.id = %self.id, error.kind = %error, temporary = true, "The spool takes no bytes");
+        }
+        result.is_ok()
+    }
+
+    async fn ask(&self) -> RecipientAnswer {
+        let Some(question) = self.machine.asked() else {
+            return RecipientAnswer::Unavailable;
+        };
+        let query = RecipientQuery {
+            name: question.name,
+            reverse_path: question.reverse_path,
+            announced_size: question.announced_size,
+            peer: self.peer,
+            helo: question.helo,
+            tls: self.tls.as_deref(),
+        };
+        // Boxed: the future of the layers above must not make every idle session larger.
+        let answer = Box::pin(self.shared.intake.recipient(&query));
+        let patience = self.shared.settings.limits().recipient_timeout;
+        timeout(patience, answer).await.unwrap_or(RecipientAnswer::Unavailable)
+    }
+
+    async fn commit(&mut self, commission: Commission) -> Input<'static> {
+        self.message_deadline = None;
+        let incoming = match self.incoming.take() {
+            Some(incoming) => *incoming,
+            None => self.shared.spool.begin(),
+        };
+        let manifest = Manifest {
+            id: self.shared.clock.mint(),
+            received_at: self.shared.clock.now(),
+            envelope: commission.envelope,
+            origin: Origin {
+                door: self.shared.door,
+                session: self.id,
+                peer: self.peer,
+                helo: self.machine.helo().to_owned(),
+                tls: self.tls.as_deref().map(str::to_owned),
+            },
+            defects: commission.defects,
+        };
+        // Boxed for the same reason as the question about a recipient.
+        match Box::pin(incoming.commit(manifest)).await {
+            Ok(message) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.stored(&message);
+                }
+                Input::Stored(reply::accepted(&message))
+            }
+            Err(error) => {
+                warn!(session.id = %self.id, error.kind = %error, temporary = true, "A message could not be stored");
+                Input::NotStored
+            }
+        }
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        if !reply.reason().is_empty() {
+            metrics::counter!("connex_smtp_refused_total", "reason" => reply.reason()).increment(1);
+        }
+        reply.write(&mut self.out);
+        self.command_deadline = Instant::now() + self.shared.settings.limits().command_timeout;
+    }
+
+    fn close_ledger(&mut self, code: u16) {
+        if let Some(ledger) = self.ledger.take() {
+            self.incoming = None;
+            ledger.close(self, code);
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        let wire = &mut self.wire;
+        let send = async {
+            wire.write_all(&out).await?;
+            wire.flush().await
+        };
+        timeout(self.shared.settings.limits().command_timeout, send).await?
+    }
+
+    /// Waits for bytes, as long as the phase allows.
+    async fn hear(&mut self, inbox: &mut Vec<u8>) -> io::Result<Heard> {
+        let limits = self.shared.settings.limits();
+        let (deadline, size, may_stop) = match self.machine.phase() {
+            Phase::Message => {
+                let now = Instant::now();
+                let whole = *self.message_deadline.get_or_insert(now + limits.message_timeout);
+                (whole.min(now + limits.data_timeout), MESSAGE_READ, false)
+            }
+            Phase::Command | Phase::Closed => {
+                self.message_deadline = None;
+                (self.command_deadline, COMMAND_READ, true)
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.shutdown.cancelled(), if may_stop => Ok(Heard::Nothing(Input::ShuttingDown)),
+            read = read_some(&mut self.wire, inbox, size) => Ok(if read? == 0 { Heard::End } else { Heard::Bytes }),
+            () = sleep_until(deadline) => Ok(Heard::Nothing(Input::TimedOut)),
+        }
+    }
+
+    async fn handshake(&mut self) -> io::Result<()> {
+        let (Some(tls), Wire::Plain(stream)) = (&self.shared.tls, std::mem::replace(&mut self.wire, Wire::Gone)) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let handshake = Box::pin(tls.accept(stream));
+        let result = timeout(self.shared.settings.limits().handshake_timeout, handshake).await;
+        let outcome = if matches!(result, Ok(Ok(_))) { "ok" } else { "failed" };
+        metrics::counter!("connex_smtp_handshakes_total", "outcome" => outcome).increment(1);
+        let stream = result??;
+        self.tls = Some(tls::description(&stream));
+        self.wire = Wire::Tls(Box::new(stream));
+        self.command_deadline = Instant::now() + self.shared.settings.limits().command_timeout;
+        Ok(())
+    }
+
+    /// Ends the connection so that the last reply arrives: a close with unread bytes would be a reset that overtakes it.
+    async fn hang_up(&mut self) -> io::Result<()> {
+        let (patience, most) = LINGER;
+        let wire = &mut self.wire;
+        let farewell = async {
+            wire.shutdown().await?;
+            let mut read = 0;
+            let mut scrap = Vec::new();
+            while read < most {
+                scrap.clear();
+                match read_some(wire, &mut scrap, COMMAND_READ).await? {
+                    0 => break,
+                    count => read += count,
+                }
+            }
+            Ok(())
+        };
+        timeout(patience, farewell).await?
+    }
+}
+
+/// Reads into `inbox` what is there; while nothing is, no buffer of a command's size is kept.
+async fn read_some(wire: &mut Wire, inbox: &mut Vec<u8>, size: usize) -> io::Result<usize> {
+    poll_fn(|context| {
+        inbox.reserve_exact(size);
+        let poll = {
+            let read = pin!(wire.read_buf(inbox));
+            read.poll(context)
+        };
+        if poll.is_pending() && size < MESSAGE_READ {
+            *inbox = Vec::new();
+        }
+        poll
+    })
+    .await
+}
+
+/// The connection, before and after STARTTLS.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Given to a handshake that has not succeeded.
+    Gone,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What is told of a transaction when it is over: one log line and one count.
+
+use tracing::info;
+
+use super::Session;
+use crate::clock::Timestamp;
+use crate::ids::MessageId;
+use crate::smtp::intake::RecipientAnswer;
+use crate::spool::SpooledMessage;
+
+/// The account of one open transaction.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    opened: Timestamp,
+    recipients: u32,
+    refused: u32,
+    stored: Option<(MessageId, u64)>,
+}
+
+impl Ledger {
+    pub(super) const fn open(now: Timestamp) -> Self {
+        Self { opened: now, recipients: 0, refused: 0, stored: None }
+    }
+
+    pub(super) fn asked(&mut self, answer: RecipientAnswer) {
+        let count = if matches!(answer, RecipientAnswer::Known(_)) { &mut self.recipients } else { &mut self.refused };
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) const fn stored(&mut self, message: &SpooledMessage) {
+        self.stored = Some((message.id(), message.size()));
+    }
+
+    /// Closes the account with the code of the last reply, 0 when the peer went away.
+    pub(super) fn close<I>(&self, session: &Session<I>, code: u16) {
+        let outcome = match (self.stored, code) {
+            (Some(_), _) => "accepted",
+            (None, 400..=499) => "deferred",
+            (None, 500..) => "refused",
+            (None, _) => "abandoned",
+        };
+        metrics::counter!("connex_smtp_messages_total", "outcome" => outcome).increment(1);
+        let spent = session.shared.clock.now().since(self.opened);
+        let (id, size) = self.stored.unzip();
+        let message = id.map(tracing::field::display);
+        info!(
+            session.id = %session.id,
+            message.id = message,
+            peer.ip = %session.peer,
+            helo = session.machine.helo(),
+            tls = session.tls.as_deref(),
+            size_bytes = size,
+            recipients = self.recipients,
+            recipients_refused = self.refused,
+            reply.code = code,
+            duration_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
+            outcome,
+            "Transaction of session `{}` is over: {outcome}",
+            session.id,
+        );
+    }
+}

@@ -1,0 +1,418 @@
+//! The SMTP session as a state machine without IO: bytes and answers in, replies and effects out.
+//!
+//! It must never read a clock, wait, or keep more of the input than one command line. One call of [`Machine::on`] makes
+//! one [`Step`]; whoever drives it writes the reply, does the effect, and comes back with the effect's answer, or else with
+//! the bytes that were not used, also when none are left, until a step does nothing. How bytes are cut into pieces changes nothing. A server that speaks LMTP, submission or PROXY
+//! is this machine with more commands; AUTH has its place beside `greeted`.
+//!
+//! Standards: RFC 5321 §3.3, §4.1.4 (order of commands), RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 3207 §4 (STARTTLS),
+//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8).
+//!
+//! # Security
+//! What follows STARTTLS before the handshake is used up unread, with all that was said before. A refused message is
+//! read to its true end before the refusal, so that its lines never become commands.
+
+mod message;
+mod transaction;
+
+use std::sync::Arc;
+
+use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::envelope::{Envelope, TransferDefect};
+use crate::smtp::command::{self, Command, Fault};
+use crate::smtp::intake::{ForwardName, RecipientAnswer};
+use crate::smtp::limits::Limits;
+use crate::smtp::line::{self, Line, LineBuffer};
+use crate::smtp::reply::{self, Accepted, HostReplies, Reply};
+use crate::spool::Admission;
+use message::{Chunk, Receiving, Skipping};
+use transaction::{Asked, Transaction};
+
+/// What all sessions of a listener have in common.
+#[derive(Debug)]
+pub struct Settings {
+    replies: HostReplies,
+    postmaster: Option<Mailbox>,
+    limits: Limits,
+}
+
+impl Settings {
+    /// Settings of a host that calls itself `hostname`.
+    #[must_use]
+    pub fn new(hostname: &Domain, limits: Limits) -> Self {
+        Self {
+            replies: HostReplies::new(hostname, limits.message),
+            postmaster: Mailbox::parse(&format!("postmaster@{hostname}")).ok(),
+            limits,
+        }
+    }
+
+    /// The bounds of a session.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// How the bytes travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// In the clear, and there is no certificate.
+    Clear,
+    /// In the clear, and STARTTLS is offered.
+    Upgradable,
+    /// Under TLS.
+    Encrypted,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Arc<Settings>,
+    channel: Channel,
+    state: State,
+    line: LineBuffer,
+    errors: u32,
+    messages: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Neither EHLO nor HELO was said.
+    Connected,
+    /// Between transactions.
+    Greeted(Greeted),
+    /// MAIL was read; whether there is room is asked.
+    Admitting(Box<Transaction>),
+    /// MAIL was taken.
+    Addressing(Box<Transaction>),
+    /// RCPT was read; whom it names is asked.
+    Asking(Box<Asked>),
+    /// Inside DATA.
+    Receiving(Box<Receiving>),
+    /// Inside the octets of a BDAT.
+    Chunk(Box<Chunk>),
+    /// A BDAT was taken and the message is not complete.
+    BetweenChunks(Box<Transaction>),
+    /// Inside the octets of a BDAT that is refused.
+    Skipping(Box<Skipping>),
+    /// The message is complete; the spool is asked to keep it.
+    Committing(Greeted),
+    /// STARTTLS was answered; the handshake comes.
+    Securing,
+    /// Nothing is read any more.
+    Closed,
+}
+
+/// What the peer called itself.
+#[derive(Debug)]
+struct Greeted {
+    helo: Box<str>,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The peer sent something.
+    Bytes(&'a [u8]),
+    /// Answer to [`Effect::Admit`].
+    Admission(Admission),
+    /// Answer to [`Effect::Recipient`].
+    Recipient(RecipientAnswer),
+    /// Answer to [`Effect::Body`] when the spool did not take it; nothing is said when it did.
+    BodyFailed,
+    /// Answer to [`Effect::Commit`]: the message is on disk.
+    Stored(Accepted),
+    /// Answer to [`Effect::Commit`]: it is not.
+    NotStored,
+    /// Answer to [`Effect::Secure`].
+    Secured,
+    /// The peer was too slow.
+    TimedOut,
+    /// The program stops. Not said inside a message.
+    ShuttingDown,
+}
+
+/// What is to be done: first the reply is written, then the effect done.
+#[derive(Debug)]
+#[must_use]
+pub struct Step<'a> {
+    /// How many of the input's bytes were used.
+    pub consumed: usize,
+    /// What the peer reads.
+    pub reply: Option<Reply>,
+    /// What to do.
+    pub effect: Effect<'a>,
+}
+
+/// Something that the machine cannot do itself.
+#[derive(Debug, PartialEq)]
+pub enum Effect<'a> {
+    /// Nothing: go on with the bytes that are left, or wait for more.
+    None,
+    /// Ask the spool whether there is room.
+    Admit,
+    /// Ask whom [`Machine::asked`] names.
+    Recipient,
+    /// Keep these octets of the message.
+    Body(&'a [u8]),
+    /// Forget the octets kept so far.
+    Discard,
+    /// Make the message durable.
+    Commit(Box<Commission>),
+    /// Write what waits, then take up TLS.
+    Secure,
+    /// Write what waits, then close.
+    Close,
+}
+
+/// The message that is to be made durable, but for its bytes and its origin.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Commission {
+    /// The envelope.
+    pub envelope: Envelope,
+    /// What was seen of the bytes.
+    pub defects: Vec<TransferDefect>,
+}
+
+/// A recipient that is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Whom RCPT names.
+    pub name: ForwardName<'a>,
+    /// MAIL FROM.
+    pub reverse_path: &'a ReversePath,
+    /// `SIZE=`, where it was announced.
+    pub announced_size: Option<u64>,
+    /// What the peer called itself.
+    pub helo: &'a str,
+}
+
+/// What a session is waiting for, which decides how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// A command.
+    Command,
+    /// Octets of a message, or the next chunk of one.
+    Message,
+    /// Nothing: it is over.
+    Closed,
+}
+
+impl Step<'_> {
+    fn reply(reply: Reply) -> Self {
+        Self { consumed: 0, reply: Some(reply), effect: Effect::None }
+    }
+
+    fn effect(effect: Effect<'_>) -> Step<'_> {
+        Step { consumed: 0, reply: None, effect }
+    }
+
+    const fn nothing() -> Self {
+        Self { consumed: 0, reply: None, effect: Effect::None }
+    }
+
+    /// Whether nothing was done: the machine waits for input that it was not given.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.consumed == 0 && self.reply.is_none() && self.effect == Effect::None
+    }
+}
+
+type Next<'a> = (State, Step<'a>);
+
+impl Machine {
+    /// A session that has just been connected, or secured where TLS comes first.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, channel: Channel) -> Self {
+        Self { settings, channel, state: State::Connected, line: LineBuffer::default(), errors: 0, messages: 0 }
+    }
+
+    /// The greeting, to be sent before anything is read (RFC 5321 §3.1).
+    #[must_use]
+    pub fn greeting(&self) -> Reply {
+        self.settings.replies.greeting()
+    }
+
+    /// What the session is waiting for.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match &self.state {
+            State::Receiving(_) | State::Chunk(_) | State::BetweenChunks(_) | State::Skipping(_) => Phase::Message,
+            State::Closed => Phase::Closed,
+            _ => Phase::Command,
+        }
+    }
+
+    /// Whether MAIL was read and its transaction is not over.
+    #[must_use]
+    pub const fn is_in_transaction(&self) -> bool {
+        !matches!(&self.state, State::Connected | State::Greeted(_) | State::Securing | State::Closed)
+    }
+
+    /// What the peer called itself; empty when it did not.
+    #[must_use]
+    pub fn helo(&self) -> &str {
+        match &self.state {
+            State::Greeted(greeted) | State::Committing(greeted) => &greeted.helo,
+            State::Admitting(transaction) | State::Addressing(transaction) | State::BetweenChunks(transaction) => {
+                transaction.helo()
+            }
+            State::Asking(asked) => asked.transaction.helo(),
+            State::Receiving(receiving) => receiving.transaction.helo(),
+            State::Chunk(chunk) => chunk.transaction.helo(),
+            State::Connected | State::Skipping(_) | State::Securing | State::Closed => "",
+        }
+    }
+
+    /// The recipient that [`Effect::Recipient`] asks about.
+    #[must_use]
+    pub fn asked(&self) -> Option<Question<'_>> {
+        match &self.state {
+            State::Asking(asked) => Some(asked.question()),
+            _ => None,
+        }
+    }
+
+    /// Goes on by one step. Bytes that the step did not use are given again after its effect was done; more are wanted when
+    /// [`Step::is_idle`].
+    pub fn on<'a>(&mut self, input: Input<'a>) -> Step<'a> {
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        let (state, step) = self.next(state, input);
+        self.state = state;
+        step
+    }
+
+    fn next<'a>(&mut self, state: State, input: Input<'a>) -> Next<'a> {
+        match (state, input) {
+            (State::Closed, Input::Bytes(bytes)) => {
+                (State::Closed, Step { consumed: bytes.len(), reply: None, effect: Effect::Close })
+            }
+            (State::Closed, _) => (State::Closed, Step::effect(Effect::Close)),
+            (_, Input::TimedOut) => Self::close(reply::TIMED_OUT),
+            (_, Input::ShuttingDown) => Self::close(reply::SHUTTING_DOWN),
+            (state, Input::Bytes(bytes)) => self.bytes(state, bytes),
+            (State::Admitting(transaction), Input::Admission(admission)) => self.admitted(transaction, admission),
+            (State::Asking(asked), Input::Recipient(answer)) => self.answered(*asked, answer),
+            (State::Receiving(receiving), Input::BodyFailed) => receiving.fail(),
+            (State::Chunk(chunk), Input::BodyFailed) => chunk.fail(),
+            (State::Committing(greeted), Input::Stored(accepted)) => {
+                self.messages = self.messages.saturating_add(1);
+                (State::Greeted(greeted), Step::reply(accepted.into_reply()))
+            }
+            (State::Committing(greeted), Input::NotStored) => (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN)),
+            (State::Securing, Input::Secured) => {
+                // RFC 3207 §4.2: nothing that was said before counts.
+                self.channel = Channel::Encrypted;
+                self.line = LineBuffer::default();
+                (State::Connected, Step::nothing())
+            }
+            // An answer to a question that was not asked changes nothing.
+            (state, _) => (state, Step::nothing()),
+        }
+    }
+
+    fn bytes<'a>(&mut self, state: State, bytes: &'a [u8]) -> Next<'a> {
+        match state {
+            State::Receiving(receiving) => receiving.take(bytes, self.settings.limits.message),
+            State::Chunk(chunk) => chunk.take(bytes),
+            State::Skipping(skipping) => skipping.take(bytes),
+            // RFC 3207 §4.2: bytes that overtook the handshake are thrown away.
+            State::Securing => (State::Securing, Step { consumed: bytes.len(), ..Step::nothing() }),
+            // A question is open: the bytes wait.
+            state @ (State::Admitting(_) | State::Asking(_) | State::Committing(_)) => (state, Step::nothing()),
+            state => self.line(state, bytes),
+        }
+    }
+
+    fn line<'a>(&mut self, state: State, bytes: &'a [u8]) -> Next<'a> {
+        let (consumed, line) = self.line.take(bytes, self.settings.limits.command_line);
+        let (state, mut step) = match line {
+            None => (state, Step::nothing()),
+            Some(Line::Overlong) => self.fault(state, reply::LINE_TOO_LONG),
+            Some(Line::Whole(line)) => match line::text(&line) {
+                None => self.fault(state, reply::BAD_LINE),
+                Some(text) => match command::parse(text) {
+                    Ok(command) => self.command(state, command),
+                    Err(Fault::Reply(reply)) => self.fault(state, reply),
+                    Err(Fault::FramingLost) => Self::close(reply::FRAMING_LOST),
+                },
+            },
+        };
+        // RFC 3207 §4.2: what came with STARTTLS goes with it.
+        step.consumed = if matches!(state, State::Securing) { bytes.len() } else { consumed };
+        (state, step)
+    }
+
+    fn command<'a>(&mut self, state: State, command: Command) -> Next<'a> {
+        match (state, command) {
+            (state, Command::Bdat { size, last }) => self.bdat(state, size, last),
+            (state, Command::Quit) => {
+                drop(state);
+                (State::Closed, Step { consumed: 0, reply: Some(reply::GOODBYE), effect: Effect::Close })
+            }
+            (state, Command::Noop) => (state, Step::reply(reply::NOTHING_DONE)),
+            (state, Command::Vrfy) => (state, Step::reply(reply::CANNOT_VERIFY)),
+            (state, Command::Help) => (state, Step::reply(reply::HELP)),
+            (state, Command::Rset) => Self::reset(state),
+            (state, Command::Ehlo(helo)) => {
+                let reply = match self.channel {
+                    Channel::Upgradable => self.settings.replies.ehlo_offering_tls(),
+                    Channel::Clear | Channel::Encrypted => self.settings.replies.ehlo(),
+                };
+                Self::greet(&state, helo, reply)
+            }
+            (state, Command::Helo(helo)) => Self::greet(&state, helo, self.settings.replies.helo()),
+            (state, Command::StartTls) => self.start_tls(state),
+            (State::BetweenChunks(transaction), _) => {
+                self.fault(State::BetweenChunks(transaction), reply::BDAT_GOES_ON) // RFC 3030 §3
+            }
+            (state, Command::Mail(mail)) => self.mail(state, *mail),
+            (state, Command::Rcpt(rcpt)) => self.rcpt(state, *rcpt),
+            (state, Command::Data) => self.data(state),
+        }
+    }
+
+    /// RFC 5321 §4.1.4: EHLO and HELO end an open transaction as RSET does.
+    fn greet<'a>(state: &State, helo: Box<str>, reply: Reply) -> Next<'a> {
+        let effect = if matches!(state, State::BetweenChunks(_)) { Effect::Discard } else { Effect::None };
+        (State::Greeted(Greeted { helo }), Step { consumed: 0, reply: Some(reply), effect })
+    }
+
+    fn reset<'a>(state: State) -> Next<'a> {
+        let (state, effect) = match state {
+            State::Addressing(transaction) => (transaction.end(), Effect::None),
+            State::BetweenChunks(transaction) => (transaction.end(), Effect::Discard),
+            state => (state, Effect::None),
+        };
+        (state, Step { consumed: 0, reply: Some(reply::RESET), effect })
+    }
+
+    fn start_tls<'a>(&mut self, state: State) -> Next<'a> {
+        match self.channel {
+            Channel::Clear => self.fault(state, reply::NOT_IMPLEMENTED),
+            Channel::Encrypted => self.fault(state, reply::TLS_ALREADY),
+            Channel::Upgradable => {
+                (State::Securing, Step { consumed: 0, reply: Some(reply::START_TLS), effect: Effect::Secure })
+            }
+        }
+    }
+
+    /// Refuses a command; one refusal too many ends the session.
+    fn fault<'a>(&mut self, state: State, reply: Reply) -> Next<'a> {
+        if reply.is_permanent() {
+            self.errors = self.errors.saturating_add(1);
+        }
+        if self.errors >= self.settings.limits.errors {
+            return Self::close(reply::TOO_MANY_ERRORS);
+        }
+        (state, Step::reply(reply))
+    }
+
+    fn close<'a>(reply: Reply) -> Next<'a> {
+        (State::Closed, Step { consumed: 0, reply: Some(reply), effect: Effect::Close })
+    }
+}
+
+#[cfg(test)]
+mod tests;

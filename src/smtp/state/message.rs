@@ -1,0 +1,198 @@
+//! DATA and BDAT: the octets of one message, to their true end.
+//!
+//! A message that is refused on the way is read on and dropped, and the refusal is the answer to its end: its lines must
+//! never be taken for commands. NUL is kept in DATA and BDAT alike; only bare CR and LF in DATA are a fault, as they are
+//! what other servers disagree about. BDAT is exact to the octet, bare line breaks included.
+
+use super::{Commission, Effect, Machine, Next, State, Step, Transaction};
+use crate::mail::envelope::{BodyKind, TransferDefect};
+use crate::smtp::body::{DataReceiver, Piece};
+use crate::smtp::command;
+use crate::smtp::reply::{self, Reply};
+
+/// Inside DATA.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    pub(super) transaction: Box<Transaction>,
+    receiver: DataReceiver,
+    fate: Fate,
+    defects: Vec<TransferDefect>,
+}
+
+/// What will become of a message.
+#[derive(Debug)]
+enum Fate {
+    Keep,
+    Refuse(Reply),
+}
+
+/// Inside the octets of a BDAT.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) transaction: Box<Transaction>,
+    left: u64,
+    last: command::Chunk,
+}
+
+/// Inside the octets of a BDAT that is refused: they are dropped, then the refusal is said.
+#[derive(Debug)]
+pub(super) struct Skipping {
+    left: u64,
+    reply: Reply,
+    next: State,
+}
+
+impl Machine {
+    pub(super) fn data<'a>(&mut self, state: State) -> Next<'a> {
+        match state {
+            State::Addressing(transaction) if !transaction.has_recipients() => {
+                self.fault(State::Addressing(transaction), reply::RCPT_FIRST)
+            }
+            State::Addressing(transaction) if transaction.body() == BodyKind::BinaryMime => {
+                self.fault(State::Addressing(transaction), reply::BINARY_NEEDS_BDAT)
+            }
+            State::Addressing(transaction) => {
+                let receiver = DataReceiver::new();
+                let receiving = Receiving { transaction, receiver, fate: Fate::Keep, defects: Vec::new() };
+                (State::Receiving(Box::new(receiving)), Step::reply(reply::START_DATA))
+            }
+            state => self.fault(state, reply::MAIL_FIRST),
+        }
+    }
+
+    pub(super) fn bdat<'a>(&mut self, state: State, size: u64, last: command::Chunk) -> Next<'a> {
+        match state {
+            State::Addressing(transaction) | State::BetweenChunks(transaction) if transaction.has_recipients() => {
+                if transaction.size.saturating_add(size) > self.settings.limits.message {
+                    let skipping = Skipping { left: size, reply: reply::TOO_LARGE, next: transaction.end() };
+                    return (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard));
+                }
+                (State::Chunk(Box::new(Chunk { transaction, left: size, last })), Step::nothing())
+            }
+            State::Addressing(transaction) => self.skip(State::Addressing(transaction), size, reply::RCPT_FIRST),
+            state => self.skip(state, size, reply::MAIL_FIRST),
+        }
+    }
+
+    /// RFC 3030 §2: the octets of a chunk follow whatever the answer will be.
+    fn skip<'a>(&mut self, state: State, left: u64, reply: Reply) -> Next<'a> {
+        let (next, step) = self.fault(state, reply);
+        match step {
+            Step { reply: Some(reply), effect: Effect::None, .. } => {
+                (State::Skipping(Box::new(Skipping { left, reply, next })), Step::nothing())
+            }
+            step => (next, step),
+        }
+    }
+}
+
+impl Receiving {
+    pub(super) fn take<'a>(mut self: Box<Self>, bytes: &'a [u8], limit: u64) -> Next<'a> {
+        let (consumed, piece) = self.receiver.next(bytes);
+        let (state, step) = match piece {
+            Piece::Run(run) => self.keep(run, limit),
+            Piece::BareBreak(run) if self.transaction.is_copy() => {
+                self.defects.push(TransferDefect::BareLf);
+                self.keep(run, limit)
+            }
+            Piece::BareBreak(run) => match self.keep(run, limit) {
+                (State::Receiving(receiving), Step { effect: Effect::Body(_) | Effect::None, .. }) => {
+                    receiving.refuse(reply::BARE_LINE_BREAK)
+                }
+                over_the_limit => over_the_limit,
+            },
+            Piece::End => match self.fate {
+                Fate::Keep => commit(*self.transaction, self.defects),
+                Fate::Refuse(reply) => (self.transaction.end(), Step::reply(reply)),
+            },
+        };
+        match state {
+            // Only an octet that was held back was dealt with, and nothing came of it: it must not look like waiting.
+            State::Receiving(receiving) if consumed == 0 && step.is_idle() && !bytes.is_empty() => {
+                receiving.take(bytes, limit)
+            }
+            state => (state, Step { consumed, ..step }),
+        }
+    }
+
+    fn keep<'a>(mut self: Box<Self>, run: &'a [u8], limit: u64) -> Next<'a> {
+        if run.is_empty() || matches!(self.fate, Fate::Refuse(_)) {
+            return (State::Receiving(self), Step::nothing());
+        }
+        self.transaction.size = self.transaction.size.saturating_add(octets(run));
+        if self.transaction.size > limit {
+            return self.refuse(reply::TOO_LARGE); // RFC 1870 §6.3
+        }
+        (State::Receiving(self), Step::effect(Effect::Body(run)))
+    }
+
+    /// The first fault decides.
+    fn refuse<'a>(mut self: Box<Self>, reply: Reply) -> Next<'a> {
+        if matches!(self.fate, Fate::Refuse(_)) {
+            return (State::Receiving(self), Step::nothing());
+        }
+        self.fate = Fate::Refuse(reply);
+        (State::Receiving(self), Step::effect(Effect::Discard))
+    }
+
+    /// The spool takes no more of it.
+    pub(super) fn fail<'a>(self: Box<Self>) -> Next<'a> {
+        self.refuse(reply::TRY_AGAIN)
+    }
+}
+
+impl Chunk {
+    /// Octets up to the end of the chunk; the step after the last of them, which may have no input, answers it.
+    pub(super) fn take(mut self: Box<Self>, bytes: &[u8]) -> Next<'_> {
+        if self.left == 0 {
+            return self.end();
+        }
+        let run = within(bytes, self.left);
+        if run.is_empty() {
+            return (State::Chunk(self), Step::nothing());
+        }
+        self.left = self.left.saturating_sub(octets(run));
+        self.transaction.size = self.transaction.size.saturating_add(octets(run));
+        (State::Chunk(self), Step { consumed: run.len(), reply: None, effect: Effect::Body(run) })
+    }
+
+    fn end<'a>(self) -> Next<'a> {
+        match self.last {
+            command::Chunk::More => (State::BetweenChunks(self.transaction), Step::reply(reply::CHUNK_OK)),
+            command::Chunk::Last => commit(*self.transaction, Vec::new()),
+        }
+    }
+
+    /// The spool takes no more of it.
+    pub(super) fn fail<'a>(self) -> Next<'a> {
+        let next = self.transaction.end();
+        let skipping = Skipping { left: self.left, reply: reply::TRY_AGAIN, next };
+        (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard))
+    }
+}
+
+impl Skipping {
+    /// As [`Chunk::take`], but nothing is kept.
+    pub(super) fn take<'a>(mut self: Box<Self>, bytes: &[u8]) -> Next<'a> {
+        if self.left == 0 {
+            return (self.next, Step::reply(self.reply));
+        }
+        let consumed = within(bytes, self.left).len();
+        self.left = self.left.saturating_sub(octets(bytes));
+        (State::Skipping(self), Step { consumed, ..Step::nothing() })
+    }
+}
+
+/// The part of `bytes` that belongs to a chunk with `left` octets to come.
+fn within(bytes: &[u8], left: u64) -> &[u8] {
+    usize::try_from(left).ok().and_then(|left| bytes.get(..left)).unwrap_or(bytes)
+}
+
+fn octets(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn commit<'a>(transaction: Transaction, defects: Vec<TransferDefect>) -> Next<'a> {
+    let (greeted, envelope) = transaction.into_parts();
+    (State::Committing(greeted), Step::effect(Effect::Commit(Box::new(Commission { envelope, defects }))))
+}

@@ -1,0 +1,158 @@
+//! MAIL and RCPT: one transaction from its reverse-path to its last recipient.
+//!
+//! All recipients of a transaction belong to one tenant and are either all mailboxes or all copy routes, so that one
+//! message is one piece of mail with one policy. The others are asked to come in a transaction of their own.
+
+use super::{Effect, ForwardName, Greeted, Machine, Next, Question, State, Step};
+use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient};
+use crate::smtp::command::{ForwardPathName, MailCommand, RcptCommand};
+use crate::smtp::intake::RecipientAnswer;
+use crate::smtp::reply;
+use crate::spool::Admission;
+
+/// MAIL and what followed it.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    greeted: Greeted,
+    reverse_path: ReversePath,
+    announced_size: Option<u64>,
+    forward_paths: Vec<ForwardPath>,
+    body: BodyKind,
+    smtputf8: bool,
+    /// Octets of the chunks that were taken.
+    pub(super) size: u64,
+}
+
+/// A transaction with a RCPT that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) transaction: Box<Transaction>,
+    path: ForwardPathName,
+}
+
+impl Transaction {
+    pub(super) fn helo(&self) -> &str {
+        &self.greeted.helo
+    }
+
+    pub(super) fn body(&self) -> BodyKind {
+        self.body
+    }
+
+    pub(super) fn has_recipients(&self) -> bool {
+        !self.forward_paths.is_empty()
+    }
+
+    /// Whether the message is a copy, which is kept also with bare line breaks.
+    pub(super) fn is_copy(&self) -> bool {
+        self.forward_paths.first().is_some_and(|path| path.recipient.is_copy())
+    }
+
+    /// The session after the transaction.
+    pub(super) fn end(self) -> State {
+        State::Greeted(self.greeted)
+    }
+
+    pub(super) fn into_parts(self) -> (Greeted, Envelope) {
+        let envelope = Envelope {
+            reverse_path: self.reverse_path,
+            forward_paths: self.forward_paths,
+            body: self.body,
+            smtputf8: self.smtputf8,
+            envelope_id: None,
+        };
+        (self.greeted, envelope)
+    }
+
+    /// Whether `recipient` may share the transaction with those before it.
+    fn takes(&self, recipient: &Recipient) -> bool {
+        self.forward_paths.first().is_none_or(|first| {
+            first.recipient.tenant() == recipient.tenant() && first.recipient.is_copy() == recipient.is_copy()
+        })
+    }
+}
+
+impl Asked {
+    pub(super) fn question(&self) -> Question<'_> {
+        Question {
+            name: match &self.path {
+                ForwardPathName::Postmaster => ForwardName::Postmaster,
+                ForwardPathName::Mailbox(mailbox) => ForwardName::Mailbox(mailbox),
+            },
+            reverse_path: &self.transaction.reverse_path,
+            announced_size: self.transaction.announced_size,
+            helo: self.transaction.helo(),
+        }
+    }
+}
+
+impl Machine {
+    pub(super) fn mail<'a>(&mut self, state: State, mail: MailCommand) -> Next<'a> {
+        let greeted = match state {
+            State::Greeted(greeted) => greeted,
+            State::Addressing(transaction) => return self.fault(State::Addressing(transaction), reply::NESTED_MAIL),
+            state => return self.fault(state, reply::HELO_FIRST),
+        };
+        let limits = &self.settings.limits;
+        if self.messages >= limits.messages {
+            return Self::close(reply::TOO_MANY_MESSAGES);
+        }
+        if mail.size.is_some_and(|size| size > limits.message) {
+            return self.fault(State::Greeted(greeted), reply::TOO_LARGE); // RFC 1870 §6.1
+        }
+        if mail.is_international && !mail.smtputf8 {
+            return self.fault(State::Greeted(greeted), reply::NEEDS_SMTPUTF8); // RFC 6531 §3.5
+        }
+        let transaction = Transaction {
+            greeted,
+            reverse_path: mail.reverse_path,
+            announced_size: mail.size,
+            forward_paths: Vec::new(),
+            body: mail.body,
+            smtputf8: mail.smtputf8,
+            size: 0,
+        };
+        (State::Admitting(Box::new(transaction)), Step::effect(Effect::Admit))
+    }
+
+    pub(super) fn admitted<'a>(&mut self, transaction: Box<Transaction>, admission: Admission) -> Next<'a> {
+        match admission {
+            Admission::Open => (State::Addressing(transaction), Step::reply(reply::SENDER_OK)),
+            Admission::Reserve => self.fault(transaction.end(), reply::STORAGE_LOW),
+            Admission::Failing => self.fault(transaction.end(), reply::TRY_AGAIN),
+        }
+    }
+
+    pub(super) fn rcpt<'a>(&mut self, state: State, rcpt: RcptCommand) -> Next<'a> {
+        let State::Addressing(transaction) = state else {
+            return self.fault(state, reply::MAIL_FIRST);
+        };
+        if rcpt.is_international && !transaction.smtputf8 {
+            return self.fault(State::Addressing(transaction), reply::NEEDS_SMTPUTF8);
+        }
+        if transaction.forward_paths.len() >= self.settings.limits.recipients {
+            return self.fault(State::Addressing(transaction), reply::TOO_MANY_RECIPIENTS); // RFC 5321 §4.5.3.1.10
+        }
+        (State::Asking(Box::new(Asked { transaction, path: rcpt.path })), Step::effect(Effect::Recipient))
+    }
+
+    pub(super) fn answered<'a>(&mut self, asked: Asked, answer: RecipientAnswer) -> Next<'a> {
+        let Asked { mut transaction, path } = asked;
+        let RecipientAnswer::Known(recipient) = answer else {
+            return self.fault(State::Addressing(transaction), reply::recipient(&answer));
+        };
+        if !transaction.takes(&recipient) {
+            return self.fault(State::Addressing(transaction), reply::SEPARATE_TRANSACTION);
+        }
+        let mailbox: Option<Mailbox> = match path {
+            ForwardPathName::Mailbox(mailbox) => Some(mailbox),
+            ForwardPathName::Postmaster => self.settings.postmaster.clone(),
+        };
+        let Some(mailbox) = mailbox else {
+            return self.fault(State::Addressing(transaction), reply::UNKNOWN_RECIPIENT);
+        };
+        transaction.forward_paths.push(ForwardPath { mailbox, recipient });
+        (State::Addressing(transaction), Step::reply(reply::RECIPIENT_OK))
+    }
+}

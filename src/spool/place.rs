@@ -1,0 +1,89 @@
+//! Places in the log: positions between records, and where the bytes of a body are.
+//!
+//! All of them are stored by others (the index keeps positions and body references), so they are a stored format.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The place just behind a record; places compare in log order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Number of the segment, from 1.
+    pub segment: u64,
+    /// Byte in the segment's file.
+    pub offset: u64,
+}
+
+impl Position {
+    /// Before the first record of the log.
+    pub const START: Self = Self { segment: 0, offset: 0 };
+}
+
+/// One BODY-CHUNK record of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Extent {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Where the record (its header) begins in the segment's file.
+    pub offset: u32,
+    /// Bytes of the body in it.
+    pub length: u32,
+}
+
+/// Where a body is in the log, and what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyRef {
+    /// Its chunks in order; empty for an empty body.
+    pub extents: Vec<Extent>,
+    /// Its length in bytes.
+    pub size: u64,
+    /// SHA-256 of all its bytes; 64 hexadecimal digits in JSON.
+    #[serde(serialize_with = "write_hex", deserialize_with = "read_hex")]
+    pub sha256: [u8; 32],
+}
+
+fn write_hex<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    let text: String = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
+    serializer.serialize_str(&text)
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0')
+}
+
+fn read_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    parse_hex(&text).ok_or_else(|| serde::de::Error::custom("a SHA-256 has 64 hexadecimal digits"))
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let mut digits = text.chars();
+    let mut bytes = [0u8; 32];
+    for byte in &mut bytes {
+        let (high, low) = (digits.next()?.to_digit(16)?, digits.next()?.to_digit(16)?);
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    digits.next().is_none().then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_reference_reads_back_from_json() {
+        let extents = vec![Extent { segment: 3, offset: 8192, length: 7 }];
+        let body = BodyRef { extents, size: 7, sha256: std::array::from_fn(|index| index as u8 * 8) };
+        let text = serde_json::to_string(&body).unwrap();
+        assert!(text.contains("\"sha256\":\"0008101820"), "{text}");
+        assert_eq!(serde_json::from_str::<BodyRef>(&text).unwrap(), body);
+        assert!(serde_json::from_str::<BodyRef>(&text.replace("0008", "00g8")).is_err());
+        assert!(serde_json::from_str::<BodyRef>(&text.replace("0008", "008")).is_err());
+    }
+
+    #[test]
+    fn positions_compare_in_log_order() {
+        let earlier = Position { segment: 1, offset: 9_000 };
+        let later = Position { segment: 2, offset: 8_192 };
+        assert!(Position::START < earlier && earlier < later);
+    }
+}
