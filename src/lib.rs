@@ -5,6 +5,7 @@
 //! edges ([`store`], [`dns`], [`spool`], [`smtp`], [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -45,7 +45,7 @@ enum IngestError {
 }
 
 /// The worker that turns accepted messages into events.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ingest {
     store: Store,
     spool: Spool,

@@ -260,16 +260,16 @@ fn evaluate(engine: &Engine, submission: Submission, known: Known, now: Timestam
     let (subject, text) = (reading.subject.clone().into_owned(), reading.text().to_owned());
     let (occurred_at, references) = (reading.occurred_at, reading.references);
     let trust = trust::block_of(&decision, known.standing);
-    let answer = answer_of(decision, identity, trust, warnings, request_id);
+    let answer = answer_of(decision, identity, trust, warnings, Some(request_id));
     Ok(Evaluated { answer, subject, text, occurred_at, references })
 }
 
-fn answer_of(
+pub(crate) fn answer_of(
     decision: Decision,
     identity: crate::contract::answer::IdentityBlock,
     trust: crate::contract::answer::TrustBlock,
     warnings: Vec<String>,
-    request_id: String,
+    request_id: Option<String>,
 ) -> Answer {
     let operations = decision.operations.into_iter().map(|proposed| Operation {
         id: None,
@@ -286,7 +286,7 @@ fn answer_of(
     });
     Answer {
         event_id: None,
-        request_id: Some(request_id),
+        request_id,
         duplicate: false,
         canonical: decision.canonical,
         mapped: decision.mapped,

@@ -16,7 +16,7 @@ pub enum Standing {
 }
 
 /// The identity block of an answer, and who writes the reply.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     claimed: Option<&SourceMailbox>,
     _registered: Option<&MailboxRow>,
     _warnings: &mut Vec<String>,

@@ -132,7 +132,7 @@ fn gates(is_suspended: bool) -> Vec<TrustGate> {
 }
 
 /// The trust block of one decision.
-pub(super) fn block_of(decision: &Decision, standing: Standing) -> TrustBlock {
+pub(crate) fn block_of(decision: &Decision, standing: Standing) -> TrustBlock {
     let has_abuse = !decision.abuse_signals.is_empty();
     let band = match (has_abuse, standing) {
         (true, _) => "restricted",

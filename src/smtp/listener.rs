@@ -212,3 +212,6 @@ impl Drop for Counted {
         metrics::gauge!("connex_smtp_sessions").decrement(1.0);
     }
 }
+
+#[cfg(test)]
+mod tests;

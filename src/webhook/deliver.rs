@@ -32,7 +32,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// Longest time of a whole attempt, the answer's body included.
     pub total_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// How long an unused connection is kept. Below the 5 s after which many servers close theirs, so that we do not
+    /// send into a connection that is about to be closed.
     pub idle_timeout: Duration,
     /// Certificates to believe beside the Mozilla roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
@@ -43,7 +44,7 @@ impl Default for ClientSettings {
         Self {
             connect_timeout: Duration::from_secs(5),
             total_timeout: Duration::from_secs(20),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(4),
             extra_roots: Vec::new(),
         }
     }

@@ -127,6 +127,22 @@ async fn the_rust_sample_takes_each_genuine_event_once() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
+/// Variables of the environment cannot be set inside a test, so a test above runs once more in a process of its own.
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "samples::the_rust_sample_takes_each_genuine_event_once"])
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("http_proxy", "http://127.0.0.1:1")
+        .env("ALL_PROXY", "http://127.0.0.1:1")
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[test]
 fn the_documentation_shows_the_samples_that_are_tested() {
     let document = fs::read_to_string(tests_folder().join("../docs/webhooks.md")).unwrap();

@@ -13,7 +13,7 @@ const KEPT: Duration = Duration::from_secs(1);
 const ROWS: u64 = 10_000;
 
 /// Cached look-ups.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Directory {
     store: Store,
     key: Arc<InstanceKey>,

@@ -6,21 +6,20 @@ use ring::digest::{SHA256, digest};
 
 use super::{Ingest, NewThreads};
 use crate::contract::request::AttachmentRef;
-use crate::contract::webhook::SourceRef;
 use crate::decide::{AppProfile, Automated, Direction, Matter, ReplyOwner};
 use crate::event::{self, CanonicalEvent, UntrustedReason, View};
-use crate::governance::facts::MailboxState;
-use crate::governance::{IdentityOwner, RegisteredMailbox, ReplyPolicy, identity_block};
 use crate::ids::{AppId, EventId, TenantId, ThreadId};
-use crate::mail::address::Mailbox;
 use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::message::Message;
 use crate::mail::{key, notice, thread};
-use crate::service::settle::{Announcement, Materialize, announce, settle};
+use crate::service::announce::{self, Announced};
+use crate::service::identity::{self, Standing};
+use crate::service::materialize::{Materialize, materialize};
+use crate::service::{evaluate, trust};
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
-use crate::store::events::{NewEvent, NewThreadPlace};
+use crate::store::events::{NewDecision, NewEvent, NewThreadPlace};
 use crate::store::ingest::{Kept, NewView};
 
 /// The recipient's row, its app, and the name under which threads and copies are kept apart.
@@ -100,25 +99,26 @@ impl Ingest {
         if !event.trusted {
             return Ok(Err(Kept::Held(held_reason(&event))));
         }
-        let registered = place.mailbox.as_deref().and_then(registered);
-        let (identity, warnings) = identity_block(None, registered.as_ref());
-        let reply = reply_owner(&identity.owner, identity.external_reply_url.clone());
+        let mut warnings = Vec::new();
+        let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
         let decision = self.decide(&event, reply, place.app.as_deref());
         event.language.clone_from(&decision.canonical.language);
-        let mut settled = settle(event.id, decision, identity, Materialize::Safe, clock);
-        settled.decision.answer.warnings = warnings;
-        let webhook = announce(
-            event.id,
-            &settled.decision.answer,
-            Announcement {
-                tenant,
-                app: place.app.as_deref().map(|app| app.name.as_str()),
-                thread: Some(thread.to_string()),
-                occurred_at: manifest.received_at,
-                source: SourceRef { kind: source_kind(&event).to_owned(), event_id: event.rfc_message_id.clone() },
-                public_url: &self.public_url,
-            },
-        );
+        let trust = trust::block_of(&decision, Standing::Known);
+        let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
+        let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
+        let work = materialize(Materialize::Safe, &event.subject, &mut answer, clock);
+        let webhook = announce::classified(&Announced {
+            tenant,
+            event_id: event.id,
+            app: place.app.as_deref().map(|app| app.name.as_str()),
+            thread: Some(thread),
+            source_kind: source_kind(&event),
+            source_event_id: event.rfc_message_id.as_deref(),
+            occurred_at: manifest.received_at,
+            answer: &answer,
+            base_url: &self.public_url,
+        })
+        .map_err(|error| StoreError::Unreadable { what: "answer", detail: error.to_string() })?;
         let content = serde_json::to_string(&event).map_err(|error| super::unwritable("event", &error))?;
         Ok(Ok(NewEvent {
             event_id: event.id,
@@ -131,10 +131,10 @@ impl Ingest {
             thread: Some(NewThreadPlace { thread_id: thread, references }),
             occurred_at: manifest.received_at,
             content,
-            decision: settled.decision,
-            tasks: settled.tasks,
-            approvals: settled.approvals,
-            drafts: settled.drafts,
+            decision: NewDecision { decision_id: clock.mint(), answer },
+            tasks: work.tasks,
+            approvals: work.approvals,
+            drafts: work.drafts,
             webhook,
             text: event.visible_text,
         }))
@@ -200,7 +200,7 @@ impl Ingest {
 }
 
 /// What an app registered, as the engine takes it.
-pub(crate) fn profile(app: Option<&App>) -> AppProfile {
+fn profile(app: Option<&App>) -> AppProfile {
     let Some(app) = app else { return AppProfile { name: "connex".to_owned(), ..AppProfile::default() } };
     let mut profile = AppProfile { name: app.name.clone(), ..AppProfile::default() };
     profile.context.status_map.clone_from(&app.profile.status_map);
@@ -209,30 +209,6 @@ pub(crate) fn profile(app: Option<&App>) -> AppProfile {
     profile.context.industry.clone_from(&app.profile.industry);
     profile.synonyms.clone_from(&app.profile.synonyms);
     profile
-}
-
-/// A mailbox's row as governance takes it; an unknown word is read as the strictest.
-pub(crate) fn registered(row: &MailboxRow) -> Option<RegisteredMailbox> {
-    Some(RegisteredMailbox {
-        address: Mailbox::parse(&row.address).ok()?,
-        owner: IdentityOwner::read(&row.identity_owner).0,
-        policy: ReplyPolicy::read(&row.reply_policy).0,
-        external_reply_url: row.external_reply_url.clone(),
-        state: match row.state.as_str() {
-            "active" => MailboxState::Active,
-            "suspended" => MailboxState::Suspended,
-            _ => MailboxState::Deleted,
-        },
-        receive_only: row.reply_policy == "never",
-    })
-}
-
-fn reply_owner(owner: &str, external_reply_url: Option<String>) -> ReplyOwner {
-    match owner {
-        "connex" => ReplyOwner::Connex,
-        "customer_domain" => ReplyOwner::CustomerDomain,
-        _ => ReplyOwner::SourceApp { external_reply_url },
-    }
 }
 
 fn automated(found: &notice::Automated) -> Option<Automated> {

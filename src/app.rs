@@ -1,0 +1,267 @@
+//! The composition root: from a checked configuration to a running gateway.
+//!
+//! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
+
+pub mod instance;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::decide::{DataError, Engine};
+use crate::dns::{DnsError, Resolver, ResolverSettings};
+use crate::mail::envelope::Door;
+use crate::pipeline::deliver::{Deliver, DeliverLimits};
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::recipients::Recipients;
+use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
+use crate::spool::{Files, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::store::StoreError;
+use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
+use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
+use crate::webhook::endpoint::{AllowEntry, AllowList};
+
+pub use instance::Instance;
+
+/// Why the gateway does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A file or folder cannot be used.
+    #[error("{} cannot be used: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// The instance key's file holds no key.
+    #[error("{} holds no key: it must be the file that the first start made; without it no stored secret can be opened", .0.display())]
+    Key(PathBuf),
+    /// The database cannot be used.
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The spool cannot be used.
+    #[error("the spool cannot be used: {0}")]
+    Spool(#[from] SpoolError),
+    /// An address cannot be listened on.
+    #[error("{key} {address} cannot be listened on: {source}")]
+    Listen {
+        /// The key in the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error("the certificate cannot be used: {0}")]
+    Tls(#[from] TlsError),
+    /// The resolver cannot be made.
+    #[error("the resolver cannot be made: {0}")]
+    Dns(#[from] DnsError),
+    /// The webhook client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The compiled-in data files contradict themselves.
+    #[error("the decision engine's data cannot be used: {0}")]
+    Engine(#[from] DataError),
+    /// A task failed again and again.
+    #[error(transparent)]
+    Task(#[from] TaskFailed),
+    /// A background step was interrupted.
+    #[error("start was interrupted")]
+    Interrupted,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct App {
+    supervisor: Supervisor,
+    grace: Duration,
+    spool: Spool,
+    /// What it stands on.
+    pub instance: Instance,
+    /// Where it listens.
+    pub addresses: Addresses,
+}
+
+/// Where a running gateway listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// SMTP.
+    pub smtp: Vec<SocketAddr>,
+    /// SMTP with TLS from the first byte.
+    pub smtps: Vec<SocketAddr>,
+    /// HTTP API.
+    pub http: Vec<SocketAddr>,
+    /// Health and metrics.
+    pub admin: Vec<SocketAddr>,
+}
+
+impl App {
+    /// Starts everything; returns when every address is listened on.
+    ///
+    /// # Errors
+    /// Says what cannot be used; nothing is left running.
+    pub async fn start(instance: Instance) -> Result<Self, AppError> {
+        let config = Arc::clone(&instance.config);
+        let spool = open_spool(&config, &instance.clock).await?;
+        let engine = Arc::new(Engine::new()?);
+        let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
+        recipients.ensure_operator().await?;
+        let allow = allow_list(&config);
+        let client = webhook_client(&config, &allow, &instance.clock)?;
+        let doors = bind_smtp(&config, &recipients, &spool, &instance.clock)?;
+
+        let supervisor = Supervisor::new();
+        let mut addresses = Addresses::default();
+        let work = supervisor.spawner(Phase::Work);
+        let ingest = Ingest::new(
+            instance.store.clone(),
+            spool.clone(),
+            engine,
+            Arc::clone(&instance.key),
+            config.server.public_url.clone(),
+        );
+        work.spawn("ingest", RestartPolicy::Restart, move |stop| ingest.clone().run(stop));
+        let limits = deliver_limits(&config);
+        let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
+        work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
+        let accept = supervisor.spawner(Phase::Serve);
+        for (door, address, listener) in doors {
+            match door {
+                Door::Smtp => addresses.smtp.push(address),
+                Door::Smtps => addresses.smtps.push(address),
+            }
+            let stop = accept.stopping();
+            accept.spawn_once("smtp", async move { listener.run(stop).await });
+        }
+        Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
+    }
+
+    /// Runs until `stop`, then shuts down phase by phase.
+    ///
+    /// # Errors
+    /// [`AppError::Task`] when a task failed again and again.
+    pub async fn run_until(self, stop: CancellationToken) -> Result<(), AppError> {
+        let deadlines = Deadlines::within(self.grace);
+        let ended = self.supervisor.run_until(stop.cancelled(), deadlines).await;
+        let spool = self.spool.clone();
+        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        self.instance.store.close().await;
+        ended?;
+        Ok(())
+    }
+}
+
+async fn open_spool(config: &Config, clock: &Clock) -> Result<Spool, AppError> {
+    let options = spool_options(config);
+    let clock = clock.clone();
+    let opened = tokio::task::spawn_blocking(move || Spool::open(options, Files::Real, clock)).await;
+    let (spool, report) = opened.map_err(|_| AppError::Interrupted)??;
+    for finding in &report.findings {
+        tracing::warn!(error.kind = "spool", "Spool: {finding}");
+    }
+    Ok(spool)
+}
+
+/// The spool's options as configured.
+#[must_use]
+pub fn spool_options(config: &Config) -> SpoolOptions {
+    SpoolOptions {
+        dir: config.server.data_dir.join("spool"),
+        segment_bytes: config.spool.segment_size,
+        reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
+        ..SpoolOptions::default()
+    }
+}
+
+type Door3 = (Door, SocketAddr, Listener<Recipients>);
+
+fn bind_smtp(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    spool: &Spool,
+    clock: &Clock,
+) -> Result<Vec<Door3>, AppError> {
+    let tls = match &config.tls {
+        Some(tls) => Some(Arc::new(ServerTls::from_pem(&read(&tls.cert_file)?, &read(&tls.key_file)?)?)),
+        None => None,
+    };
+    let doors =
+        [("smtp.listen", Door::Smtp, &config.smtp.listen), ("smtp.listen_tls", Door::Smtps, &config.smtp.listen_tls)];
+    let mut bound = Vec::new();
+    for (key, door, addresses) in doors {
+        for &address in addresses {
+            let options = ListenerOptions {
+                door,
+                hostname: config.server.hostname.clone(),
+                limits: smtp_limits(config),
+                tls: tls.clone(),
+            };
+            let listener = Listener::bind(address, options, Arc::clone(recipients), spool.clone(), clock.clone());
+            let fail = |source| AppError::Listen { key, address, source };
+            let listener = listener.map_err(fail)?;
+            bound.push((door, listener.local_addr().map_err(fail)?, listener));
+        }
+    }
+    Ok(bound)
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
+    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
+}
+
+fn smtp_limits(config: &Config) -> Limits {
+    let own = &config.smtp.limits;
+    let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    Limits {
+        command_line: count(own.command_line),
+        message: own.message_size,
+        recipients: count(own.recipients),
+        messages: own.messages_per_connection,
+        errors: own.errors_per_connection,
+        command_timeout: own.command_timeout,
+        data_timeout: own.data_timeout,
+        handshake_timeout: own.handshake_timeout,
+        connections_per_address: count(own.connections_per_address),
+        connections: count(own.connections),
+        shutdown_grace: config.server.shutdown_grace / 2,
+        ..Limits::default()
+    }
+}
+
+fn deliver_limits(config: &Config) -> DeliverLimits {
+    DeliverLimits {
+        concurrency: config.webhooks.concurrency,
+        per_endpoint: config.webhooks.concurrency_per_endpoint,
+        lease: config.webhooks.lease,
+        poll: config.pipeline.poll,
+    }
+}
+
+fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<WebhookClient, AppError> {
+    let resolver = Resolver::new(&ResolverSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
+    })?;
+    let settings = ClientSettings {
+        connect_timeout: config.webhooks.connect_timeout,
+        total_timeout: config.webhooks.timeout,
+        ..ClientSettings::default()
+    };
+    Ok(WebhookClient::new(&settings, &resolver, allow, clock.clone())?)
+}
+
+/// What the operator lets webhooks reach beside public addresses by https.
+#[must_use]
+pub fn allow_list(config: &config::Config) -> AllowList {
+    let _ = config;
+    AllowList::from_iter(Vec::<AllowEntry>::new())
+}

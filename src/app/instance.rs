@@ -1,0 +1,75 @@
+//! What every command of one installation stands on: its data folder, instance key and store.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::AppError;
+use crate::clock::{Clock, random_bytes};
+use crate::config::Config;
+use crate::seal::{InstanceKey, KEY_LEN};
+use crate::store::Store;
+
+/// Data folder, key and store, opened.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// The checked configuration.
+    pub config: Arc<Config>,
+    /// The instance key.
+    pub key: Arc<InstanceKey>,
+    /// The store.
+    pub store: Store,
+    /// Time and ids.
+    pub clock: Clock,
+}
+
+impl Instance {
+    /// Opens the installation that `config` describes; makes its folder, key and database where they are missing.
+    ///
+    /// # Errors
+    /// Says which file cannot be used.
+    pub async fn open(config: Arc<Config>, clock: Clock) -> Result<Self, AppError> {
+        let folder = &config.server.data_dir;
+        let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        make.map_err(|source| AppError::File { path: folder.clone(), source })?;
+        let key = Arc::new(instance_key(&config, folder)?);
+        let store = Store::open(&config.database.file, clock.clone()).await?;
+        Ok(Self { config, key, store, clock })
+    }
+}
+
+/// The key of the configuration, or the one that was made at the first start.
+fn instance_key(config: &Config, folder: &Path) -> Result<InstanceKey, AppError> {
+    if let Some(secret) = &config.keys.instance_secret {
+        return Ok(InstanceKey::new(&digest(secret.expose())));
+    }
+    let path = folder.join("instance.key");
+    let fail = |source| AppError::File { path: path.clone(), source };
+    let mut fresh = [0u8; KEY_LEN];
+    random_bytes(&mut fresh);
+    let text: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            // What is sealed with a key that a power cut took away could never be opened again.
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
+            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+            Ok(InstanceKey::new(&digest(&text)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let text = std::fs::read_to_string(&path).map_err(fail)?;
+            let text = text.trim();
+            if text.len() < KEY_LEN {
+                return Err(AppError::Key(path));
+            }
+            Ok(InstanceKey::new(&digest(text)))
+        }
+        Err(error) => Err(fail(error)),
+    }
+}
+
+fn digest(secret: &str) -> [u8; KEY_LEN] {
+    let mut key = [0u8; KEY_LEN];
+    key.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, secret.as_bytes()).as_ref());
+    key
+}

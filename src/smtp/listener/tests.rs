@@ -1,0 +1,111 @@
+//! Real sockets on loopback, a real spool in a scratch folder, real TLS.
+
+mod client;
+mod limits;
+mod messages;
+mod stopping;
+
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::smtp::conversations::directory;
+use crate::smtp::intake::{ForwardName, RecipientAnswer, RecipientQuery};
+use crate::spool::{Files, Position, Reserve, SpoolOptions, StoredMessage};
+use client::Client;
+
+/// Knows the recipients of the conversations, one that takes for ever to look up, and one that breaks the look-up.
+#[derive(Debug)]
+struct TestIntake;
+
+impl Intake for TestIntake {
+    async fn recipient(&self, query: &RecipientQuery<'_>) -> RecipientAnswer {
+        match query.name {
+            ForwardName::Mailbox(mailbox) if mailbox.local() == "forever" => pending().await,
+            ForwardName::Mailbox(mailbox) if mailbox.local() == "panic" => panic!("a look-up that panics"),
+            name => directory(name),
+        }
+    }
+}
+
+/// A running listener.
+struct Server {
+    _dir: TempDir,
+    address: SocketAddr,
+    spool: Spool,
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+    certificate: Vec<u8>,
+}
+
+impl Server {
+    fn start(door: Door, limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SpoolOptions {
+            dir: dir.path().join("spool"),
+            segment_bytes: 1 << 20,
+            reserve: Reserve::OFF,
+            ..SpoolOptions::default()
+        };
+        let (spool, _) = Spool::open(options, Files::Real, Clock::System).unwrap();
+        let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
+        let tls = ServerTls::from_pem(pair.cert.pem().as_bytes(), pair.signing_key.serialize_pem().as_bytes()).unwrap();
+        let options =
+            ListenerOptions { door, hostname: Domain::parse("mx.test").unwrap(), limits, tls: Some(Arc::new(tls)) };
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), spool.clone(), Clock::System).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener.run(shutdown.clone()));
+        Self { _dir: dir, address, spool, shutdown, tasks, certificate: pair.cert.der().to_vec() }
+    }
+
+    /// A client that has read the greeting.
+    async fn client(&self) -> Client {
+        let mut client = Client::connect(self.address).await;
+        client.hears("220 mx.test ESMTP").await;
+        client
+    }
+
+    /// A client that has said HELO.
+    async fn greeted(&self) -> Client {
+        let mut client = self.client().await;
+        client.says("HELO client.test\r\n").await;
+        client.hears("250 mx.test").await;
+        client
+    }
+
+    async fn stored(&self) -> Vec<StoredMessage> {
+        let spool = self.spool.clone();
+        tokio::task::spawn_blocking(move || spool.read_after(Position::START, 100, u64::MAX).unwrap()).await.unwrap()
+    }
+
+    async fn body(&self, message: &StoredMessage) -> Vec<u8> {
+        let (spool, body) = (self.spool.clone(), message.body.clone());
+        tokio::task::spawn_blocking(move || spool.read_body(&body).unwrap()).await.unwrap()
+    }
+
+    /// Tells the program to stop, without waiting for it.
+    fn stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until the listener has ended.
+    async fn ended(&mut self) {
+        self.tasks.join_next().await.unwrap().unwrap();
+    }
+}
+
+/// The commands up to DATA, in one packet, and their replies.
+async fn open_data(client: &mut Client) {
+    client.says("MAIL FROM:<a@b.test>\r\nRCPT TO:<known@in.test>\r\nDATA\r\n").await;
+    for reply in ["250 2.1.0", "250 2.1.5", "354"] {
+        client.hears(reply).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! Messages from the socket to the spool, byte for byte, with and without TLS.
+
+use super::*;
+use crate::mail::envelope::TransferDefect;
+
+#[tokio::test]
+async fn a_message_is_in_the_spool_when_it_is_answered() {
+    let server = Server::start(Door::Smtp, Limits::default());
+    let mut client = server.greeted().await;
+    open_data(&mut client).await;
+    client.says("..Subject: hi\r\n\r\nbody\r\n.\r\n").await;
+    let reply = client.hears("250 2.0.0 Ok: msg_").await;
+    let stored = server.stored().await;
+    let manifest = &stored[0].manifest;
+    assert_eq!(reply.trim_end(), format!("250 2.0.0 Ok: {}", manifest.id));
+    assert_eq!(server.body(&stored[0]).await, b".Subject: hi\r\n\r\nbody\r\n");
+    assert_eq!(manifest.origin.helo, "client.test");
+    assert_eq!(manifest.origin.peer.to_string(), "127.0.0.1");
+    assert_eq!((manifest.origin.door, &manifest.origin.tls), (Door::Smtp, &None));
+    client.says("QUIT\r\n").await;
+    client.hears("221 2.0.0").await;
+    client.hears_the_end().await;
+}
+
+#[tokio::test]
+async fn an_empty_message_is_kept() {
+    let server = Server::start(Door::Smtp, Limits::default());
+    let mut client = server.greeted().await;
+    open_data(&mut client).await;
+    client.says(".\r\n").await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    assert_eq!(server.body(&server.stored().await[0]).await, b"");
+}
+
+#[tokio::test]
+async fn a_large_message_arrives_byte_for_byte_by_data_and_by_bdat() {
+    let server = Server::start(Door::Smtp, Limits::default());
+    let mut client = server.greeted().await;
+    let plain: String = (0..60_000).map(|number| format!(".line {number} of a long message\r\n")).collect();
+    let stuffed = plain.replace("\r\n.", "\r\n..");
+    open_data(&mut client).await;
+    client.says(&format!(".{stuffed}.\r\n")).await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    let binary: Vec<u8> =
+        (0..2_500_000u32).map(|number| u8::try_from(number.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+    client.says("MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<known@in.test>\r\n").await;
+    let (head, tail) = binary.split_at(1_000_003);
+    client.says("BDAT 1000003\r\n").await;
+    client.sends(head).await.unwrap();
+    client.says("BDAT 1499997 LAST\r\n").await;
+    client.sends(tail).await.unwrap();
+    for reply in ["250 2.1.0", "250 2.1.5", "250 2.0.0 Chunk", "250 2.0.0 Ok: msg_"] {
+        client.hears(reply).await;
+    }
+    let stored = server.stored().await;
+    assert_eq!(server.body(&stored[0]).await, plain.into_bytes());
+    assert_eq!(server.body(&stored[1]).await, binary);
+}
+
+#[tokio::test]
+async fn bare_line_breaks_are_kept_on_a_copy_route_with_their_defect() {
+    let server = Server::start(Door::Smtp, Limits::default());
+    let mut client = server.greeted().await;
+    client.says("MAIL FROM:<a@b.test>\r\nRCPT TO:<copy@in.test>\r\nDATA\r\n").await;
+    for reply in ["250", "250", "354"] {
+        client.hears(reply).await;
+    }
+    client.says("a\n.\nb\r\n.\r\n").await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    let stored = server.stored().await;
+    assert_eq!(server.body(&stored[0]).await, b"a\n.\nb\r\n");
+    assert_eq!(stored[0].manifest.defects, [TransferDefect::BareLf]);
+}
+
+#[tokio::test]
+async fn starttls_secures_a_session_and_nothing_injected_before_it_runs() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let server = Server::start(Door::Smtp, Limits::default());
+        let mut client = server.client().await;
+        client.says("EHLO client.test\r\n").await;
+        assert!(client.hears("250-mx.test").await.contains("250 STARTTLS"));
+        client.says("STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@b.test>\r\n").await;
+        client.hears("220 2.0.0").await;
+        let mut client = client.secures(&server.certificate, version).await;
+        client.says("MAIL FROM:<a@b.test>\r\n").await;
+        client.hears("503 5.5.1 Send EHLO first").await;
+        client.says("EHLO client.test\r\n").await;
+        assert!(!client.hears("250-mx.test").await.contains("STARTTLS"));
+        open_data(&mut client).await;
+        client.says("x\r\n.\r\n").await;
+        client.hears("250 2.0.0 Ok: msg_").await;
+        let stored = server.stored().await;
+        assert_eq!(stored[0].manifest.envelope.reverse_path.to_string(), "a@b.test");
+        assert!(stored[0].manifest.origin.tls.as_deref().unwrap().starts_with(version.version.as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn implicit_tls_speaks_nothing_in_the_clear() {
+    let server = Server::start(Door::Smtps, Limits::default());
+    let client = Client::connect(server.address).await;
+    let mut client = client.secures(&server.certificate, &rustls::version::TLS13).await;
+    client.hears("220 mx.test ESMTP").await;
+    client.says("EHLO client.test\r\n").await;
+    client.hears("250-mx.test").await;
+    open_data(&mut client).await;
+    client.says("x\r\n.\r\n").await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    assert_eq!(server.stored().await[0].manifest.origin.door, Door::Smtps);
+    let mut plain = Client::connect(server.address).await;
+    plain.says("EHLO client.test\r\n").await;
+    assert!(!plain.reply().await.starts_with('2'));
+}
+
+#[tokio::test]
+async fn a_message_that_is_broken_off_is_not_kept() {
+    let server = Server::start(Door::Smtp, Limits::default());
+    let mut client = server.greeted().await;
+    open_data(&mut client).await;
+    client.says("half a mess").await;
+    drop(client);
+    let mut client = server.greeted().await;
+    open_data(&mut client).await;
+    client.says("whole\r\n.\r\n").await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    let stored = server.stored().await;
+    assert_eq!(stored.len(), 1);
+    assert_eq!(server.body(&stored[0]).await, b"whole\r\n");
+}
