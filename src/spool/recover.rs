@@ -31,7 +31,15 @@ pub(super) struct Recovered {
     doubtful: Vec<(u64, RecordHeader)>,
 }
 
+/// Whether the log is opened by its owner, or only looked at while another process may be writing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Own,
+    View,
+}
+
 struct Survey<'a> {
+    purpose: Purpose,
     files: &'a Files,
     options: &'a SpoolOptions,
     found: Recovered,
@@ -39,7 +47,7 @@ struct Survey<'a> {
 }
 
 /// Looks at every segment of the folder.
-pub(super) fn survey(files: &Files, options: &SpoolOptions) -> Result<Recovered, SpoolError> {
+pub(super) fn survey(files: &Files, options: &SpoolOptions, purpose: Purpose) -> Result<Recovered, SpoolError> {
     let names = files.list(&options.dir).map_err(|error| SpoolError::io("list the folder", error))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| SpoolOptions::segment_number(name)).collect();
     numbers.sort_unstable();
@@ -53,9 +61,11 @@ pub(super) fn survey(files: &Files, options: &SpoolOptions) -> Result<Recovered,
         log: None,
         doubtful: Vec::new(),
     };
-    let mut survey = Survey { files, options, found, noted: BTreeMap::new() };
+    let mut survey = Survey { purpose, files, options, found, noted: BTreeMap::new() };
     let mut headings: Vec<Heard> = numbers.into_iter().map(|number| survey.heading(number)).collect();
-    survey.drop_leftovers(&mut headings);
+    if purpose == Purpose::Own {
+        survey.drop_leftovers(&mut headings);
+    }
     survey.find_gaps(&headings);
     for heard in headings {
         survey.bound(heard);
@@ -185,7 +195,9 @@ impl Survey<'_> {
         let number = segment.number;
         // What is only in the page cache (the process died, the machine did not) must be on the disk before it is believed.
         let path = self.options.segment_path(number);
-        if let Err(error) = self.files.open_to_write(&path).and_then(|file| file.sync_data()) {
+        if self.purpose == Purpose::Own
+            && let Err(error) = self.files.open_to_write(&path).and_then(|file| file.sync_data())
+        {
             self.found.findings.push(io_finding(number, "flush", &error));
         }
         let scan = read::scan(segment, segment.file.len()?)?;
