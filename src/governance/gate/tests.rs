@@ -30,6 +30,14 @@ fn what_was_approved_is_exactly_what_goes_onto_the_wire() {
 }
 
 #[test]
+fn what_is_released_shows_neither_addresses_nor_text_in_a_log() {
+    let (scene, _) = released();
+    let (message, _) = scene.release().unwrap();
+    let shown = format!("{:?} {message:?} {:?}", scene.version, readmit_at(&scene, &released().1, NOW).unwrap());
+    assert!(!shown.contains("ann") && !shown.contains("Tuesday") && !shown.contains("deals"), "{shown}");
+}
+
+#[test]
 fn a_release_row_reads_back_from_its_stored_form() {
     let (scene, row) = released();
     let stored = serde_json::to_string(&row).unwrap();
