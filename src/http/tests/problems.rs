@@ -160,7 +160,6 @@ async fn a_body_that_does_not_arrive_is_given_up() {
 async fn a_panic_is_a_problem_that_says_nothing_of_it() {
     use axum::routing::get;
     let gateway = Gateway::new().await;
-    #[expect(clippy::unused_async, reason = "a handler")]
     async fn broken() -> &'static str {
         panic!("secret words")
     }
