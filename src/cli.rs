@@ -14,6 +14,7 @@ pub mod check_config;
 pub mod dev;
 pub mod exit;
 pub mod explain;
+mod installation;
 pub mod key;
 pub mod listen;
 pub mod mailbox;

@@ -14,14 +14,18 @@ pub enum Kind {
     Histogram,
 }
 
-/// Sessions begun, by `door`.
-pub const SMTP_SESSIONS: &str = "connex_smtp_sessions_total";
 /// Sessions open now.
-pub const SMTP_SESSIONS_OPEN: &str = "connex_smtp_sessions_open";
-/// Messages answered 250.
-pub const SMTP_ACCEPTED: &str = "connex_smtp_accepted_messages_total";
+pub const SMTP_SESSIONS: &str = "connex_smtp_sessions";
+/// Transactions that reached end of data, by `outcome`.
+pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
 /// Messages, recipients and connections answered 4xx or 5xx, by `reason`.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
+/// TLS handshakes of SMTP sessions, by `outcome`.
+pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
+/// Connections that the operating system could not hand over.
+pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
+/// Sessions that ended by a panic.
+pub const SMTP_SESSION_PANICS: &str = "connex_smtp_session_panics_total";
 /// From end of data to the reply.
 pub const SMTP_ACCEPT_SECONDS: &str = "connex_smtp_accept_seconds";
 /// Flushes of the log.
@@ -65,10 +69,12 @@ pub const TASK_RESTARTS: &str = "connex_task_restarts_total";
 
 /// Every metric: name, kind, help.
 pub const ALL: &[(&str, Kind, &str)] = &[
-    (SMTP_SESSIONS, Kind::Counter, "SMTP sessions begun, by door"),
-    (SMTP_SESSIONS_OPEN, Kind::Gauge, "SMTP sessions open now"),
-    (SMTP_ACCEPTED, Kind::Counter, "Messages answered 250"),
+    (SMTP_SESSIONS, Kind::Gauge, "SMTP sessions open now"),
+    (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and connections answered 4xx or 5xx, by reason"),
+    (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
+    (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
+    (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
     (SMTP_ACCEPT_SECONDS, Kind::Histogram, "Time from end of data to the reply"),
     (SPOOL_FLUSHES, Kind::Counter, "Flushes of the spool"),
     (SPOOL_FLUSH_SECONDS, Kind::Histogram, "Time of one flush of the spool"),

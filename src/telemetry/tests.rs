@@ -73,13 +73,16 @@ fn metrics_are_rendered_with_help_and_buckets() {
     let metrics = Metrics { handle: recorder.handle() };
     metrics::with_local_recorder(&recorder, || {
         metric::describe();
-        metrics::counter!(metric::SMTP_ACCEPTED).increment(2);
+        metrics::counter!(metric::SMTP_MESSAGES).increment(2);
         metrics::histogram!(metric::SMTP_ACCEPT_SECONDS).record(0.015);
     });
     metrics.upkeep();
     let text = metrics.render();
-    assert!(text.contains("# HELP connex_smtp_accepted_messages_total Messages answered 250\n"), "{text}");
-    assert!(text.contains("\nconnex_smtp_accepted_messages_total 2\n"), "{text}");
+    assert!(
+        text.contains("# HELP connex_smtp_messages_total SMTP transactions that reached end of data, by outcome\n"),
+        "{text}"
+    );
+    assert!(text.contains("\nconnex_smtp_messages_total 2\n"), "{text}");
     assert!(text.contains("connex_smtp_accept_seconds_bucket{le=\"0.02\"} 1\n"), "{text}");
     assert!(text.contains("connex_smtp_accept_seconds_bucket{le=\"0.01\"} 0\n"), "{text}");
 }
