@@ -130,9 +130,7 @@ impl Survey<'_> {
             }
             // What it knew about others must not be forgotten with it.
             self.found.notes.extend(header.iter().flat_map(|header| header.notes.iter().copied()));
-            let consequence = "A segment that was prepared and held nothing was removed. Nothing is lost.".into();
-            let kind = FindingKind::Leftover;
-            self.found.findings.push(Finding { segment: number, offset: 0, kind, loss: Loss::None, consequence });
+            self.found.findings.push(leftover(number));
             headings.pop();
         }
     }
@@ -160,7 +158,12 @@ impl Survey<'_> {
         let log = heard.header.as_ref().map(|header| header.log);
         let is_foreign = log.is_some_and(|log| *self.found.log.get_or_insert(log) != log);
         let Some(header) = heard.header.filter(|_| !is_foreign) else {
-            self.found.findings.push(read::bad_header(number));
+            // One that was interrupted while it was made, and could not be removed before others came behind it.
+            self.found.findings.push(match is_blank(&file) {
+                Ok(true) if log.is_none() => leftover(number),
+                Ok(_) => read::bad_header(number),
+                Err(error) => io_finding(number, "read", &error),
+            });
             return;
         };
         let segment = Segment { number, file, binding: header.binding() };
@@ -225,11 +228,11 @@ impl Survey<'_> {
 
 /// Whether nothing but zeros is behind the header.
 fn is_blank(file: &Handle) -> io::Result<bool> {
-    let mut bytes = vec![0u8; 256 << 10];
+    let mut bytes = vec![0u8; 64 << 10];
     let mut offset = DATA_START;
     loop {
         let count = file.read_at(&mut bytes, offset)?;
-        if bytes.iter().take(count).any(|byte| *byte != 0) {
+        if bytes.get(..count) != ZEROS.get(..count) {
             return Ok(false);
         }
         if count < bytes.len() {
@@ -237,6 +240,11 @@ fn is_blank(file: &Handle) -> io::Result<bool> {
         }
         offset += count as u64;
     }
+}
+
+fn leftover(segment: u64) -> Finding {
+    let consequence = "A segment that was prepared and never used holds nothing. Nothing is lost.".into();
+    Finding { segment, offset: 0, kind: FindingKind::Leftover, loss: Loss::None, consequence }
 }
 
 fn io_finding(segment: u64, action: &str, error: &io::Error) -> Finding {
@@ -250,6 +258,8 @@ fn io_finding(segment: u64, action: &str, error: &io::Error) -> Finding {
         ),
     }
 }
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Of a segment that could not be read at start: everything in it is checked when it can.
 const UNKNOWN: Bounds = Bounds { end: 1 << 30, proved: DATA_START };
