@@ -25,6 +25,7 @@ pub mod place;
 pub mod route;
 pub mod send;
 pub mod serve;
+pub mod smtp_client;
 pub mod tail;
 pub mod tenant;
 pub mod webhook;
