@@ -49,6 +49,14 @@ impl Service {
     pub fn clock(&self) -> &Clock {
         self.store.clock()
     }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn check(&self) -> Result<(), ServiceError> {
+        Ok(self.store.check().await?)
+    }
 }
 
 impl std::fmt::Debug for Service {

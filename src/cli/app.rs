@@ -2,14 +2,17 @@
 
 use clap::{Args, Subcommand};
 
+use super::installation::{self, open};
+use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::store::directory::AppProfileRow;
 
 /// `connex app …`
 #[derive(Debug, Subcommand)]
 pub enum AppCommand {
     /// Add an app.
     #[command(
-        after_help = "Example: connex app add --tenant acme your-saas --status-map needs_reply=Open --inbox sales"
+        after_help = "Example: connex app add --tenant acme your-saas --status-map problem_reported=Open --inbox \"Human Approval\""
     )]
     Add(AddArgs),
     /// List apps.
@@ -38,9 +41,12 @@ pub struct AddArgs {
     /// An inbox of the app that work can be routed to; again for more.
     #[arg(long, value_name = "INBOX")]
     pub inbox: Vec<String>,
-    /// An operation type that the app applies; again for more. Without it, all.
-    #[arg(long, value_name = "OPERATION")]
+    /// A status that a record of the app may have; may be given often.
+    #[arg(long, value_name = "STATUS")]
     pub allowed: Vec<String>,
+    /// Trade of the app's customers: sales, real_estate, help_desk, recruiting or finance.
+    #[arg(long, value_name = "TRADE")]
+    pub industry: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -69,9 +75,9 @@ pub struct OneArgs {
     /// Id or name of the app.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Its tenant, by id or name; needed where a name is not unique.
+    /// Its tenant, by id or name.
     #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
+    pub tenant: String,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -86,7 +92,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((canonical, own)) if !canonical.is_empty() && !own.is_empty() => {
             Ok((canonical.to_owned(), own.to_owned()))
         }
-        _ => Err("must be CANONICAL=STATUS, such as needs_reply=Open".to_owned()),
+        _ => Err("must be CANONICAL=STATUS, such as problem_reported=Open".to_owned()),
     }
 }
 
@@ -100,10 +106,52 @@ impl AppCommand {
     }
 }
 
-/// Changes or shows apps.
+/// Runs the command.
 ///
 /// # Errors
-/// The database cannot be opened, or what is named does not exist.
-pub async fn run(_command: AppCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(command: AppCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        AppCommand::Add(args) => {
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let profile = AppProfileRow {
+                status_map: args.status_map.into_iter().collect(),
+                allowed_statuses: args.allowed,
+                inboxes: args.inbox,
+                industry: args.industry,
+                ..AppProfileRow::default()
+            };
+            let id = tenant.put_app(&args.name, &profile).await?;
+            out.answer(&serde_json::json!({ "id": id, "name": args.name, "profile": profile }), |out| {
+                out.line(&format!("App {} is {id}", args.name))
+            })
+        }
+        AppCommand::List(args) => {
+            let instance = open(&args.data).await?;
+            let mut table = Table::new(["APP", "NAME", "TENANT"]);
+            let mut all = Vec::new();
+            for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+                for app in tenant.apps().await? {
+                    table.row([app.id.to_string(), app.name.clone(), name.clone()]);
+                    all.push(app);
+                }
+            }
+            out.answer(&all, |out| out.table(&table))
+        }
+        AppCommand::Show(args) => {
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let app = installation::app(&tenant, &args.id).await?;
+            let text = serde_json::to_string_pretty(&app).map_err(anyhow::Error::new)?;
+            out.answer(&app, |out| text.lines().try_for_each(|line| out.line(line)))
+        }
+        AppCommand::Remove(args) => {
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let id = installation::app(&tenant, &args.id).await?.id;
+            tenant.remove_app(id).await?;
+            out.answer(&serde_json::json!({ "removed": id }), |out| out.line(&format!("Removed app {id}")))
+        }
+    }
 }

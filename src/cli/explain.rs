@@ -2,7 +2,9 @@
 
 use clap::Args;
 
+use super::installation::{self, open};
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::store::StoreError;
 
 /// Arguments of `connex explain`.
 #[derive(Debug, Args)]
@@ -18,11 +20,21 @@ pub struct ExplainArgs {
     pub json: JsonArgs,
 }
 
-/// Shows session, message, event, decision, operations, deliveries and attempts.
+/// Runs the command.
 ///
 /// # Errors
-/// The id is of no known kind, or does not exist.
-pub async fn run(args: ExplainArgs, _out: &mut Output) -> Result<(), CliError> {
-    let _config = args.data.load()?;
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(args: ExplainArgs, out: &mut Output) -> Result<(), CliError> {
+    let instance = open(&args.data).await?;
+    for (_, tenant) in installation::tenants(&instance, None).await? {
+        match tenant.explain(&args.id).await {
+            Ok(chain) => {
+                let text = serde_json::to_string_pretty(&chain).map_err(anyhow::Error::new)?;
+                return out.answer(&chain, |out| text.lines().try_for_each(|line| out.line(line)));
+            }
+            Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CliError::NotFound(format!("message, event, operation, task or delivery `{}`", args.id)))
 }

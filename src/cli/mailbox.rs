@@ -2,7 +2,11 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::installation::{self, open};
+use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::mail::address::Mailbox;
+use crate::store::directory::{MailboxRow, NewMailbox};
 
 /// `connex mailbox …`
 #[derive(Debug, Subcommand)]
@@ -39,6 +43,9 @@ pub struct AddArgs {
     /// App that gets its operations, by id or name; without it, all apps of the tenant.
     #[arg(long, value_name = "APP")]
     pub app: Option<String>,
+    /// Where a person answers in the app's own pages.
+    #[arg(long, value_name = "URL")]
+    pub external_reply_url: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -114,10 +121,90 @@ impl MailboxCommand {
     }
 }
 
-/// Changes or shows mailboxes.
+/// Runs the command.
 ///
 /// # Errors
-/// The database cannot be opened, or what is named does not exist.
-pub async fn run(_command: MailboxCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        MailboxCommand::Add(args) => add(args, out).await,
+        MailboxCommand::List(args) => {
+            let instance = open(&args.data).await?;
+            let mut table = Table::new(["MAILBOX", "ADDRESS", "OWNER", "REPLY POLICY", "STATE", "TENANT"]);
+            let mut all = Vec::new();
+            for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+                for row in tenant.mailboxes().await? {
+                    let (owner, policy) = (row.identity_owner.clone(), row.reply_policy.clone());
+                    table.row([
+                        row.id.to_string(),
+                        row.address.clone(),
+                        owner,
+                        policy,
+                        row.state.clone(),
+                        name.clone(),
+                    ]);
+                    all.push(row);
+                }
+            }
+            out.answer(&all, |out| out.table(&table))
+        }
+        MailboxCommand::Show(args) => {
+            let row = one(&args).await?.1;
+            let text = serde_json::to_string_pretty(&row).map_err(anyhow::Error::new)?;
+            out.answer(&row, |out| text.lines().try_for_each(|line| out.line(line)))
+        }
+        MailboxCommand::Remove(args) => {
+            let (instance, row) = one(&args).await?;
+            instance.store.for_tenant(row.tenant).remove_mailbox(row.id).await?;
+            out.answer(&serde_json::json!({ "removed": row.id }), |out| {
+                out.line(&format!("Removed mailbox {}; its mail stays", row.address))
+            })
+        }
+    }
+}
+
+async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
+    let instance = open(&args.data).await?;
+    let address =
+        Mailbox::parse(&args.address).map_err(|error| CliError::Usage(format!("{}: {error}", args.address)))?;
+    let domains = &instance.config.smtp.platform_domains;
+    if !domains.contains(address.domain()) {
+        let allowed: Vec<_> = domains.iter().map(ToString::to_string).collect();
+        return Err(CliError::Usage(format!(
+            "{address}: its domain must be one of smtp.platform_domains: {}",
+            allowed.join(", ")
+        )));
+    }
+    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let app = match &args.app {
+        Some(app) => Some(installation::app(&tenant, app).await?.id),
+        None => None,
+    };
+    let mailbox = NewMailbox {
+        address: address.clone(),
+        app,
+        identity_owner: word(&args.owner),
+        reply_policy: word(&args.reply_policy),
+        external_reply_url: args.external_reply_url,
+    };
+    let id = tenant.add_mailbox(mailbox).await?;
+    out.answer(&serde_json::json!({ "id": id, "address": address }), |out| {
+        out.line(&format!("Mailbox {address} is {id}"))
+    })
+}
+
+async fn one(args: &OneArgs) -> Result<(crate::app::Instance, MailboxRow), CliError> {
+    let instance = open(&args.data).await?;
+    let mut rows = Vec::new();
+    for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+        rows.extend(tenant.mailboxes().await?.into_iter().map(|row| (row.tenant, row)));
+    }
+    let is_it = |row: &MailboxRow| row.id.to_string() == args.id || row.address.eq_ignore_ascii_case(&args.id);
+    let (_, row) = installation::found("mailbox", &args.id, rows.into_iter(), is_it)?;
+    Ok((instance, row))
+}
+
+/// The word of the contract for a value of the command line.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

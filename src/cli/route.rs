@@ -2,15 +2,18 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::installation::{self, open};
+use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::app::Instance;
+use crate::pipeline::recipients::{new_token, token_hash};
+use crate::store::directory::{NewRoute, RouteRow};
 
 /// `connex route …`
 #[derive(Debug, Subcommand)]
 pub enum RouteCommand {
     /// Add an intake route and show its address.
-    #[command(
-        after_help = "Example: connex route add --tenant acme --app your-saas --kind bcc --peer 198.51.100.0/24 --domain acme.example"
-    )]
+    #[command(after_help = "Example: connex route add --tenant acme --app your-saas --kind bcc --peer 198.51.100.0/24")]
     Add(AddArgs),
     /// List intake routes.
     #[command(after_help = "Example: connex route list --tenant acme")]
@@ -38,9 +41,6 @@ pub struct AddArgs {
     /// Network whose copies are trusted; again for more.
     #[arg(long, value_name = "CIDR")]
     pub peer: Vec<ipnet::IpNet>,
-    /// Domain of the tenant, which tells direction; again for more.
-    #[arg(long, value_name = "DOMAIN")]
-    pub domain: Vec<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -98,10 +98,76 @@ impl RouteCommand {
     }
 }
 
-/// Changes or shows routes.
+/// Runs the command.
 ///
 /// # Errors
-/// The database cannot be opened, or what is named does not exist.
-pub async fn run(_command: RouteCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        RouteCommand::Add(args) => {
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let app = installation::app(&tenant, &args.app).await?.id;
+            let (id, address) = add_route(&instance, &tenant, Some(app), args.peer).await?;
+            out.answer(&serde_json::json!({ "id": id, "address": address }), |out| {
+                out.line(&format!("Route {id} takes copies at {address}"))?;
+                out.line("Whoever knows the address can send to it: treat it as a secret.")
+            })
+        }
+        RouteCommand::List(args) => {
+            let instance = open(&args.data).await?;
+            let mut table = Table::new(["ROUTE", "KIND", "PEERS", "STATE", "TENANT"]);
+            let mut all = Vec::new();
+            for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+                for row in tenant.routes().await? {
+                    let peers: Vec<String> = row.peers.iter().map(ToString::to_string).collect();
+                    table.row([row.id.to_string(), row.kind.clone(), peers.join(" "), row.state.clone(), name.clone()]);
+                    all.push(row);
+                }
+            }
+            out.answer(&all, |out| out.table(&table))
+        }
+        RouteCommand::Show(args) => {
+            let (instance, row) = one(&args).await?;
+            let address = instance.key.open(&row.id.to_string(), &row.address_sealed).map_err(anyhow::Error::new)?;
+            let shown = serde_json::json!({ "id": row.id, "kind": row.kind, "address": address, "app": row.app,
+                "peers": row.peers, "state": row.state });
+            out.answer(&shown, |out| {
+                out.line(&format!("{} {} {} {address}", row.id, row.kind, row.state))?;
+                out.line("Whoever knows the address can send to it: treat it as a secret.")
+            })
+        }
+        RouteCommand::Remove(args) => {
+            let (instance, row) = one(&args).await?;
+            instance.store.for_tenant(row.tenant).remove_route(row.id).await?;
+            out.answer(&serde_json::json!({ "removed": row.id }), |out| out.line(&format!("Removed route {}", row.id)))
+        }
+    }
+}
+
+/// Makes a `bcc` route with a new token; gives its id and address.
+pub(super) async fn add_route(
+    instance: &Instance,
+    tenant: &crate::store::TenantStore,
+    app: Option<crate::ids::AppId>,
+    peers: Vec<ipnet::IpNet>,
+) -> Result<(crate::ids::RouteId, String), CliError> {
+    let domain = instance.config.smtp.platform_domains.first();
+    let domain = domain.ok_or_else(|| CliError::failed("smtp.platform_domains is empty"))?;
+    let token = new_token();
+    let address = format!("bcc-{token}@{domain}");
+    let id = instance.clock.mint::<crate::ids::RouteId>();
+    let address_sealed = instance.key.seal(&id.to_string(), &address);
+    tenant.add_route(id, NewRoute { token_hash: token_hash(&token), address_sealed, app, peers }).await?;
+    Ok((id, address))
+}
+
+async fn one(args: &OneArgs) -> Result<(Instance, RouteRow), CliError> {
+    let instance = open(&args.data).await?;
+    let mut rows = Vec::new();
+    for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+        rows.extend(tenant.routes().await?.into_iter().map(|row| (row.tenant, row)));
+    }
+    let (_, row) = installation::found("route", &args.id, rows.into_iter(), |row| row.id.to_string() == args.id)?;
+    Ok((instance, row))
 }

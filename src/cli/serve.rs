@@ -2,7 +2,10 @@
 
 use clap::Args;
 
+use super::installation::open;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::app::{App, interrupted};
+use crate::telemetry::{Logs, Metrics};
 
 /// Arguments of `connex serve`.
 #[derive(Debug, Args)]
@@ -15,11 +18,24 @@ pub struct ServeArgs {
     pub json: JsonArgs,
 }
 
-/// Runs until a signal comes.
+/// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A faulty configuration, or what could not be opened.
-pub async fn run(args: ServeArgs, _out: &mut Output) -> Result<(), CliError> {
-    let _config = args.data.load()?;
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
+    let config = args.data.load()?;
+    let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
+    let metrics = Metrics::init().map_err(anyhow::Error::new)?;
+    let instance = open(&args.data).await?;
+    let app = App::start(instance, std::sync::Arc::new(move || metrics.render())).await?;
+    let addresses = app.addresses.clone();
+    out.answer(&addresses, |out| {
+        let list = |addresses: &[std::net::SocketAddr]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        out.line(&format!("smtp {}  smtps {}", list(&addresses.smtp), list(&addresses.smtps)))?;
+        out.line(&format!("http {}  admin {}", list(&addresses.http), list(&addresses.admin)))
+    })?;
+    app.run_until(interrupted()).await?;
+    Ok(())
 }

@@ -2,7 +2,10 @@
 
 use clap::Args;
 
+use super::installation::{self, open};
+use super::output::Tone;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::store::tail::TailLine;
 
 /// Arguments of `connex tail`.
 #[derive(Debug, Args)]
@@ -24,11 +27,47 @@ pub struct TailArgs {
     pub json: JsonArgs,
 }
 
-/// Shows until a signal comes.
+/// Runs the command until it is interrupted, or once with `--no-follow`.
 ///
 /// # Errors
-/// The database cannot be opened, or the tenant does not exist.
-pub async fn run(args: TailArgs, _out: &mut Output) -> Result<(), CliError> {
-    let _config = args.data.load()?;
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(args: TailArgs, out: &mut Output) -> Result<(), CliError> {
+    const POLL: std::time::Duration = std::time::Duration::from_millis(200);
+    let instance = open(&args.data).await?;
+    let mut watched = Vec::new();
+    let mut before: Vec<TailLine> = Vec::new();
+    for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+        let (lines, position) = tenant.tail_newest(args.lines).await?;
+        before.extend(lines);
+        watched.push((tenant, position));
+    }
+    before.sort_by(|one, other| one.at.cmp(&other.at));
+    let skip = before.len().saturating_sub(usize::try_from(args.lines).unwrap_or(usize::MAX));
+    before.iter().skip(skip).try_for_each(|line| show(line, out))?;
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    while !args.no_follow {
+        for (tenant, position) in &mut watched {
+            let (lines, next) = tenant.tail(position.clone()).await?;
+            *position = next;
+            lines.iter().try_for_each(|line| show(line, out))?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            _ = &mut interrupted => break,
+        }
+    }
+    Ok(())
+}
+
+fn show(line: &TailLine, out: &mut Output) -> Result<(), CliError> {
+    if out.is_json() {
+        return out.json_line(line);
+    }
+    let text = format!("{}  {:<8}  {}  {}", line.at, line.what, line.id, line.summary);
+    match line.what {
+        "decision" => out.tinted(Tone::Good, &text),
+        "message" => out.line(&text),
+        _ => out.tinted(Tone::Faint, &text),
+    }
 }

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::installation::{self, open};
+use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
 
 /// `connex tenant …`
@@ -70,10 +72,58 @@ impl TenantCommand {
     }
 }
 
-/// Changes or shows tenants.
+/// Runs the command.
 ///
 /// # Errors
-/// The database cannot be opened, or what is named does not exist.
-pub async fn run(_command: TenantCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(command: TenantCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        TenantCommand::Add(args) => {
+            let instance = open(&args.data).await?;
+            let id = instance.store.add_tenant(&args.name).await?;
+            out.answer(&serde_json::json!({ "id": id, "name": args.name }), |out| {
+                out.line(&format!("Tenant {} is {id}", args.name))
+            })
+        }
+        TenantCommand::List(args) => {
+            let tenants = open(&args.data).await?.store.tenants().await?;
+            let mut table = Table::new(["TENANT", "NAME", "SUSPENDED"]);
+            for tenant in &tenants {
+                let suspended = tenant.suspended_at.map_or_else(String::new, |at| at.to_string());
+                table.row([tenant.id.to_string(), tenant.name.clone(), suspended]);
+            }
+            out.answer(&tenants, |out| out.table(&table))
+        }
+        TenantCommand::Show(args) => {
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.id).await?;
+            let (apps, mailboxes) = (tenant.apps().await?, tenant.mailboxes().await?);
+            let (routes, endpoints) = (tenant.routes().await?, tenant.endpoints().await?);
+            let shown = serde_json::json!({
+                "id": tenant.tenant(),
+                "apps": apps,
+                "mailboxes": mailboxes,
+                "routes": routes,
+                "webhooks": endpoints,
+            });
+            out.answer(&shown, |out| {
+                out.line(&format!("Tenant {}", tenant.tenant()))?;
+                out.line(&format!("{} apps: {}", apps.len(), joined(apps.iter().map(|app| &app.name))))?;
+                let addresses = joined(mailboxes.iter().map(|mailbox| &mailbox.address));
+                out.line(&format!("{} mailboxes: {addresses}", mailboxes.len()))?;
+                out.line(&format!("{} routes", routes.len()))?;
+                out.line(&format!("{} webhooks: {}", endpoints.len(), joined(endpoints.iter().map(|row| &row.url))))
+            })
+        }
+        TenantCommand::Remove(args) => {
+            let instance = open(&args.data).await?;
+            let id = installation::tenant(&instance, &args.id).await?.tenant();
+            instance.store.remove_tenant(id).await?;
+            out.answer(&serde_json::json!({ "removed": id }), |out| out.line(&format!("Removed tenant {id}")))
+        }
+    }
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(String::as_str).collect::<Vec<_>>().join(", ")
 }

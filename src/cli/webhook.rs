@@ -2,7 +2,16 @@
 
 use clap::{Args, Subcommand};
 
+use super::installation::{self, open};
+use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::app::{Instance, allow_list};
+use crate::contract::webhook::PayloadMode;
+use crate::ids::{AppId, EndpointId};
+use crate::store::TenantStore;
+use crate::store::webhooks::{EndpointRow, NewEndpoint};
+use crate::webhook::endpoint::PublicUrl;
+use crate::webhook::sign::WebhookSecret;
 
 /// `connex webhook …`
 #[derive(Debug, Subcommand)]
@@ -87,10 +96,82 @@ impl WebhookCommand {
     }
 }
 
-/// Changes or shows webhooks.
+/// Runs the command.
 ///
 /// # Errors
-/// The database cannot be opened, or what is named does not exist.
-pub async fn run(_command: WebhookCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(command: WebhookCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        WebhookCommand::Add(args) => {
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let app = installation::app(&tenant, &args.app).await?.id;
+            let (id, secret) = add_endpoint(&instance, &tenant, Some(app), &args.url, args.event_type).await?;
+            let secret = secret.expose();
+            out.answer(&serde_json::json!({ "id": id, "url": args.url, "secret": secret }), |out| {
+                out.line(&format!("Webhook {id} goes to {}", args.url))?;
+                out.line(&format!("Signing secret, shown once: {secret}"))
+            })
+        }
+        WebhookCommand::List(args) => {
+            let instance = open(&args.data).await?;
+            let mut table = Table::new(["WEBHOOK", "URL", "TYPES", "STATE", "TENANT"]);
+            let mut all = Vec::new();
+            for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+                for row in tenant.endpoints().await? {
+                    let types = row.event_types.join(" ");
+                    table.row([row.id.to_string(), row.url.clone(), types, row.state.clone(), name.clone()]);
+                    all.push(row);
+                }
+            }
+            out.answer(&all, |out| out.table(&table))
+        }
+        WebhookCommand::Show(args) => {
+            let row = one(&args).await?.2;
+            let text = serde_json::to_string_pretty(&row).map_err(anyhow::Error::new)?;
+            out.answer(&row, |out| text.lines().try_for_each(|line| out.line(line)))
+        }
+        WebhookCommand::Remove(args) => {
+            let (instance, tenant, row) = one(&args).await?;
+            instance.store.for_tenant(tenant).remove_endpoint(row.id).await?;
+            out.answer(&serde_json::json!({ "removed": row.id }), |out| {
+                out.line(&format!("Removed webhook {}; what waited for it is cancelled", row.id))
+            })
+        }
+    }
+}
+
+/// Makes an endpoint with a new signing secret.
+pub(super) async fn add_endpoint(
+    instance: &Instance,
+    tenant: &TenantStore,
+    app: Option<AppId>,
+    url: &str,
+    event_types: Vec<String>,
+) -> Result<(EndpointId, WebhookSecret), CliError> {
+    let checked = PublicUrl::parse(url, &allow_list(&instance.config));
+    let url = checked.map_err(|error| CliError::Usage(format!("{url}: {error}")))?.as_str().to_owned();
+    let secret = WebhookSecret::generate();
+    let id: EndpointId = instance.clock.mint();
+    let endpoint = NewEndpoint {
+        app,
+        url,
+        secrets_sealed: instance.key.seal(&id.to_string(), &secret.expose()),
+        event_types: if event_types.is_empty() { vec!["message.classified".to_owned()] } else { event_types },
+        mode: PayloadMode::Operations,
+        schedule: instance.config.webhooks.schedule.as_str(),
+    };
+    tenant.add_endpoint(id, endpoint).await?;
+    Ok((id, secret))
+}
+
+async fn one(args: &OneArgs) -> Result<(Instance, crate::ids::TenantId, EndpointRow), CliError> {
+    let instance = open(&args.data).await?;
+    let mut rows = Vec::new();
+    for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+        rows.extend(tenant.endpoints().await?.into_iter().map(|row| (tenant.tenant(), row)));
+    }
+    let (tenant, row) =
+        installation::found("webhook", &args.id, rows.into_iter(), |row| row.id.to_string() == args.id)?;
+    Ok((instance, tenant, row))
 }

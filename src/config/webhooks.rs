@@ -46,6 +46,17 @@ pub enum Schedule {
     Short,
 }
 
+impl Schedule {
+    /// The word that is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Short => "short",
+        }
+    }
+}
+
 /// `HOST` or `HOST:PORT`: a name or an address literal, exactly, in lower case; without a port, any port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {

@@ -1,1 +1,173 @@
-//! Tests.
+//! Events out of whole mails, as goldens; and what they must never show.
+//!
+//! `tests/corpus/mail/direct` is mail to a mailbox, `tests/corpus/mail/bcc` copies to a route; `NAME.json` is the event
+//! of `NAME.eml`. `UPDATE_GOLDEN=1` writes what is read now; a golden without its mail fails.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Manifest, Origin, Recipient, TransferDefect};
+use crate::mail::message::{Limits, Message, read};
+
+const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
+const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
+
+fn mailbox() -> ForwardPath {
+    let recipient = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(2) };
+    ForwardPath { mailbox: Mailbox::parse("deals@in.connex.example").unwrap(), recipient }
+}
+
+fn route(peer_authorised: bool) -> ForwardPath {
+    let recipient =
+        Recipient::BccRoute { tenant: TenantId::from_bits(1), route: RouteId::from_bits(3), peer_authorised };
+    ForwardPath { mailbox: Mailbox::parse(ROUTE).unwrap(), recipient }
+}
+
+/// The manifest of a mail whose reverse-path is its Return-Path, else its author.
+fn manifest(message: &Message, path: ForwardPath) -> Manifest {
+    let author = message.author.as_ref().map_or("nobody@elsewhere.example", |author| &author.address);
+    let reverse_path = message.trace.return_path.as_deref().unwrap_or(author);
+    Manifest {
+        id: MessageId::from_bits(4),
+        received_at: Timestamp::parse_rfc3339("2026-03-10T08:15:03Z").unwrap(),
+        envelope: Envelope {
+            reverse_path: ReversePath::try_from(reverse_path.to_owned()).unwrap_or(ReversePath::Null),
+            forward_paths: vec![path],
+            body: BodyKind::SevenBit,
+            smtputf8: false,
+            envelope_id: None,
+        },
+        origin: Origin {
+            door: Door::Smtp,
+            session: SessionId::from_bits(5),
+            peer: "192.0.2.1".parse().unwrap(),
+            helo: "mx.lake.example".to_owned(),
+            tls: None,
+        },
+        defects: Vec::new(),
+    }
+}
+
+fn event(mail: &[u8], path: ForwardPath) -> CanonicalEvent {
+    let message = read(mail, &Limits::default());
+    let recipient = path.recipient;
+    let manifest = manifest(&message, path);
+    let owned = [Domain::parse("harbor.example").unwrap()];
+    from_mail(&message, &manifest, &view(recipient, &owned))
+}
+
+fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
+    View {
+        id: EventId::from_bits(6),
+        recipient,
+        owned_domains,
+        route_addresses: &[],
+        thread: ThreadId::from_bits(7),
+        is_known_thread: true,
+    }
+}
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/mail")
+}
+
+/// The files of a corpus folder with this extension, without it.
+fn names(folder: &str, extension: &str) -> BTreeSet<PathBuf> {
+    let files = std::fs::read_dir(corpus().join(folder)).unwrap().map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|one| one == extension))
+        .map(|path| path.with_extension(""))
+        .collect()
+}
+
+fn check(folder: &str, path: &ForwardPath) {
+    let is_update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut wrong = Vec::new();
+    for name in names(folder, "eml") {
+        let mail = std::fs::read(name.with_extension("eml")).unwrap();
+        let event = event(&mail, path.clone());
+        let json = serde_json::to_string_pretty(&event).unwrap() + "\n";
+        assert!(!json.to_lowercase().contains(TOKEN), "{} shows the route's token", name.display());
+        assert_eq!(serde_json::from_str::<CanonicalEvent>(&json).unwrap(), event);
+        let golden = name.with_extension("json");
+        if is_update {
+            std::fs::write(&golden, json).unwrap();
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != json {
+            eprintln!("{}: read as\n{json}", name.display());
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "not as their goldens say: {wrong:?}");
+    let unused: Vec<PathBuf> = names(folder, "json").difference(&names(folder, "eml")).cloned().collect();
+    assert!(unused.is_empty(), "goldens without a mail: {unused:?}");
+}
+
+#[test]
+fn direct_mail_is_read_as_its_goldens_say() {
+    check("direct", &mailbox());
+}
+
+#[test]
+fn copies_are_read_as_their_goldens_say() {
+    check("bcc", &route(true));
+}
+
+#[test]
+fn a_copy_from_a_peer_without_authority_is_not_believed() {
+    let event = event(b"From: mia@harbor.example\r\nTo: a@b.example\r\n\r\nHello", route(false));
+    assert!(!event.trusted);
+    assert_eq!(event.untrusted_reasons, [UntrustedReason::PeerNotAuthorised]);
+    assert_eq!(event.event_type, EventType::OutboundCopy);
+}
+
+#[test]
+fn an_answer_to_an_unknown_conversation_is_a_message() {
+    let message = read(b"In-Reply-To: <1@x>\r\nFrom: a@b.example\r\n\r\nHello", &Limits::default());
+    let manifest = manifest(&message, mailbox());
+    let mut view = view(mailbox().recipient, &[]);
+    assert_eq!(from_mail(&message, &manifest, &view).event_type, EventType::InboundReply);
+    view.is_known_thread = false;
+    assert_eq!(from_mail(&message, &manifest, &view).event_type, EventType::InboundMessage);
+}
+
+#[test]
+fn what_the_session_saw_is_a_defect_of_the_event() {
+    let message = read(b"From: a@b.example\n\nHello", &Limits::default());
+    let mut manifest = manifest(&message, route(true));
+    manifest.defects.push(TransferDefect::BareLf);
+    let event = from_mail(&message, &manifest, &view(route(true).recipient, &[]));
+    assert!(event.defects.contains(&Defect::BareLf));
+}
+
+#[test]
+fn a_recipient_is_not_shown_the_other_mailboxes_of_the_envelope() {
+    let message = read(b"From: a@b.example\n\nHello", &Limits::default());
+    let mut manifest = manifest(&message, mailbox());
+    let other = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(9) };
+    let secret = Mailbox::parse("board@in.connex.example").unwrap();
+    manifest.envelope.forward_paths.push(ForwardPath { mailbox: secret, recipient: other });
+    let event = from_mail(&message, &manifest, &view(mailbox().recipient, &[]));
+    assert!(!serde_json::to_string(&event).unwrap().contains("board"));
+    assert_eq!(event.envelope.rcpt_to, ["deals@in.connex.example"]);
+}
+
+#[test]
+fn the_sample_mails_are_without_defect() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/samples");
+    let mut kinds = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "eml") {
+            continue;
+        }
+        let mail = std::fs::read(&file).unwrap();
+        let path = if file.ends_with("bcc-copy.eml") { route(true) } else { mailbox() };
+        let event = event(&mail, path);
+        assert_eq!(event.defects, [], "{}", file.display());
+        assert!(!event.visible_text.is_empty() && event.author.is_some(), "{}", file.display());
+        assert!(mail.windows(2).all(|pair| pair[1] != b'\n' || pair[0] == b'\r'), "{}", file.display());
+        kinds.insert(event.event_type.as_str());
+    }
+    assert_eq!(kinds, BTreeSet::from(["auto_reply", "inbound_message", "inbound_reply", "outbound_copy"]));
+}

@@ -79,7 +79,7 @@ impl Rendering {
     }
 
     fn read_text(&mut self, bytes: &[u8]) {
-        if count(bytes, &["rfc822", "global", "digest"]) > MOST_NESTED_MESSAGES {
+        if NESTING_WORDS.find_iter(bytes).count() > MOST_NESTED_MESSAGES {
             return;
         }
         let Some(message) = MessageParser::default().parse(bytes) else { return };
@@ -243,15 +243,14 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-fn count(bytes: &[u8], words: &[&str]) -> usize {
-    #[expect(clippy::expect_used, reason = "a few constant words always build")]
-    let search =
-        aho_corasick::AhoCorasick::builder().ascii_case_insensitive(true).build(words).expect("constant words");
-    search.find_iter(bytes).count()
-}
-
 /// Nested messages, by the words that name their types, above which a version is not parsed.
 const MOST_NESTED_MESSAGES: usize = 64;
+
+#[expect(clippy::expect_used, reason = "constant, built by every test of this module")]
+static NESTING_WORDS: LazyLock<aho_corasick::AhoCorasick> = LazyLock::new(|| {
+    let words = ["rfc822", "global", "digest"];
+    aho_corasick::AhoCorasick::builder().ascii_case_insensitive(true).build(words).expect("constant words")
+});
 
 #[expect(clippy::expect_used, reason = "constant, built by every test of this module")]
 static ENCODED_WORD: LazyLock<Regex> =

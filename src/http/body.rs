@@ -71,6 +71,18 @@ impl JsonBody {
         &self.0
     }
 
+    /// SHA-256 over the canonical JSON: members sorted by name, no white space, numbers as they are read.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        crate::service::evaluate::sha256(self.0.to_string().as_bytes())
+    }
+
+    /// SHA-256 over method, path and canonical JSON: what an `Idempotency-Key` stands for.
+    #[must_use]
+    pub fn fingerprint_for(&self, method: &str, path: &str) -> [u8; 32] {
+        crate::service::evaluate::sha256(format!("{method} {path}\n{}", self.0).as_bytes())
+    }
+
     /// The body as `T`, and warnings about fields that `T` does not have.
     ///
     /// # Errors
@@ -145,10 +157,10 @@ fn require_json(request: &Request) -> Result<(), Problem> {
 }
 
 async fn read(request: Request, limits: &BodyLimits) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::new(Code::PayloadTooLarge, format!("The body is over the limit of {} octets.", limits.max_size))
-    };
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large =
+        || Problem::new(Code::PayloadTooLarge, format!("The body is over the limit of {} octets.", limits.max_size));
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| usize::try_from(declared).is_ok_and(|declared| declared > limits.max_size)) {
         return Err(too_large());
     }
@@ -178,7 +190,9 @@ fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     serde_json::from_slice(bytes).map_err(|error| {
         let at = format!("line {}, column {}", error.line(), error.column());
         let detail = match error.classify() {
-            serde_json::error::Category::Eof if bytes.iter().all(u8::is_ascii_whitespace) => "The body is empty.".to_owned(),
+            serde_json::error::Category::Eof if bytes.iter().all(u8::is_ascii_whitespace) => {
+                "The body is empty.".to_owned()
+            }
             serde_json::error::Category::Eof => format!("The JSON ends too early, at {at}."),
             _ => format!("Reading stopped at {at}: {}.", reason(&error)),
         };

@@ -39,7 +39,12 @@ pub async fn frame(State(api): State<SharedApi>, mut request: Request, next: Nex
     let reply = match exposed_key(&request) {
         Some(problem) => problem.into_response(),
         None => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(request.id = call_id.as_str(), error.kind = "panic", temporary = false, "HTTP call panicked");
+            tracing::error!(
+                request.id = call_id.as_str(),
+                error.kind = "panic",
+                temporary = false,
+                "HTTP call panicked"
+            );
             Problem::new(Code::InternalError, "The fault is on this side and was logged.").into_response()
         }),
     };
@@ -81,8 +86,7 @@ fn finish(headers: &mut HeaderMap, call_id: &CallId, has_credentials: bool) {
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Replies are data, never pages of somebody else's; the documentation page sets its own policy.
-#[expect(clippy::declare_interior_mutable_const, reason = "header values of static text are not mutated")]
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
+static SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
@@ -92,7 +96,8 @@ fn call_id(api: &SharedApi, headers: &HeaderMap) -> CallId {
     let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
     // Only what is harmless in every log and header is echoed.
     let is_usable = |text: &&str| {
-        (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte))
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte))
     };
     match given.filter(is_usable).filter(|text| !text.contains("cxk_")) {
         Some(text) => CallId(text.into()),
@@ -102,12 +107,20 @@ fn call_id(api: &SharedApi, headers: &HeaderMap) -> CallId {
 
 fn exposed_key(request: &Request) -> Option<Problem> {
     if request.uri().query().is_some_and(|query| query.contains("cxk_")) {
-        return Some(Problem::new(Code::KeyExposed, "A key is in the query string. Revoke it: addresses are logged by everyone on the way."));
+        return Some(Problem::new(
+            Code::KeyExposed,
+            "A key is in the query string. Revoke it: addresses are logged by everyone on the way.",
+        ));
     }
     let headers = request.headers();
-    let has_key = || headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes().windows(4).any(|part| part == b"cxk_"));
+    let has_key = || {
+        headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes().windows(4).any(|part| part == b"cxk_"))
+    };
     if headers.contains_key(header::ORIGIN) && has_key() {
-        return Some(Problem::new(Code::KeyExposed, "The request comes from a browser (it has an Origin header) and has a key."));
+        return Some(Problem::new(
+            Code::KeyExposed,
+            "The request comes from a browser (it has an Origin header) and has a key.",
+        ));
     }
     None
 }

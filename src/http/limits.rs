@@ -56,6 +56,12 @@ impl Standing {
         self.is_over
     }
 
+    /// Whether it is of the policy `name`.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     /// The refusal, where the request was one too many.
     ///
     /// # Errors

@@ -94,7 +94,7 @@ pub enum TextSource {
     Plain,
     /// Taken out of a text/html part.
     Html,
-    /// There is no text part.
+    /// There is no text.
     #[default]
     None,
 }

@@ -174,7 +174,7 @@ fn of_report(report: &Report) -> Automated {
     match report.kind {
         ReportKind::DeliveryStatus => {
             let recipients: Vec<FailedRecipient> =
-                groups.iter().filter_map(|group| failed_recipient(group)).take(RECIPIENTS).collect();
+                groups.iter().filter_map(failed_recipient).take(RECIPIENTS).collect();
             Automated::Bounce { permanence: permanence(&recipients), recipients, original_message_id }
         }
         ReportKind::Disposition => Automated::ReadReceipt {

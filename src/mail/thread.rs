@@ -134,7 +134,7 @@ mod tests {
         let answer = of("From: B@y.example\nTo: A@x.example\nSubject: Re: Offer\n\n");
         let other = of("From: c@z.example\nTo: a@x.example\nSubject: Re: Offer\n\n");
         assert!(answer.may_join_by_subject && !first.may_join_by_subject);
-        assert_eq!(first.subject.is_some(), true);
+        assert!(first.subject.is_some());
         assert_ne!(other.subject, first.subject);
         assert_eq!(of("From: a@x.example\nSubject: Re: Offer\n\n").subject, None);
     }

@@ -266,7 +266,8 @@ mod tests {
             app: None,
             peers: vec!["192.0.2.0/24".parse().unwrap()],
         };
-        let id = scene.store.for_tenant(scene.tenant).add_route(route).await.unwrap();
+        let id = scene.store.clock().mint();
+        scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
         let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
         for (peer, authorised) in [("192.0.2.9", true), ("198.51.100.1", false)] {
             let wanted = Recipient::BccRoute { tenant: scene.tenant, route: id, peer_authorised: authorised };

@@ -407,15 +407,15 @@ WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
         self.change_one(REMOVE, id.to_string(), "mailbox").await
     }
 
-    /// Makes a `bcc` route.
+    /// Makes a `bcc` route under `id`, for which its address was sealed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
-    pub async fn add_route(&self, route: NewRoute) -> Result<RouteId, StoreError> {
+    pub async fn add_route(&self, id: RouteId, route: NewRoute) -> Result<(), StoreError> {
         const ADD: &str = "\
 INSERT INTO routes (tenant_id, route_id, kind, token_hash, address_sealed, app_id, peers, state, state_since, created_at)
 VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
-        let (tenant, id, now) = (self.tenant, self.store.clock.mint::<RouteId>(), self.store.clock.now());
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         let peers = to_json("peers", &route.peers)?;
         self.store
             .write(move |connection| {
@@ -431,7 +431,7 @@ VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
                         .execute(connection)
                         .await
                         .map_err(no_tenant_or("a route of this token"))?;
-                    Ok(id)
+                    Ok(())
                 })
             })
             .await

@@ -17,6 +17,9 @@ pub struct TailPosition {
     pub attempt: i64,
 }
 
+/// Lines of one kind that are read in one go.
+const SHOWN: u32 = 200;
+
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,17 +35,19 @@ pub struct TailLine {
 }
 
 impl TenantStore {
-    /// Where a watcher starts who wants to see only what is new.
+    /// About the last `count` lines, and where that leaves a watcher.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn tail_position(&self) -> Result<TailPosition, StoreError> {
-        const NEWEST: &str = "\
-SELECT (SELECT COALESCE(MAX(message_id), '') FROM messages WHERE tenant_id = $1),
-(SELECT COALESCE(MAX(decision_id), '') FROM decisions WHERE tenant_id = $1),
-(SELECT COALESCE(MAX(started_at), 0) FROM attempts WHERE tenant_id = $1)";
-        let row = sqlx::query(NEWEST).bind(self.tenant.to_string()).fetch_one(&self.store.readers).await?;
-        Ok(TailPosition { message: row.try_get(0)?, decision: row.try_get(1)?, attempt: row.try_get(2)? })
+    pub async fn tail_newest(&self, count: u32) -> Result<(Vec<TailLine>, TailPosition), StoreError> {
+        const BEFORE: &str = "\
+SELECT
+COALESCE((SELECT message_id FROM messages WHERE tenant_id = $1 ORDER BY message_id DESC LIMIT 1 OFFSET $2), ''),
+COALESCE((SELECT decision_id FROM decisions WHERE tenant_id = $1 ORDER BY decision_id DESC LIMIT 1 OFFSET $2), ''),
+COALESCE((SELECT started_at FROM attempts WHERE tenant_id = $1 ORDER BY started_at DESC LIMIT 1 OFFSET $2), 0)";
+        let count = i64::from(count.min(SHOWN));
+        let row = sqlx::query(BEFORE).bind(self.tenant.to_string()).bind(count).fetch_one(&self.store.readers).await?;
+        self.tail(TailPosition { message: row.try_get(0)?, decision: row.try_get(1)?, attempt: row.try_get(2)? }).await
     }
 
     /// What happened behind `position`, in order of time, and where that leaves the watcher.

@@ -472,10 +472,13 @@ async fn what_was_recorded_is_there_after_the_store_is_opened_again() {
 #[tokio::test]
 async fn a_watcher_sees_what_is_new_in_order() {
     let scene = Scene::new().await;
-    let start = scene.own().tail_position().await.unwrap();
+    let (_, start) = scene.own().tail_newest(10).await.unwrap();
     scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
     let (lines, next) = scene.own().tail(start).await.unwrap();
     assert_eq!(lines.iter().map(|line| line.what).collect::<Vec<_>>(), ["message", "decision"]);
-    let (lines, _) = scene.own().tail(next).await.unwrap();
-    assert!(lines.is_empty());
+    assert!(scene.own().tail(next.clone()).await.unwrap().0.is_empty());
+    scene.store.record_mail("n", (2..9).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    let (lines, newest) = scene.own().tail_newest(3).await.unwrap();
+    assert_eq!(lines.len(), 6, "three messages and three decisions");
+    assert_eq!(newest, scene.own().tail(next).await.unwrap().1);
 }

@@ -19,7 +19,6 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
             }
         }
     }
-    let has_plain = text.pieces.iter().any(|(_, piece)| !piece.trim().is_empty());
     // RFC 2046 §5.1.4: alternatives say the same; HTML is read only where there is no plain text beside it.
     let is_spoken_for = |index: usize| {
         structure.ancestors(index).any(|ancestor| {
@@ -33,12 +32,12 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
             has_html |= text.add(*index, part, message);
         }
     }
-    message.text_source = match (has_html, has_plain || !text.pieces.is_empty()) {
-        (true, _) => TextSource::Html,
-        (false, true) => TextSource::Plain,
-        (false, false) => TextSource::None,
-    };
     text.finish(message);
+    message.text_source = match (message.text.is_empty(), has_html) {
+        (true, _) => TextSource::None,
+        (false, true) => TextSource::Html,
+        (false, false) => TextSource::Plain,
+    };
     message.has_calendar = own.iter().any(|(_, part)| part.media.name == "text/calendar");
     for (index, part) in own {
         if is_attachment(index, part) {

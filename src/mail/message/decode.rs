@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 use std::panic::{UnwindSafe, catch_unwind};
 
+use mail_parser::HeaderValue;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::add_html_token;
 use mail_parser::parsers::MessageStream;
-use mail_parser::{HeaderValue, parsers::MessageStream as Stream};
 
 use crate::clock::Timestamp;
 
@@ -46,17 +46,69 @@ pub(super) fn unstructured(value: &[u8]) -> String {
     printable(&text.unwrap_or_default())
 }
 
-/// The mailboxes of an address field, groups taken apart, at most `limit`; and whether there were more.
-pub(super) fn addresses(value: &[u8], limit: usize) -> (Vec<NameAndAddress>, bool) {
-    let line = line(value);
-    let found = guarded(|| {
-        let HeaderValue::Address(address) = Stream::new(&line).parse_address() else { return None };
-        let mut all = address.iter();
-        let kept: Vec<NameAndAddress> =
-            all.by_ref().take(limit).map(|one| (one.name().map(printable), one.address().map(printable))).collect();
-        Some((kept, all.next().is_some()))
-    });
-    found.unwrap_or_default()
+/// What an address field holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AddressList {
+    /// Mailboxes, groups taken apart.
+    pub(super) entries: Vec<NameAndAddress>,
+    /// Whether there were more than were asked for.
+    pub(super) has_more: bool,
+    /// Whether an entry was cut because no sane one is as long.
+    pub(super) is_cut: bool,
+}
+
+/// Octets of one entry of an address list that are read.
+const ENTRY: usize = 2 * 1024;
+
+/// The mailboxes of an address field, at most `limit`.
+///
+/// mail-parser looks for the end of each unfinished encoded word up to the end of its input, so a field of them would
+/// take quadratic time; it is given one entry at a time.
+pub(super) fn addresses(value: &[u8], limit: usize) -> AddressList {
+    let mut list = AddressList::default();
+    for entry in entries(&utf8(value)) {
+        if list.has_more {
+            break;
+        }
+        let end = (0..=ENTRY.min(entry.len())).rev().find(|end| entry.is_char_boundary(*end)).unwrap_or(0);
+        list.is_cut |= end < entry.len();
+        let line = line(entry.get(..end).unwrap_or_default().as_bytes());
+        let found = guarded(|| match MessageStream::new(&line).parse_address() {
+            HeaderValue::Address(address) => {
+                Some(address.iter().map(|one| (one.name().map(printable), one.address().map(printable))).collect())
+            }
+            _ => None,
+        });
+        for one in found.unwrap_or_else(Vec::new) {
+            if list.entries.len() < limit {
+                list.entries.push(one);
+            } else {
+                list.has_more = true;
+            }
+        }
+    }
+    list
+}
+
+/// The parts of an address list between commas that are in no quoted string, comment or angle brackets (RFC 5322 §3.4).
+fn entries(value: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped, mut is_route, mut comments) = (false, false, false, 0usize);
+    value.split(move |letter: char| {
+        if std::mem::take(&mut is_escaped) {
+            return false;
+        }
+        match letter {
+            '\\' => is_escaped = is_quoted || comments > 0,
+            '"' if comments == 0 => is_quoted = !is_quoted,
+            '(' if !is_quoted => comments += 1,
+            ')' if !is_quoted => comments = comments.saturating_sub(1),
+            '<' if !is_quoted && comments == 0 => is_route = true,
+            '>' if !is_quoted && comments == 0 => is_route = false,
+            ',' => return !is_quoted && !is_route && comments == 0,
+            _ => {}
+        }
+        false
+    })
 }
 
 /// A date-time (RFC 5322 §3.3, obsolete forms of §4.3 included); `None` when it is none.
@@ -120,12 +172,17 @@ pub(in crate::mail) fn html_reference(reference: &str) -> Option<String> {
     (text != reference).then_some(text)
 }
 
-/// The value as one line of UTF-8 with the line end that mail-parser's field readers ask for.
-fn line(value: &[u8]) -> Vec<u8> {
-    let text = match std::str::from_utf8(value) {
+/// The value as text, whatever it is.
+fn utf8(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(windows_1252(value)),
-    };
+    }
+}
+
+/// The value as one line of UTF-8 with the line end that mail-parser's field readers ask for.
+fn line(value: &[u8]) -> Vec<u8> {
+    let text = utf8(value);
     let mut line = Vec::with_capacity(text.len() + 2);
     line.extend_from_slice(text.as_bytes());
     line.extend_from_slice(b"\r\n");
@@ -178,6 +235,18 @@ mod tests {
         for text in ["", "yesterday", "99 Foo 2026 10:00:00 +0000", "Tue, 10 Mar 2026 99:15:02 +0100"] {
             assert_eq!(date(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_list_is_read_entry_by_entry() {
+        let value = "\"Lee, Ann\" <ann@x.example>, Team: b@x.example (B, C), c@x.example;, \
+                     =?utf-8?Q?J=C3=B6rg?= <j@x.example>, <@r.example,@s.example:d@x.example>";
+        let list = addresses(value.as_bytes(), 10);
+        let names: Vec<&str> = list.entries.iter().map(|(name, _)| name.as_deref().unwrap_or_default()).collect();
+        let found: Vec<&str> = list.entries.iter().map(|(_, address)| address.as_deref().unwrap_or_default()).collect();
+        assert_eq!(found[..4], ["ann@x.example", "b@x.example", "c@x.example", "j@x.example"]);
+        assert_eq!((names[0], names[3], found.len()), ("Lee, Ann", "J\u{f6}rg", 5));
+        assert!(addresses(value.as_bytes(), 2).has_more);
     }
 
     #[test]

@@ -117,11 +117,14 @@ impl<'a> Reader<'a> {
         let mut found = Vec::new();
         for value in values {
             let room = self.limits.list.saturating_sub(found.len());
-            let (names, has_more) = decode::addresses(value, room);
-            if has_more {
+            let list = decode::addresses(value, room);
+            if list.has_more {
                 self.defects.push(Defect::RecipientsLimit);
             }
-            found.extend(names.into_iter().filter_map(header_address));
+            if list.is_cut {
+                self.defects.push(Defect::HeaderTooLarge);
+            }
+            found.extend(list.entries.into_iter().filter_map(header_address));
         }
         found
     }

@@ -73,6 +73,9 @@ pub(super) fn walk(bytes: &[u8], limits: &Limits) -> Structure {
     walker.finish()
 }
 
+/// Octets of a Content-* field that are read. mail-parser compares every parameter with every other.
+const PARAMETERS: usize = 4 * 1024;
+
 /// A container that is not closed yet.
 struct Open {
     part: usize,
@@ -88,6 +91,10 @@ struct Walker<'a> {
     open: Vec<Open>,
     /// The part whose content the pass is in.
     leaf: Option<usize>,
+}
+
+fn bounded(value: &[u8]) -> &[u8] {
+    value.get(..PARAMETERS).unwrap_or(value)
 }
 
 impl Walker<'_> {
@@ -138,21 +145,16 @@ impl Walker<'_> {
             messages,
         };
         let (fields, _) = field::fields(self.bytes.get(part.header.clone()).unwrap_or_default());
-        let mut has_type = false;
-        for field in fields {
-            let value = field.value.get(..self.limits.value).unwrap_or(field.value);
-            if field.is("content-type") && !has_type {
-                has_type = true;
-                part.media = decode::media_type(value).unwrap_or(part.media);
-            } else if field.is("content-transfer-encoding") {
-                part.encoding = Encoding::parse(value);
-            } else if field.is("content-disposition") {
-                part.disposition = decode::media_type(value);
-            } else if field.is("content-id") {
-                let id = decode::unstructured(value);
-                part.content_id = Some(id.trim_matches(['<', '>', ' ']).to_owned());
-            }
+        let first = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.value);
+        if let Some(media) = first("content-type").and_then(|value| decode::media_type(bounded(value))) {
+            part.media = media;
         }
+        part.disposition = first("content-disposition").and_then(|value| decode::media_type(bounded(value)));
+        part.encoding = first("content-transfer-encoding").map(Encoding::parse).unwrap_or_default();
+        part.content_id = first("content-id").map(|value| {
+            let id = decode::unstructured(bounded(value));
+            id.trim_matches(['<', '>', ' ']).to_owned()
+        });
         part
     }
 

@@ -1,0 +1,88 @@
+//! The key check in front of every endpoint that needs one, and how handlers get its proof.
+//!
+//! # Security
+//! The check itself is [`Service::authenticate`](crate::service::Service::authenticate); here it is only asked, counted
+//! against the key's and tenant's limits, and bounded in time. A handler that forgets to ask for `Authenticated<Scope>`
+//! has no tenant to work for.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::error::{Code, Problem};
+use super::limits::{Standing, write_headers};
+use super::{Peer, SharedApi, endpoints};
+use crate::service::Refusal;
+use crate::service::keys::{Authenticated, Principal, RequiredScope};
+
+/// Lets a call through whose key is valid, and tells its limits in every reply.
+pub async fn require_key(State(api): State<SharedApi>, mut request: Request, next: Next) -> Response {
+    let principal =
+        match authenticate(&api, request.headers().get(header::AUTHORIZATION).cloned(), Peer::of(&request)).await {
+            Ok(principal) => principal,
+            Err(problem) => return problem.into_response(),
+        };
+    let now = api.clock().now();
+    let standings: Vec<Standing> =
+        [api.key_limit.count(principal.key_id(), now), api.tenant_limit.count(principal.tenant(), now)]
+            .into_iter()
+            .flatten()
+            .collect();
+    let over = standings.iter().find_map(|standing| {
+        let code = if standing.is_named("daily") { Code::QuotaExceeded } else { Code::RateLimited };
+        standing.admit(code).err()
+    });
+    let mut reply = match over {
+        Some(problem) => problem.into_response(),
+        None => {
+            let is_stream = request.uri().path() == stream_path();
+            request.extensions_mut().insert(principal);
+            let answer = next.run(request);
+            if is_stream {
+                answer.await
+            } else {
+                tokio::time::timeout(api.settings.call_timeout, answer).await.unwrap_or_else(|_| {
+                    let detail = "The call took too long and was given up; repeat it with the same ids.";
+                    Problem::new(Code::TemporarilyUnavailable, detail).retry_after(5).into_response()
+                })
+            }
+        }
+    };
+    write_headers(&standings, reply.headers_mut());
+    reply
+}
+
+fn stream_path() -> &'static str {
+    endpoints::endpoint(endpoints::Action::EventStream).map_or("", |endpoint| endpoint.path)
+}
+
+async fn authenticate(api: &SharedApi, value: Option<HeaderValue>, peer: Peer) -> Result<Arc<Principal>, Problem> {
+    let value = value.ok_or(Refusal::MissingKey)?;
+    let text = value.to_str().map_err(|_| Refusal::InvalidKey("The Authorization header is not text."))?;
+    // RFC 6750 §2.1; the scheme's name has no letter case (RFC 9110 §11.1).
+    let presented = match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => return Err(Refusal::InvalidKey("The Authorization header must be `Bearer` and the key.").into()),
+    };
+    let check = api.service.authenticate(presented, peer.0);
+    match tokio::time::timeout(api.settings.call_timeout, check).await {
+        Ok(checked) => checked.map_err(Problem::from),
+        Err(_) => {
+            Err(Problem::new(Code::TemporarilyUnavailable, "The key could not be checked in time.").retry_after(5))
+        }
+    }
+}
+
+impl<S: RequiredScope> FromRequestParts<SharedApi> for Authenticated<S> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &SharedApi) -> Result<Self, Problem> {
+        // Missing only where the table calls an endpoint open and its handler does not: then nobody may.
+        let principal = parts.extensions.get::<Arc<Principal>>().ok_or(Refusal::MissingKey)?;
+        principal.require::<S>().map_err(Problem::from)
+    }
+}

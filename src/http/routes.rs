@@ -1,0 +1,10 @@
+//! Handlers, one file per group of endpoints. Each parses, calls one use case, and shapes the reply.
+
+pub mod contracts;
+pub mod documents;
+pub mod evaluate;
+pub mod events;
+pub mod figures;
+pub mod keys;
+pub mod messages;
+pub mod outcomes;
