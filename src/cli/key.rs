@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{CliError, DataArgs, JsonArgs, Output};
 use super::installation::{self, open};
 use super::output::Table;
+use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::ids::TenantId;
 use crate::keys::{self, ApiKey, KeyBindings, KeyRecord, Scope, Scopes};
