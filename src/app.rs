@@ -20,7 +20,7 @@ use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::recipients::Recipients;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Files, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Files, Reserve, Spool, SpoolError, SpoolOptions, SpoolStatus};
 use crate::store::StoreError;
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
@@ -142,6 +142,12 @@ impl App {
             accept.spawn_once("smtp", async move { listener.run(stop).await });
         }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
+    }
+
+    /// The spool's figures.
+    #[must_use]
+    pub fn spool_status(&self) -> SpoolStatus {
+        self.spool.status()
     }
 
     /// Runs until `stop`, then shuts down phase by phase.
