@@ -24,7 +24,7 @@ use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions, SpoolStatus};
 use crate::store::StoreError;
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
@@ -168,6 +168,12 @@ impl App {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
+    }
+
+    /// The spool's figures.
+    #[must_use]
+    pub fn spool_status(&self) -> SpoolStatus {
+        self.spool.status()
     }
 
     /// Runs until `stop`, then shuts down phase by phase.

@@ -58,7 +58,7 @@ impl fmt::Display for Step {
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpError {
     /// No connection.
-    #[error("{server} cannot be reached: {source}")]
+    #[error("{server} cannot be reached")]
     Unreachable {
         /// Which server.
         server: ServerName,
@@ -78,7 +78,7 @@ pub enum SmtpError {
         step: Step,
     },
     /// The connection broke.
-    #[error("the connection broke at {step}: {source}{}", unclear(*step))]
+    #[error("the connection broke at {step}{}", unclear(*step))]
     Broken {
         /// At which step.
         step: Step,
@@ -114,7 +114,7 @@ pub enum SmtpError {
         server: ServerName,
     },
     /// No trusted TLS connection.
-    #[error("no trusted TLS connection to {server}: {source}")]
+    #[error("no trusted TLS connection to {server}")]
     Tls {
         /// Which server.
         server: ServerName,

@@ -1,0 +1,1 @@
+//! Claims about following a stream and forwarding its events.
