@@ -52,7 +52,8 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("supervisor", vec!["ids", "clock", "telemetry"]),
         ("devcert", vec!["clock"]),
         ("app", with(&[VOCABULARY, RULES, RESOURCES, EDGES, ROOT, SURFACES, &["service", "pipeline"]])),
-        ("cli", with(&[VOCABULARY, ROOT, &["service", "app"]])),
+        // Commands of the local operator work on the data folder itself; they hold no rules.
+        ("cli", with(&[VOCABULARY, RESOURCES, EDGES, ROOT, &["service", "pipeline", "app"]])),
         ("main", vec!["cli"]),
     ]
 }
