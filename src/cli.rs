@@ -23,6 +23,7 @@ pub mod migrate;
 pub mod output;
 pub mod place;
 pub mod route;
+pub mod samples;
 pub mod send;
 pub mod serve;
 pub mod smtp_client;
@@ -60,7 +61,7 @@ pub enum Command {
     #[command(after_help = "Example: connex dev --dir /tmp/connex --port-base 20000 --no-samples --json")]
     Dev(dev::DevArgs),
     /// Send a message file or a named sample through SMTP.
-    #[command(after_help = "Example: connex send quote-request --to sales@connex.localhost")]
+    #[command(after_help = "Example: connex send proof-of-funds --to sales@connex.localhost")]
     Send(send::SendArgs),
     /// Receive a tenant's events here, and forward each to a URL with its signature.
     #[command(after_help = "Example: connex listen --url http://127.0.0.1:8080 --key-file key.txt \

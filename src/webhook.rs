@@ -27,3 +27,5 @@ pub mod sign;
 
 mod connect;
 mod excerpt;
+
+pub(crate) use connect::tls as client_tls;

@@ -54,7 +54,7 @@ impl Resolve for Guard {
 
 /// TLS with the Mozilla roots and `extra` ones, on ring. The platform's verifier is not asked, so that a container
 /// without a CA bundle behaves as any other machine.
-pub(super) fn tls(extra: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
+pub(crate) fn tls(extra: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for certificate in extra {
         roots.add(certificate.clone())?;

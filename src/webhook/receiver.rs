@@ -18,6 +18,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::sign::{TOLERANCE, WebhookSecret, verify};
 use crate::clock::Clock;
@@ -70,7 +71,11 @@ struct Shared {
     capacity: usize,
     log: Mutex<Log>,
     changes: watch::Sender<u64>,
+    observer: Option<Observer>,
 }
+
+/// Called with each new genuine event, the moment it was judged; must not block.
+pub type Observer = Box<dyn Fn(&ReceivedEvent) + Send + Sync>;
 
 #[derive(Default)]
 struct Log {
@@ -84,9 +89,19 @@ impl Receiver {
     /// A receiver that trusts `secrets` and keeps the last `capacity` events.
     #[must_use]
     pub fn new(secrets: Vec<WebhookSecret>, capacity: usize, clock: Clock) -> Self {
+        Self::with(secrets, capacity, clock, None)
+    }
+
+    /// As [`Receiver::new`], and tells `observer` of each new genuine event: for measurements.
+    #[must_use]
+    pub fn observed(secrets: Vec<WebhookSecret>, capacity: usize, clock: Clock, observer: Observer) -> Self {
+        Self::with(secrets, capacity, clock, Some(observer))
+    }
+
+    fn with(secrets: Vec<WebhookSecret>, capacity: usize, clock: Clock, observer: Option<Observer>) -> Self {
         let (changes, _) = watch::channel(0);
         let log = Mutex::new(Log::default());
-        Self(Arc::new(Shared { secrets: RwLock::new(secrets), clock, capacity, log, changes }))
+        Self(Arc::new(Shared { secrets: RwLock::new(secrets), clock, capacity, log, changes, observer }))
     }
 
     /// Trusts one more secret, for an endpoint that is made after the receiver runs.
@@ -118,11 +133,17 @@ impl Receiver {
     fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
         let result = self.judge(headers, body);
         let mut log = self.log();
-        match &result {
+        let is_new = match &result {
             Ok(event) => log.keep(event, self.0.capacity),
-            Err(_) => log.seen.refused = log.seen.refused.saturating_add(1),
-        }
+            Err(_) => {
+                log.seen.refused = log.seen.refused.saturating_add(1);
+                false
+            }
+        };
         drop(log);
+        if let (true, Ok(event), Some(observer)) = (is_new, &result, &self.0.observer) {
+            observer(event);
+        }
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
         result.map(drop)
     }
@@ -152,10 +173,11 @@ impl Receiver {
 }
 
 impl Log {
-    fn keep(&mut self, event: &ReceivedEvent, capacity: usize) {
+    /// Whether the event is new.
+    fn keep(&mut self, event: &ReceivedEvent, capacity: usize) -> bool {
         if !self.ids.insert(event.id.clone()) {
             self.seen.duplicates = self.seen.duplicates.saturating_add(1);
-            return;
+            return false;
         }
         self.order.push_back(event.id.clone());
         if self.order.len() > MAX_IDS
@@ -168,7 +190,20 @@ impl Log {
         while self.events.len() > capacity {
             self.events.pop_front();
         }
+        true
     }
+}
+
+/// Answers webhooks on `listener` until `stop` is cancelled.
+///
+/// # Errors
+/// When connections cannot be taken any more.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    receiver: Receiver,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(receiver)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// The receiver as a web application: `POST /` takes a webhook, `GET /received` lists what came.

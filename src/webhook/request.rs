@@ -62,25 +62,7 @@ impl SignedRequest {
         custom: &CustomHeaders,
         now: Timestamp,
     ) -> Result<Self, InvalidRequest> {
-        let signature = sign(&attempt.event.to_string(), &body, secrets, now)?;
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-        if attempt.event_type.is_empty() || !attempt.event_type.bytes().all(known) {
-            return Err(InvalidRequest::EventType);
-        }
-        let mut headers = custom.0.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let own = [
-            ("webhook-id", signature.id),
-            ("webhook-timestamp", signature.timestamp),
-            ("webhook-signature", signature.signature),
-            ("connex-delivery", attempt.delivery.to_string()),
-            ("connex-attempt", attempt.attempt.to_string()),
-            ("connex-event-type", attempt.event_type.clone()),
-        ];
-        for (name, value) in own {
-            let value = HeaderValue::try_from(value).map_err(|_| InvalidRequest::EventType)?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        let headers = signed_headers(attempt, &body, secrets, custom, now)?;
         Ok(Self { url, headers, body })
     }
 
@@ -101,6 +83,39 @@ impl SignedRequest {
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
+}
+
+/// The headers of an attempt to hand over `body`: the signature, and what names the event.
+///
+/// # Errors
+/// When the event type is not one.
+pub fn signed_headers(
+    attempt: &DeliveryAttempt,
+    body: &[u8],
+    secrets: &SigningSecrets,
+    custom: &CustomHeaders,
+    now: Timestamp,
+) -> Result<HeaderMap, InvalidRequest> {
+    let signature = sign(&attempt.event.to_string(), body, secrets, now)?;
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    if attempt.event_type.is_empty() || !attempt.event_type.bytes().all(known) {
+        return Err(InvalidRequest::EventType);
+    }
+    let mut headers = custom.0.clone();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let own = [
+        ("webhook-id", signature.id),
+        ("webhook-timestamp", signature.timestamp),
+        ("webhook-signature", signature.signature),
+        ("connex-delivery", attempt.delivery.to_string()),
+        ("connex-attempt", attempt.attempt.to_string()),
+        ("connex-event-type", attempt.event_type.clone()),
+    ];
+    for (name, value) in own {
+        let value = HeaderValue::try_from(value).map_err(|_| InvalidRequest::EventType)?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
 }
 
 impl fmt::Debug for SignedRequest {
