@@ -47,7 +47,8 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("mcp", with(&[VOCABULARY, &["service"]])),
         ("ui", with(&[VOCABULARY, &["service"]])),
         // Root.
-        ("config", vec!["ids", "clock", "mail"]),
+        // Checked settings are of the types that the edge itself checks with.
+        ("config", vec!["ids", "clock", "mail", "webhook"]),
         ("telemetry", vec!["ids", "clock", "config"]),
         ("supervisor", vec!["ids", "clock", "telemetry"]),
         ("devcert", vec!["clock"]),
