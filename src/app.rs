@@ -9,18 +9,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
+use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::recipients::Recipients;
+use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Files, Reserve, Spool, SpoolError, SpoolOptions, SpoolStatus};
+use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions};
 use crate::store::StoreError;
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
@@ -70,6 +73,9 @@ pub enum AppError {
     /// The compiled-in data files contradict themselves.
     #[error("the decision engine's data cannot be used: {0}")]
     Engine(#[from] DataError),
+    /// The HTTP surface contradicts itself.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// A task failed again and again.
     #[error(transparent)]
     Task(#[from] TaskFailed),
@@ -90,6 +96,9 @@ pub struct App {
     pub addresses: Addresses,
 }
 
+/// The metrics as Prometheus text: the recorder is the process's, so the process hands it in.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// Where a running gateway listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Addresses {
@@ -108,7 +117,7 @@ impl App {
     ///
     /// # Errors
     /// Says what cannot be used; nothing is left running.
-    pub async fn start(instance: Instance) -> Result<Self, AppError> {
+    pub async fn start(instance: Instance, metrics: RenderMetrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
         let spool = open_spool(&config, &instance.clock).await?;
         let engine = Arc::new(Engine::new()?);
@@ -118,8 +127,25 @@ impl App {
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let doors = bind_smtp(&config, &recipients, &spool, &instance.clock)?;
 
+        let http = bind_http("http.listen", &config.http.listen).await?;
+        let admin = bind_http("http.admin_listen", &config.http.admin_listen).await?;
+
         let supervisor = Supervisor::new();
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses {
+            http: http.iter().map(|(address, _)| *address).collect(),
+            admin: admin.iter().map(|(address, _)| *address).collect(),
+            ..Addresses::default()
+        };
+        let serve = supervisor.spawner(Phase::Serve);
+        let service = service(&instance, &spool, &engine, serve.stopping());
+        let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
+        for (_, listener) in http {
+            serve.spawn_once("http", http::serve::serve(listener, public.clone(), serve.stopping()));
+        }
+        let operations = http::operations::router(operations(service.clone(), &spool, metrics));
+        for (_, listener) in admin {
+            serve.spawn_once("admin", http::serve::serve(listener, operations.clone(), serve.stopping()));
+        }
         let work = supervisor.spawner(Phase::Work);
         let ingest = Ingest::new(
             instance.store.clone(),
@@ -132,22 +158,20 @@ impl App {
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
-        let accept = supervisor.spawner(Phase::Serve);
         for (door, address, listener) in doors {
             match door {
                 Door::Smtp => addresses.smtp.push(address),
                 Door::Smtps => addresses.smtps.push(address),
             }
-            let stop = accept.stopping();
-            accept.spawn_once("smtp", async move { listener.run(stop).await });
+            serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
     }
 
-    /// The spool's figures.
+    /// The spool, to ask it for its figures.
     #[must_use]
-    pub fn spool_status(&self) -> SpoolStatus {
-        self.spool.status()
+    pub const fn spool(&self) -> &Spool {
+        &self.spool
     }
 
     /// Runs until `stop`, then shuts down phase by phase.
@@ -162,6 +186,53 @@ impl App {
         self.instance.store.close().await;
         ended?;
         Ok(())
+    }
+}
+
+async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, AppError> {
+    let mut bound = Vec::new();
+    for &address in addresses {
+        let fail = |source| AppError::Listen { key, address, source };
+        let listener = TcpListener::bind(address).await.map_err(fail)?;
+        bound.push((listener.local_addr().map_err(fail)?, listener));
+    }
+    Ok(bound)
+}
+
+fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: CancellationToken) -> Service {
+    let spool = spool.clone();
+    Service {
+        store: instance.store.clone(),
+        engine: Arc::clone(engine),
+        pepper: instance.pepper(),
+        base_url: instance.config.server.public_url.as_str().into(),
+        read_body: Arc::new(move |place| Ok(spool.read_body(&serde_json::from_str(place)?)?)),
+        stop,
+    }
+}
+
+fn operations(service: Service, spool: &Spool, render_metrics: RenderMetrics) -> http::operations::Operations {
+    let spool = spool.clone();
+    let hindrance = move || match spool.admission() {
+        Admission::Open => None,
+        Admission::Reserve => Some("the disk is nearly full: new mail is put off".to_owned()),
+        Admission::Failing => Some("the spool takes no bytes: new mail is put off".to_owned()),
+    };
+    http::operations::Operations { service, render_metrics, hindrance: Arc::new(hindrance) }
+}
+
+fn http_settings(config: &Config) -> http::Settings {
+    let own = &config.http;
+    http::Settings {
+        body: http::body::BodyLimits {
+            max_size: usize::try_from(own.body_limit).unwrap_or(usize::MAX),
+            read_timeout: own.body_timeout,
+        },
+        call_timeout: own.request_timeout,
+        preview_quota: own.rate_limits.preview_per_minute.map(|count| http::limits::Quota::per_minute(count.get())),
+        key_quota: own.rate_limits.default_per_minute.map(|count| http::limits::Quota::per_minute(count.get())),
+        tenant_quota: own.rate_limits.daily.map(|count| http::limits::Quota::per_day(count.get())),
+        ..http::Settings::new(&config.server.public_url)
     }
 }
 

@@ -35,6 +35,7 @@ pub mod limits;
 pub mod openapi;
 pub mod operations;
 pub mod routes;
+pub mod serve;
 pub mod shape;
 
 use body::{BodyLimits, Shapes};

@@ -24,6 +24,7 @@ mod recover;
 mod report;
 mod segment;
 mod shared;
+mod view;
 mod writer;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use incoming::{Incoming, SpooledMessage};
 pub use options::{Admission, Reserve, SpoolOptions};
 pub use place::{BodyRef, Extent, Position};
 pub use report::{Finding, FindingKind, Loss, RecoveryReport, SpoolStatus};
+pub use view::SpoolView;
 
 use active::Foundry;
 use shared::Shared;
@@ -156,7 +158,7 @@ impl Spool {
             std::io::ErrorKind::WouldBlock => SpoolError::InUse,
             _ => SpoolError::io("lock its folder", error),
         })?;
-        let mut recovered = recover::survey(&files, &options)?;
+        let mut recovered = recover::survey(&files, &options, recover::Purpose::Own)?;
         let log = recovered.log.unwrap_or_else(|| {
             let mut log = [0u8; 16];
             random_bytes(&mut log);

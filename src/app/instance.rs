@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::AppError;
 use crate::clock::{Clock, random_bytes};
 use crate::config::Config;
+use crate::keys::Pepper;
 use crate::seal::{InstanceKey, KEY_LEN};
 use crate::store::Store;
 
@@ -36,6 +37,14 @@ impl Instance {
         let key = Arc::new(instance_key(&config, folder)?);
         let store = Store::open(&config.database.file, clock.clone()).await?;
         Ok(Self { config, key, store, clock })
+    }
+}
+
+impl Instance {
+    /// What API keys are digested with.
+    #[must_use]
+    pub fn pepper(&self) -> Pepper {
+        Pepper::new(self.key.pepper())
     }
 }
 

@@ -2,7 +2,14 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::installation::{self, open};
+use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::app::Instance;
+use crate::ids::TenantId;
+use crate::keys::{self, ApiKey, KeyBindings, KeyRecord, Scope, Scopes};
+use crate::service::keys::{NewKey, make_key};
+use crate::store::TenantStore;
 
 /// `connex key …`
 #[derive(Debug, Subcommand)]
@@ -41,6 +48,9 @@ pub struct AddArgs {
     /// App that it is bound to, by id or name; again for more. Without it, none.
     #[arg(long, value_name = "APP")]
     pub app: Vec<String>,
+    /// Network from which it may be used; again for more. Without it, any.
+    #[arg(long, value_name = "CIDR")]
+    pub network: Vec<ipnet::IpNet>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -100,10 +110,111 @@ impl KeyCommand {
     }
 }
 
-/// Changes or shows API keys.
+/// Runs the command.
 ///
 /// # Errors
-/// The database cannot be opened, or what is named does not exist.
-pub async fn run(_command: KeyCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+/// What went wrong, with its exit code.
+pub async fn run(command: KeyCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        KeyCommand::Add(args) => {
+            let scopes = scopes(&args.scope)?;
+            let instance = open(&args.data).await?;
+            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let mut apps = Vec::new();
+            for app in &args.app {
+                apps.push(installation::app(&tenant, app).await?.name);
+            }
+            let environment = match args.env {
+                Environment::Live => keys::Environment::Live,
+                Environment::Test => keys::Environment::Test,
+            };
+            let bindings = KeyBindings { apps, ..KeyBindings::default() };
+            let expires_at = None;
+            let new =
+                NewKey { name: args.name, environment, scopes, bindings, allowed_networks: args.network, expires_at };
+            let (key, record) = add_key(&instance, &tenant, new).await?;
+            let id = record.id;
+            out.answer(&serde_json::json!({ "id": id, "key": key.reveal() }), |out| {
+                out.line(&format!("Key {id}, shown once: {}", key.reveal()))
+            })
+        }
+        KeyCommand::List(args) => {
+            let instance = open(&args.data).await?;
+            let mut table = Table::new(["KEY", "NAME", "ENDS IN", "SCOPES", "STATE", "TENANT"]);
+            let mut all = Vec::new();
+            for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+                for key in tenant.keys().await? {
+                    let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
+                    let (id, last4, scopes) = (key.id.to_string(), key.last4.clone(), words(key.scopes));
+                    table.row([id, key.name.clone(), last4, scopes, state.to_owned(), name.clone()]);
+                    all.push(shown(&key));
+                }
+            }
+            out.answer(&all, |out| out.table(&table))
+        }
+        KeyCommand::Show(args) => {
+            let key = shown(&one(&args).await?.2);
+            let text = serde_json::to_string_pretty(&key).map_err(anyhow::Error::new)?;
+            out.answer(&key, |out| text.lines().try_for_each(|line| out.line(line)))
+        }
+        KeyCommand::Remove(args) => {
+            let (instance, tenant, key) = one(&args).await?;
+            instance.store.for_tenant(tenant).revoke_key(key.id).await?;
+            out.answer(&serde_json::json!({ "revoked": key.id }), |out| out.line(&format!("Revoked key {}", key.id)))
+        }
+    }
+}
+
+/// Makes a key; the raw key is in the answer only.
+pub(super) async fn add_key(
+    instance: &Instance,
+    tenant: &TenantStore,
+    new: NewKey,
+) -> Result<(ApiKey, KeyRecord), CliError> {
+    let (key, record) = make_key(new, tenant.tenant(), &instance.pepper(), &instance.clock);
+    tenant.add_key(record.clone()).await?;
+    Ok((key, record))
+}
+
+fn scopes(words: &[String]) -> Result<Scopes, CliError> {
+    if words.is_empty() {
+        return Ok(Scopes::of(&[Scope::StatusEvaluate]));
+    }
+    let read = |word: &String| {
+        Scope::parse(word).ok_or_else(|| {
+            let known: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+            CliError::Usage(format!("`{word}` is no scope; there are {}", known.join(", ")))
+        })
+    };
+    Ok(Scopes::of(&words.iter().map(read).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn words(scopes: Scopes) -> String {
+    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn shown(key: &KeyRecord) -> serde_json::Value {
+    serde_json::json!({
+        "id": key.id,
+        "tenantId": key.tenant,
+        "name": key.name,
+        "environment": key.environment.as_str(),
+        "last4": key.last4,
+        "scopes": key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+        "apps": key.bindings.apps,
+        "networks": key.allowed_networks,
+        "createdAt": key.created_at.to_string(),
+        "revokedAt": key.revoked_at.map(|at| at.to_string()),
+        "lastUsedAt": key.last_used_at.map(|at| at.to_string()),
+    })
+}
+
+async fn one(args: &OneArgs) -> Result<(Instance, TenantId, KeyRecord), CliError> {
+    let instance = open(&args.data).await?;
+    let mut rows = Vec::new();
+    for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+        rows.extend(tenant.keys().await?.into_iter().map(|key| (tenant.tenant(), key)));
+    }
+    let (tenant, key) = installation::found("key", &args.id, rows.into_iter(), |key| key.id.to_string() == args.id)?;
+    Ok((instance, tenant, key))
 }

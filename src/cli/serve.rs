@@ -5,7 +5,7 @@ use clap::Args;
 use super::installation::open;
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::{App, interrupted};
-use crate::telemetry::Logs;
+use crate::telemetry::{Logs, Metrics};
 
 /// Arguments of `connex serve`.
 #[derive(Debug, Args)]
@@ -25,8 +25,9 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
     let config = args.data.load()?;
     let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
+    let metrics = Metrics::init().map_err(anyhow::Error::new)?;
     let instance = open(&args.data).await?;
-    let app = App::start(instance).await?;
+    let app = App::start(instance, std::sync::Arc::new(move || metrics.render())).await?;
     let addresses = app.addresses.clone();
     out.answer(&addresses, |out| {
         let list = |addresses: &[std::net::SocketAddr]| {

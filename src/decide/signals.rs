@@ -212,7 +212,7 @@ impl Signals {
             .entry(rule.signal)
             .and_modify(|old| {
                 if old.score < score {
-                    *old = new
+                    *old = new;
                 }
             })
             .or_insert(new);

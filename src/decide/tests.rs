@@ -350,3 +350,20 @@ proptest! {
         }
     }
 }
+
+/// Messages that phrases were widened on after a first look.
+#[test]
+fn messages_of_the_development_set_are_understood() {
+    let tally = check("development.jsonl");
+    assert!(tally.right * 10 >= tally.all() * 8, "{tally:?}");
+}
+
+/// Messages written after the rules, with no rule changed for any of them since: the honest figure.
+#[test]
+fn fresh_messages_are_mostly_understood_and_seldom_confidently_wrong() {
+    let tally = check("fresh.jsonl");
+    assert!(tally.right * 10 >= tally.all() * FRESH_TENTHS, "{tally:?}");
+    assert!(tally.confidently_wrong * 20 <= tally.all(), "{tally:?}");
+}
+
+const FRESH_TENTHS: usize = 5;

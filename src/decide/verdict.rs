@@ -239,7 +239,7 @@ fn confidence_in_thousandths(score: i32, second: i32) -> i32 {
         return 100;
     }
     let lead = (score - second).max(0) * 100 / score;
-    400 + score.min(12) * 25 + lead * 25 / 10
+    280 + score.min(14) * 30 + lead * 22 / 10
 }
 
 fn confidence(score: i32, second: i32) -> f64 {

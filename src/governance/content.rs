@@ -21,15 +21,25 @@ pub(super) fn has_secret(text: &str) -> bool {
 /// whose words are known here, without links.
 pub(super) fn risk(text: &str) -> Risk {
     let plain = plain(text);
-    if COMMITMENTS.is_match(&plain) {
+    if AMOUNTS.is_match(&plain) || COMMITMENTS.is_match(&words(&plain)) {
         return Risk::High;
     }
-    let is_readable = match whatlang::detect(&plain) {
-        Some(guess) if guess.script() != whatlang::Script::Latin => false,
-        Some(guess) => !guess.is_reliable() || LANGUAGES.contains(&guess.lang()),
-        None => plain.chars().all(|letter| !letter.is_alphabetic()),
-    };
-    if is_readable && link_hosts(&plain).is_empty() { Risk::Low } else { Risk::Medium }
+    if plain.len() <= LONGEST_LOW && is_readable(&plain) && link_hosts(&plain).is_empty() {
+        Risk::Low
+    } else {
+        Risk::Medium
+    }
+}
+
+/// Whether the text is in a language whose commitment words are known here. Guessing needs some length, so that a short
+/// text has to be made of everyday words.
+fn is_readable(plain: &str) -> bool {
+    let spaced = words(plain);
+    let (common, all) = spaced.split_whitespace().fold((0, 0), |(common, all), word| {
+        (common + usize::from(COMMON_WORDS.split_whitespace().any(|known| known == word)), all + 1)
+    });
+    common * 2 >= all
+        || whatlang::detect(plain).is_some_and(|guess| guess.is_reliable() && LANGUAGES.contains(&guess.lang()))
 }
 
 /// Whether a display name claims another address or domain than the From's, or holds confusable characters.
@@ -153,6 +163,36 @@ fn plain(text: &str) -> String {
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Its words alone, with one space on both sides of each.
+fn words(plain: &str) -> String {
+    let mut words = String::with_capacity(plain.len() + 2);
+    words.push(' ');
+    for word in plain.split(|letter: char| !letter.is_alphanumeric() && !is_combining(letter)) {
+        if !word.is_empty() {
+            words.push_str(word);
+            words.push(' ');
+        }
+    }
+    words
+}
+
+/// Octets of text above which nothing is of low risk: nobody skims that much for a promise.
+const LONGEST_LOW: usize = 8 * 1024;
+
+/// Words of courtesy and grammar, by language; none that alone says yes to anything.
+const COMMON_WORDS: &str = "\
+    a an and any are as at be best but by can dear for from good great have he hello hi how i if in is it kind let look me \
+    meet morning my nice no not of on or our please regards see she so soon thank thanks that the their then there they \
+    this to today tomorrow us was we week well were what when with you your \
+    aber am auf bei bis dank danke das dein der die du ein eine es für grüße grüßen guten hallo ich ihnen ihr im ist liebe \
+    lieber mit morgen nicht oder sehr sie tag um und uns viele vielen von war wir zu zum \
+    au avec bien bonjour ce cordialement dans de des du elle en est et il je la le les merci mais nous ou pas pour que sont \
+    sur un une vous à \
+    buenos con del días el es esta gracias hola las los más muy no nos para pero por que saludos se su un una usted y \
+    bom com da das de dia do dos é em mais mas na não no nos o obrigada obrigado olá os para por que se sua um uma você \
+    buongiorno che ci con cordiali della di e gentile grazie i il in la le lei ma mi non per saluti si sono un una \
+    bedankt dag dank dat de een en goede groet groeten het hoi ik is je met naar niet of op tot u van voor wij zijn";
+
 /// Languages whose commitment words are in the list below.
 const LANGUAGES: [whatlang::Lang; 7] = [
     whatlang::Lang::Eng,
@@ -188,33 +228,42 @@ static SECRETS: LazyLock<RegexSet> = LazyLock::new(|| {
     .expect("valid patterns")
 });
 
-/// Commitment, money, legal and contract language, in lower case. A false hit costs a look of a person; a miss could
-/// send a promise.
+/// Amounts of money and account numbers, in lower case.
 #[expect(clippy::expect_used, reason = "constant, built by every test of this module")]
-static COMMITMENTS: LazyLock<RegexSet> = LazyLock::new(|| {
-    RegexSet::new([
-        // Amounts and accounts.
-        r"[$€£¥₹₽]\s?\d|\d\s?[$€£¥₹₽]",
-        r"\b(?:usd|eur|gbp|chf|jpy|cad|aud|brl)\b\s?\d|\d\s?(?:usd|eur|gbp|chf|jpy|cad|aud|brl|dollars?|euros?|pounds?)\b",
-        r"\b[a-z]{2}\d{2}(?: ?[0-9a-z]{4}){3,7}(?: ?[0-9a-z]{1,4})?\b",
-        // English.
-        r"\b(?:we|i) (?:hereby )?(?:agree|accept|commit|guarantee|promise|undertake|warrant|approve|authori[sz]e|confirm (?:the|your|our) (?:order|offer|purchase|terms|price))\b",
-        r"\b(?:we|i)(?:'ll| will| shall) (?:pay|refund|reimburse|compensate|sign|deliver|buy|sell|purchase|indemnify)\b",
-        r"\b(?:contracts?|agreements?|legal(?:ly)?|liab(?:le|ility)|lawsuits?|attorneys?|lawyers?|lawful|subpoenas?|settlements?|indemn\w+|warrant(?:y|ies)|breach(?:es)?|damages|binding|court|litigation|gdpr|nda|non-disclosure)\b",
-        r"\b(?:prices?|quotes?|quotations?|discounts?|refunds?|payments?|invoices?|wire transfers?|bank accounts?|deposits?|escrow|loans?|salary|compensation|purchase orders?|letters? of intent|loi|proof of funds|term sheets?|signatures?)\b",
-        // German.
-        r"\b(?:vertr[aä]g\w*|\w*vertrag|haft\w*|rechtsanw\w+|rechtlich\w*|gericht\w*|klage\w*|schadenersatz|schadensersatz|verbindlich\w*|garantier\w+|gewährleist\w+|zusage\w*|zusichern|rechnung\w*|\w*zahlung\w*|überweis\w+|erstatt\w+|rabatt\w*|preis\w*|angebot\w*|kaufpreis|kündig\w+|unterschr\w+|bankverbindung|konto\w*|stimmen? zu|akzeptier\w+)\b",
-        // French.
-        r"\b(?:contrats?|accords?|juridiques?|avocate?s?|tribunal|responsabilité|dommages|garanti\w*|engage\w*|factures?|paiements?|rembours\w+|virements?|remises?|prix|devis|offres?|acceptons|signatures?|signer|résili\w+)\b",
-        // Spanish and Portuguese.
-        r"\b(?:contrat\w+|acuerdos?|acordos?|legal(?:es|mente)?|abogad\w+|advogad\w+|tribunal|demandas?|responsabilidad|responsabilidade|garanti\w+|factur\w+|faturas?|pagos?|pagamentos?|pagar\w*|reembols\w+|transferencias?|transferências?|descuentos?|descontos?|precios?|preços?|presupuestos?|orçamentos?|ofertas?|aceptamos|aceitamos|firmas?|firmar|assinatur\w+|compromet\w+)\b",
-        // Italian.
-        r"\b(?:contratt\w+|accord[oi]|legal[ei]|avvocat\w+|tribunale|responsabilità|danni|garanzi\w+|fattur\w+|pagament\w+|rimbors\w+|bonific\w+|scont[oi]|prezz[oi]|preventiv[oi]|offert[ae]|accettiamo|firm[ae]|impegn\w+)\b",
-        // Dutch.
-        r"\b(?:contract\w*|overeenkomst\w*|juridisch\w*|advoca\w+|rechtbank|aansprakelijk\w*|schadevergoeding|garantie\w*|garander\w+|factu\w+|betaling\w*|betalen|terugbetal\w+|korting\w*|prijs|prijzen|offerte\w*|akkoord|handtekening\w*|toezegg\w+)\b",
-    ])
-    .expect("valid patterns")
+static AMOUNTS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        "[$€£¥₹₽] ?[0-9]|[0-9] ?[$€£¥₹₽]",
+        "|(?:usd|eur|gbp|chf|jpy|cad|aud|brl) ?[0-9]",
+        "|[0-9] ?(?:usd|eur|gbp|chf|jpy|cad|aud|brl|dollar|euro|pounds)",
+        "|[a-z]{2}[0-9]{2}(?: ?[0-9a-z]{4}){3,7}", // IBAN
+    ))
+    .expect("a valid pattern")
 });
+
+/// Commitment, money, legal and contract language, in lower case, with one space on both sides of every word: without
+/// word boundaries the pattern is searched in one pass also in text beyond ASCII. A false hit costs a look of a person;
+/// a miss could send a promise.
+#[expect(clippy::expect_used, reason = "constant, built by every test of this module")]
+static COMMITMENTS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!(" (?:{}) ", COMMITMENT_WORDS.join("|"))).expect("a valid pattern"));
+
+const COMMITMENT_WORDS: [&str; 9] = [
+    // English.
+    "(?:we|i) (?:hereby )?(?:agree|accept|commit|guarantee|promise|undertake|warrant|approve|authori[sz]e|confirm (?:the|your|our) (?:order|offer|purchase|terms|price))",
+    "(?:we|i) (?:ll|will|shall) (?:pay|refund|reimburse|compensate|sign|deliver|buy|sell|purchase|indemnify)",
+    "contracts?|agreements?|legal(?:ly)?|liab(?:le|ility)|lawsuits?|attorneys?|lawyers?|lawful|subpoenas?|settlements?|indemn[^ ]+|warrant(?:y|ies)|breach(?:es)?|damages|binding|court|litigation|gdpr|nda|non disclosure",
+    "prices?|quotes?|quotations?|discounts?|refunds?|payments?|invoices?|wire transfers?|bank accounts?|deposits?|escrow|loans?|salary|compensation|purchase orders?|letters? of intent|loi|proof of funds|term sheets?|signatures?",
+    // German.
+    "[^ ]*vertr[aä]g[^ ]*|haft[^ ]*|rechtsanw[^ ]+|rechtlich[^ ]*|gericht[^ ]*|klage[^ ]*|schadens?ersatz|verbindlich[^ ]*|garantier[^ ]+|gewährleist[^ ]+|zusage[^ ]*|zusichern|[^ ]*rechnung[^ ]*|[^ ]*zahlung[^ ]*|überweis[^ ]+|erstatt[^ ]+|rabatt[^ ]*|[^ ]*preis[^ ]*|angebot[^ ]*|kündig[^ ]+|unterschr[^ ]+|bankverbindung|konto[^ ]*|stimmen? zu|akzeptier[^ ]+",
+    // French.
+    "contrats?|accords?|juridiques?|avocate?s?|tribunal|responsabilité|dommages|garanti[^ ]*|engage[^ ]*|factures?|paiements?|rembours[^ ]+|virements?|remises?|prix|devis|offres?|acceptons|signatures?|signer|résili[^ ]+",
+    // Spanish and Portuguese.
+    "contrat[^ ]+|acuerdos?|acordos?|legal(?:es|mente)?|abogad[^ ]+|advogad[^ ]+|demandas?|responsabilidade?|factur[^ ]+|faturas?|pagos?|pagamentos?|pagar[^ ]*|reembols[^ ]+|transfer[eê]ncias?|descuentos?|descontos?|precios?|preços?|presupuestos?|orçamentos?|ofertas?|aceptamos|aceitamos|firmas?|firmar|assinatur[^ ]+|compromet[^ ]+",
+    // Italian.
+    "contratt[^ ]+|accord[oi]|legal[ei]|avvocat[^ ]+|tribunale|responsabilità|danni|garanzi[^ ]+|fattur[^ ]+|pagament[^ ]+|rimbors[^ ]+|bonific[^ ]+|scont[oi]|prezz[oi]|preventiv[oi]|offert[ae]|accettiamo|firm[ae]|impegn[^ ]+",
+    // Dutch.
+    "contract[^ ]*|overeenkomst[^ ]*|juridisch[^ ]*|advoca[^ ]+|rechtbank|aansprakelijk[^ ]*|schadevergoeding|garantie[^ ]*|garander[^ ]+|factu[^ ]+|betaling[^ ]*|betalen|terugbetal[^ ]+|korting[^ ]*|prijs|prijzen|offerte[^ ]*|akkoord|handtekening[^ ]*|toezegg[^ ]+",
+];
 
 #[expect(clippy::expect_used, reason = "constant, built by every test of this module")]
 static LINKS: LazyLock<Regex> = LazyLock::new(|| {

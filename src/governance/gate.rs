@@ -8,6 +8,8 @@
 //! bytes other than those that were approved. Neither [`ApprovedDraft`] nor [`ReleasableMessage`] can be cloned,
 //! defaulted or read from data; both are spent by value.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::approval::{Actor, Approval, Evidence};
@@ -137,7 +139,6 @@ pub struct ReleaseTerms {
 }
 
 /// Permission to send exactly these bytes to exactly these recipients, once. Spent by [`ReleasableMessage::into_wire`].
-#[derive(Debug)]
 #[must_use]
 pub struct ReleasableMessage {
     release: ReleaseId,
@@ -176,8 +177,14 @@ impl ReleasableMessage {
     }
 }
 
+/// Ids only: neither addresses nor text belong in a log.
+impl fmt::Debug for ReleasableMessage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ReleasableMessage").field("release", &self.release).finish_non_exhaustive()
+    }
+}
+
 /// What the sender puts onto the wire.
-#[derive(Debug)]
 pub struct WireParts {
     /// The release under which it goes.
     pub release: ReleaseId,
@@ -193,6 +200,13 @@ pub struct WireParts {
     pub recipients: Vec<Mailbox>,
     /// The unsigned message.
     pub bytes: bytes::Bytes,
+}
+
+/// Ids only: neither addresses nor text belong in a log.
+impl fmt::Debug for WireParts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WireParts").field("release", &self.release).finish_non_exhaustive()
+    }
 }
 
 /// A release as it is stored: data, and by itself no permission.

@@ -1,6 +1,6 @@
 //! The rule table: each rule is one entry, with its code, its ruling, when it is asked, and what it looks at.
 //!
-//! A rule is a function from facts to a [`Finding`]; it must never answer [`Finding::Clear`] for a fact that is not
+//! A rule is a function from facts to a finding; it must never answer "clear" for a fact that is not
 //! known. Adding a rule is one entry here, its function, and its row in the tests.
 
 use super::facts::{Fact, Facts, MailboxFacts};
@@ -88,11 +88,11 @@ impl Finding {
         fact.known().map_or(Self::Unknown, |applies| Self::when(*applies))
     }
 
-    /// The first of two that is not clear, what is known before what is not.
+    /// The first of two that is not clear; what is not known comes before all, since nobody can accept it.
     fn or(self, other: Self) -> Self {
         match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
             (Self::Clear, other) => other,
-            (Self::Unknown, other) if other != Self::Clear => other,
             (found, _) => found,
         }
     }

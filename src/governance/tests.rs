@@ -11,8 +11,10 @@ use super::*;
 use crate::ids::KeyId;
 use crate::mail::address::ReversePath;
 
+type Change<T> = fn(&mut T);
+
 /// The kinds of approval evidence that a draft may come with.
-const EVIDENCE: [(&str, fn(&mut Scene)); 8] = [
+const EVIDENCE: [(&str, Change<Scene>); 8] = [
     ("none", |scene| scene.facts.approvals = Fact::Known(Vec::new())),
     ("unknown", |scene| scene.facts.approvals = Fact::Unknown),
     ("of a person", |_| {}),
@@ -132,7 +134,7 @@ fn the_content_hash_covers_reverse_path_every_recipient_and_every_byte() {
 const FIRST_HASH: &str = "f393210776d0f482d5957e754ef4b81974781616185133d7e89b7a442f880593";
 
 /// Every fact that can be unknown, by taking it away.
-const TAKE_AWAY: [(&str, fn(&mut Facts)); 20] = [
+const TAKE_AWAY: [(&str, Change<Facts>); 20] = [
     ("identity", |facts| facts.identity = Fact::Unknown),
     ("mailbox", |facts| facts.mailbox = Fact::Unknown),
     ("domain", |facts| facts.domain = Fact::Unknown),
@@ -167,7 +169,7 @@ fn of_answered(facts: &mut Facts, change: impl FnOnce(&mut AnsweredMessage)) {
 
 #[test]
 fn each_single_unknown_fact_keeps_a_message_back() {
-    for (name, take_away) in TAKE_AWAY.iter().copied().chain([("auto-reply rate", over_rate as fn(&mut Facts))]) {
+    for (name, take_away) in TAKE_AWAY.iter().copied().chain([("auto-reply rate", over_rate as Change<Facts>)]) {
         for owner in [IdentityOwner::Connex, IdentityOwner::CustomerDomain] {
             for policy in [ReplyPolicy::HumanApproval, ReplyPolicy::PolicyAuto] {
                 let mut scene = Scene::of(owner, policy);

@@ -77,6 +77,12 @@ impl JsonBody {
         crate::service::evaluate::sha256(self.0.to_string().as_bytes())
     }
 
+    /// SHA-256 over method, path and canonical JSON: what an `Idempotency-Key` stands for.
+    #[must_use]
+    pub fn fingerprint_for(&self, method: &str, path: &str) -> [u8; 32] {
+        crate::service::evaluate::sha256(format!("{method} {path}\n{}", self.0).as_bytes())
+    }
+
     /// The body as `T`, and warnings about fields that `T` does not have.
     ///
     /// # Errors

@@ -212,7 +212,6 @@ pub const ENDPOINTS: &[Endpoint] = &[
         reply: Reply::Json("OutcomeAnswer"),
         query: &[IDEMPOTENCY_KEY],
         problems: &[Code::NotFound, Code::AmbiguousEvent, Code::IdempotencyConflict, Code::ForbiddenApp],
-        ..OPEN
     },
     Endpoint {
         action: Action::Insights,
@@ -223,7 +222,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Volumes, statuses, outcomes and delivery health in a span of time (the last 30 days unless told).",
         body: Some("InsightsRequest"),
         reply: Reply::Json("InsightsAnswer"),
-        problems: &[Code::ForbiddenApp],
+        problems: &[Code::ForbiddenApp, Code::NotFound],
         ..OPEN
     },
     Endpoint {
@@ -235,7 +234,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Which gates are open and why, abuse signals, limits and a recommendation. Bands, never figures.",
         body: Some("TrustRequest"),
         reply: Reply::Json("TrustAnswer"),
-        problems: &[Code::ForbiddenApp],
+        problems: &[Code::ForbiddenApp, Code::NotFound],
         ..OPEN
     },
     Endpoint {

@@ -205,7 +205,7 @@ pub const CODES: [About; 22] = [
         "temporarily_unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Not available for the moment",
-        "Nothing was stored. Repeat the call with the same ids; Retry-After says when.",
+        "Repeat the call with the same ids: what was done already is not done twice. Retry-After says when.",
     ),
 ];
 
@@ -369,8 +369,11 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::Unavailable(source) => {
                 tracing::warn!(error.kind = "store", temporary = true, "HTTP call could not be served: {source}");
-                Self::new(Code::TemporarilyUnavailable, "The database does not answer now; nothing was stored.")
-                    .retry_after(5)
+                Self::new(
+                    Code::TemporarilyUnavailable,
+                    "The database does not answer now; repeat the call with the same ids.",
+                )
+                .retry_after(5)
             }
             ServiceError::Internal(source) => {
                 tracing::error!(error.kind = "internal", temporary = false, "HTTP call failed: {source}");

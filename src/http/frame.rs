@@ -86,8 +86,7 @@ fn finish(headers: &mut HeaderMap, call_id: &CallId, has_credentials: bool) {
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Replies are data, never pages of somebody else's; the documentation page sets its own policy.
-#[expect(clippy::declare_interior_mutable_const, reason = "header values of static text are not mutated")]
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
+static SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),

@@ -1,1 +1,162 @@
+//! The router as a whole, without sockets, over a real database in a scratch folder.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::limits::Quota;
+use super::{Api, Settings, SharedApi, router};
+use crate::clock::{Clock, Timestamp};
+use crate::decide::Engine;
+use crate::ids::TenantId;
+use crate::keys::{Environment, KeyBindings, Pepper, Scopes};
+use crate::service::Service;
+use crate::service::keys::{NewKey, make_key};
+use crate::store::Store;
+
+mod contract;
+mod events;
+mod goldens;
+mod hostile;
+mod keys;
+mod outcomes;
+mod problems;
+
+const HOST: &str = "https://gate.example";
+
+/// A gateway with one tenant.
+struct Gateway {
+    router: axum::Router,
+    api: SharedApi,
+    store: Store,
+    clock: Clock,
+    tenant: TenantId,
+    _folder: tempfile::TempDir,
+}
+
+/// A reply that was read to its end.
+#[derive(Debug)]
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem that it must be, checked for form.
+    fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["requestId"], self.header("x-request-id"));
+        assert_eq!(problem["type"], format!("/problems/{}", code.replace('_', "-")));
+        problem
+    }
+}
+
+impl Gateway {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::parse_rfc3339("2026-11-23T10:00:00Z").unwrap());
+        let store = Store::open(&folder.path().join("index.db"), clock.clone()).await.unwrap();
+        let tenant = store.add_tenant("acme").await.unwrap();
+        let service = Service {
+            store: store.clone(),
+            engine: Arc::new(Engine::new().unwrap()),
+            pepper: Pepper::new(b"pepper"),
+            base_url: HOST.into(),
+            read_body: Arc::new(|place| Ok(place.as_bytes().to_vec())),
+            stop: tokio_util::sync::CancellationToken::new(),
+        };
+        let mut settings = Settings::new(HOST);
+        settings.preview_quota = None;
+        settings.key_quota = Some(Quota::per_minute(600));
+        change(&mut settings);
+        let api = Api::new(service, settings).unwrap();
+        Self { router: router(Arc::clone(&api)), api, store, clock, tenant, _folder: folder }
+    }
+
+    /// A new key of the tenant with every scope.
+    async fn key(&self) -> String {
+        self.key_with(|_| {}).await
+    }
+
+    async fn key_with(&self, change: impl FnOnce(&mut NewKey)) -> String {
+        let mut new = NewKey {
+            name: "test".into(),
+            environment: Environment::Live,
+            scopes: Scopes::all(),
+            bindings: KeyBindings::default(),
+            allowed_networks: Vec::new(),
+            expires_at: None,
+        };
+        change(&mut new);
+        let (key, record) = make_key(new, self.tenant, &Pepper::new(b"pepper"), &self.clock);
+        self.store.for_tenant(self.tenant).add_key(record).await.unwrap();
+        key.reveal().to_owned()
+    }
+
+    async fn send(&self, request: Request<Body>) -> Reply {
+        let reply = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = reply.into_parts();
+        let body = axum::body::to_bytes(body, 10_000_000).await.unwrap().to_vec();
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn post(&self, path: &str, key: Option<&str>, body: &Value) -> Reply {
+        self.send(request("POST", path, key).body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn get(&self, path: &str, key: Option<&str>) -> Reply {
+        self.send(request("GET", path, key).body(Body::empty()).unwrap()).await
+    }
+}
+
+fn request(method: &str, path: &str, key: Option<&str>) -> axum::http::request::Builder {
+    let peer: IpAddr = "192.0.2.7".parse().unwrap();
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .extension(ConnectInfo(SocketAddr::new(peer, 40_000)));
+    if let Some(key) = key {
+        builder = builder.header("authorization", format!("Bearer {key}"));
+    }
+    builder
+}
+
+/// An event of the app `crm`.
+fn event(id: &str) -> Value {
+    json!({
+        "app": "crm", "sourceSystem": "crm", "sourceEventId": id, "eventType": "inbound_reply",
+        "message": { "subject": "Need approval", "body": "Can you confirm terms before we proceed?" },
+    })
+}
+
+const EVENT: &str = "/api/connex/integration-event";
+const PREVIEW: &str = "/api/connex/integration-preview";
+const OUTCOME: &str = "/api/connex/integration-outcome";

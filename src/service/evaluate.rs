@@ -5,8 +5,6 @@
 //! [`preview`] takes no store: there is nothing that it could write to or read of a tenant. An identity that a request
 //! claims is intersected with what is registered and never widens it.
 
-use std::sync::Arc;
-
 use ring::digest;
 
 use super::identity::{self, Standing};
@@ -48,6 +46,14 @@ struct Evaluated {
     text: String,
     occurred_at: Timestamp,
     references: Vec<String>,
+}
+
+/// How an event came in, beside what it says.
+struct Arrival<'a> {
+    app: &'a App,
+    mode: Materialize,
+    content: serde_json::Value,
+    source_event_id: String,
 }
 
 /// Evaluates without recording: the same answer as integration-event would give to a tenant of which nothing is known.
@@ -116,9 +122,9 @@ impl Service {
             submission.warnings.push(format!("app {name:?} was not known and was registered"));
         }
         let known = self.known(&submission.request, Some(&app), caller).await?;
-        let content = content_of(&submission.request);
+        let arrival = Arrival { app: &app, mode, content: content_of(&submission.request), source_event_id };
         let evaluated = evaluate(&self.engine, submission, known, self.clock().now())?;
-        let (event, answer) = self.new_event(evaluated, mode, content, &app, source_event_id, caller).await?;
+        let (event, answer) = self.new_event(evaluated, arrival, caller).await?;
         match tenant.record_source_event(key, event).await? {
             Recorded::New => Ok(Answer { request_id: Some(request_id), ..answer }),
             // An equal call was faster: its answer is the answer.
@@ -157,12 +163,10 @@ impl Service {
     async fn new_event(
         &self,
         evaluated: Evaluated,
-        mode: Materialize,
-        content: serde_json::Value,
-        app: &App,
-        source_event_id: String,
+        arrival: Arrival<'_>,
         caller: &Authenticated<StatusEvaluate>,
     ) -> Result<(NewEvent, Answer), ServiceError> {
+        let Arrival { app, mode, content, source_event_id } = arrival;
         let Evaluated { answer, subject, text, occurred_at, references } = evaluated;
         let event_id: EventId = self.clock().mint();
         let mut answer = seal(answer, Some(event_id), Some(self.clock()));
@@ -257,7 +261,7 @@ fn evaluate(engine: &Engine, submission: Submission, known: Known, now: Timestam
         reply,
     };
     let decision = engine.decide(&matter, &app);
-    let (subject, text) = (reading.subject.clone().into_owned(), reading.text().to_owned());
+    let (subject, text) = (reading.subject.clone().into_owned(), reading.visible_text.clone());
     let (occurred_at, references) = (reading.occurred_at, reading.references);
     let trust = trust::block_of(&decision, known.standing);
     let answer = answer_of(decision, identity, trust, warnings, Some(request_id));
@@ -372,6 +376,3 @@ fn content_of(request: &EventRequest) -> serde_json::Value {
     }
     content
 }
-
-/// What previews need, shared by every call.
-pub type SharedEngine = Arc<Engine>;

@@ -134,7 +134,7 @@ impl Service {
             (None, None) => {
                 let system = request.source_system.as_deref().unwrap_or_default();
                 let id = request.source_event_id.as_deref().unwrap_or_default();
-                one_of(tenant.targets_of_source(system, id).await?, app)?
+                one_of(&tenant.targets_of_source(system, id).await?, app)?
             }
         };
         let target = target.ok_or(ServiceError::NotFound("event"))?;
@@ -152,11 +152,11 @@ impl Service {
 }
 
 /// The one event that is meant: the reporting app's own, or the only one there is.
-fn one_of(targets: Vec<OutcomeTarget>, app: Option<crate::ids::AppId>) -> Result<Option<OutcomeTarget>, Conflict> {
+fn one_of(targets: &[OutcomeTarget], app: Option<crate::ids::AppId>) -> Result<Option<OutcomeTarget>, Conflict> {
     if let Some(own) = targets.iter().find(|target| app.is_some() && target.app == app) {
         return Ok(Some(*own));
     }
-    match targets.as_slice() {
+    match targets {
         [] => Ok(None),
         [only] => Ok(Some(*only)),
         _ => Err(Conflict::AmbiguousEvent),

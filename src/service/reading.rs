@@ -253,12 +253,6 @@ impl Reading<'_> {
             references: Vec::new(),
         }
     }
-
-    /// The whole text.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        if self.full_text.is_empty() { &self.visible_text } else { &self.full_text }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The rule behind the codes: 5xx only where trying again can never help and nothing is lost by it; trouble of our own is
 //! always 4xx. No text names a version, a path or a local-part.
 //!
-//! Standards: RFC 5321 §4.2 (codes), RFC 2034 and RFC 3463 (enhanced status codes), RFC 6531 §3.5, RFC 7505.
+//! Standards: RFC 5321 §4.2 (codes), RFC 2034 and RFC 3463 (enhanced status codes), RFC 6531 §3.5.
 
 use std::sync::Arc;
 

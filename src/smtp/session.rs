@@ -270,7 +270,6 @@ impl<I: Intake> Session<I> {
 
     fn close_ledger(&mut self, code: u16) {
         if let Some(ledger) = self.ledger.take() {
-            self.incoming = None;
             ledger.close(self, code);
         }
     }
@@ -291,9 +290,9 @@ impl<I: Intake> Session<I> {
     /// Waits for bytes, as long as the phase allows.
     async fn hear(&mut self, inbox: &mut Vec<u8>) -> io::Result<Heard> {
         let limits = self.shared.settings.limits();
+        let now = Instant::now();
         let (deadline, size, may_stop) = match self.machine.phase() {
             Phase::Message => {
-                let now = Instant::now();
                 let whole = *self.message_deadline.get_or_insert(now + limits.message_timeout);
                 (whole.min(now + limits.data_timeout), MESSAGE_READ, false)
             }
@@ -302,6 +301,10 @@ impl<I: Intake> Session<I> {
                 (self.command_deadline, COMMAND_READ, true)
             }
         };
+        // Asked first: a peer that never stops sending would otherwise never be late.
+        if now >= deadline {
+            return Ok(Heard::Nothing(Input::TimedOut));
+        }
         tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled(), if may_stop => Ok(Heard::Nothing(Input::ShuttingDown)),

@@ -126,7 +126,7 @@ impl Active {
 
     /// Whether it is time to prepare the next one.
     pub(super) fn is_half_full(&self) -> bool {
-        self.end > self.size / 2
+        self.end - DATA_START > (self.size - DATA_START) / 2
     }
 
     /// Writes `parts`, which end at `self.end`, at `from`; small ones with zeros behind them.

@@ -394,7 +394,8 @@ impl SimulatedFile {
 
     pub(super) fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes = Vec::new();
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         self.call(Call::Write, |inode, random, fault| {
             if fault.is_some() {
                 bytes.truncate(draw(random, bytes.len() + 1));
@@ -410,7 +411,9 @@ impl SimulatedFile {
             fault.map_or(Ok(()), Err)?;
             let there = inode.live.get(offset..).unwrap_or_default();
             let count = there.len().min(bytes.len());
-            bytes.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
+            if let (Some(to), Some(from)) = (bytes.get_mut(..count), there.get(..count)) {
+                to.copy_from_slice(from);
+            }
             Ok(count)
         })
     }

@@ -91,7 +91,7 @@ impl Incoming {
         }
         let share = share(&self.spool, append.bytes().len()).await?;
         let (answer, stored) = oneshot::channel();
-        self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Commit(answer), _share: share })))?;
+        self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Commit(answer), share })))?;
         let position = stored.await.map_err(|_| SpoolError::Closed)??;
         Ok(SpooledMessage { id: manifest.id, size: self.len, position })
     }
@@ -103,7 +103,7 @@ impl Incoming {
         let empty = append::buffer(self.spool.shared.options().chunk_bytes);
         let append = Append::chunk(std::mem::replace(&mut self.buffer, empty));
         let (answer, written) = oneshot::channel();
-        self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Chunk(answer), _share: share })))?;
+        self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Chunk(answer), share })))?;
         self.written = Some(written);
         Ok(())
     }

@@ -31,7 +31,15 @@ pub(super) struct Recovered {
     doubtful: Vec<(u64, RecordHeader)>,
 }
 
+/// Whether the log is opened by its owner, or only looked at while another process may be writing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Own,
+    View,
+}
+
 struct Survey<'a> {
+    purpose: Purpose,
     files: &'a Files,
     options: &'a SpoolOptions,
     found: Recovered,
@@ -39,7 +47,7 @@ struct Survey<'a> {
 }
 
 /// Looks at every segment of the folder.
-pub(super) fn survey(files: &Files, options: &SpoolOptions) -> Result<Recovered, SpoolError> {
+pub(super) fn survey(files: &Files, options: &SpoolOptions, purpose: Purpose) -> Result<Recovered, SpoolError> {
     let names = files.list(&options.dir).map_err(|error| SpoolError::io("list the folder", error))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| SpoolOptions::segment_number(name)).collect();
     numbers.sort_unstable();
@@ -53,9 +61,11 @@ pub(super) fn survey(files: &Files, options: &SpoolOptions) -> Result<Recovered,
         log: None,
         doubtful: Vec::new(),
     };
-    let mut survey = Survey { files, options, found, noted: BTreeMap::new() };
+    let mut survey = Survey { purpose, files, options, found, noted: BTreeMap::new() };
     let mut headings: Vec<Heard> = numbers.into_iter().map(|number| survey.heading(number)).collect();
-    survey.drop_leftovers(&mut headings);
+    if purpose == Purpose::Own {
+        survey.drop_leftovers(&mut headings);
+    }
     survey.find_gaps(&headings);
     for heard in headings {
         survey.bound(heard);
@@ -130,9 +140,7 @@ impl Survey<'_> {
             }
             // What it knew about others must not be forgotten with it.
             self.found.notes.extend(header.iter().flat_map(|header| header.notes.iter().copied()));
-            let consequence = "A segment that was prepared and held nothing was removed. Nothing is lost.".into();
-            let kind = FindingKind::Leftover;
-            self.found.findings.push(Finding { segment: number, offset: 0, kind, loss: Loss::None, consequence });
+            self.found.findings.push(leftover(number));
             headings.pop();
         }
     }
@@ -160,7 +168,12 @@ impl Survey<'_> {
         let log = heard.header.as_ref().map(|header| header.log);
         let is_foreign = log.is_some_and(|log| *self.found.log.get_or_insert(log) != log);
         let Some(header) = heard.header.filter(|_| !is_foreign) else {
-            self.found.findings.push(read::bad_header(number));
+            // One that was interrupted while it was made, and could not be removed before others came behind it.
+            self.found.findings.push(match is_blank(&file) {
+                Ok(true) if log.is_none() => leftover(number),
+                Ok(_) => read::bad_header(number),
+                Err(error) => io_finding(number, "read", &error),
+            });
             return;
         };
         let segment = Segment { number, file, binding: header.binding() };
@@ -182,7 +195,9 @@ impl Survey<'_> {
         let number = segment.number;
         // What is only in the page cache (the process died, the machine did not) must be on the disk before it is believed.
         let path = self.options.segment_path(number);
-        if let Err(error) = self.files.open_to_write(&path).and_then(|file| file.sync_data()) {
+        if self.purpose == Purpose::Own
+            && let Err(error) = self.files.open_to_write(&path).and_then(|file| file.sync_data())
+        {
             self.found.findings.push(io_finding(number, "flush", &error));
         }
         let scan = read::scan(segment, segment.file.len()?)?;
@@ -225,11 +240,11 @@ impl Survey<'_> {
 
 /// Whether nothing but zeros is behind the header.
 fn is_blank(file: &Handle) -> io::Result<bool> {
-    let mut bytes = vec![0u8; 256 << 10];
+    let mut bytes = vec![0u8; 64 << 10];
     let mut offset = DATA_START;
     loop {
         let count = file.read_at(&mut bytes, offset)?;
-        if bytes.iter().take(count).any(|byte| *byte != 0) {
+        if bytes.get(..count) != ZEROS.get(..count) {
             return Ok(false);
         }
         if count < bytes.len() {
@@ -237,6 +252,11 @@ fn is_blank(file: &Handle) -> io::Result<bool> {
         }
         offset += count as u64;
     }
+}
+
+fn leftover(segment: u64) -> Finding {
+    let consequence = "A segment that was prepared and never used holds nothing. Nothing is lost.".into();
+    Finding { segment, offset: 0, kind: FindingKind::Leftover, loss: Loss::None, consequence }
 }
 
 fn io_finding(segment: u64, action: &str, error: &io::Error) -> Finding {
@@ -250,6 +270,8 @@ fn io_finding(segment: u64, action: &str, error: &io::Error) -> Finding {
         ),
     }
 }
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Of a segment that could not be read at start: everything in it is checked when it can.
 const UNKNOWN: Bounds = Bounds { end: 1 << 30, proved: DATA_START };

@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod power;
 mod usage;
+mod view;
 
 use std::path::PathBuf;
 

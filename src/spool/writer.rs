@@ -43,7 +43,7 @@ pub(super) struct Waiting {
     pub(super) append: Append,
     pub(super) answer: Answer,
     /// Its share of the queue, given back when it is answered.
-    pub(super) _share: OwnedSemaphorePermit,
+    pub(super) share: OwnedSemaphorePermit,
 }
 
 /// Where the answer goes.
@@ -156,18 +156,19 @@ impl Writer {
 
     /// Gives an append its place. An error means that no segment can be had now; the append was answered.
     fn place(&mut self, mut waiting: Box<Waiting>) -> Result<(), SpoolError> {
+        let length = waiting.append.bytes().len() as u64;
+        // An empty segment has room for every append: sessions refuse what is larger.
+        if self.active.as_ref().is_some_and(|active| !active.has_room(length)) {
+            self.write_out(Flush::Now);
+            self.retire();
+        }
+        // Only now: the flush just before may have failed, and taken earlier chunks of this very body.
         let is_lost = |extent: &Extent| {
             self.lost.get(&extent.segment).is_some_and(|flushed| u64::from(extent.offset) >= *flushed)
         };
         if waiting.append.earlier().iter().any(is_lost) {
             self.refuse(*waiting, SpoolError::Lost);
             return Ok(());
-        }
-        let length = waiting.append.bytes().len() as u64;
-        // An empty segment has room for every append: sessions refuse what is larger.
-        if self.active.as_ref().is_some_and(|active| !active.has_room(length)) {
-            self.write_out(Flush::Now);
-            self.retire();
         }
         if let Err(error) = self.ensure_active() {
             self.refuse(*waiting, error.clone());
@@ -219,7 +220,9 @@ impl Writer {
         let commits = placed.iter().filter(|placed| placed.waiting.append.is_commit()).count();
         self.shared.counters.commits.fetch_add(commits as u64, Ordering::Relaxed);
         for Placed { waiting, extent, end } in placed {
-            match waiting.answer {
+            let Waiting { answer, share, .. } = *waiting;
+            drop(share);
+            match answer {
                 Answer::Commit(answer) => {
                     let _ = answer.send(Ok(Position { segment: number, offset: end }));
                 }
@@ -247,7 +250,9 @@ impl Writer {
 
     fn refuse(&self, waiting: Waiting, error: SpoolError) {
         self.shared.counters.failures.fetch_add(1, Ordering::Relaxed);
-        match waiting.answer {
+        let Waiting { answer, share, .. } = waiting;
+        drop(share);
+        match answer {
             Answer::Commit(answer) => drop(answer.send(Err(error))),
             Answer::Chunk(answer) => drop(answer.send(Err(error))),
         }

@@ -148,6 +148,25 @@ async fn a_task_is_not_started_again_while_stopping() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_while_stopping_is_not_one_too_many() {
+    let supervisor = Supervisor::new();
+    let mut runs = 0;
+    supervisor.spawner(Phase::Work).spawn("worker", RestartPolicy::Restart, move |stop| {
+        runs += 1;
+        let is_last = runs == 5;
+        async move {
+            if is_last {
+                stop.cancelled().await;
+            }
+            Err::<(), _>("cut short")
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(supervisor.shut_down(DEADLINES).await, ShutdownReport::default());
+    assert!(supervisor.failed().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn panics_are_counted_by_task() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();

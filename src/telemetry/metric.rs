@@ -14,57 +14,31 @@ pub enum Kind {
     Histogram,
 }
 
-/// Sessions open now.
+/// SMTP sessions open now.
 pub const SMTP_SESSIONS: &str = "connex_smtp_sessions";
-/// Transactions that reached end of data, by `outcome`.
+/// SMTP transactions that reached end of data, by outcome.
 pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
-/// Messages, recipients and connections answered 4xx or 5xx, by `reason`.
+/// Messages, recipients and connections answered 4xx or 5xx, by reason.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
-/// TLS handshakes of SMTP sessions, by `outcome`.
+/// TLS handshakes of SMTP sessions, by outcome.
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 /// Connections that the operating system could not hand over.
 pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
-/// Sessions that ended by a panic.
+/// SMTP sessions that ended by a panic.
 pub const SMTP_SESSION_PANICS: &str = "connex_smtp_session_panics_total";
-/// From end of data to the reply.
-pub const SMTP_ACCEPT_SECONDS: &str = "connex_smtp_accept_seconds";
-/// Flushes of the log.
-pub const SPOOL_FLUSHES: &str = "connex_spool_flushes_total";
-/// Time of one flush.
-pub const SPOOL_FLUSH_SECONDS: &str = "connex_spool_flush_seconds";
-/// Messages that shared one flush.
-pub const SPOOL_GROUP: &str = "connex_spool_group_messages";
-/// Octets written to the log.
-pub const SPOOL_BYTES: &str = "connex_spool_written_bytes_total";
-/// Octets free on the disk of the log.
-pub const SPOOL_FREE: &str = "connex_spool_free_bytes";
-/// Flushes and writes that failed; each one closed its segment.
-pub const SPOOL_FAILURES: &str = "connex_spool_failures_total";
-/// Messages that became events, by `kind`.
-pub const INGESTED: &str = "connex_ingest_messages_total";
-/// Messages in the log that are not events yet.
-pub const INGEST_BACKLOG: &str = "connex_ingest_backlog_messages";
-/// Messages that were kept but make no operations, by `reason`.
-pub const HELD: &str = "connex_held_messages_total";
-/// Decisions, by canonical `status`.
-pub const DECISIONS: &str = "connex_decisions_total";
-/// Time of one decision.
-pub const DECIDE_SECONDS: &str = "connex_decide_seconds";
-/// Attempts to deliver a webhook, by `outcome`.
+/// Messages read from the spool and recorded.
+pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
+/// Events recorded, with their decisions and deliveries.
+pub const EVENTS_RECORDED: &str = "connex_events_recorded_total";
+/// Messages kept without operations, by state and reason.
+pub const MESSAGES_KEPT: &str = "connex_messages_kept_total";
+/// Webhook attempts, by outcome.
 pub const WEBHOOK_ATTEMPTS: &str = "connex_webhook_attempts_total";
-/// Time of one attempt.
+/// Time of one webhook attempt.
 pub const WEBHOOK_SECONDS: &str = "connex_webhook_attempt_seconds";
-/// Deliveries that wait.
-pub const WEBHOOK_PENDING: &str = "connex_webhook_pending_deliveries";
-/// HTTP requests, by `route` and `status`.
-pub const HTTP_REQUESTS: &str = "connex_http_requests_total";
-/// Time of one HTTP request, by `route`.
-pub const HTTP_SECONDS: &str = "connex_http_request_seconds";
-/// HTTP requests answered 429, by `policy`.
-pub const HTTP_LIMITED: &str = "connex_http_limited_requests_total";
-/// Panics, by `task`.
+/// Panics, by task.
 pub const TASK_PANICS: &str = "connex_task_panics_total";
-/// Tasks started again after a failure, by `task`.
+/// Tasks started again after a failure, by task.
 pub const TASK_RESTARTS: &str = "connex_task_restarts_total";
 
 /// Every metric: name, kind, help.
@@ -75,24 +49,11 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
-    (SMTP_ACCEPT_SECONDS, Kind::Histogram, "Time from end of data to the reply"),
-    (SPOOL_FLUSHES, Kind::Counter, "Flushes of the spool"),
-    (SPOOL_FLUSH_SECONDS, Kind::Histogram, "Time of one flush of the spool"),
-    (SPOOL_GROUP, Kind::Histogram, "Messages that shared one flush"),
-    (SPOOL_BYTES, Kind::Counter, "Octets written to the spool"),
-    (SPOOL_FREE, Kind::Gauge, "Octets free on the disk of the spool"),
-    (SPOOL_FAILURES, Kind::Counter, "Failed writes and flushes; each one closed its segment"),
-    (INGESTED, Kind::Counter, "Messages that became events, by kind"),
-    (INGEST_BACKLOG, Kind::Gauge, "Messages in the spool that are not events yet"),
-    (HELD, Kind::Counter, "Messages kept without operations, by reason"),
-    (DECISIONS, Kind::Counter, "Decisions, by canonical status"),
-    (DECIDE_SECONDS, Kind::Histogram, "Time of one decision"),
+    (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
+    (EVENTS_RECORDED, Kind::Counter, "Events recorded, with their decisions and deliveries"),
+    (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),
     (WEBHOOK_ATTEMPTS, Kind::Counter, "Webhook attempts, by outcome"),
     (WEBHOOK_SECONDS, Kind::Histogram, "Time of one webhook attempt"),
-    (WEBHOOK_PENDING, Kind::Gauge, "Webhook deliveries that wait"),
-    (HTTP_REQUESTS, Kind::Counter, "HTTP requests, by route and status"),
-    (HTTP_SECONDS, Kind::Histogram, "Time of one HTTP request, by route"),
-    (HTTP_LIMITED, Kind::Counter, "HTTP requests answered 429, by policy"),
     (TASK_PANICS, Kind::Counter, "Panics, by task"),
     (TASK_RESTARTS, Kind::Counter, "Tasks started again after a failure, by task"),
 ];

@@ -74,7 +74,7 @@ fn metrics_are_rendered_with_help_and_buckets() {
     metrics::with_local_recorder(&recorder, || {
         metric::describe();
         metrics::counter!(metric::SMTP_MESSAGES).increment(2);
-        metrics::histogram!(metric::SMTP_ACCEPT_SECONDS).record(0.015);
+        metrics::histogram!(metric::WEBHOOK_SECONDS).record(0.015);
     });
     metrics.upkeep();
     let text = metrics.render();
@@ -83,8 +83,8 @@ fn metrics_are_rendered_with_help_and_buckets() {
         "{text}"
     );
     assert!(text.contains("\nconnex_smtp_messages_total 2\n"), "{text}");
-    assert!(text.contains("connex_smtp_accept_seconds_bucket{le=\"0.02\"} 1\n"), "{text}");
-    assert!(text.contains("connex_smtp_accept_seconds_bucket{le=\"0.01\"} 0\n"), "{text}");
+    assert!(text.contains("connex_webhook_attempt_seconds_bucket{le=\"0.02\"} 1\n"), "{text}");
+    assert!(text.contains("connex_webhook_attempt_seconds_bucket{le=\"0.01\"} 0\n"), "{text}");
 }
 
 #[test]

@@ -82,3 +82,11 @@ fn an_impure_rule_is_found() {
 fn tests_at_the_end_of_a_file_do_not_count_as_its_length() {
     assert_eq!(length_without_tests("a\nb\n#[cfg(test)]\nmod tests {\n}\n"), 2);
 }
+
+#[test]
+fn a_module_declared_for_tests_alone_is_a_test() {
+    let found = |text: &str| test_modules(&Source::new("governance.rs", text));
+    assert_eq!(found("mod gate;\n#[cfg(test)]\npub(crate) mod fixture;\nmod rules;"), [["governance", "fixture"]]);
+    assert!(found("#[cfg(test)]\nmod tests { fn f(); }\nmod gate;\n#[cfg(test)]\nuse super::x;").is_empty());
+    assert!(found("// #[cfg(test)]\nmod gate;").is_empty());
+}

@@ -81,6 +81,9 @@ fn small_talk_is_low_and_what_cannot_be_read_is_not() {
     {
         assert_eq!(risk(text), Risk::Medium, "{text}");
     }
+    for text in ["Zgoda, kupujemy.", "Kjøpt og betalt", "Ok sovimme näin", "x".repeat(9_000).as_str()] {
+        assert_eq!(risk(text), Risk::Medium, "{text}");
+    }
     let polish =
         "Dziękujemy bardzo za wiadomość, zgadzamy się na wszystko i wyślemy podpisane dokumenty jeszcze dzisiaj.";
     assert_eq!(risk(polish), Risk::Medium);

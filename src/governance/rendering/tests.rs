@@ -41,6 +41,14 @@ fn an_originator_is_read_in_one_plain_spelling() {
 }
 
 #[test]
+fn two_fields_of_one_name_name_nobody() {
+    let author = |text: &str| read(format!("{text}\r\n\r\n").as_bytes()).author("from");
+    assert!(author("From: a@b.example").known().is_some_and(Option::is_some));
+    assert_eq!(author("From: a@b.example\r\nFROM: a@b.example"), Fact::Unknown);
+    assert_eq!(author("To: a@b.example"), Fact::Known(None));
+}
+
+#[test]
 fn white_space_between_encoded_words_is_not_shown() {
     assert_eq!(decode_words("=?utf-8?Q?a_b?= =?utf-8?Q?c?= d").as_deref(), Some("a bc d"));
     assert_eq!(decode_words("=?ISO-8859-1*de?Q?=FC?=").as_deref(), Some("ü"));

@@ -527,6 +527,27 @@ fn a_person_may_accept_what_is_known_but_not_what_is_unknown() {
 }
 
 #[test]
+fn what_is_unknown_cannot_be_accepted_together_with_what_is_known() {
+    let mut scene = Scene::connex();
+    answered(&mut scene, |answered| answered.is_phishing = Fact::Known(true));
+    scene.approve_with(&["inbound_unauthenticated"]);
+    assert_eq!(scene.verdict().ruling(), Ruling::Release);
+    answered(&mut scene, |answered| answered.dmarc = Fact::Unknown);
+    assert_eq!(scene.verdict().codes(), ["inbound_unauthenticated"]);
+}
+
+#[test]
+fn a_claimed_identity_does_not_borrow_a_known_mailbox() {
+    let mut scene = Scene::connex();
+    let claimed = crate::contract::request::SourceMailbox {
+        sender_identity_owner: Some("connex".to_owned()),
+        ..Default::default()
+    };
+    scene.facts.identity = Fact::Known(crate::governance::Identity::resolve(Some(&claimed), None).0);
+    assert_eq!(scene.verdict().codes(), ["mailbox_inactive"]);
+}
+
+#[test]
 fn automatic_mail_is_not_answered() {
     let loops: [fn(&mut Scene); 2] = [
         |scene| answered(scene, |answered| answered.has_null_reverse_path = Fact::Known(true)),

@@ -1,7 +1,7 @@
 //! integration-outcome.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::contract::request::OutcomeRequest;
@@ -19,10 +19,12 @@ use crate::service::outcomes::{CallKey, OutcomeReply};
 pub async fn outcome(
     State(api): State<SharedApi>,
     caller: Authenticated<StatusEvaluate>,
+    uri: Uri,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let call = idempotency_key(&headers)?.map(|key| CallKey { key, fingerprint: body.fingerprint() });
+    let call =
+        idempotency_key(&headers)?.map(|key| CallKey { key, fingerprint: body.fingerprint_for("POST", uri.path()) });
     let (request, warnings) = body.into_typed::<OutcomeRequest>(&api)?;
     match api.service.report_outcome(request, warnings, call, &caller).await? {
         OutcomeReply::Recorded(answer) => Ok(json(&*answer)),

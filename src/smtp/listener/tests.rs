@@ -4,6 +4,7 @@ mod client;
 mod limits;
 mod messages;
 mod stopping;
+mod trouble;
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -45,6 +46,10 @@ struct Server {
 
 impl Server {
     fn start(door: Door, limits: Limits) -> Self {
+        Self::start_on(Files::Real, Clock::System, door, limits)
+    }
+
+    fn start_on(files: Files, clock: Clock, door: Door, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = SpoolOptions {
             dir: dir.path().join("spool"),
@@ -52,13 +57,13 @@ impl Server {
             reserve: Reserve::OFF,
             ..SpoolOptions::default()
         };
-        let (spool, _) = Spool::open(options, Files::Real, Clock::System).unwrap();
+        let (spool, _) = Spool::open(options, files, clock.clone()).unwrap();
         let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
         let tls = ServerTls::from_pem(pair.cert.pem().as_bytes(), pair.signing_key.serialize_pem().as_bytes()).unwrap();
         let options =
             ListenerOptions { door, hostname: Domain::parse("mx.test").unwrap(), limits, tls: Some(Arc::new(tls)) };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), spool.clone(), Clock::System).unwrap();
+        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), spool.clone(), clock).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -60,7 +60,7 @@ impl Client {
         loop {
             let begin = reply.len();
             let read = timeout(PATIENCE, self.stream.read_line(&mut reply)).await.expect("no reply came");
-            if read.unwrap_or(0) == 0 || reply[begin..].as_bytes().get(3) != Some(&b'-') {
+            if read.unwrap_or(0) == 0 || reply.as_bytes()[begin..].get(3) != Some(&b'-') {
                 return reply;
             }
         }
@@ -70,6 +70,22 @@ impl Client {
     pub(super) async fn hears(&mut self, expected: &str) -> String {
         let reply = self.reply().await;
         assert!(reply.starts_with(expected), "expected `{expected}`, heard `{reply}`");
+        reply
+    }
+
+    /// Sends `piece` without end until the server says something.
+    pub(super) async fn floods(&mut self, piece: &[u8]) -> String {
+        let (read, mut write) = tokio::io::split(&mut self.stream);
+        let mut read = BufReader::new(read);
+        let mut reply = String::new();
+        let flood = async { while write.write_all(piece).await.is_ok() {} };
+        let both = async {
+            tokio::select! {
+                read = read.read_line(&mut reply) => read.unwrap(),
+                () = flood => 0,
+            }
+        };
+        timeout(PATIENCE, both).await.expect("the flood is never stopped");
         reply
     }
 

@@ -127,3 +127,29 @@ async fn a_message_that_is_broken_off_is_not_kept() {
     assert_eq!(stored.len(), 1);
     assert_eq!(server.body(&stored[0]).await, b"whole\r\n");
 }
+
+#[tokio::test]
+async fn nothing_of_a_refused_message_is_in_the_next() {
+    let server = Server::start(Door::Smtp, Limits { message: 100, ..Limits::default() });
+    let mut client = server.greeted().await;
+    open_data(&mut client).await;
+    client.says("refused for its\nbare line feed\r\n.\r\n").await;
+    client.hears("554 5.6.11").await;
+    open_data(&mut client).await;
+    client.says(&format!("refused for its size\r\n{}\r\n.\r\n", "x".repeat(100))).await;
+    client.hears("552 5.3.4").await;
+    for end in ["RSET\r\n", "EHLO client.test\r\n"] {
+        client.says("MAIL FROM:<>\r\nRCPT TO:<known@in.test>\r\nBDAT 9\r\nforgotten").await;
+        for reply in ["250 2.1.0", "250 2.1.5", "250 2.0.0 Chunk"] {
+            client.hears(reply).await;
+        }
+        client.says(end).await;
+        client.hears("250").await;
+    }
+    open_data(&mut client).await;
+    client.says("kept\r\n.\r\n").await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    let stored = server.stored().await;
+    assert_eq!(stored.len(), 1);
+    assert_eq!(server.body(&stored[0]).await, b"kept\r\n");
+}

@@ -1,0 +1,301 @@
+//! integration-event, status, the event log, its stream, and reading back.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use super::*;
+use crate::store::directory::{AppProfileRow, NewMailbox};
+
+#[tokio::test]
+async fn the_same_event_again_gets_the_first_answer() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let first = gateway.post(EVENT, Some(&key), &event("1")).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    assert_eq!(first.header("cache-control"), "no-store");
+    gateway.clock.advance(Duration::from_secs(1));
+    let again = gateway.post(EVENT, Some(&key), &event("1")).await;
+    let (first_id, again_id) = (first.header("x-request-id").to_owned(), again.header("x-request-id").to_owned());
+    let (mut first, again) = (first.json(), again.json());
+    assert_eq!((first["requestId"].clone(), again["requestId"].clone()), (json!(first_id), json!(again_id)));
+    assert_eq!((first["duplicate"].clone(), again["duplicate"].clone()), (json!(false), json!(true)));
+    first["duplicate"] = json!(true);
+    first["requestId"] = again["requestId"].clone();
+    // The warning that the app was new belongs to the first answer, which is what is given again.
+    assert_eq!(first, again);
+    assert!(first["warnings"][0].as_str().unwrap().contains("crm"));
+}
+
+#[tokio::test]
+async fn the_same_event_with_members_in_another_order_is_the_same() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    gateway.post(EVENT, Some(&key), &event("1")).await;
+    let text = r#" {"sourceSystem":"crm", "eventType":"inbound_reply","sourceEventId":"1","message":{"body":
+        "Can you confirm terms before we proceed?","subject":"Need approval"},"app":"crm"}"#;
+    let again = gateway.send(request("POST", EVENT, Some(&key)).body(Body::from(text)).unwrap()).await;
+    assert_eq!(again.json()["duplicate"], true);
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_body_is_a_conflict() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    gateway.post(EVENT, Some(&key), &event("1")).await;
+    let mut other = event("1");
+    other["message"]["body"] = json!("Something else");
+    let problem = gateway.post(EVENT, Some(&key), &other).await.problem(409, "idempotency_conflict");
+    assert_eq!(problem["errors"][0]["pointer"], "/sourceEventId");
+    other["app"] = json!("billing");
+    assert_eq!(gateway.post(EVENT, Some(&key), &other).await.json()["duplicate"], false, "another app's id is another");
+}
+
+#[tokio::test]
+async fn of_equal_calls_at_once_one_wins_and_the_others_are_duplicates() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let body = event("1");
+    let calls = (0..8).map(|_| gateway.post(EVENT, Some(&key), &body));
+    let answers: Vec<Value> = futures_util::future::join_all(calls).await.iter().map(Reply::json).collect();
+    assert_eq!(answers.iter().filter(|answer| answer["duplicate"] == false).count(), 1);
+    assert!(answers.iter().all(|answer| answer["eventId"] == answers[0]["eventId"]), "{answers:#?}");
+    let log = gateway.get("/api/v1/events", Some(&key)).await.json();
+    assert_eq!(log["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_needs_its_source_id_and_registers_nothing_when_it_is_refused() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let mut body = event("1");
+    body.as_object_mut().unwrap().remove("sourceEventId");
+    let problem = gateway.post(EVENT, Some(&key), &body).await.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/sourceEventId");
+    let mut empty = event("2");
+    empty["message"] = json!({ "subject": " " });
+    gateway.post(EVENT, Some(&key), &empty).await.problem(422, "invalid_request");
+    assert_eq!(gateway.store.for_tenant(gateway.tenant).apps().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn operations_have_ids_and_keys_and_internal_work_is_named() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let answer = gateway.post(EVENT, Some(&key), &event("1")).await.json();
+    let operations = answer["operations"].as_array().unwrap();
+    let mut keys: Vec<_> = operations.iter().map(|operation| operation["idempotencyKey"].to_string()).collect();
+    assert!(operations.iter().all(|operation| operation["id"].as_str().unwrap().starts_with("op_")));
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), operations.len());
+    assert_eq!(answer["materialized"]["mode"], "safe");
+    let mut none = event("2");
+    none["materialize"] = json!("none");
+    let none = gateway.post(EVENT, Some(&key), &none).await.json();
+    let nothing = json!({ "mode": "none", "tasks": [], "approvals": [], "drafts": [] });
+    assert_eq!(none["materialized"], nothing);
+    let mut odd = event("3");
+    odd["materialize"] = json!("everything");
+    let odd = gateway.post(EVENT, Some(&key), &odd).await.json();
+    assert_eq!(odd["materialized"], nothing);
+    assert!(odd["warnings"][0].as_str().unwrap().contains("everything"));
+}
+
+#[tokio::test]
+async fn status_and_preview_store_nothing() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for path in ["/api/connex/status", PREVIEW] {
+        let answer = gateway.post(path, Some(&key), &event("1")).await.json();
+        assert_eq!(answer["eventId"], Value::Null);
+        assert!(answer["operations"].as_array().unwrap().iter().all(|operation| operation["id"].is_null()));
+        assert_eq!(answer["materialized"]["mode"], "none");
+    }
+    let store = gateway.store.for_tenant(gateway.tenant);
+    assert_eq!(store.newest_cursor().await.unwrap(), 0);
+    assert_eq!(store.apps().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_registered_counts_for_status_and_never_for_preview() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let store = gateway.store.for_tenant(gateway.tenant);
+    store.put_app("crm", &AppProfileRow { inboxes: vec!["Sales".into()], ..Default::default() }).await.unwrap();
+    let mailbox = NewMailbox {
+        address: "deals@gate.example".parse_mailbox(),
+        app: None,
+        identity_owner: "connex".into(),
+        reply_policy: "human_approval".into(),
+        external_reply_url: None,
+    };
+    store.add_mailbox(mailbox).await.unwrap();
+    let mut body = event("1");
+    body["sourceMailbox"] = json!({ "address": "Deals+x@gate.example", "senderIdentityOwner": "connex" });
+    let status = gateway.post("/api/connex/status", Some(&key), &body).await.json();
+    assert_eq!(status["identity"]["owner"], "connex");
+    assert_eq!(status["identity"]["verdict"], "hold", "{}", status["identity"]);
+    let preview = gateway.post(PREVIEW, None, &body).await.json();
+    assert_eq!(preview["identity"]["connexMaySend"], false);
+}
+
+#[tokio::test]
+async fn a_mailbox_of_another_tenant_grants_nothing() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let other = gateway.store.add_tenant("other").await.unwrap();
+    let mailbox = NewMailbox {
+        address: "deals@gate.example".parse_mailbox(),
+        app: None,
+        identity_owner: "connex".into(),
+        reply_policy: "policy_auto".into(),
+        external_reply_url: None,
+    };
+    gateway.store.for_tenant(other).add_mailbox(mailbox).await.unwrap();
+    let mut body = event("1");
+    body["sourceMailbox"] = json!({ "address": "deals@gate.example", "senderIdentityOwner": "connex" });
+    let answer = gateway.post(EVENT, Some(&key), &body).await.json();
+    assert_eq!(answer["identity"]["connexMaySend"], false, "{}", answer["identity"]);
+}
+
+#[tokio::test]
+async fn the_log_is_read_by_cursor_without_gaps() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(gateway.post(EVENT, Some(&key), &event(&number.to_string())).await.json()["eventId"].clone());
+    }
+    let page = gateway.get("/api/v1/events?limit=2", Some(&key)).await.json();
+    assert_eq!(page["nextCursor"], 2);
+    let rest = gateway.get("/api/v1/events?after=2", Some(&key)).await.json();
+    let read: Vec<_> = [&page, &rest]
+        .into_iter()
+        .flat_map(|page| page["items"].as_array().unwrap().iter().map(|item| item["event"]["id"].clone()))
+        .collect();
+    assert_eq!(read, ids);
+    let item = &page["items"][0];
+    assert_eq!((item["cursor"].clone(), item["event"]["type"].clone()), (json!(1), json!("message.classified")));
+    assert_eq!(item["event"]["source"], json!({ "kind": "app", "eventId": "0" }));
+    assert!(item["event"]["data"]["links"]["self"].as_str().unwrap().starts_with(HOST));
+    assert!(item["event"]["data"].get("requestId").is_none());
+    let end = gateway.get("/api/v1/events?after=5", Some(&key)).await.json();
+    assert_eq!(end, json!({ "items": [], "nextCursor": 5 }));
+    for query in ["limit=0", "limit=201", "limit=x", "after=-1", "after=", "colour=red"] {
+        gateway.get(&format!("/api/v1/events?{query}"), Some(&key)).await.problem(400, "invalid_parameter");
+    }
+}
+
+#[tokio::test]
+async fn a_bound_key_sees_the_events_of_its_app_only() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let ours = gateway.post(EVENT, Some(&key), &event("1")).await.json();
+    let mut other = event("1");
+    other["app"] = json!("billing");
+    let theirs = gateway.post(EVENT, Some(&key), &other).await.json();
+    let bound = gateway.key_with(|key| key.bindings.apps = vec!["crm".into()]).await;
+    let page = gateway.get("/api/v1/events", Some(&bound)).await.json();
+    assert_eq!((page["items"].as_array().unwrap().len(), page["nextCursor"].clone()), (1, json!(2)));
+    let explain =
+        async |id: &Value| gateway.get(&format!("/api/v1/explain/{}", id.as_str().unwrap()), Some(&bound)).await;
+    assert_eq!(explain(&ours["eventId"]).await.status, StatusCode::OK);
+    explain(&theirs["eventId"]).await.problem(404, "not_found");
+    explain(&json!("evt_nothing")).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn nothing_of_one_tenant_is_seen_by_another() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let answer = gateway.post(EVENT, Some(&key), &event("1")).await.json();
+    let other = Gateway { tenant: gateway.store.add_tenant("other").await.unwrap(), ..gateway };
+    let foreign = other.key().await;
+    assert_eq!(other.get("/api/v1/events", Some(&foreign)).await.json()["items"], json!([]));
+    let path = format!("/api/v1/explain/{}", answer["eventId"].as_str().unwrap());
+    other.get(&path, Some(&foreign)).await.problem(404, "not_found");
+    let report = json!({ "app": "crm", "eventId": answer["eventId"], "outcome": "won" });
+    other.post(OUTCOME, Some(&foreign), &report).await.problem(404, "not_found");
+    assert_eq!(other.post(EVENT, Some(&foreign), &event("1")).await.json()["duplicate"], false);
+}
+
+#[tokio::test]
+async fn messages_that_are_not_there_are_404() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for id in ["msg_00000000000000000000000000", "msg_x", "evt_00000000000000000000000000", "%00"] {
+        gateway.get(&format!("/api/v1/messages/{id}"), Some(&key)).await.problem(404, "not_found");
+        gateway.get(&format!("/api/v1/messages/{id}/raw"), Some(&key)).await.problem(404, "not_found");
+    }
+}
+
+/// Reads server-sent events from a body until `count` of them came.
+async fn read_stream(body: Body, count: usize) -> Vec<(String, Value)> {
+    let mut stream = body.into_data_stream();
+    let mut text = String::new();
+    while text.matches("data: ").count() < count || !text.ends_with("\n\n") {
+        let chunk = stream.next().await.expect("the stream goes on").unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let field = |block: &str, name: &str| {
+        block.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default().to_owned()
+    };
+    let blocks = text.split("\n\n").filter(|block| block.contains("data: "));
+    blocks.map(|block| (field(block, "id"), serde_json::from_str(&field(block, "data")).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn the_stream_gives_the_backlog_and_then_what_comes() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for number in 0..3 {
+        gateway.post(EVENT, Some(&key), &event(&number.to_string())).await;
+    }
+    let open = request("GET", "/api/v1/events/stream", Some(&key)).header("last-event-id", "1");
+    let reply = gateway.router.clone().oneshot(open.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(reply.status(), StatusCode::OK);
+    assert_eq!(reply.headers()["content-type"], "text/event-stream");
+    assert_eq!(reply.headers()["cache-control"], "no-store");
+    assert_eq!(reply.headers()["x-accel-buffering"], "no");
+    let reading = read_stream(reply.into_body(), 4);
+    let writing = async {
+        for number in 3..5 {
+            gateway.post(EVENT, Some(&key), &event(&number.to_string())).await;
+        }
+    };
+    let (events, ()) = tokio::join!(reading, writing);
+    let cursors: Vec<_> = events.iter().map(|(cursor, _)| cursor.as_str()).collect();
+    assert_eq!(cursors, ["2", "3", "4", "5"]);
+    assert_eq!(events[3].1["source"]["eventId"], "4");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_instance_stops() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let open = request("GET", "/api/v1/events/stream", Some(&key)).body(Body::empty()).unwrap();
+    let reply = gateway.router.clone().oneshot(open).await.unwrap();
+    gateway.api.service.stop.cancel();
+    let body = axum::body::to_bytes(reply.into_body(), 10_000).await.unwrap();
+    assert!(String::from_utf8_lossy(&body).contains("retry: 3000"));
+}
+
+#[tokio::test]
+async fn a_wrong_cursor_of_a_stream_is_a_problem() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    gateway.get("/api/v1/events/stream?after=x", Some(&key)).await.problem(400, "invalid_parameter");
+    let open = request("GET", "/api/v1/events/stream", Some(&key)).header("last-event-id", "evt_1");
+    gateway.send(open.body(Body::empty()).unwrap()).await.problem(400, "invalid_parameter");
+}
+
+trait ParseMailbox {
+    fn parse_mailbox(&self) -> crate::mail::address::Mailbox;
+}
+
+impl ParseMailbox for str {
+    fn parse_mailbox(&self) -> crate::mail::address::Mailbox {
+        crate::mail::address::Mailbox::parse(self).unwrap()
+    }
+}

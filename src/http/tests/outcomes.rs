@@ -1,0 +1,172 @@
+//! integration-outcome, insights and trust.
+
+use super::*;
+
+async fn recorded(gateway: &Gateway, key: &str, id: &str) -> Value {
+    gateway.post(EVENT, Some(key), &event(id)).await.json()
+}
+
+#[tokio::test]
+async fn outcomes_form_a_history_and_synonyms_are_read_as_override() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let answer = recorded(&gateway, &key, "1").await;
+    let by_source = json!({ "app": "crm", "sourceSystem": "crm", "sourceEventId": "1", "outcome": "approved" });
+    let by_event = json!({ "app": "crm", "eventId": answer["eventId"], "outcome": "overridden" });
+    for (body, word) in [(by_source, "approved"), (by_event, "override")] {
+        let reply = gateway.post(OUTCOME, Some(&key), &body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let told = reply.json();
+        assert_eq!((told["outcome"].clone(), told["eventId"].clone()), (json!(word), answer["eventId"].clone()));
+        assert_eq!(told["learned"], json!([]));
+        assert!(told["recorded"].as_str().unwrap().contains(word));
+    }
+    let last = json!({ "app": "crm", "eventId": answer["eventId"], "outcome": "won", "value": { "amount": 9.5, "currency": "eur" } });
+    let told = gateway.post(OUTCOME, Some(&key), &last).await.json();
+    let words: Vec<_> = told["history"].as_array().unwrap().iter().map(|entry| entry["outcome"].clone()).collect();
+    assert_eq!(words, ["approved", "override", "won"]);
+    let figures = gateway.post("/api/connex/integration-insights", Some(&key), &json!({ "app": "crm" })).await.json();
+    assert_eq!(figures["volumes"]["events"], 1);
+    assert_eq!(figures["outcomes"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        (figures["value"][0]["currency"].clone(), figures["value"][0]["amount"].clone()),
+        (json!("EUR"), json!(9.5))
+    );
+}
+
+#[tokio::test]
+async fn an_outcome_by_operation_marks_the_operation() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let answer = recorded(&gateway, &key, "1").await;
+    let Some(operation) = answer["operations"].as_array().unwrap().first() else { return };
+    let body = json!({ "app": "crm", "operationId": operation["id"], "outcome": "applied" });
+    let told = gateway.post(OUTCOME, Some(&key), &body).await.json();
+    assert_eq!(
+        (told["operationId"].clone(), told["eventId"].clone()),
+        (operation["id"].clone(), answer["eventId"].clone())
+    );
+    let other = recorded(&gateway, &key, "2").await;
+    let body =
+        json!({ "app": "crm", "operationId": operation["id"], "eventId": other["eventId"], "outcome": "applied" });
+    let problem = gateway.post(OUTCOME, Some(&key), &body).await.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/eventId");
+}
+
+#[tokio::test]
+async fn an_unknown_event_is_404_and_one_of_several_apps_409() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for body in [
+        json!({ "app": "crm", "eventId": "evt_00000000000000000000000000", "outcome": "won" }),
+        json!({ "app": "crm", "eventId": "nothing", "outcome": "won" }),
+        json!({ "app": "crm", "operationId": "op_00000000000000000000000000", "outcome": "won" }),
+        json!({ "app": "crm", "sourceSystem": "crm", "sourceEventId": "9", "outcome": "won" }),
+    ] {
+        gateway.post(OUTCOME, Some(&key), &body).await.problem(404, "not_found");
+    }
+    recorded(&gateway, &key, "1").await;
+    let mut billing = event("1");
+    billing["app"] = json!("billing");
+    gateway.post(EVENT, Some(&key), &billing).await;
+    let third = json!({ "app": "third", "sourceSystem": "crm", "sourceEventId": "1", "outcome": "won" });
+    gateway.post(OUTCOME, Some(&key), &third).await.problem(409, "ambiguous_event");
+    let own = json!({ "app": "billing", "sourceSystem": "crm", "sourceEventId": "1", "outcome": "won" });
+    assert_eq!(gateway.post(OUTCOME, Some(&key), &own).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_an_outcome_lacks_is_named() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for (body, pointer) in [
+        (json!({ "app": "crm", "outcome": "won" }), "/eventId"),
+        (json!({ "app": "crm", "eventId": "evt_1", "outcome": "great" }), "/outcome"),
+        (json!({ "app": "crm", "eventId": "evt_1" }), "/outcome"),
+        (json!({ "app": "crm", "eventId": "evt_1", "outcome": "won", "occurredAt": "noon" }), "/occurredAt"),
+        (
+            json!({ "app": "crm", "eventId": "evt_1", "outcome": "won", "value": { "amount": 1, "currency": "12€" } }),
+            "/value/currency",
+        ),
+        (
+            json!({ "app": "crm", "eventId": "evt_1", "outcome": "won", "value": { "amount": "1", "currency": "EUR" } }),
+            "/value/amount",
+        ),
+    ] {
+        let problem = gateway.post(OUTCOME, Some(&key), &body).await.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_replays_and_refuses_another_request() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let answer = recorded(&gateway, &key, "1").await;
+    let send = async |key: &str, call: &str, outcome: &str| {
+        let body = json!({ "app": "crm", "eventId": answer["eventId"], "outcome": outcome }).to_string();
+        gateway
+            .send(request("POST", OUTCOME, Some(key)).header("idempotency-key", call).body(Body::from(body)).unwrap())
+            .await
+    };
+    let first = send(&key, "\"a\"", "won").await;
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    let again = send(&key, "a", "won").await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(first.json(), again.json());
+    send(&key, "a", "lost").await.problem(422, "idempotency_conflict");
+    send(&key, "", "won").await.problem(400, "invalid_parameter");
+    let other = gateway.key().await;
+    assert_eq!(send(&other, "a", "lost").await.status, StatusCode::OK, "keys of another principal are others");
+    gateway.clock.advance(std::time::Duration::from_secs(86_401));
+    assert!(!send(&key, "a", "lost").await.headers.contains_key("idempotency-replayed"), "kept for a day");
+}
+
+#[tokio::test]
+async fn trust_says_what_is_known_so_far() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let trust = async || gateway.post("/api/connex/trust", Some(&key), &json!({})).await.json();
+    assert_eq!(trust().await["band"], "new");
+    let answer = recorded(&gateway, &key, "1").await;
+    assert_eq!(
+        (trust().await["band"].clone(), trust().await["recommendation"].clone()),
+        (json!("standard"), json!("proceed"))
+    );
+    let spam = json!({ "app": "crm", "eventId": answer["eventId"], "outcome": "spam" });
+    gateway.post(OUTCOME, Some(&key), &spam).await;
+    let told = trust().await;
+    assert_eq!(
+        (told["band"].clone(), told["abuseSignals"][0]["code"].clone()),
+        (json!("restricted"), json!("spam_reported"))
+    );
+    let closed = told["gates"].as_array().unwrap().iter().find(|gate| gate["code"] == "external_send").unwrap();
+    assert_eq!(closed["state"], "closed");
+    let limits: Vec<_> = told["limits"].as_array().unwrap().iter().map(|limit| limit["name"].clone()).collect();
+    assert_eq!(limits, ["preview", "default", "daily"]);
+    gateway.post("/api/connex/trust", Some(&key), &json!({ "app": "nobody" })).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn insights_hold_to_their_span_and_refuse_a_wrong_one() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    recorded(&gateway, &key, "1").await;
+    let insights = async |body: Value| gateway.post("/api/connex/integration-insights", Some(&key), &body).await;
+    let all = insights(json!({})).await.json();
+    assert_eq!(all["volumes"]["events"], 1);
+    assert_eq!(all["groups"][0]["count"], 1);
+    let past = insights(json!({ "to": "2026-11-23T09:59:59Z" })).await.json();
+    assert_eq!((past["volumes"]["events"].clone(), past["rates"]["abstained"].clone()), (json!(0), Value::Null));
+    for (body, pointer) in [
+        (json!({ "from": "x" }), "/from"),
+        (json!({ "from": "2026-11-24T00:00:00Z", "to": "2026-11-23T00:00:00Z" }), "/from"),
+        (json!({ "groupBy": "colour" }), "/groupBy"),
+    ] {
+        let problem = insights(body).await.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+    }
+    let bound = gateway.key_with(|key| key.bindings.apps = vec!["crm".into()]).await;
+    let own = gateway.post("/api/connex/integration-insights", Some(&bound), &json!({})).await.json();
+    assert_eq!(own["app"], "crm", "a key for one app sees that app's figures");
+}

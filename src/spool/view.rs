@@ -1,0 +1,57 @@
+//! Looking at a log that another process may be writing: what `connex messages` does beside a running gateway.
+//!
+//! It takes no lock and changes nothing. What was committed before it was opened is seen; what is being written
+//! meanwhile may be missing, and is no damage.
+
+use std::sync::Arc;
+
+use super::active::Foundry;
+use super::files::Files;
+use super::options::SpoolOptions;
+use super::place::{BodyRef, Position};
+use super::recover::{self, Purpose};
+use super::shared::Shared;
+use super::{SpoolError, StoredMessage, read};
+use crate::clock::Clock;
+
+/// A log, to read only.
+#[derive(Debug)]
+pub struct SpoolView {
+    shared: Arc<Shared>,
+}
+
+impl SpoolView {
+    /// Looks at the log of `options.dir` as it is now. Blocks.
+    ///
+    /// # Errors
+    /// The options are wrong, or the folder cannot be listed.
+    pub fn open(options: SpoolOptions, files: Files, clock: Clock) -> Result<Self, SpoolError> {
+        options.check()?;
+        let mut recovered = recover::survey(&files, &options, Purpose::View)?;
+        let log = recovered.log.unwrap_or_default();
+        let catalogue = std::mem::take(&mut recovered.catalogue);
+        let foundry = Foundry { files, options, clock, log };
+        Ok(Self { shared: Arc::new(Shared::new(foundry, catalogue, recovered.end)) })
+    }
+
+    /// As [`super::Spool::read_after`].
+    ///
+    /// # Errors
+    /// The disk refuses to read.
+    pub fn read_after(
+        &self,
+        after: Position,
+        max_records: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<StoredMessage>, SpoolError> {
+        read::read_after(&self.shared, after, max_records, max_bytes.max(1))
+    }
+
+    /// As [`super::Spool::read_body`].
+    ///
+    /// # Errors
+    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], or the disk's refusal.
+    pub fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+        read::read_body(&self.shared, body)
+    }
+}

@@ -1,0 +1,29 @@
+//~ allowed
+// The control: the same imports and the legal use. If this does not compile, the errors of the others mean nothing.
+use connex::clock::Timestamp;
+use connex::governance::gate::{Refused, ReleaseTerms};
+use connex::governance::{Actor, Approval, ApprovedDraft, Content, Draft, Facts, ReleasableMessage, ReleaseRow, readmit};
+
+pub fn send(message: ReleasableMessage) -> usize {
+    message.into_wire().bytes.len()
+}
+
+pub fn approve_release_and_send(
+    draft: Draft,
+    approval: &Approval,
+    terms: ReleaseTerms,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<usize, Refused> {
+    let approved: ApprovedDraft = draft.approve(approval).map_err(|_| Refused::ContentChanged)?;
+    let (message, _row): (ReleasableMessage, ReleaseRow) = approved.release(terms, facts, now)?;
+    Ok(send(message))
+}
+
+pub fn send_after_a_restart(row: &ReleaseRow, draft: Draft, facts: &Facts, now: Timestamp) -> Result<usize, Refused> {
+    readmit(row, draft, facts, now).map(send)
+}
+
+pub fn edit_before_approval(draft: &mut Draft, editor: Actor, content: Content) {
+    draft.edit(editor, content);
+}

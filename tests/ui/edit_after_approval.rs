@@ -1,0 +1,7 @@
+//~ E0616
+// What was approved stays as it was.
+use connex::governance::{ApprovedDraft, Content};
+
+pub fn attack(approved: &mut ApprovedDraft, content: Content) {
+    approved.version.content = content;
+}

@@ -1,0 +1,7 @@
+//~ E0603
+// The one function behind both doors cannot be called.
+use connex::governance::gate::mint;
+
+pub fn attack() {
+    let _ = mint;
+}
