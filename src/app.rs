@@ -170,10 +170,10 @@ impl App {
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
     }
 
-    /// The spool's figures.
+    /// The spool, to ask it for its figures.
     #[must_use]
-    pub fn spool_status(&self) -> SpoolStatus {
-        self.spool.status()
+    pub const fn spool(&self) -> &Spool {
+        &self.spool
     }
 
     /// Runs until `stop`, then shuts down phase by phase.

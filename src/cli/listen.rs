@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::output::Tone;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::app::interrupted;
 use crate::clock::Clock;
 use crate::contract::webhook::{WebhookEvent, subscribes};
 use crate::keys::ApiKey;
@@ -79,16 +80,15 @@ pub async fn run(args: ListenArgs, out: &mut Output) -> Result<(), CliError> {
         Some(url) => Some(forward_to(url, args.secret_file.as_deref(), client.clone(), out)?),
         None => None,
     };
-    let interrupted = interrupted();
-    tokio::pin!(interrupted);
+    let stop = interrupted();
     let stream = tokio::select! {
         stream = EventStream::open(client, &base, key.reveal()) => stream?,
-        () = &mut interrupted => return Ok(()),
+        () = stop.cancelled() => return Ok(()),
     };
     out.note(&format!("Listening to {}; Ctrl-C ends it.", base.origin().ascii_serialization()));
     tokio::select! {
         ended = follow(stream, &args.event_type, forward.as_ref(), out) => ended,
-        () = &mut interrupted => Ok(()),
+        () = stop.cancelled() => Ok(()),
     }
 }
 
@@ -215,18 +215,6 @@ fn client(ca_file: Option<&Path>) -> Result<Client, CliError> {
         .user_agent(concat!("connex-webhooks/", env!("CARGO_PKG_VERSION")))
         .build();
     Ok(client.map_err(anyhow::Error::new)?)
-}
-
-/// Ends with Ctrl-C, or with the signal that service managers send.
-async fn interrupted() {
-    let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! # Retries
 //! The first connection must succeed. After a break the stream is opened again behind the last event that was given
-//! out, at once, then after a pause that doubles up to 30 s, and never sooner than the server asks. An event can come
+//! out, after a pause that doubles from 0.25 s to 30 s and is never shorter than the server asks for. An event can come
 //! twice only when the server sends it twice. A key that is refused, or a cursor that is too old, ends it.
 
 use std::time::Duration;
