@@ -20,11 +20,11 @@ use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::{Ingest, IngestSettings};
+use crate::pipeline::ingest::{self, Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Admission, Files, Position, Reserve, Spool, SpoolError, SpoolOptions};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::telemetry::{Metrics, metric};
@@ -118,7 +118,7 @@ impl App {
     /// Says what cannot be used; nothing is left running.
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
-        let spool = open_spool(&config, &instance.clock).await?;
+        let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
         recipients.ensure_operator().await?;
@@ -147,6 +147,9 @@ impl App {
             serve.spawn_once("admin", http::serve::serve(listener, operations.clone(), serve.stopping()));
         }
         let work = supervisor.spawner(Phase::Work);
+        if config.spool.verify_at_start {
+            work.spawn_once("verify", verify_spool(spool.clone()));
+        }
         let (store, log) = (instance.store.clone(), spool.clone());
         work.spawn("gauges", RestartPolicy::Restart, move |stop| {
             gauges(store.clone(), log.clone(), metrics.clone(), stop)
@@ -270,15 +273,34 @@ fn http_settings(config: &Config) -> http::Settings {
     }
 }
 
-async fn open_spool(config: &Config, clock: &Clock) -> Result<Spool, AppError> {
-    let options = spool_options(config);
-    let clock = clock.clone();
+async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
+    let mut options = spool_options(&instance.config);
+    // A log that lost its end must not give new mail places that the index takes for read.
+    if let Some(cursor) = instance.store.spool_cursor(ingest::NODE).await? {
+        options.read_to = Position { segment: cursor.segment, offset: cursor.position };
+    }
+    let clock = instance.clock.clone();
     let opened = tokio::task::spawn_blocking(move || Spool::open(options, Files::Real, clock)).await;
     let (spool, report) = opened.map_err(|_| AppError::Interrupted)??;
-    for finding in &report.findings {
-        tracing::warn!(error.kind = "spool", "Spool: {finding}");
-    }
+    tracing::info!(
+        segments = report.segments,
+        duration_ms = %report.took.as_millis(),
+        "Opened the spool: {} segments, {} read through, {} findings",
+        report.segments,
+        report.scanned_segments,
+        report.findings.len(),
+    );
     Ok(spool)
+}
+
+/// Reads the whole log with every checksum, behind everything else: what rotted while nobody looked is found at start,
+/// and a large log does not delay the first message.
+async fn verify_spool(spool: Spool) {
+    match tokio::task::spawn_blocking(move || spool.verify()).await {
+        Ok(Ok(findings)) => tracing::info!("Read the whole spool: {} findings", findings.len()),
+        Ok(Err(error)) => tracing::warn!(error.kind = "spool", "The spool could not be read to its end: {error}"),
+        Err(_) => {}
+    }
 }
 
 /// The spool's options as configured.
