@@ -13,21 +13,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
+use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::Ingest;
+use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions, SpoolStatus};
 use crate::store::StoreError;
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
-use crate::webhook::endpoint::{AllowEntry, AllowList};
+use crate::webhook::endpoint::AllowList;
 
 pub use instance::Instance;
 
@@ -123,7 +124,7 @@ impl App {
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
         recipients.ensure_operator().await?;
-        let allow = allow_list(&config);
+        let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let doors = bind_smtp(&config, &recipients, &spool, &instance.clock)?;
 
@@ -139,6 +140,7 @@ impl App {
         let serve = supervisor.spawner(Phase::Serve);
         let service = service(&instance, &spool, &engine, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
+        let public = http::serve::bounded(public, config.http.concurrency);
         for (_, listener) in http {
             serve.spawn_once("http", http::serve::serve(listener, public.clone(), serve.stopping()));
         }
@@ -152,7 +154,7 @@ impl App {
             spool.clone(),
             engine,
             Arc::clone(&instance.key),
-            config.server.public_url.clone(),
+            ingest_settings(&config),
         );
         work.spawn("ingest", RestartPolicy::Restart, move |stop| ingest.clone().run(stop));
         let limits = deliver_limits(&config);
@@ -313,6 +315,23 @@ fn smtp_limits(config: &Config) -> Limits {
     }
 }
 
+fn ingest_settings(config: &Config) -> IngestSettings {
+    let own = &config.pipeline;
+    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    IngestSettings {
+        batch: count(own.ingest_batch.into()),
+        poll: own.poll,
+        limits: message::Limits {
+            nesting: count(own.nesting.into()),
+            parts: count(own.parts.into()),
+            header_block: count(own.header_size),
+            text: count(own.text_size),
+            ..message::Limits::default()
+        },
+        public_url: config.server.public_url.clone(),
+    }
+}
+
 fn deliver_limits(config: &Config) -> DeliverLimits {
     DeliverLimits {
         concurrency: config.webhooks.concurrency,
@@ -357,11 +376,4 @@ pub fn interrupted() -> CancellationToken {
         token.cancel();
     });
     stop
-}
-
-/// What the operator lets webhooks reach beside public addresses by https.
-#[must_use]
-pub fn allow_list(config: &config::Config) -> AllowList {
-    let _ = config;
-    AllowList::from_iter(Vec::<AllowEntry>::new())
 }

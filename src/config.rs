@@ -33,7 +33,7 @@ pub use reader::Reader;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool, Tls};
 pub use smtp::{Smtp, SmtpLimits};
-pub use webhooks::{HostPattern, Schedule, Webhooks};
+pub use webhooks::{Schedule, Webhooks};
 
 /// The compiled-in lowest layer.
 pub const DEFAULTS: &str = include_str!("../config/connex.toml");

@@ -178,7 +178,7 @@ impl Spool {
             took: shared.foundry.clock.now().since(started),
         };
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer::start(Arc::clone(&shared), recovered.next_number, recovered.notes, lock, queue)
+        let writer = Writer::start(Arc::clone(&shared), recovered.start, lock, queue)
             .map_err(|error| SpoolError::io("start its threads", error))?;
         let writer = Mutex::new(Some(writer));
         Ok((Self(Arc::new(Inner { shared, jobs, writer, probed_at: AtomicI64::new(i64::MIN) })), report))

@@ -47,12 +47,14 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("mcp", with(&[VOCABULARY, &["service"]])),
         ("ui", with(&[VOCABULARY, &["service"]])),
         // Root.
-        ("config", vec!["ids", "clock", "mail"]),
+        // Checked settings are of the types that the edge itself checks with.
+        ("config", vec!["ids", "clock", "mail", "webhook"]),
         ("telemetry", vec!["ids", "clock", "config"]),
         ("supervisor", vec!["ids", "clock", "telemetry"]),
         ("devcert", vec!["clock"]),
         ("app", with(&[VOCABULARY, RULES, RESOURCES, EDGES, ROOT, SURFACES, &["service", "pipeline"]])),
-        ("cli", with(&[VOCABULARY, ROOT, &["service", "app"]])),
+        // Commands of the local operator work on the data folder itself; they hold no rules.
+        ("cli", with(&[VOCABULARY, RESOURCES, EDGES, ROOT, &["service", "pipeline", "app"]])),
         ("main", vec!["cli"]),
     ]
 }

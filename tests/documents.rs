@@ -110,9 +110,9 @@ fn commands(text: &str) -> Vec<Vec<String>> {
 }
 
 fn command(line: &str) -> Option<Vec<String>> {
-    let line = line.trim().trim_start_matches("$ ").trim_start_matches("sudo ");
-    let line = line.split(" # ").next()?.split([';', '|', '>', '&', '<']).next()?;
-    let words: Vec<&str> = line.split_whitespace().filter(|word| !is_assignment(word)).collect();
+    let words = shell_words(line);
+    let is_prefix = |word: &&String| ["$", "sudo"].contains(&word.as_str()) || is_assignment(word);
+    let words: Vec<&str> = words.iter().skip_while(is_prefix).map(String::as_str).collect();
     let arguments = match words.as_slice() {
         ["cargo", "run", rest @ ..] => {
             let dashes = rest.iter().position(|word| *word == "--")?;
@@ -121,8 +121,29 @@ fn command(line: &str) -> Option<Vec<String>> {
         [program, rest @ ..] if *program == "connex" || program.ends_with("/connex") => rest,
         _ => return None,
     };
-    let plain = arguments.iter().map(|word| word.trim_matches(['\'', '"']).to_owned());
-    Some(std::iter::once("connex".to_owned()).chain(plain).collect())
+    Some(std::iter::once("connex").chain(arguments.iter().copied()).map(str::to_owned).collect())
+}
+
+/// Words of the first command of a line, as a shell sees them: quotes, comment, and what ends a command.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ' | '\t') => words.extend(word.take()),
+            (None, ';' | '|' | '>' | '&' | '<') => break,
+            (None, '#') if word.is_none() => break,
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 fn is_assignment(word: &str) -> bool {
@@ -150,9 +171,9 @@ fn every_command_in_the_documents_parses() {
 
 #[test]
 fn commands_are_found_in_shell_blocks_and_in_running_text() {
-    let text = "`connex tail`, `connex`, `connex …`\n```sh\n$ FOO=1 connex send a \\\n  --to b > x # y\ncargo run --release -- dev\n\
+    let text = "`connex tail`, `connex`, `connex …`\n```sh\n$ FOO=1 connex send 'a b' \\\n  --to b > x # y\ncargo run --release -- dev\n\
                 ls\n```\n```rust\nconnex none\n```\n";
-    let want = [vec!["connex", "tail"], vec!["connex", "send", "a", "--to", "b"], vec!["connex", "dev"]];
+    let want = [vec!["connex", "tail"], vec!["connex", "send", "a b", "--to", "b"], vec!["connex", "dev"]];
     assert_eq!(commands(text), want);
 }
 

@@ -12,7 +12,7 @@ use crate::store::directory::AppProfileRow;
 pub enum AppCommand {
     /// Add an app.
     #[command(
-        after_help = "Example: connex app add --tenant acme your-saas --status-map problem_reported=Open --inbox \"Human Approval\""
+        after_help = "Example: connex app add --tenant acme your-saas --status-map problem_reported=Open --inbox Sales"
     )]
     Add(AddArgs),
     /// List apps.

@@ -46,7 +46,10 @@ pub async fn run(args: TailArgs, out: &mut Output) -> Result<(), CliError> {
     before.iter().skip(skip).try_for_each(|line| show(line, out))?;
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
-    while !args.no_follow {
+    if args.no_follow {
+        return Ok(());
+    }
+    loop {
         for (tenant, position) in &mut watched {
             let (lines, next) = tenant.tail(position.clone()).await?;
             *position = next;
@@ -54,10 +57,9 @@ pub async fn run(args: TailArgs, out: &mut Output) -> Result<(), CliError> {
         }
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
-            _ = &mut interrupted => break,
+            _ = &mut interrupted => return Ok(()),
         }
     }
-    Ok(())
 }
 
 fn show(line: &TailLine, out: &mut Output) -> Result<(), CliError> {

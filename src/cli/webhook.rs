@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::app::{Instance, allow_list};
+use crate::app::Instance;
 use crate::contract::webhook::PayloadMode;
 use crate::ids::{AppId, EndpointId};
 use crate::store::TenantStore;
@@ -149,7 +149,7 @@ pub(super) async fn add_endpoint(
     url: &str,
     event_types: Vec<String>,
 ) -> Result<(EndpointId, WebhookSecret), CliError> {
-    let checked = PublicUrl::parse(url, &allow_list(&instance.config));
+    let checked = PublicUrl::parse(url, &instance.config.webhooks.allow);
     let url = checked.map_err(|error| CliError::Usage(format!("{url}: {error}")))?.as_str().to_owned();
     let secret = WebhookSecret::generate();
     let id: EndpointId = instance.clock.mint();

@@ -87,10 +87,6 @@ impl Spool {
 pub struct Database {
     /// The SQLite file.
     pub file: PathBuf,
-    /// Read connections.
-    pub readers: u32,
-    /// How long a statement waits for a lock.
-    pub busy_timeout: Duration,
 }
 
 impl Database {
@@ -102,8 +98,6 @@ impl Database {
                 "empty for SQLite in server.data_dir, or sqlite:/path/to/file.db; PostgreSQL comes with a later version",
                 |text| if text.is_empty() { default() } else { text.strip_prefix("sqlite:").and_then(sqlite_file) },
             ),
-            readers: reader.count("database.readers", 1..=64),
-            busy_timeout: reader.duration("database.busy_timeout", 0..=60_000),
         }
     }
 }
@@ -117,8 +111,6 @@ pub struct Dns {
     pub timeout: Duration,
     /// Questions before giving up.
     pub attempts: u32,
-    /// Answers kept in memory.
-    pub cache_entries: u32,
 }
 
 impl Dns {
@@ -134,7 +126,6 @@ impl Dns {
             ),
             timeout: reader.duration("dns.timeout", 100..=60_000),
             attempts: reader.count("dns.attempts", 1..=10),
-            cache_entries: reader.count("dns.cache_entries", 0..=10_000_000),
         }
     }
 }
@@ -157,14 +148,8 @@ impl Keys {
 pub struct Pipeline {
     /// Messages read from the spool in one go.
     pub ingest_batch: u32,
-    /// Rows claimed in one go.
-    pub claim_batch: u32,
-    /// How long claimed work belongs to its worker.
-    pub lease: Duration,
     /// The fallback when no wake-up comes.
     pub poll: Duration,
-    /// Workers that parse and decide.
-    pub workers: u32,
     /// MIME nesting that is still read.
     pub nesting: u32,
     /// MIME parts that are still read.
@@ -173,23 +158,17 @@ pub struct Pipeline {
     pub header_size: u64,
     /// Octets of decoded text that are still read.
     pub text_size: u64,
-    /// `Received` lines beyond which a message counts as looping.
-    pub received_hops: u32,
 }
 
 impl Pipeline {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             ingest_batch: reader.count("pipeline.ingest_batch", 1..=10_000),
-            claim_batch: reader.count("pipeline.claim_batch", 1..=10_000),
-            lease: reader.duration("pipeline.lease", 1_000..=3_600_000),
             poll: reader.duration("pipeline.poll", 100..=60_000),
-            workers: reader.count("pipeline.workers", 1..=256),
             nesting: reader.count("pipeline.nesting", 1..=100),
             parts: reader.count("pipeline.parts", 1..=100_000),
             header_size: reader.size("pipeline.header_size", (4 << 10)..=(64 << 20)),
             text_size: reader.size("pipeline.text_size", (4 << 10)..=(256 << 20)),
-            received_hops: reader.count("pipeline.received_hops", 1..=1_000),
         }
     }
 }

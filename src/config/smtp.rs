@@ -26,8 +26,6 @@ pub struct SmtpLimits {
     pub command_line: u32,
     /// Octets of a message.
     pub message_size: u64,
-    /// Octets of a message on a journal route.
-    pub journal_message_size: u64,
     /// Forward-paths of one transaction.
     pub recipients: u32,
     /// Transactions of one connection.
@@ -38,16 +36,12 @@ pub struct SmtpLimits {
     pub connections_per_address: u32,
     /// Sessions in all.
     pub connections: u32,
-    /// Refused log-ins from one address in ten minutes.
-    pub bad_auth_per_address: u32,
     /// Silence before a command.
     pub command_timeout: Duration,
     /// Silence within message data.
     pub data_timeout: Duration,
     /// A TLS handshake.
     pub handshake_timeout: Duration,
-    /// Octets of a message in flight that are held in memory.
-    pub memory_per_message: u64,
 }
 
 impl Smtp {
@@ -68,27 +62,20 @@ impl Smtp {
 
 impl SmtpLimits {
     fn read(reader: &mut Reader<'_>) -> Self {
-        let limits = Self {
+        Self {
             // RFC 5321 §4.5.3.1.4: at least 512 octets, CRLF included.
             command_line: reader.count("smtp.limits.command_line", 512..=65_536),
             message_size: reader.size("smtp.limits.message_size", LEAST_MESSAGE..=MOST_MESSAGE),
-            journal_message_size: reader.size("smtp.limits.journal_message_size", LEAST_MESSAGE..=MOST_MESSAGE),
             // RFC 5321 §4.5.3.1.8: at least 100 recipients.
             recipients: reader.count("smtp.limits.recipients", 100..=100_000),
             messages_per_connection: reader.count("smtp.limits.messages_per_connection", 1..=1_000_000),
             errors_per_connection: reader.count("smtp.limits.errors_per_connection", 1..=10_000),
             connections_per_address: reader.count("smtp.limits.connections_per_address", 1..=1_000_000),
             connections: reader.count("smtp.limits.connections", 1..=1_000_000),
-            bad_auth_per_address: reader.count("smtp.limits.bad_auth_per_address", 1..=10_000),
             command_timeout: reader.duration("smtp.limits.command_timeout", 1_000..=3_600_000),
             data_timeout: reader.duration("smtp.limits.data_timeout", 1_000..=3_600_000),
             handshake_timeout: reader.duration("smtp.limits.handshake_timeout", 1_000..=600_000),
-            memory_per_message: reader.size("smtp.limits.memory_per_message", (64 << 10)..=(64 << 20)),
-        };
-        if limits.journal_message_size < limits.message_size {
-            reader.fault("smtp.limits.journal_message_size", "must not be less than smtp.limits.message_size");
         }
-        limits
     }
 }
 

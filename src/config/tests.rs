@@ -201,15 +201,14 @@ fn what_check_config_prints_can_be_read_again() {
 }
 
 #[test]
-fn hosts_are_named_one_by_one() {
-    assert_eq!(HostPattern::parse("Hooks.Example.ORG:8443").unwrap().port, Some(8443));
-    assert!(HostPattern::parse("[::1]:9000").unwrap().matches("::1", 9000));
-    assert!(HostPattern::parse("::1").unwrap().matches("::1", 1));
-    assert!(!HostPattern::parse("localhost:80").unwrap().matches("localhost", 81));
-    for text in ["", "*", "*.example.org", "https://example.org", "example.org:0", "example.org:x", "a b"] {
-        assert_eq!(HostPattern::parse(text), None, "{text}");
+fn what_webhooks_may_reach_is_named_one_by_one() {
+    let config = load("[webhooks]\nallow = [\"hooks.internal:8080\", \"10.1.0.0/16\"]\n", &[]).unwrap();
+    assert!(config.webhooks.allow.permits("10.1.2.3".parse().unwrap()));
+    assert!(!config.webhooks.allow.permits("10.2.2.3".parse().unwrap()));
+    for wrong in ["*", "*.example.org", "https://example.org", "0.0.0.0/0", "::/0"] {
+        let fault = faults(&format!("[webhooks]\nallow = [\"{wrong}\"]"), &[]).remove(0);
+        assert!(fault.contains("webhooks.allow") && fault.contains("not all"), "{fault}");
     }
-    assert!(faults("[webhooks]\nallow_networks = [\"0.0.0.0/0\"]", &[])[0].contains("not all"));
 }
 
 fn chmod(path: &Path, mode: u32) {

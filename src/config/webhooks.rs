@@ -4,29 +4,20 @@
 //! The allow lists are the only holes in the rule that deliveries go to public https addresses. They name hosts and
 //! networks one by one; there is no way to write "everything".
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::reader::Reader;
-use crate::mail::address::Domain;
+use crate::webhook::endpoint::{AllowEntry, AllowList};
 
 /// `[webhooks]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Webhooks {
-    /// Hosts that may be called by http.
-    pub allow_http_hosts: Vec<HostPattern>,
-    /// Hosts that may be called although their addresses are not public.
-    pub allow_hosts: Vec<HostPattern>,
-    /// Networks that may be called although they are not public.
-    pub allow_networks: Vec<IpNet>,
+    /// What may be called although it is no public address by https.
+    pub allow: AllowList,
     /// Of one attempt: until the connection stands.
     pub connect_timeout: Duration,
     /// Of one attempt, all in all.
     pub timeout: Duration,
-    /// Octets of a reply that are read.
-    pub response_limit: u64,
     /// Attempts at the same time, in all.
     pub concurrency: u32,
     /// Attempts at the same time, to one endpoint.
@@ -57,54 +48,13 @@ impl Schedule {
     }
 }
 
-/// `HOST` or `HOST:PORT`: a name or an address literal, exactly, in lower case; without a port, any port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPattern {
-    /// Name or address; an IPv6 address without its brackets.
-    pub host: String,
-    /// `None`: any port.
-    pub port: Option<u16>,
-}
-
-impl HostPattern {
-    /// Reads `HOST` or `HOST:PORT`; `None` when the text is neither.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(address) = text.parse::<std::net::SocketAddr>() {
-            return Some(Self { host: address.ip().to_string(), port: Some(address.port()) });
-        }
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            return Some(Self { host: address.to_string(), port: None });
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),
-            None => (text, None),
-        };
-        // A wildcard or an address literal in brackets is no domain name.
-        let name = Domain::parse(host).ok().filter(|name| !name.as_str().contains(['[', '*']))?;
-        Some(Self { host: name.as_str().to_ascii_lowercase(), port })
-    }
-
-    /// Whether this pattern names `host` (an IPv6 address without its brackets) and `port`.
-    #[must_use]
-    pub fn matches(&self, host: &str, port: u16) -> bool {
-        self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|wanted| wanted == port)
-    }
-}
-
 impl Webhooks {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let host = "HOST or HOST:PORT, without a scheme or wildcard";
+        let allowed = "HOST, HOST:PORT without a scheme or wildcard, or a network such as 10.1.0.0/16, not all";
         let webhooks = Self {
-            allow_http_hosts: reader.list("webhooks.allow_http_hosts", host, HostPattern::parse),
-            allow_hosts: reader.list("webhooks.allow_hosts", host, HostPattern::parse),
-            allow_networks: reader.list("webhooks.allow_networks", "a network such as 10.1.0.0/16, not all", |text| {
-                text.parse::<IpNet>().ok().filter(|network| network.prefix_len() > 0)
-            }),
+            allow: reader.list("webhooks.allow", allowed, allow_entry).into_iter().collect(),
             connect_timeout: reader.duration("webhooks.connect_timeout", 100..=60_000),
             timeout: reader.duration("webhooks.timeout", 1_000..=120_000),
-            response_limit: reader.size("webhooks.response_limit", 1..=(1 << 20)),
             concurrency: reader.count("webhooks.concurrency", 1..=10_000),
             concurrency_per_endpoint: reader.count("webhooks.concurrency_per_endpoint", 1..=1_000),
             schedule: reader.parse("webhooks.schedule", "default or short", |text| match text {
@@ -119,5 +69,13 @@ impl Webhooks {
             reader.fault("webhooks.lease", "must be longer than webhooks.timeout");
         }
         webhooks
+    }
+}
+
+/// An entry that names something; "all addresses" is none.
+fn allow_entry(text: &str) -> Option<AllowEntry> {
+    match text.parse().ok()? {
+        AllowEntry::Range(range) if range.prefix_len() == 0 => None,
+        entry => Some(entry),
     }
 }

@@ -50,6 +50,8 @@ pub(super) fn approval_reasons(
     if !verdict.abuse.is_empty() {
         reasons.push("abuse_suspected".to_owned());
     }
+    let mut named = std::collections::BTreeSet::new();
+    reasons.retain(|reason| named.insert(reason.clone()));
     reasons
 }
 

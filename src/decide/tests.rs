@@ -189,7 +189,16 @@ fn a_request_in_quoted_history_decides_nothing_but_abuse_there_is_seen() {
 
 #[test]
 fn negated_words_do_not_count_and_not_only_is_no_negation() {
-    assert_eq!(decide("Re: Demo", "No need for a meeting.").canonical.status, "unclear");
+    for (text, not) in [
+        ("You do not need to send us proof of funds.", "proof_of_funds_requested"),
+        ("Please do not cancel my subscription.", "cancellation_requested"),
+        ("There is no lawsuit.", "legal_notice"),
+        ("Wir brauchen den Finanzierungsnachweis nicht.", "proof_of_funds_requested"),
+    ] {
+        assert_ne!(decide("", text).canonical.status, not, "{text}");
+        let plain = text.replace(" not", "").replace(" no ", " a ").replace(" nicht", "");
+        assert_eq!(decide("", &plain).canonical.status, not, "{plain}");
+    }
     assert_eq!(decide("Re: Demo", "We are not interested.").canonical.status, "not_interested");
     assert_eq!(decide("Re: Demo", "We are not only interested, we are excited.").canonical.status, "interested");
 }
@@ -221,6 +230,12 @@ fn approval_is_the_union_of_rules() {
     assert_eq!(reasons("xyzzy"), ["low_confidence"]);
     let both = reasons("Please refund my payment of $90, or our lawyer will call you.");
     assert!(both.len() >= 2, "{both:?}");
+    // Too weak to be the status, and only in the quote: still a reason.
+    let mut matter = Matter::of("Re: Call", "Tuesday at 3pm works for me.", now());
+    matter.full_text = "Tuesday at 3pm works for me.\n> Your account will be suspended.";
+    let decision = engine().decide(&matter, &AppProfile::default());
+    assert_eq!(decision.canonical.status, "meeting_confirmed");
+    assert_eq!(decision.canonical.approval_reasons, ["abuse_suspected"]);
 }
 
 #[test]

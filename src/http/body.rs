@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use bytes::Bytes;
@@ -164,8 +163,7 @@ async fn read(request: Request, limits: &BodyLimits) -> Result<Bytes, Problem> {
     if declared.is_some_and(|declared| usize::try_from(declared).is_ok_and(|declared| declared > limits.max_size)) {
         return Err(too_large());
     }
-    let body = Body::from_stream(request.into_body().into_data_stream());
-    match tokio::time::timeout(limits.read_timeout, axum::body::to_bytes(body, limits.max_size)).await {
+    match tokio::time::timeout(limits.read_timeout, axum::body::to_bytes(request.into_body(), limits.max_size)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
         // The peer went away or sent a broken chunk: nobody reads this, but the log and the metrics do.

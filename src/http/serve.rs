@@ -5,6 +5,13 @@ use std::net::SocketAddr;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::limit::GlobalConcurrencyLimitLayer;
+
+/// Handles at most `concurrency` requests at the same time; more wait. A stream that was begun does not count.
+pub fn bounded(router: Router, concurrency: u32) -> Router {
+    let concurrency = usize::try_from(concurrency).unwrap_or(usize::MAX);
+    router.layer(GlobalConcurrencyLimitLayer::new(concurrency))
+}
 
 /// Serves `router` on `listener` until `stop`; requests that were begun are answered.
 ///

@@ -86,7 +86,7 @@ impl Gateway {
         let tenant = store.add_tenant("acme").await.unwrap();
         let service = Service {
             store: store.clone(),
-            engine: Arc::new(Engine::new().unwrap()),
+            engine: engine(),
             pepper: Pepper::new(b"pepper"),
             base_url: HOST.into(),
             read_body: Arc::new(|place| Ok(place.as_bytes().to_vec())),
@@ -134,6 +134,12 @@ impl Gateway {
     async fn get(&self, path: &str, key: Option<&str>) -> Reply {
         self.send(request("GET", path, key).body(Body::empty()).unwrap()).await
     }
+}
+
+/// The engine is the same for all tests and takes a while to compile.
+fn engine() -> Arc<Engine> {
+    static ENGINE: std::sync::OnceLock<Arc<Engine>> = std::sync::OnceLock::new();
+    Arc::clone(ENGINE.get_or_init(|| Arc::new(Engine::new().unwrap())))
 }
 
 fn request(method: &str, path: &str, key: Option<&str>) -> axum::http::request::Builder {

@@ -1,3 +1,5 @@
+//! The form, digest and rules of API keys.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

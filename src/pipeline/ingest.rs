@@ -24,12 +24,10 @@ use crate::store::{Store, StoreError};
 
 use directory::Directory;
 
-/// Messages of one batch at most.
-const BATCH: usize = 64;
+/// Name under which this node's place in its log is kept.
+pub const NODE: &str = "local";
 /// Octets of bodies in one batch, so that large mail does not add up.
 const BATCH_OCTETS: u64 = 16 * 1024 * 1024;
-/// How often the log is looked at without a hint.
-const POLL: Duration = Duration::from_secs(1);
 /// Wait after trouble of the database or disk.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -52,7 +50,20 @@ pub struct Ingest {
     engine: Arc<Engine>,
     directory: Directory,
     node: String,
-    public_url: String,
+    settings: IngestSettings,
+}
+
+/// How the worker reads.
+#[derive(Debug, Clone)]
+pub struct IngestSettings {
+    /// Messages of one batch at most.
+    pub batch: usize,
+    /// How often the log is looked at without a hint.
+    pub poll: Duration,
+    /// Bounds of reading one message.
+    pub limits: message::Limits,
+    /// Where this gateway is reached, without a slash at the end.
+    pub public_url: String,
 }
 
 /// Conversations that were begun in the batch at hand: the store does not know them yet.
@@ -61,9 +72,15 @@ type NewThreads = HashMap<(String, [u8; 32]), ThreadId>;
 impl Ingest {
     /// A worker for the log of this node.
     #[must_use]
-    pub fn new(store: Store, spool: Spool, engine: Arc<Engine>, key: Arc<InstanceKey>, public_url: String) -> Self {
+    pub fn new(
+        store: Store,
+        spool: Spool,
+        engine: Arc<Engine>,
+        key: Arc<InstanceKey>,
+        settings: IngestSettings,
+    ) -> Self {
         let directory = Directory::new(store.clone(), key);
-        Self { store, spool, engine, directory, node: "local".to_owned(), public_url }
+        Self { store, spool, engine, directory, node: NODE.to_owned(), settings }
     }
 
     /// Works until `stop`; a batch that was begun is finished.
@@ -78,7 +95,7 @@ impl Ingest {
                     after = Some(next);
                     tokio::select! {
                         _ = committed.changed() => {}
-                        () = tokio::time::sleep(POLL) => {}
+                        () = tokio::time::sleep(self.settings.poll) => {}
                         () = stop.cancelled() => {}
                     }
                 }
@@ -103,8 +120,8 @@ impl Ingest {
             Some(after) => after,
             None => self.start().await?,
         };
-        let spool = self.spool.clone();
-        let read = tokio::task::spawn_blocking(move || read_batch(&spool, after));
+        let (spool, batch, limits) = (self.spool.clone(), self.settings.batch, self.settings.limits);
+        let read = tokio::task::spawn_blocking(move || read_batch(&spool, after, batch, &limits));
         let batch = read.await.map_err(|_| IngestError::Interrupted)??;
         let Some(next) = batch.last().map(|(stored, _)| stored.next) else { return Ok((after, false)) };
         let mut threads = NewThreads::new();
@@ -170,12 +187,11 @@ fn unwritable(what: &'static str, error: &serde_json::Error) -> StoreError {
 type Read = (StoredMessage, Result<Message, Kept>);
 
 /// Reads and parses what comes behind `after`. Blocks.
-fn read_batch(spool: &Spool, after: Position) -> Result<Vec<Read>, SpoolError> {
-    let limits = message::Limits::default();
+fn read_batch(spool: &Spool, after: Position, batch: usize, limits: &message::Limits) -> Result<Vec<Read>, SpoolError> {
     let read = |stored: StoredMessage| {
         let parsed = match spool.read_body(&stored.body) {
             // The reader does not panic; should it, the message is kept and those behind it go on.
-            Ok(bytes) => std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, &limits)))
+            Ok(bytes) => std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, limits)))
                 .map_err(|_| Kept::Poisoned("reader_failed")),
             Err(SpoolError::Damaged { .. }) => Err(Kept::Poisoned("body_damaged")),
             Err(SpoolError::Erased) => Err(Kept::Held("erased")),
@@ -183,5 +199,5 @@ fn read_batch(spool: &Spool, after: Position) -> Result<Vec<Read>, SpoolError> {
         };
         Ok((stored, parsed))
     };
-    spool.read_after(after, BATCH, BATCH_OCTETS)?.into_iter().map(read).collect()
+    spool.read_after(after, batch, BATCH_OCTETS)?.into_iter().map(read).collect()
 }

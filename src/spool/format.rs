@@ -137,6 +137,11 @@ impl RecordHeader {
         is_sound.then_some(header)
     }
 
+    /// Whether `payload` is what was written.
+    pub(super) fn fits(&self, payload: &[u8]) -> bool {
+        payload.len() as u64 == u64::from(self.length) && crc32c::crc32c(payload) == self.payload_crc
+    }
+
     /// Where the payload begins.
     pub(super) fn payload_start(&self) -> u64 {
         u64::from(self.offset) + RECORD_HEADER as u64

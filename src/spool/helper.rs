@@ -23,6 +23,8 @@ pub(super) enum Task {
     Prepare { number: u64, ready: SyncSender<io::Result<Active>> },
     /// Close a full segment in order.
     Seal(Active),
+    /// Give back the blank or refused space behind `end` of a segment about which a durable note says that it ends there.
+    Trim { number: u64, end: u64 },
     /// Overwrite a body.
     Erase { body: BodyRef, done: oneshot::Sender<Result<(), SpoolError>> },
 }
@@ -39,11 +41,21 @@ pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>) {
                     tracing::warn!(segment = segment.number, %error, "A full segment could not be closed in order");
                 }
             }
+            Task::Trim { number, end } => {
+                if let Err(error) = trim(shared, number, end) {
+                    tracing::warn!(segment = number, %error, "The space of a segment could not be given back");
+                }
+            }
             Task::Erase { body, done } => {
                 let _ = done.send(erase(shared, &body));
             }
         }
     }
+}
+
+/// Each crash would otherwise cost the space of a whole segment.
+fn trim(shared: &Shared, number: u64, end: u64) -> io::Result<()> {
+    shared.foundry.files.open_to_write(&shared.options().segment_path(number))?.set_len(end)
 }
 
 /// Overwrites all chunks of a body, and the COMMIT behind the last one, and flushes them. The body goes first: while a

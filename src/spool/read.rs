@@ -70,7 +70,9 @@ fn read_segment(
     {
         match step {
             Step::Record(header) if header.kind == Kind::Commit => {
-                if let Some(message) = read_commit(shared, segment, header, bounds)? {
+                let payload = walk.payload(&header).map_err(failure)?;
+                let is_proved = u64::from(header.offset) < bounds.proved;
+                if let Some(message) = read_commit(shared, segment.number, header, &payload, is_proved)? {
                     quota.records -= 1;
                     quota.bytes = quota.bytes.saturating_sub(message.body.size);
                     messages.push(message);
@@ -86,23 +88,23 @@ fn read_segment(
 /// The message of a COMMIT; `None` when it does not count.
 fn read_commit(
     shared: &Shared,
-    segment: &Segment,
+    segment: u64,
     header: RecordHeader,
-    bounds: Bounds,
+    payload: &[u8],
+    is_proved: bool,
 ) -> Result<Option<StoredMessage>, SpoolError> {
     let offset = u64::from(header.offset);
-    let record = Record::read(segment, offset).map_err(failure)?.filter(Record::is_sound);
-    let Some(commit) = record.as_ref().and_then(|record| format::decode_commit(&record.payload)) else {
-        shared.report(damage(segment.number, offset));
+    let Some(commit) = header.fits(payload).then(|| format::decode_commit(payload)).flatten() else {
+        shared.report(damage(segment, offset));
         return Ok(None);
     };
-    if offset >= bounds.proved && !is_whole(shared, &commit.body)? {
-        shared.report(torn(segment.number, offset));
+    if !is_proved && !is_whole(shared, &commit.body)? {
+        shared.report(torn(segment, offset));
         return Ok(None);
     }
     let Ok(manifest) = serde_json::from_slice(commit.manifest) else {
         shared.report(Finding {
-            segment: segment.number,
+            segment,
             offset,
             kind: FindingKind::Manifest,
             loss: Loss::Certain,
@@ -112,11 +114,7 @@ fn read_commit(
         });
         return Ok(None);
     };
-    Ok(Some(StoredMessage {
-        manifest,
-        body: commit.body,
-        next: Position { segment: segment.number, offset: header.next() },
-    }))
+    Ok(Some(StoredMessage { manifest, body: commit.body, next: Position { segment, offset: header.next() } }))
 }
 
 /// Whether every chunk of a body is what was written.
@@ -175,8 +173,7 @@ pub(super) fn scan(segment: &Segment, end: u64) -> io::Result<Scan> {
     while let Some(step) = walk.step()? {
         match step {
             Step::Record(header) => {
-                let is_sound = Record::read(segment, u64::from(header.offset))?.is_some_and(|record| record.is_sound());
-                if !is_sound {
+                if !header.fits(&walk.payload(&header)?) {
                     scan.damage.push(u64::from(header.offset));
                 }
                 scan.proved = scan.proved.max(u64::from(header.flushed));

@@ -16,14 +16,14 @@ use super::read;
 use super::report::{Finding, FindingKind, Loss};
 use super::segment::{Heading, Record, Segment};
 use super::shared::{Bounds, Shared};
+use super::writer::Start;
 
 /// What was found in the folder.
 pub(super) struct Recovered {
     pub(super) catalogue: BTreeMap<u64, Bounds>,
     pub(super) findings: Vec<Finding>,
-    /// What the next segment's header must say about segments that were not closed in order.
-    pub(super) notes: Vec<Note>,
-    pub(super) next_number: u64,
+    /// With what the writer starts.
+    pub(super) start: Start,
     pub(super) end: Position,
     pub(super) scanned: u64,
     pub(super) log: Option<[u8; 16]>,
@@ -54,8 +54,7 @@ pub(super) fn survey(files: &Files, options: &SpoolOptions, purpose: Purpose) ->
     let found = Recovered {
         catalogue: BTreeMap::new(),
         findings: Vec::new(),
-        notes: Vec::new(),
-        next_number: 1,
+        start: Start::default(),
         end: Position::START,
         scanned: 0,
         log: None,
@@ -139,7 +138,7 @@ impl Survey<'_> {
                 return;
             }
             // What it knew about others must not be forgotten with it.
-            self.found.notes.extend(header.iter().flat_map(|header| header.notes.iter().copied()));
+            self.found.start.notes.extend(header.iter().flat_map(|header| header.notes.iter().copied()));
             self.found.findings.push(leftover(number));
             headings.pop();
         }
@@ -154,7 +153,7 @@ impl Survey<'_> {
             }
             expected = heard.number + 1;
         }
-        self.found.next_number = expected;
+        self.found.start.next_number = expected;
     }
 
     /// Decides how far a segment is read.
@@ -210,7 +209,11 @@ impl Survey<'_> {
         let doubtful = scan.commits.iter().filter(|commit| u64::from(commit.offset) >= scan.proved);
         self.found.doubtful.extend(doubtful.map(|commit| (number, *commit)));
         let narrow = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
-        self.found.notes.push(Note { segment: number, end: narrow(scan.end), proved: narrow(scan.proved) });
+        self.found.start.notes.push(Note { segment: number, end: narrow(scan.end), proved: narrow(scan.proved) });
+        // Bytes that may have been somebody's mail are kept for those who can read more out of a damaged disk.
+        if scan.torn_tail.is_none() {
+            self.found.start.to_trim.push((number, scan.end));
+        }
         Ok(Bounds { end: scan.end, proved: scan.proved })
     }
 
@@ -233,7 +236,7 @@ impl Survey<'_> {
                 ),
             });
             self.found.end = read_to;
-            self.found.next_number = self.found.next_number.max(read_to.segment.saturating_add(1));
+            self.found.start.next_number = self.found.start.next_number.max(read_to.segment.saturating_add(1));
         }
     }
 }

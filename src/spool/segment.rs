@@ -3,6 +3,7 @@
 //! After bytes that are no record, reading goes on at the next place where a record of this segment really begins; the
 //! secret mark and the bound checksum of [`super::format`] make sure that no mail body can pretend to be one.
 
+use std::borrow::Cow;
 use std::io;
 
 use super::files::{Files, Handle};
@@ -78,21 +79,23 @@ impl Record {
         let mut header = [0u8; RECORD_HEADER];
         let _ = segment.file.read_at(&mut header, offset)?;
         let Some(header) = RecordHeader::decode(&header, offset, &segment.binding) else { return Ok(None) };
-        // The length was written by us; the limit is against a memory error that the checksum happens to miss.
-        if u64::from(header.length) > COMMIT_LIMIT {
-            return Ok(None);
-        }
-        let mut payload = vec![0u8; usize::try_from(header.length).unwrap_or_default()];
-        let count = segment.file.read_at(&mut payload, header.payload_start())?;
-        payload.truncate(count);
+        let payload = read_payload(segment, &header)?;
         Ok(Some(Self { header, payload }))
     }
 
     /// Whether the payload is what was written.
     pub(super) fn is_sound(&self) -> bool {
-        self.payload.len() as u64 == u64::from(self.header.length)
-            && crc32c::crc32c(&self.payload) == self.header.payload_crc
+        self.header.fits(&self.payload)
     }
+}
+
+fn read_payload(segment: &Segment, header: &RecordHeader) -> io::Result<Vec<u8>> {
+    // The length was written by us; the limit is against an error that the checksum happens to miss.
+    let length = u64::from(header.length).min(COMMIT_LIMIT);
+    let mut payload = vec![0u8; usize::try_from(length).unwrap_or_default()];
+    let count = segment.file.read_at(&mut payload, header.payload_start())?;
+    payload.truncate(count);
+    Ok(payload)
 }
 
 /// What comes next in a segment.
@@ -151,6 +154,18 @@ impl<'a> Walk<'a> {
         }
         self.at = self.end;
         Ok((!is_blank && from < self.end).then_some(Step::Damage { from, is_followed: false }))
+    }
+
+    /// The payload of the record that the last step gave, from the window where it is there already; it may be damaged or
+    /// short.
+    pub(super) fn payload(&self, header: &RecordHeader) -> io::Result<Cow<'_, [u8]>> {
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        let from = header.payload_start().checked_sub(self.window_at).and_then(|from| usize::try_from(from).ok());
+        let in_window = from.and_then(|from| self.window.get(from..)?.get(..length));
+        match in_window {
+            Some(payload) => Ok(Cow::Borrowed(payload)),
+            None => read_payload(self.segment, header).map(Cow::Owned),
+        }
     }
 
     /// The header of a record that begins here and ends inside the walk.

@@ -61,6 +61,17 @@ struct Placed {
     end: u64,
 }
 
+/// With what the writer starts.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    /// Number of the next segment.
+    pub(super) next_number: u64,
+    /// What its header must say about segments that were not closed in order.
+    pub(super) notes: Vec<Note>,
+    /// Segments, and their ends, behind which there is nothing but blank space.
+    pub(super) to_trim: Vec<(u64, u64)>,
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     helper: Sender<Task>,
@@ -70,6 +81,8 @@ pub(super) struct Writer {
     next_number: u64,
     /// What the next segment's header must say about others.
     notes: Vec<Note>,
+    /// Segments whose space behind the end is given back once their notes are durable.
+    to_trim: Vec<(u64, u64)>,
     /// Failed segments, and how far each was flushed.
     lost: BTreeMap<u64, u64>,
     placed: Vec<Placed>,
@@ -80,8 +93,7 @@ impl Writer {
     /// Starts the writer's two threads.
     pub(super) fn start(
         shared: Arc<Shared>,
-        next_number: u64,
-        notes: Vec<Note>,
+        start: Start,
         lock: Lock,
         jobs: Receiver<Job>,
     ) -> io::Result<JoinHandle<()>> {
@@ -96,8 +108,9 @@ impl Writer {
             helper_thread,
             active: None,
             prepared: None,
-            next_number,
-            notes,
+            next_number: start.next_number,
+            notes: start.notes,
+            to_trim: start.to_trim,
             lost: BTreeMap::new(),
             placed: Vec::new(),
             _lock: lock,
@@ -241,6 +254,7 @@ impl Writer {
         self.lost.insert(failed.number, failed.flushed);
         let flushed = u32::try_from(failed.flushed).unwrap_or(u32::MAX);
         self.notes.push(Note { segment: failed.number, end: flushed, proved: flushed });
+        self.to_trim.push((failed.number, failed.flushed));
         self.shared.counters.failed_segments.fetch_add(1, Ordering::Relaxed);
         self.shared.counters.is_failing.store(true, Ordering::Relaxed);
         for placed in placed {
@@ -273,6 +287,9 @@ impl Writer {
         match self.next_segment() {
             Ok(active) => {
                 self.notes.clear();
+                for (number, end) in self.to_trim.drain(..) {
+                    let _ = self.helper.send(Task::Trim { number, end });
+                }
                 self.shared.publish(active.number, active.flushed);
                 self.shared.counters.is_failing.store(false, Ordering::Relaxed);
                 self.active = Some(active);

@@ -171,3 +171,13 @@ UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND 
     }
     Ok(())
 }
+
+#[cfg(test)]
+impl TenantStore {
+    /// State and page of the tenant's one draft.
+    pub(crate) async fn only_draft(&self) -> (String, Option<String>) {
+        const FIND: &str = "SELECT state, external_reply_url FROM drafts WHERE tenant_id = $1";
+        let row = sqlx::query(FIND).bind(self.tenant.to_string()).fetch_one(&self.store.readers).await.unwrap();
+        (row.try_get(0).unwrap(), row.try_get(1).unwrap())
+    }
+}

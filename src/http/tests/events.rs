@@ -299,3 +299,19 @@ impl ParseMailbox for str {
         crate::mail::address::Mailbox::parse(self).unwrap()
     }
 }
+
+#[tokio::test]
+async fn a_reply_for_the_source_app_is_handed_off_with_its_page() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let mut body = event("1");
+    body["sourceMailbox"] =
+        json!({ "senderIdentityOwner": "source_app", "externalReplyUrl": "https://crm.example/t/1" });
+    let answer = gateway.post(EVENT, Some(&key), &body).await.json();
+    let reply =
+        answer["operations"].as_array().unwrap().iter().find(|operation| operation["type"] == "reply_in_source_app");
+    assert_eq!(reply.unwrap()["params"]["externalReplyUrl"], "https://crm.example/t/1");
+    assert_eq!(answer["materialized"]["drafts"].as_array().unwrap().len(), 1);
+    let (state, page) = gateway.store.for_tenant(gateway.tenant).only_draft().await;
+    assert_eq!((state.as_str(), page.as_deref()), ("handed_off", Some("https://crm.example/t/1")));
+}

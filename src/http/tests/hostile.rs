@@ -97,7 +97,7 @@ fn any_bytes_to_any_endpoint_are_answered_or_refused_by_name() {
     assert_eq!(posts.len(), 7);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(150)
+        ..ProptestConfig::with_cases(100)
     });
     let check = |body: Vec<u8>| {
         for endpoint in &posts {

@@ -116,7 +116,7 @@ impl Ingest {
             source_event_id: event.rfc_message_id.as_deref(),
             occurred_at: manifest.received_at,
             answer: &answer,
-            base_url: &self.public_url,
+            base_url: &self.settings.public_url,
         })
         .map_err(|error| StoreError::Unreadable { what: "answer", detail: error.to_string() })?;
         let content = serde_json::to_string(&event).map_err(|error| super::unwritable("event", &error))?;

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::smtp::conversations::Stage;
+use crate::smtp::intake::RecipientAnswer;
+use crate::spool::Admission;
 
 fn limits() -> Limits {
     Limits { message: 40, recipients: 3, messages: 3, errors: 6, command_line: 64, ..Limits::default() }

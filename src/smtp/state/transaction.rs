@@ -3,11 +3,11 @@
 //! All recipients of a transaction belong to one tenant and are either all mailboxes or all copy routes, so that one
 //! message is one piece of mail with one policy. The others are asked to come in a transaction of their own.
 
-use super::{Effect, ForwardName, Greeted, Machine, Next, Question, State, Step};
+use super::{Effect, Greeted, Machine, Next, Question, State, Step};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient};
 use crate::smtp::command::{ForwardPathName, MailCommand, RcptCommand};
-use crate::smtp::intake::RecipientAnswer;
+use crate::smtp::intake::{ForwardName, RecipientAnswer};
 use crate::smtp::reply;
 use crate::spool::Admission;
 

@@ -79,13 +79,18 @@ impl Client {
         let mut read = BufReader::new(read);
         let mut reply = String::new();
         let flood = async { while write.write_all(piece).await.is_ok() {} };
-        let both = async {
-            tokio::select! {
-                read = read.read_line(&mut reply) => read.unwrap(),
-                () = flood => 0,
+        let heard = async {
+            let is_stopped = tokio::select! {
+                biased;
+                read = read.read_line(&mut reply) => read.is_ok(),
+                () = flood => false,
+            };
+            // The flood may end in a reset before the reply was read; it is there all the same.
+            if !is_stopped {
+                let _ = read.read_line(&mut reply).await;
             }
         };
-        timeout(PATIENCE, both).await.expect("the flood is never stopped");
+        timeout(PATIENCE, heard).await.expect("the flood is never stopped");
         reply
     }
 
