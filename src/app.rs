@@ -24,7 +24,7 @@ use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions, SpoolStatus};
+use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions};
 use crate::store::StoreError;
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};

@@ -84,8 +84,7 @@ fn config(data: &DataArgs, dir: &Path) -> Result<Config, CliError> {
         ("http.admin_listen", "127.0.0.1:0"),
         ("spool.reserve", "64MiB"),
         ("spool.reserve_percent", "0"),
-        ("webhooks.allow_http_hosts", "127.0.0.1"),
-        ("webhooks.allow_hosts", "127.0.0.1"),
+        ("webhooks.allow", "127.0.0.1"),
         ("log.level", "warn"),
     ];
     for (key, value) in settings {
