@@ -20,13 +20,14 @@ use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::{Ingest, IngestSettings};
+use crate::pipeline::ingest::{self, Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Admission, Files, Reserve, Spool, SpoolError, SpoolOptions};
-use crate::store::StoreError;
+use crate::spool::{Admission, Files, Position, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::store::{Store, StoreError};
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
+use crate::telemetry::{Metrics, metric};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
@@ -97,9 +98,6 @@ pub struct App {
     pub addresses: Addresses,
 }
 
-/// The metrics as Prometheus text: the recorder is the process's, so the process hands it in.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-
 /// Where a running gateway listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Addresses {
@@ -118,9 +116,9 @@ impl App {
     ///
     /// # Errors
     /// Says what cannot be used; nothing is left running.
-    pub async fn start(instance: Instance, metrics: RenderMetrics) -> Result<Self, AppError> {
+    pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
-        let spool = open_spool(&config, &instance.clock).await?;
+        let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
         recipients.ensure_operator().await?;
@@ -144,11 +142,18 @@ impl App {
         for (_, listener) in http {
             serve.spawn_once("http", http::serve::serve(listener, public.clone(), serve.stopping()));
         }
-        let operations = http::operations::router(operations(service.clone(), &spool, metrics));
+        let operations = http::operations::router(operations(service.clone(), &spool, metrics.clone()));
         for (_, listener) in admin {
             serve.spawn_once("admin", http::serve::serve(listener, operations.clone(), serve.stopping()));
         }
         let work = supervisor.spawner(Phase::Work);
+        if config.spool.verify_at_start {
+            work.spawn_once("verify", verify_spool(spool.clone()));
+        }
+        let (store, log) = (instance.store.clone(), spool.clone());
+        work.spawn("gauges", RestartPolicy::Restart, move |stop| {
+            gauges(store.clone(), log.clone(), metrics.clone(), stop)
+        });
         let ingest = Ingest::new(
             instance.store.clone(),
             spool.clone(),
@@ -191,6 +196,32 @@ impl App {
     }
 }
 
+/// Reads what is not counted as it happens, until `stop`.
+async fn gauges(store: Store, spool: Spool, metrics: Metrics, stop: CancellationToken) {
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point; so many bytes are near enough")]
+    let set = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
+    loop {
+        let status = spool.status();
+        set(metric::SPOOL_FREE, status.free_bytes);
+        set(metric::SPOOL_BYTES, status.bytes);
+        set(metric::SPOOL_FLUSHES, status.flushes);
+        set(metric::SPOOL_FAILURES, status.failures);
+        set(metric::SPOOL_FINDINGS, status.findings);
+        // While the database does not answer, the gauge stands still; readiness says why.
+        if let Ok((waiting, _)) = store.delivery_backlog().await {
+            set(metric::WEBHOOK_PENDING, u64::try_from(waiting).unwrap_or(0));
+        }
+        metrics.upkeep();
+        tokio::select! {
+            () = tokio::time::sleep(GAUGES) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// How often the gauges are read.
+const GAUGES: Duration = Duration::from_secs(5);
+
 async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, AppError> {
     let mut bound = Vec::new();
     for &address in addresses {
@@ -213,14 +244,18 @@ fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: Cance
     }
 }
 
-fn operations(service: Service, spool: &Spool, render_metrics: RenderMetrics) -> http::operations::Operations {
+fn operations(service: Service, spool: &Spool, metrics: Metrics) -> http::operations::Operations {
     let spool = spool.clone();
     let hindrance = move || match spool.admission() {
         Admission::Open => None,
         Admission::Reserve => Some("the disk is nearly full: new mail is put off".to_owned()),
         Admission::Failing => Some("the spool takes no bytes: new mail is put off".to_owned()),
     };
-    http::operations::Operations { service, render_metrics, hindrance: Arc::new(hindrance) }
+    http::operations::Operations {
+        service,
+        render_metrics: Arc::new(move || metrics.render()),
+        hindrance: Arc::new(hindrance),
+    }
 }
 
 fn http_settings(config: &Config) -> http::Settings {
@@ -238,15 +273,34 @@ fn http_settings(config: &Config) -> http::Settings {
     }
 }
 
-async fn open_spool(config: &Config, clock: &Clock) -> Result<Spool, AppError> {
-    let options = spool_options(config);
-    let clock = clock.clone();
+async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
+    let mut options = spool_options(&instance.config);
+    // A log that lost its end must not give new mail places that the index takes for read.
+    if let Some(cursor) = instance.store.spool_cursor(ingest::NODE).await? {
+        options.read_to = Position { segment: cursor.segment, offset: cursor.position };
+    }
+    let clock = instance.clock.clone();
     let opened = tokio::task::spawn_blocking(move || Spool::open(options, Files::Real, clock)).await;
     let (spool, report) = opened.map_err(|_| AppError::Interrupted)??;
-    for finding in &report.findings {
-        tracing::warn!(error.kind = "spool", "Spool: {finding}");
-    }
+    tracing::info!(
+        segments = report.segments,
+        duration_ms = %report.took.as_millis(),
+        "Opened the spool: {} segments, {} read through, {} findings",
+        report.segments,
+        report.scanned_segments,
+        report.findings.len(),
+    );
     Ok(spool)
+}
+
+/// Reads the whole log with every checksum, behind everything else: what rotted while nobody looked is found at start,
+/// and a large log does not delay the first message.
+async fn verify_spool(spool: Spool) {
+    match tokio::task::spawn_blocking(move || spool.verify()).await {
+        Ok(Ok(findings)) => tracing::info!("Read the whole spool: {} findings", findings.len()),
+        Ok(Err(error)) => tracing::warn!(error.kind = "spool", "The spool could not be read to its end: {error}"),
+        Err(_) => {}
+    }
 }
 
 /// The spool's options as configured.

@@ -51,7 +51,6 @@ const TRIES: u32 = 5;
 pub async fn run(args: DevArgs, out: &mut Output) -> Result<(), CliError> {
     let clock = Clock::System;
     let metrics = Metrics::init().map_err(anyhow::Error::new)?;
-    let render: crate::app::RenderMetrics = Arc::new(move || metrics.render());
     let mut tries = 0;
     let (places, app, receiver_socket, _logs) = loop {
         let places = Places::new(&args.dir, args.port_base, &clock)?;
@@ -60,7 +59,7 @@ pub async fn run(args: DevArgs, out: &mut Output) -> Result<(), CliError> {
         let started = async {
             let socket = places.receiver_socket().await?;
             let instance = Instance::open(config, clock.clone()).await?;
-            Ok::<_, AppError>((App::start(instance, Arc::clone(&render)).await?, socket))
+            Ok::<_, AppError>((App::start(instance, metrics.clone()).await?, socket))
         };
         match started.await {
             Ok((app, socket)) => break (places, app, socket, logs),

@@ -27,7 +27,7 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
     let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
     let metrics = Metrics::init().map_err(anyhow::Error::new)?;
     let instance = open(&args.data).await?;
-    let app = App::start(instance, std::sync::Arc::new(move || metrics.render())).await?;
+    let app = App::start(instance, metrics).await?;
     let addresses = app.addresses.clone();
     out.answer(&addresses, |out| {
         let list = |addresses: &[std::net::SocketAddr]| {

@@ -77,6 +77,14 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &str) -> bool {
+        self.read(key, "true or false", |value| match value {
+            Value::Flag(flag) => Some(*flag),
+            _ => None,
+        })
+    }
+
     /// A count within `range`.
     pub(super) fn count(&mut self, key: &str, range: RangeInclusive<u32>) -> u32 {
         let range = i64::from(*range.start())..=i64::from(*range.end());

@@ -70,6 +70,8 @@ pub struct Spool {
     pub reserve: u64,
     /// Share of the disk that must stay free, in percent.
     pub reserve_percent: u8,
+    /// Whether the whole log is read once after the start.
+    pub verify_at_start: bool,
 }
 
 impl Spool {
@@ -78,6 +80,7 @@ impl Spool {
             segment_size: reader.size("spool.segment_size", (1 << 20)..=(4 << 30)),
             reserve: reader.size("spool.reserve", 0..=(1 << 50)),
             reserve_percent: u8::try_from(reader.number("spool.reserve_percent", 0..=90)).unwrap_or(u8::MAX),
+            verify_at_start: reader.flag("spool.verify_at_start"),
         }
     }
 }

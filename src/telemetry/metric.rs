@@ -37,6 +37,18 @@ pub const WEBHOOK_ATTEMPTS: &str = "connex_webhook_attempts_total";
 /// Time of one webhook attempt.
 pub const WEBHOOK_SECONDS: &str = "connex_webhook_attempt_seconds";
 /// Panics, by task.
+pub const WEBHOOK_PENDING: &str = "connex_webhook_pending_deliveries";
+/// See [`ALL`].
+pub const SPOOL_FREE: &str = "connex_spool_free_bytes";
+/// See [`ALL`].
+pub const SPOOL_BYTES: &str = "connex_spool_bytes";
+/// See [`ALL`].
+pub const SPOOL_FLUSHES: &str = "connex_spool_flushes";
+/// See [`ALL`].
+pub const SPOOL_FAILURES: &str = "connex_spool_failures";
+/// See [`ALL`].
+pub const SPOOL_FINDINGS: &str = "connex_spool_findings";
+/// See [`ALL`].
 pub const TASK_PANICS: &str = "connex_task_panics_total";
 /// Tasks started again after a failure, by task.
 pub const TASK_RESTARTS: &str = "connex_task_restarts_total";
@@ -54,6 +66,12 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),
     (WEBHOOK_ATTEMPTS, Kind::Counter, "Webhook attempts, by outcome"),
     (WEBHOOK_SECONDS, Kind::Histogram, "Time of one webhook attempt"),
+    (WEBHOOK_PENDING, Kind::Gauge, "Deliveries that wait for an attempt."),
+    (SPOOL_FREE, Kind::Gauge, "Free bytes of the spool's file system."),
+    (SPOOL_BYTES, Kind::Gauge, "Bytes of the spool's segments."),
+    (SPOOL_FLUSHES, Kind::Gauge, "Flushes since the start."),
+    (SPOOL_FAILURES, Kind::Gauge, "Commits that were answered with an error since the start."),
+    (SPOOL_FINDINGS, Kind::Gauge, "Damage found in the spool since the start."),
     (TASK_PANICS, Kind::Counter, "Panics, by task"),
     (TASK_RESTARTS, Kind::Counter, "Tasks started again after a failure, by task"),
 ];

@@ -39,9 +39,9 @@ impl Gateway {
         let parent = data.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         let scratch = Scratch::within(&parent)?;
         let config = config(data, &scratch.path)?;
-        // Both are there in real use as well. In a test they may have been set up already.
-        let _logs = Logs::init(&config.log).ok();
-        let metrics = Metrics::init().ok();
+        // Both are there in real use as well.
+        let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
+        let metrics = Metrics::init().map_err(anyhow::Error::new)?;
         let instance = Instance::open(Arc::new(config), Clock::System).await?;
         let tenant = instance.store.add_tenant("bench").await?;
         let rows = instance.store.for_tenant(tenant);
@@ -55,8 +55,7 @@ impl Gateway {
             external_reply_url: None,
         };
         rows.add_mailbox(new).await?;
-        let render = Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default());
-        let app = App::start(instance, render).await?;
+        let app = App::start(instance, metrics).await?;
         let address = app.addresses.smtp.first().copied();
         let server = address.ok_or_else(|| CliError::failed("the gateway listens nowhere"))?.into();
         Ok(Self { app, server, mailbox, tenant, app_id, scratch })
