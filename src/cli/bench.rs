@@ -1,4 +1,15 @@
 //! `connex bench`: what this machine can do.
+//!
+//! Each measurement says what was measured and how, and what it leaves out. `docs/benchmarks.md` tells how to repeat
+//! them and how to compare with other servers.
+
+mod accept;
+mod cpu;
+mod figures;
+mod gateway;
+mod load;
+mod pipeline;
+mod steps;
 
 use clap::{Args, Subcommand};
 
@@ -9,30 +20,24 @@ use super::{CliError, DataArgs, JsonArgs, Output};
 pub enum BenchCommand {
     /// How many messages a second are taken in durably over SMTP.
     #[command(after_help = "Example: connex bench accept --sessions 100 --messages 100000 --size 10KiB")]
-    Accept(BenchArgs),
-    /// How long it takes from a message to its signed webhook.
+    Accept(AcceptArgs),
+    /// How long it takes from a message to its signed webhook, and which rate lasts.
     #[command(after_help = "Example: connex bench pipeline --sessions 10 --rate 200")]
-    Pipeline(BenchArgs),
+    Pipeline(PipelineArgs),
 }
 
-/// Arguments of `connex bench …`
+/// Arguments of `connex bench accept`.
 #[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// Sessions at the same time.
-    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub sessions: u32,
-    /// Messages in all.
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
-    pub messages: u64,
-    /// Size of one message.
-    #[arg(long, value_name = "SIZE", default_value = "10KiB", value_parser = size)]
-    pub size: u64,
-    /// Messages a second; without it, as many as go.
-    #[arg(long, value_name = "COUNT")]
-    pub rate: Option<u32>,
-    /// SMTP server to measure; without it, one is started in a folder of its own.
-    #[arg(long, value_name = "HOST:PORT")]
+pub struct AcceptArgs {
+    /// What is sent.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// SMTP server to measure; without it, a gateway is started in a folder of its own.
+    #[arg(long, value_name = "HOST:PORT", requires = "to")]
     pub server: Option<String>,
+    /// Recipient that the server takes mail for.
+    #[arg(long, value_name = "ADDRESS", requires = "server")]
+    pub to: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -41,10 +46,43 @@ pub struct BenchArgs {
     pub json: JsonArgs,
 }
 
+/// Arguments of `connex bench pipeline`.
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    /// What is sent.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Args)]
+pub struct LoadArgs {
+    /// Sessions at the same time; each is one connection.
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub sessions: u32,
+    /// Messages in all; in a search for the highest rate, the most of one step.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub messages: u64,
+    /// Size of one message's body.
+    #[arg(long, value_name = "SIZE", default_value = "10KiB", value_parser = size)]
+    pub size: u64,
+    /// Messages a second, each at its time whether or not those before are done. Without it: as many as go, or (in
+    /// `pipeline`) the highest rate that lasts.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: Option<u32>,
+}
+
 impl BenchCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Accept(args) | Self::Pipeline(args) => &args.json,
+            Self::Accept(args) => &args.json,
+            Self::Pipeline(args) => &args.json,
         }
     }
 }
@@ -53,10 +91,18 @@ impl BenchCommand {
 ///
 /// # Errors
 /// What could not be started or reached.
-pub async fn run(_command: BenchCommand, _out: &mut Output) -> Result<(), CliError> {
-    Err(CliError::failed("this command is not part of this build yet"))
+pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        BenchCommand::Accept(args) => accept::run(args, out).await,
+        BenchCommand::Pipeline(args) => pipeline::run(args, out).await,
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    crate::config::units::parse_size(text).ok_or_else(|| format!("must be {}", crate::config::units::SIZE_FORM))
+    let size =
+        crate::config::units::parse_size(text).ok_or_else(|| format!("must be {}", crate::config::units::SIZE_FORM))?;
+    if size <= LARGEST { Ok(size) } else { Err(format!("must be at most {} MiB", LARGEST >> 20)) }
 }
+
+/// Of a message: the defaults of most servers end here.
+const LARGEST: u64 = 50 << 20;

@@ -32,6 +32,8 @@ pub struct SseParser {
     kind: String,
     data: Vec<String>,
     data_size: usize,
+    /// The id as lines set it; what a blank line makes of it is `id`.
+    next_id: String,
     id: String,
     retry: Option<Duration>,
 }
@@ -48,7 +50,7 @@ impl SseParser {
     /// A parser for a stream that goes on behind the event `last_id`; empty for a new one.
     #[must_use]
     pub fn new(last_id: &str) -> Self {
-        Self { id: last_id.to_owned(), ..Self::default() }
+        Self { next_id: last_id.to_owned(), id: last_id.to_owned(), ..Self::default() }
     }
 
     /// Takes a piece, and gives the events that end in it.
@@ -79,7 +81,7 @@ impl SseParser {
         Ok(events)
     }
 
-    /// The last id that the stream named, to go on from.
+    /// The id of the last event that came whole, to go on from.
     #[must_use]
     pub fn last_id(&self) -> &str {
         &self.id
@@ -120,7 +122,7 @@ impl SseParser {
                 self.data.push(value.to_owned());
             }
             "event" => value.clone_into(&mut self.kind),
-            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            "id" if !value.contains('\0') => value.clone_into(&mut self.next_id),
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 self.retry = value.parse().ok().map(Duration::from_millis);
             }
@@ -132,6 +134,8 @@ impl SseParser {
 
     fn dispatch(&mut self) -> Option<SseEvent> {
         self.data_size = 0;
+        // Only here: the id of an event that broke off must not be the one to go on behind.
+        self.next_id.clone_into(&mut self.id);
         let (kind, data) = (std::mem::take(&mut self.kind), std::mem::take(&mut self.data));
         if data.is_empty() {
             return None;

@@ -1,0 +1,138 @@
+//! A gateway of this process's own, in a folder that is removed afterwards.
+//!
+//! It runs with the defaults of the configuration but for what would stop a load on purpose: limits per connection and
+//! address, and the reserve of free disk space. It listens on loopback, and logs warnings only.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::{App, Instance};
+use crate::cli::smtp_client::ServerName;
+use crate::cli::{CliError, DataArgs};
+use crate::clock::Clock;
+use crate::config::{Config, Loader};
+use crate::ids::{AppId, TenantId};
+use crate::mail::address::Mailbox;
+use crate::store::directory::{AppProfileRow, NewMailbox};
+use crate::telemetry::{Logs, Metrics};
+
+/// A started gateway with one mailbox.
+pub(super) struct Gateway {
+    pub(super) app: App,
+    pub(super) server: ServerName,
+    pub(super) mailbox: Mailbox,
+    pub(super) tenant: TenantId,
+    pub(super) app_id: AppId,
+    pub(super) scratch: Scratch,
+}
+
+/// A folder that is removed with everything in it.
+pub(super) struct Scratch {
+    path: PathBuf,
+}
+
+const DOMAIN: &str = "bench.localhost";
+
+impl Gateway {
+    /// Starts one in a new folder within `--dir`, or within the working folder.
+    pub(super) async fn start(data: &DataArgs) -> Result<Self, CliError> {
+        let parent = data.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        let scratch = Scratch::within(&parent)?;
+        let config = config(data, &scratch.path)?;
+        // Both are there in real use as well.
+        let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
+        let metrics = Metrics::init().map_err(anyhow::Error::new)?;
+        let instance = Instance::open(Arc::new(config), Clock::System).await?;
+        let tenant = instance.store.add_tenant("bench").await?;
+        let rows = instance.store.for_tenant(tenant);
+        let app_id = rows.put_app("bench", &AppProfileRow::default()).await?;
+        let mailbox = Mailbox::parse(&format!("inbox@{DOMAIN}")).map_err(anyhow::Error::new)?;
+        let new = NewMailbox {
+            address: mailbox.clone(),
+            app: Some(app_id),
+            identity_owner: "source_app".to_owned(),
+            reply_policy: "source_app_only".to_owned(),
+            external_reply_url: None,
+        };
+        rows.add_mailbox(new).await?;
+        let app = App::start(instance, metrics).await?;
+        let address = app.addresses.smtp.first().copied();
+        let server = address.ok_or_else(|| CliError::failed("the gateway listens nowhere"))?.into();
+        Ok(Self { app, server, mailbox, tenant, app_id, scratch })
+    }
+}
+
+fn config(data: &DataArgs, dir: &Path) -> Result<Config, CliError> {
+    let mut loader = Loader::new();
+    if let Some(file) = &data.config {
+        loader = loader.file(file);
+    }
+    let dir = dir.display().to_string();
+    let settings = [
+        ("server.hostname", "localhost"),
+        ("server.data_dir", &dir),
+        ("server.shutdown_grace", "5s"),
+        ("database.url", ""),
+        ("smtp.listen", "127.0.0.1:0"),
+        ("smtp.listen_tls", ""),
+        ("smtp.platform_domains", DOMAIN),
+        ("smtp.limits.connections", "1000000"),
+        ("smtp.limits.connections_per_address", "1000000"),
+        ("smtp.limits.messages_per_connection", "1000000"),
+        ("http.listen", "127.0.0.1:0"),
+        ("http.admin_listen", "127.0.0.1:0"),
+        ("spool.reserve", "64MiB"),
+        ("spool.reserve_percent", "0"),
+        ("webhooks.allow", "127.0.0.1"),
+        ("log.level", "warn"),
+    ];
+    for (key, value) in settings {
+        loader = loader.set("connex bench", key, value);
+    }
+    Ok(loader.load()?)
+}
+
+impl Scratch {
+    fn within(parent: &Path) -> Result<Self, CliError> {
+        let mut random = [0u8; 4];
+        crate::clock::random_bytes(&mut random);
+        let path = parent.join(format!("connex-bench-{:08x}", u32::from_le_bytes(random)));
+        std::fs::create_dir(&path).map_err(|error| {
+            CliError::Unreachable(anyhow::Error::new(error).context(format!("making the folder {}", path.display())))
+        })?;
+        Ok(Self { path })
+    }
+
+    /// What kind of file system it is on.
+    pub(super) fn file_system(&self) -> String {
+        let Ok(found) = rustix::fs::statfs(&self.path) else { return "unknown".to_owned() };
+        // statfs(2): f_type; its integer type differs between platforms.
+        let magic = i128::from(found.f_type) & 0xffff_ffff;
+        FILE_SYSTEMS
+            .iter()
+            .find(|(known, _)| *known == magic)
+            .map_or_else(|| format!("0x{magic:x}"), |(_, name)| (*name).to_owned())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+const FILE_SYSTEMS: [(i128, &str); 8] = [
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x794c_7630, "overlayfs"),
+    (0x2fc1_2fc1, "zfs"),
+    (0x6969, "nfs"),
+];
+
+/// A flush to memory costs nothing: figures from there say nothing about a disk.
+pub(super) fn is_memory(file_system: &str) -> bool {
+    matches!(file_system, "tmpfs" | "ramfs")
+}
