@@ -2,6 +2,7 @@
 //!
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
+mod apart;
 pub mod instance;
 
 use std::net::SocketAddr;
@@ -161,7 +162,10 @@ impl App {
             Arc::clone(&instance.key),
             ingest_settings(&config),
         );
-        work.spawn("ingest", RestartPolicy::Restart, move |stop| ingest.clone().run(stop));
+        work.spawn("ingest", RestartPolicy::Restart, move |stop| {
+            let ingest = ingest.clone();
+            apart::apart("ingest", move || ingest.run(stop))
+        });
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use ring::digest::{SHA256, digest};
 
 use super::{Ingest, NewThreads};
+use crate::contract::answer::OperationType;
 use crate::contract::request::AttachmentRef;
-use crate::decide::{AppProfile, Automated, Direction, Matter, ReplyOwner};
+use crate::decide::{AppProfile, Automated, Decision, Direction, Matter, ProposedOperation, ReplyOwner};
 use crate::event::{self, CanonicalEvent, UntrustedReason, View};
 use crate::ids::{AppId, EventId, TenantId, ThreadId};
 use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::message::Message;
+use crate::mail::notice::{FailedRecipient, Permanence};
 use crate::mail::{key, notice, thread};
 use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
@@ -101,7 +103,10 @@ impl Ingest {
         }
         let mut warnings = Vec::new();
         let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
-        let decision = self.decide(&event, reply, place.app.as_deref());
+        let mut decision = self.decide(&event, reply, place.app.as_deref());
+        if let Some(notice::Automated::Bounce { permanence, recipients, .. }) = &event.automated {
+            suppress_failed(&mut decision, *permanence, recipients);
+        }
         event.language.clone_from(&decision.canonical.language);
         let trust = trust::block_of(&decision, Standing::Known);
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
@@ -164,7 +169,7 @@ impl Ingest {
         Ok((thread, known.is_some(), references))
     }
 
-    fn decide(&self, event: &CanonicalEvent, reply: ReplyOwner, app: Option<&App>) -> crate::decide::Decision {
+    fn decide(&self, event: &CanonicalEvent, reply: ReplyOwner, app: Option<&App>) -> Decision {
         let recipients: Vec<String> = event.recipients.iter().map(|recipient| recipient.address.clone()).collect();
         let attachments: Vec<AttachmentRef> = event
             .attachments
@@ -222,6 +227,24 @@ fn automated(found: &notice::Automated) -> Option<Automated> {
     }
 }
 
+/// A bounce is about the recipients that it names, not about the mail system that wrote it; and only a failure that lasts
+/// is a reason to write to nobody there again (RFC 3464 §2.3.3).
+fn suppress_failed(decision: &mut Decision, permanence: Permanence, recipients: &[FailedRecipient]) {
+    let is_suppression = |operation: &ProposedOperation| operation.kind == OperationType::SuppressRecipient;
+    let Some(place) = decision.operations.iter().position(is_suppression) else { return };
+    let model = decision.operations.remove(place);
+    if permanence != Permanence::Hard {
+        return;
+    }
+    for recipient in recipients.iter().filter(|recipient| recipient.action == "failed").take(SUPPRESSED) {
+        let params = serde_json::json!({ "address": recipient.address });
+        decision.operations.insert(place, ProposedOperation { params, ..model.clone() });
+    }
+}
+
+/// Recipients of one report that are suppressed.
+const SUPPRESSED: usize = 50;
+
 fn held_reason(event: &CanonicalEvent) -> &'static str {
     match event.untrusted_reasons.first() {
         Some(UntrustedReason::AuthorAmbiguous) => "author_ambiguous",
@@ -245,4 +268,41 @@ fn reference(id: &str) -> [u8; 32] {
     let mut hash = [0u8; 32];
     hash.copy_from_slice(digest(&SHA256, id.as_bytes()).as_ref());
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::decide::Engine;
+
+    fn of_a_bounce() -> Decision {
+        let text = "The following address failed: user unknown";
+        let mut matter = Matter::of("Undelivered Mail Returned to Sender", text, Timestamp::from_micros(0));
+        matter.author = Some("mailer-daemon@mx.example");
+        matter.automated = Some(Automated::Bounce);
+        Engine::new().unwrap().decide(&matter, &AppProfile::default())
+    }
+
+    fn suppressed(decision: &Decision) -> Vec<&serde_json::Value> {
+        let is_suppression = |operation: &&ProposedOperation| operation.kind == OperationType::SuppressRecipient;
+        decision.operations.iter().filter(is_suppression).map(|operation| &operation.params["address"]).collect()
+    }
+
+    #[test]
+    fn a_bounce_suppresses_whom_it_names_and_only_for_a_failure_that_lasts() {
+        let failed = |address: &str, action: &str| FailedRecipient {
+            address: address.into(),
+            action: action.into(),
+            status: "5.1.1".into(),
+        };
+        let recipients = [failed("gone@client.example", "failed"), failed("late@client.example", "delayed")];
+        let mut decision = of_a_bounce();
+        assert_eq!(suppressed(&decision).len(), 1, "the engine proposes it");
+        suppress_failed(&mut decision, Permanence::Hard, &recipients);
+        assert_eq!(suppressed(&decision), ["gone@client.example"]);
+        let mut decision = of_a_bounce();
+        suppress_failed(&mut decision, Permanence::Soft, &recipients);
+        assert!(suppressed(&decision).is_empty());
+    }
 }
