@@ -49,8 +49,16 @@ pub struct Ingest {
     spool: Spool,
     engine: Arc<Engine>,
     directory: Directory,
-    node: String,
     settings: IngestSettings,
+}
+
+/// Where the worker stands in the log.
+#[derive(Debug)]
+struct Place {
+    /// Behind the last message that was recorded; asked of the store at first.
+    after: Option<Position>,
+    /// Up to here messages are recorded one by one, since a batch among them was refused.
+    alone_until: Option<Position>,
 }
 
 /// How the worker reads.
@@ -80,25 +88,22 @@ impl Ingest {
         settings: IngestSettings,
     ) -> Self {
         let directory = Directory::new(store.clone(), key);
-        Self { store, spool, engine, directory, node: NODE.to_owned(), settings }
+        Self { store, spool, engine, directory, settings }
     }
 
     /// Works until `stop`; a batch that was begun is finished.
     pub async fn run(self, stop: CancellationToken) {
         let mut committed = self.spool.committed();
-        let mut after = None;
+        let mut place = Place { after: None, alone_until: None };
         while !stop.is_cancelled() {
             committed.mark_unchanged();
-            match self.step(after).await {
-                Ok((next, true)) => after = Some(next),
-                Ok((next, false)) => {
-                    after = Some(next);
-                    tokio::select! {
-                        _ = committed.changed() => {}
-                        () = tokio::time::sleep(self.settings.poll) => {}
-                        () = stop.cancelled() => {}
-                    }
-                }
+            match self.step(&mut place).await {
+                Ok(true) => {}
+                Ok(false) => tokio::select! {
+                    _ = committed.changed() => {}
+                    () = tokio::time::sleep(self.settings.poll) => {}
+                    () = stop.cancelled() => {}
+                },
                 Err(error) => {
                     tracing::error!(
                         error.kind = "ingest",
@@ -114,31 +119,60 @@ impl Ingest {
         }
     }
 
-    /// One batch: where the cursor stands now, and whether there was anything.
-    async fn step(&self, after: Option<Position>) -> Result<(Position, bool), IngestError> {
-        let after = match after {
+    /// One batch: whether there was anything.
+    async fn step(&self, place: &mut Place) -> Result<bool, IngestError> {
+        let after = match place.after {
             Some(after) => after,
             None => self.start().await?,
         };
-        let (spool, batch, limits) = (self.spool.clone(), self.settings.batch, self.settings.limits);
+        place.after = Some(after);
+        let alone = place.alone_until.is_some_and(|until| after < until);
+        let (spool, limits) = (self.spool.clone(), self.settings.limits);
+        let batch = if alone { 1 } else { self.settings.batch };
         let read = tokio::task::spawn_blocking(move || read_batch(&spool, after, batch, &limits));
         let batch = read.await.map_err(|_| IngestError::Interrupted)??;
-        let Some(next) = batch.last().map(|(stored, _)| stored.next) else { return Ok((after, false)) };
+        let Some(next) = batch.last().map(|(stored, _)| stored.next) else { return Ok(false) };
+        let count = batch.len();
+        match self.record(batch, next).await {
+            // Something in this batch can never be recorded: find it, and let the others pass.
+            Err(IngestError::Store(error)) if !error.is_temporary() && !alone => {
+                tracing::warn!(error.kind = "ingest", "A batch cannot be recorded together: {error}");
+                place.alone_until = Some(next);
+                return Ok(true);
+            }
+            recorded => recorded?,
+        }
+        metrics::counter!("connex_messages_ingested_total").increment(u64::try_from(count).unwrap_or(0));
+        place.after = Some(next);
+        Ok(true)
+    }
+
+    /// Records a batch and moves the cursor to `next`; one message alone that cannot be recorded is kept as poisoned.
+    async fn record(&self, batch: Vec<Read>, next: Position) -> Result<(), IngestError> {
+        let is_alone = batch.len() == 1;
+        let cursor = SpoolCursor { segment: next.segment, position: next.offset };
         let mut threads = NewThreads::new();
         let mut messages = Vec::with_capacity(batch.len());
+        let mut first = None;
         for (stored, read) in batch {
+            first.get_or_insert_with(|| stored.clone());
             messages.push(self.message(stored, read, &mut threads).await?);
         }
-        let count = messages.len();
-        let cursor = SpoolCursor { segment: next.segment, position: next.offset };
-        let events = self.store.record_mail(&self.node, messages, cursor).await?;
-        metrics::counter!("connex_messages_ingested_total").increment(u64::try_from(count).unwrap_or(0));
-        metrics::counter!("connex_events_recorded_total").increment(u64::try_from(events).unwrap_or(0));
-        Ok((next, true))
+        let recorded = match self.store.record_mail(NODE, messages, cursor).await {
+            Err(error) if is_alone && !error.is_temporary() => {
+                let Some(stored) = first else { return Err(error.into()) };
+                tracing::error!(message.id = %stored.manifest.id, error.kind = "ingest", "Message `{}` cannot be recorded: {error}", stored.manifest.id);
+                let poisoned = self.message(stored, Err(Kept::Poisoned("not_recordable")), &mut threads).await?;
+                self.store.record_mail(NODE, vec![poisoned], cursor).await?
+            }
+            recorded => recorded?,
+        };
+        metrics::counter!("connex_events_recorded_total").increment(u64::try_from(recorded).unwrap_or(0));
+        Ok(())
     }
 
     async fn start(&self) -> Result<Position, StoreError> {
-        let cursor = self.store.spool_cursor(&self.node).await?;
+        let cursor = self.store.spool_cursor(NODE).await?;
         Ok(cursor.map_or(Position::START, |cursor| Position { segment: cursor.segment, offset: cursor.position }))
     }
 
@@ -201,3 +235,6 @@ fn read_batch(spool: &Spool, after: Position, batch: usize, limits: &message::Li
     };
     spool.read_after(after, batch, BATCH_OCTETS)?.into_iter().map(read).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,25 @@ SELECT EXISTS (
     )
 ) OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
 
+/// Whether an error is trouble of the database rather than of the statement: busy, locked, out of memory, read-only, disk
+/// I/O, full, cannot open, protocol (sqlite.org/rescode.html; the low octet is the primary code).
+pub(super) fn is_temporary(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(fault) => {
+            let code = fault.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+            matches!(code, Some(5 | 6 | 7 | 8 | 10 | 13 | 14 | 15) | None)
+        }
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::RowNotFound
+        | sqlx::Error::TypeNotFound { .. } => false,
+        _ => true,
+    }
+}
+
 /// The schema's history, compiled in.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 

@@ -1,0 +1,172 @@
+//! From a committed message to recorded rows, on a real spool and store.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{MailboxId, SessionId, TenantId};
+use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin, Recipient};
+use crate::spool::{Files, Reserve, SpoolOptions};
+use crate::store::directory::{AppProfileRow, NewMailbox};
+
+struct Scene {
+    _folder: TempDir,
+    store: Store,
+    spool: Spool,
+    ingest: Ingest,
+    tenant: TenantId,
+    mailbox: MailboxId,
+}
+
+async fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
+    let store = Store::open(&folder.path().join("index.db"), clock.clone()).await.unwrap();
+    let tenant = store.add_tenant("harbor").await.unwrap();
+    let rows = store.for_tenant(tenant);
+    let app = rows.put_app("deals", &AppProfileRow::default()).await.unwrap();
+    let mailbox = NewMailbox {
+        address: Mailbox::parse("deals@in.example").unwrap(),
+        app: Some(app),
+        identity_owner: "source_app".into(),
+        reply_policy: "source_app_only".into(),
+        external_reply_url: Some("https://app.example/inbox".into()),
+    };
+    let mailbox = rows.add_mailbox(mailbox).await.unwrap();
+    let dir = folder.path().join("spool");
+    let options =
+        SpoolOptions { dir, segment_bytes: 1 << 20, reserve: Reserve { bytes: 0, percent: 0 }, ..Default::default() };
+    let (spool, _) = Spool::open(options, Files::Real, clock).unwrap();
+    let settings = IngestSettings {
+        batch: 64,
+        poll: Duration::from_millis(10),
+        limits: message::Limits::default(),
+        public_url: "https://gate.example".into(),
+    };
+    let key = Arc::new(InstanceKey::new(&[7; 32]));
+    let ingest = Ingest::new(store.clone(), spool.clone(), Arc::new(Engine::new().unwrap()), key, settings);
+    Scene { _folder: folder, store, spool, ingest, tenant, mailbox }
+}
+
+impl Scene {
+    async fn accept(&self, recipient: Recipient, bytes: &[u8]) {
+        let clock = self.store.clock();
+        let manifest = Manifest {
+            id: clock.mint(),
+            received_at: clock.now(),
+            envelope: Envelope {
+                reverse_path: ReversePath::Mailbox(Mailbox::parse("ann@lakeside.example").unwrap()),
+                forward_paths: vec![ForwardPath { mailbox: Mailbox::parse("deals@in.example").unwrap(), recipient }],
+                body: BodyKind::SevenBit,
+                smtputf8: false,
+                envelope_id: None,
+            },
+            origin: Origin {
+                door: Door::Smtp,
+                session: clock.mint::<SessionId>(),
+                peer: "127.0.0.1".parse().unwrap(),
+                helo: "client.example".into(),
+                tls: None,
+            },
+            defects: Vec::new(),
+        };
+        let mut incoming = self.spool.begin();
+        incoming.push(bytes).await.unwrap();
+        let _ = incoming.commit(manifest).await.unwrap();
+    }
+
+    fn to_mailbox(&self) -> Recipient {
+        Recipient::Mailbox { tenant: self.tenant, mailbox: self.mailbox }
+    }
+
+    /// Reads all that waits, as a worker that was just started.
+    async fn drain(&self) {
+        let mut place = Place { after: None, alone_until: None };
+        while self.ingest.step(&mut place).await.unwrap() {}
+    }
+
+    async fn states(&self) -> Vec<(String, Option<String>)> {
+        let rows = self.store.for_tenant(self.tenant).messages_after("", 100).await.unwrap();
+        rows.into_iter().map(|row| (row.state, row.reason)).collect()
+    }
+}
+
+fn mail(id: &str, extra: &str) -> Vec<u8> {
+    format!(
+        "From: Ann <ann@lakeside.example>\r\nTo: deals@in.example\r\nSubject: Next steps on the LOI\r\n\
+Message-ID: <{id}@lakeside.example>\r\n{extra}\r\nBefore we go further, can you send proof of funds?\r\n"
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn an_accepted_message_becomes_one_event_with_its_decision() {
+    let scene = scene().await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    // A worker that starts anew goes on where the last one's rows say, not at the beginning.
+    scene.drain().await;
+    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].answer["canonical"]["status"], "proof_of_funds_requested");
+    assert_eq!(events[0].answer["identity"]["verdict"], "handoff");
+    assert_eq!(events[0].answer["identity"]["externalReplyUrl"], "https://app.example/inbox");
+    assert_eq!(events[0].content["eventType"], "inbound_message");
+    assert_eq!(scene.states().await, [("emitted".to_owned(), None), ("duplicate".to_owned(), None)]);
+}
+
+#[tokio::test]
+async fn a_reply_joins_the_thread_of_what_it_answers_also_within_one_batch() {
+    let scene = scene().await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.accept(scene.to_mailbox(), &mail("2", "In-Reply-To: <1@lakeside.example>\r\n")).await;
+    scene.drain().await;
+    scene.accept(scene.to_mailbox(), &mail("3", "References: <1@lakeside.example> <2@lakeside.example>\r\n")).await;
+    scene.accept(scene.to_mailbox(), &mail("4", "")).await;
+    scene.drain().await;
+    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let places: Vec<_> = events.iter().map(|event| event.thread.clone().unwrap()).collect();
+    assert!(places[..3].iter().all(|(thread, _)| *thread == places[0].0));
+    assert_eq!(places.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1, 2, 3, 1]);
+    assert_eq!(events[1].content["eventType"], "inbound_reply");
+}
+
+#[tokio::test]
+async fn what_can_never_be_recorded_is_kept_as_poisoned_and_stops_nobody() {
+    let scene = scene().await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    let nobody = Recipient::Mailbox { tenant: TenantId::from_bits(99), mailbox: scene.mailbox };
+    scene.accept(nobody, &mail("2", "")).await;
+    scene.accept(scene.to_mailbox(), &mail("3", "")).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, [("emitted".to_owned(), None), ("emitted".to_owned(), None)]);
+    let strangers = scene.store.for_tenant(TenantId::from_bits(99)).messages(None, 10).await.unwrap();
+    assert_eq!(strangers[0].state, "poisoned");
+    assert_eq!(strangers[0].reason.as_deref(), Some("not_recordable"));
+}
+
+#[tokio::test]
+async fn an_unauthorised_copy_is_held_and_makes_no_event() {
+    let scene = scene().await;
+    let route =
+        Recipient::BccRoute { tenant: scene.tenant, route: crate::ids::RouteId::from_bits(5), peer_authorised: false };
+    scene.accept(route, &mail("1", "")).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, [("held".to_owned(), Some("peer_not_authorised".to_owned()))]);
+    assert!(scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn malformed_and_empty_mail_makes_events_with_defects() {
+    let scene = scene().await;
+    scene.accept(scene.to_mailbox(), b"\0\xff not a mail at all \r\n\r\n.\r\n").await;
+    scene.accept(scene.to_mailbox(), b"").await;
+    scene.accept(scene.to_mailbox(), &mail("3", "")).await;
+    scene.drain().await;
+    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    assert_eq!(events.len(), 3, "malformed and empty mail makes events too");
+    assert!(!events[0].content["defects"].as_array().unwrap().is_empty());
+    assert_eq!(events[1].answer["canonical"]["status"], "unclear");
+}
