@@ -1,0 +1,236 @@
+//! A running `connex`, and its commands.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{PATIENCE, http, list, run, text, wait_for, wait_within};
+
+/// A running gateway in a folder of its own; stopped when dropped.
+pub struct Gateway {
+    child: Child,
+    /// What it printed when it was ready.
+    pub ready: Value,
+    dir: PathBuf,
+    log: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Gateway {
+    /// `connex dev` without samples, on free ports.
+    pub fn dev() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("data");
+        let mut command = program();
+        command.args(["dev", "--port-base", "0", "--json", "--no-samples", "--dir"]).arg(&dir);
+        let mut gateway = Self::start(command, &dir, folder.path()).unwrap_or_else(|error| panic!("{error}"));
+        gateway._folder = Some(folder);
+        gateway
+    }
+
+    /// `connex serve` with this configuration file, whose `data_dir` is `dir`.
+    pub fn serve(config: &Path, dir: &Path) -> Self {
+        let mut command = program();
+        command.args(["serve", "--json", "--config"]).arg(config);
+        let beside = config.parent().unwrap();
+        Self::start(command, dir, beside).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts it and waits until it is ready.
+    fn start(mut command: Command, dir: &Path, logs: &Path) -> Result<Self, String> {
+        let log = logs.join("log.txt");
+        let stderr = File::options().create(true).append(true).open(&log).unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, receiver) = mpsc::channel();
+        // Reads on after the first line, so that the program never finds a closed or full pipe.
+        std::thread::spawn(move || {
+            while let Some(Ok(line)) = lines.next() {
+                let _ = sender.send(line);
+            }
+        });
+        let mut gateway = Self { child, ready: Value::Null, dir: dir.to_owned(), log: log.clone(), _folder: None };
+        let Ok(line) = receiver.recv_timeout(PATIENCE) else {
+            return Err(format!("not ready: {}", std::fs::read_to_string(&log).unwrap_or_default()));
+        };
+        gateway.ready = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
+        Ok(gateway)
+    }
+
+    /// Its data folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The SMTP port.
+    pub fn smtp(&self) -> SocketAddr {
+        self.address("/smtp")
+    }
+
+    /// The port with TLS from the first byte.
+    pub fn smtps(&self) -> SocketAddr {
+        self.address("/smtps")
+    }
+
+    fn address(&self, pointer: &str) -> SocketAddr {
+        // `dev` names one address, `serve` lists all.
+        let one = self.ready.pointer(pointer).and_then(|value| value.get(0).or(Some(value)));
+        one.and_then(Value::as_str).unwrap_or_default().parse().unwrap_or_else(|_| panic!("{}", self.ready))
+    }
+
+    /// Base URL of the API.
+    pub fn api(&self) -> String {
+        let given = text(&self.ready, "/http");
+        if given.is_empty() {
+            format!("http://{}", self.address("/http"))
+        } else {
+            given.trim_end_matches('/').to_owned()
+        }
+    }
+
+    /// Base URL of health and metrics.
+    pub fn admin(&self) -> String {
+        let given = text(&self.ready, "/admin");
+        if given.is_empty() {
+            format!("http://{}", self.address("/admin"))
+        } else {
+            given.trim_end_matches('/').to_owned()
+        }
+    }
+
+    /// The field of what `dev` printed.
+    pub fn field(&self, pointer: &str) -> &str {
+        let found = text(&self.ready, pointer);
+        assert!(!found.is_empty(), "no {pointer} in {}", self.ready);
+        found
+    }
+
+    /// Runs `connex ARGUMENTS --dir DIR`.
+    pub fn connex(&self, arguments: &[&str]) -> Done {
+        connex(&[arguments, &["--dir", self.dir.to_str().unwrap()]].concat())
+    }
+
+    /// The JSON answer of `connex ARGUMENTS --json`, which must work.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.connex(&[arguments, &["--json"]].concat()).json()
+    }
+
+    /// All stored messages.
+    pub fn messages(&self) -> Vec<Value> {
+        list(&self.json(&["messages", "list", "--all"]), "").to_vec()
+    }
+
+    /// The whole chain of a message, when it is no longer in the spool alone.
+    pub fn explained(&self, id: &str) -> Value {
+        wait_for("the message in the index", || {
+            let done = self.connex(&["explain", id, "--json"]);
+            (done.code == 0).then(|| done.json())
+        })
+    }
+
+    /// What arrived at the built-in receiver of `dev` with this Message-ID (without angle brackets).
+    pub fn received(&self, message_id: &str) -> Vec<Value> {
+        let answer = http("GET", &format!("{}received", self.field("/receiver")), &[], b"");
+        let is_it = |event: &&Value| text(event, "/body/source/eventId").trim_matches(['<', '>']) == message_id;
+        list(&answer.json(), "/events").iter().filter(is_it).cloned().collect()
+    }
+
+    /// The first event with this Message-ID at the built-in receiver.
+    pub fn arrival(&self, message_id: &str) -> Value {
+        wait_for(&format!("an event for <{message_id}>"), || self.received(message_id).into_iter().next())
+    }
+
+    /// Ends it at once, as a power cut would for the process.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    /// Waits until it has stopped.
+    pub fn stopped(&mut self) -> ExitStatus {
+        wait_for("the end of the process", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("last lines of its log:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            self.kill();
+            return;
+        }
+        self.terminate();
+        let child = &mut self.child;
+        let patience = Duration::from_secs(10);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_within(patience, "the end of the process", || child.try_wait().unwrap())
+        }));
+        if ended.is_err() {
+            self.kill();
+        }
+    }
+}
+
+/// How a command ended.
+pub struct Done {
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Done {
+    /// Its answer, which must be JSON, and the command must have worked.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.stdout)))
+    }
+
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Runs `connex ARGUMENTS` to its end.
+pub fn connex(arguments: &[&str]) -> Done {
+    let output = run(program().args(arguments), b"");
+    Done {
+        code: output.status.code().unwrap_or(-1),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The program under test, with nothing of this process's own settings.
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_connex"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CONNEX_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}

@@ -1,0 +1,14 @@
+//! The real program, driven by real clients over loopback: mail in, events and webhooks out.
+//!
+//! Every test starts its own `connex` in a folder of its own and stops it by its process id. Nothing is waited for
+//! without a deadline, and nothing is waited for by time alone.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "clients of the product open connections; deadlines are real time")]
+#![allow(missing_docs, reason = "test names say what is claimed")]
+
+mod harness;
+
+mod api;
+mod crash;
+mod mail_in;
