@@ -85,6 +85,7 @@ pub(super) fn date(clock: &Clock) -> String {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::decide::{AppProfile, Engine, Matter};
     use crate::mail::message::{Limits, read};
 
     #[test]
@@ -98,6 +99,34 @@ mod tests {
         files.sort();
         listed.sort_unstable();
         assert_eq!(files, listed);
+    }
+
+    #[test]
+    fn each_sample_shows_the_decision_that_it_is_meant_to_show() {
+        let wanted = [
+            ("proof-of-funds", "proof_of_funds_requested"),
+            ("meeting-request", "meeting_requested"),
+            ("invoice-received", "invoice_received"),
+            ("outage-reported", "outage_reported"),
+            ("out-of-office", "out_of_office"),
+            ("unsubscribe", "unsubscribe_requested"),
+            ("agent-injection", "agent_injection_suspected"),
+            ("besichtigung", "meeting_confirmed"),
+            ("bcc-copy", "meeting_confirmed"),
+        ];
+        let engine = Engine::new().unwrap();
+        let clock = Clock::fixed(Timestamp::parse_rfc3339("2026-11-24T09:00:00Z").unwrap());
+        let to = Mailbox::parse("sales@in.example").unwrap();
+        let found: Vec<_> = SAMPLES
+            .iter()
+            .map(|sample| {
+                let message = read(&sample.message(&to, &clock), &Limits::default());
+                let matter = Matter::of(&message.subject, &message.text, clock.now());
+                (sample.name, engine.decide(&matter, &AppProfile::default()).canonical.status)
+            })
+            .collect();
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, status)| (*name, status.as_str())).collect();
+        assert_eq!(found, wanted);
     }
 
     #[test]

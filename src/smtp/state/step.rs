@@ -48,7 +48,7 @@ pub enum Effect<'a> {
     None,
     /// Ask the spool whether there is room.
     Admit,
-    /// Ask whom [`Machine::asked`] names.
+    /// Ask whom [`super::Machine::asked`] names.
     Recipient,
     /// Keep these octets of the message.
     Body(&'a [u8]),
