@@ -281,3 +281,40 @@ fn list_samples(out: &mut Output) -> Result<(), CliError> {
         out.table(&table)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command, Exit};
+    use clap::Parser;
+
+    async fn send(arguments: &[&str], message: &str) -> CliError {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("message.eml");
+        std::fs::write(&file, message).unwrap();
+        let words = ["connex", "send", "--dir", folder.path().to_str().unwrap(), file.to_str().unwrap()];
+        let Command::Send(args) = Cli::try_parse_from(words.iter().chain(arguments)).unwrap().command else { panic!() };
+        let mut out = Output::to(false, Box::new(std::io::sink()), Box::new(std::io::sink()));
+        run(args, &mut out).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn each_failure_has_its_exit_code() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let to = ["--to", "b@b.example", "--server", &closed];
+        let message = "From: a@a.example\r\n\r\nx";
+        assert_eq!(send(&to, message).await.exit(), Exit::Unreachable);
+        assert_eq!(send(&to, "Subject: nobody wrote this\r\n\r\nx").await.exit(), Exit::Usage);
+        assert_eq!(send(&["--to", "b@b.example\r\nRCPT TO:<c@c.example>"], message).await.exit(), Exit::Usage);
+        assert_eq!(send(&["--to", "b@b.example", "--server", "nowhere"], message).await.exit(), Exit::Usage);
+        assert_eq!(send(&[], message).await.exit(), Exit::Usage, "there is no mailbox");
+        assert!(Source::find("no-such-sample").await.is_err_and(|error| error.exit() == Exit::NotFound));
+    }
+
+    #[test]
+    fn mail_to_every_address_goes_to_loopback() {
+        let config = crate::config::Loader::new().set("test", "smtp.listen", "[::]:2525").load().unwrap();
+        assert_eq!(server(None, &config).unwrap().to_string(), "[::1]:2525");
+        assert!(matches!(own_security(&config), Ok(Security::Plain)));
+    }
+}

@@ -136,3 +136,31 @@ const FILE_SYSTEMS: [(i128, &str); 8] = [
 pub(super) fn is_memory(file_system: &str) -> bool {
     matches!(file_system, "tmpfs" | "ramfs")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_configuration_is_sound_and_stays_on_loopback() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&DataArgs::default(), folder.path()).unwrap();
+        for address in config.smtp.listen.iter().chain(&config.http.listen).chain(&config.http.admin_listen) {
+            assert!(address.ip().is_loopback() && address.port() == 0, "{address}");
+        }
+        assert!(config.smtp.listen_tls.is_empty());
+        assert!(config.database.file.starts_with(folder.path()));
+    }
+
+    #[test]
+    fn the_folder_is_new_and_goes_with_what_is_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let (one, other) = (Scratch::within(parent.path()).unwrap(), Scratch::within(parent.path()).unwrap());
+        assert_ne!(one.path, other.path);
+        std::fs::write(one.path.join("file"), "x").unwrap();
+        assert!(!one.file_system().is_empty());
+        drop((one, other));
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+        assert!(Scratch::within(&parent.path().join("missing")).is_err());
+    }
+}

@@ -1,6 +1,6 @@
 //! Which certificates are believed, and the client's side of the TLS handshake.
 //!
-//! Standards: RFC 3207 (STARTTLS), RFC 8446, RFC 5246, RFC 9525 (the name in the certificate).
+//! Standards: RFC 3207 (STARTTLS), RFC 8446, RFC 5246, RFC 6125 (the name in the certificate).
 
 use std::fmt;
 use std::io;
