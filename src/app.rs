@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -119,6 +120,7 @@ impl App {
     /// Says what cannot be used; nothing is left running.
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
+        raise_file_limit(u64::from(config.smtp.limits.connections));
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
@@ -225,6 +227,22 @@ async fn gauges(store: Store, spool: Spool, metrics: Metrics, stop: Cancellation
 
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(5);
+
+/// Lets this process open as many files as the system allows: each session is one. Many systems begin with 1,024.
+fn raise_file_limit(connections: u64) {
+    /// For the spool, the database, HTTP and webhooks.
+    const OTHERS: u64 = 512;
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
+        tracing::warn!(error.kind = "limit", "The limit on open files cannot be raised");
+    }
+    if getrlimit(Resource::Nofile).current.is_some_and(|files| files < connections.saturating_add(OTHERS)) {
+        tracing::warn!(
+            error.kind = "limit",
+            "smtp.limits.connections is {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
+}
 
 async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, AppError> {
     let mut bound = Vec::new();
