@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(message.to.len() <= limits.list && message.references.len() <= limits.list);
         // Blank lines between parts are not counted.
         assert!(message.text.len() <= limits.text + 2 * limits.parts);
-        assert_eq!(key::copy_key(&message), key::copy_key(&message.clone()));
+        assert_eq!(key::copy_key(&message, &[0; 32]), key::copy_key(&message.clone(), &[0; 32]));
         let spans = text::split_reply(&message.text);
         assert_eq!(spans.visible.trim().is_empty(), message.text.trim().is_empty());
         let _ = (thread::keys(&message), notice::automated(&message, false));

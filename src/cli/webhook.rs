@@ -150,7 +150,8 @@ pub(super) async fn add_endpoint(
     event_types: Vec<String>,
 ) -> Result<(EndpointId, WebhookSecret), CliError> {
     let checked = PublicUrl::parse(url, &instance.config.webhooks.allow);
-    let url = checked.map_err(|error| CliError::Usage(format!("{url}: {error}")))?.as_str().to_owned();
+    // The URL itself is not repeated: it may hold a password, and errors end up in logs.
+    let url = checked.map_err(|error| CliError::Usage(format!("this URL is not taken: {error}")))?.as_str().to_owned();
     let secret = WebhookSecret::generate();
     let id: EndpointId = instance.clock.mint();
     let endpoint = NewEndpoint {

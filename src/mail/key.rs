@@ -10,8 +10,11 @@ use crate::mail::message::{HeaderAddress, Message};
 
 /// SHA-256 over Message-ID and content: the same for all copies of one message, whatever way they came. Unique within a
 /// tenant only; copies of unequal trust must not share it, which the caller sees to.
+///
+/// `sha256` is the digest of the message's bytes. It counts only where no header names the message: of bytes in which
+/// nothing could be read, all would otherwise be copies of one another.
 #[must_use]
-pub fn copy_key(message: &Message) -> [u8; 32] {
+pub fn copy_key(message: &Message, sha256: &[u8; 32]) -> [u8; 32] {
     let mut hash = Hash(Context::new(&SHA256));
     hash.add("connex copy key 1");
     hash.add_optional(message.message_id.as_deref());
@@ -22,6 +25,9 @@ pub fn copy_key(message: &Message) -> [u8; 32] {
     hash.add_optional(message.cut_text_sha256.as_deref());
     for attachment in &message.attachments {
         hash.add(&attachment.sha256);
+    }
+    if message.message_id.is_none() && message.date.is_none() && message.author.is_none() {
+        hash.0.update(sha256);
     }
     let mut key = [0; 32];
     for (byte, digest) in key.iter_mut().zip(hash.0.finish().as_ref()) {
@@ -73,7 +79,18 @@ mod tests {
                         From: Ann <ann@lake.example>\r\nSubject: Keys\r\n\r\nHello  \r\nBob\r\n";
 
     fn key(mail: &str) -> [u8; 32] {
-        copy_key(&read(mail.as_bytes(), &Limits::default()))
+        copy_key(&read(mail.as_bytes(), &Limits::default()), &digest(mail.as_bytes()))
+    }
+
+    fn digest(bytes: &[u8]) -> [u8; 32] {
+        ring::digest::digest(&SHA256, bytes).as_ref().try_into().unwrap()
+    }
+
+    #[test]
+    fn bytes_in_which_nothing_can_be_read_are_copies_only_of_themselves() {
+        assert_ne!(key("garbage\r\n"), key(""));
+        assert_ne!(key("garbage\r\n"), key("other garbage\r\n"));
+        assert_eq!(key("garbage\r\n"), key("garbage\r\n"));
     }
 
     #[test]
@@ -110,8 +127,10 @@ mod tests {
                 "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nText\n--b\nContent-Type: image/png\n\n{name}\n--b--\n"
             )
         };
-        assert_ne!(key(&mail("one")), key(&mail("two")));
+        let attached = |name: &str| copy_key(&read(mail(name).as_bytes(), &Limits::default()), &digest(b"the same"));
+        assert_ne!(attached("one"), attached("two"));
         let limits = Limits { text: 4, ..Limits::default() };
-        assert_ne!(copy_key(&read(b"\n\nlong one", &limits)), copy_key(&read(b"\n\nlong two", &limits)));
+        let cut = |mail: &[u8]| copy_key(&read(mail, &limits), &digest(b"the same"));
+        assert_ne!(cut(b"\n\nlong one"), cut(b"\n\nlong two"));
     }
 }

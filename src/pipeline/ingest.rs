@@ -196,7 +196,7 @@ impl Ingest {
         };
         match read {
             Err(kept) => message.kept = Some(kept),
-            Ok(parsed) => match self.views(manifest, &parsed, threads).await? {
+            Ok(parsed) => match self.views(&stored, &parsed, threads).await? {
                 Ok(views) => message.views = views,
                 Err(held) => message.kept = Some(held),
             },

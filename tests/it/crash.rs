@@ -1,12 +1,13 @@
 //! The first promise, with the process ended at random: mail that was answered 250 is never lost, and is one event.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::{Gateway, Sink, Wire, connex, http, message, sha256, text, wait_within};
+use serde_json::Value;
+
+use crate::harness::{Gateway, Sink, Wire, configuration, connex, http, message, set_up, sha256, text, wait_within};
 
 const ROUNDS: u32 = 20;
 const SESSIONS: usize = 8;
@@ -33,9 +34,12 @@ fn twenty_kills_lose_nothing_that_was_answered_250_and_make_no_event_twice() {
     let mut random = Random(seed | 1);
     let folder = tempfile::tempdir().unwrap();
     let (config, data) = (folder.path().join("connex.toml"), folder.path().join("data"));
-    std::fs::write(&config, configuration(&data)).unwrap();
+    std::fs::write(&config, configuration(&data, "")).unwrap();
     let sink = Sink::start();
-    set_up(&config, &sink);
+    let installed = set_up(&config);
+    let place = ["--json", "--config", config.to_str().unwrap()];
+    let endpoint = ["webhook", "add", &sink.url(), "--tenant", "acme", "--app", "crm"];
+    let endpoint = connex(&[&endpoint[..], &place].concat()).json();
 
     let sending = Arc::new(Sending::default());
     let clients: Vec<_> = (0..SESSIONS).map(|session| client(session, seed, Arc::clone(&sending))).collect();
@@ -68,13 +72,14 @@ fn twenty_kills_lose_nothing_that_was_answered_250_and_make_no_event_twice() {
     let missing: Vec<_> = taken.iter().filter(|(_, digest)| !digests.contains(digest.as_str())).collect();
     assert!(missing.is_empty(), "seed {seed}: answered 250 and gone: {missing:?}");
     assert!(stored.iter().all(|message| text(message, "/state") != "poisoned"), "{stored:?}");
-    each_is_one_event(&gateway, &sink, &taken, seed);
+    let figures = figures(&gateway, text(&installed, "/apiKey"));
+    each_is_one_event(&sink, text(&endpoint, "/secret"), &taken, seed);
+    // The database holds as many events as messages, not only the receiver.
+    assert_eq!(figures["volumes"]["events"], taken.len(), "seed {seed}: {figures}");
 }
 
 /// Every message has one event, and every event reached the receiver, under one id however often it was delivered.
-fn each_is_one_event(gateway: &Gateway, sink: &Sink, taken: &BTreeMap<String, String>, seed: u64) {
-    let beside = |name: &str| std::fs::read_to_string(gateway.dir().with_file_name(name)).unwrap();
-    let secret = beside("secret");
+fn each_is_one_event(sink: &Sink, secret: &str, taken: &BTreeMap<String, String>, seed: u64) {
     let ids = wait_within(Duration::from_secs(60), "every event at the receiver", || {
         let mut ids: HashMap<String, HashSet<String>> = HashMap::new();
         for hit in sink.hits() {
@@ -83,38 +88,15 @@ fn each_is_one_event(gateway: &Gateway, sink: &Sink, taken: &BTreeMap<String, St
         }
         taken.keys().all(|message_id| ids.contains_key(message_id)).then_some(ids)
     });
-    assert!(sink.hits().iter().all(|hit| hit.is_signed_with(&secret)), "a wrong signature");
+    assert!(sink.hits().iter().all(|hit| hit.is_signed_with(secret)), "a wrong signature");
     let twice: Vec<_> = ids.iter().filter(|(_, events)| events.len() != 1).collect();
     assert!(twice.is_empty(), "seed {seed}: more than one event for a message: {twice:?}");
-    // The database holds as many events as messages, not only the receiver.
-    let authorization = format!("Bearer {}", beside("key"));
+}
+
+fn figures(gateway: &Gateway, key: &str) -> Value {
+    let authorization = format!("Bearer {key}");
     let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
-    let answer = http("POST", &format!("{}/api/connex/integration-insights", gateway.api()), &headers, b"{}").json();
-    assert_eq!(answer["volumes"]["events"], taken.len(), "seed {seed}: {answer}");
-}
-
-fn configuration(data: &Path) -> String {
-    format!(
-        "[server]\nhostname = \"gateway.example\"\ndata_dir = \"{}\"\n\
-         [smtp]\nlisten = [\"127.0.0.1:0\"]\nplatform_domains = [\"gateway.example\"]\n\
-         [http]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = [\"127.0.0.1:0\"]\n\
-         [spool]\nsegment_size = \"1MiB\"\nreserve = \"16MiB\"\nreserve_percent = 0\n\
-         [webhooks]\nallow = [\"127.0.0.1\"]\ntimeout = \"1s\"\nlease = \"2s\"\nschedule = \"short\"\n\
-         [log]\nlevel = \"warn\"\n",
-        data.display()
-    )
-}
-
-fn set_up(config: &Path, sink: &Sink) {
-    let run =
-        |arguments: &[&str]| connex(&[arguments, &["--json", "--config", config.to_str().unwrap()]].concat()).json();
-    run(&["tenant", "add", "acme"]);
-    run(&["app", "add", "crm", "--tenant", "acme"]);
-    run(&["mailbox", "add", MAILBOX, "--tenant", "acme", "--app", "crm"]);
-    let endpoint = run(&["webhook", "add", &sink.url(), "--tenant", "acme", "--app", "crm"]);
-    std::fs::write(config.with_file_name("secret"), text(&endpoint, "/secret")).unwrap();
-    let key = run(&["key", "add", "--tenant", "acme", "--name", "figures"]);
-    std::fs::write(config.with_file_name("key"), text(&key, "/key")).unwrap();
+    http("POST", &format!("{}/api/connex/integration-insights", gateway.api()), &headers, b"{}").json()
 }
 
 /// Sends until told to stop. What was not answered is sent again with the same Message-ID and content, as MTAs do.

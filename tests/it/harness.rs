@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use gateway::{Done, Gateway, connex};
+pub use gateway::{Done, Gateway, configuration, connex, set_up};
 pub use http::{Answer, http};
 pub use message::{fresh_id, message, proof_of_funds};
 pub use sink::{Hit, Sink};

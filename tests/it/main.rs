@@ -10,5 +10,10 @@
 mod harness;
 
 mod api;
+mod copies;
 mod crash;
 mod mail_in;
+mod refusals;
+mod serve;
+mod trouble;
+mod webhooks;

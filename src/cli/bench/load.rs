@@ -215,15 +215,18 @@ impl Sent {
     }
 }
 
-/// Lines of text, so many octets in all.
+/// A request and plain text behind it, so many octets in all.
 fn body(size: u64) -> Vec<u8> {
-    const LINE: &[u8] = b"Could you please send the signed offer and the proof of funds by Friday?\r\n";
+    // Mail asks once and then goes on: a body of nothing but requests would measure the decision engine at its worst.
+    const ASK: &[u8] = b"Could you please send the proof of funds by Friday?\r\n";
+    const LINE: &[u8] = b"The committee met on Monday and went through the list of the open points.\r\n";
     let size = usize::try_from(size).unwrap_or(usize::MAX).max(2);
-    let mut body: Vec<u8> = LINE.iter().copied().cycle().take(size - 2).collect();
+    let mut body: Vec<u8> = ASK.iter().chain(LINE.iter().cycle()).copied().take(size - 2).collect();
     // A cut must not leave half a line end.
-    while body.last() == Some(&b'\r') {
-        body.pop();
-        body.push(b'.');
+    if let Some(last) = body.last_mut()
+        && *last == b'\r'
+    {
+        *last = b'.';
     }
     body.extend_from_slice(b"\r\n");
     body
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_body_has_the_size_that_was_asked_for() {
-        for size in [2, 74, 75, 76, 77, 1_024, 10_240] {
+        for size in [2, 50, 53, 54, 55, 56, 1_024, 10_240] {
             assert_eq!(MessageData::new(&body(size)).size(), size, "{size}");
         }
     }

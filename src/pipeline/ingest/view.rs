@@ -19,6 +19,7 @@ use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
 use crate::service::materialize::{Materialize, materialize};
 use crate::service::{evaluate, trust};
+use crate::spool::StoredMessage;
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
 use crate::store::events::{NewDecision, NewEvent, NewThreadPlace};
@@ -35,11 +36,12 @@ impl Ingest {
     /// A view for each recipient, or why the message is held.
     pub(super) async fn views(
         &self,
-        manifest: &Manifest,
+        stored: &StoredMessage,
         message: &Message,
         threads: &mut NewThreads,
     ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
-        let copy_key = key::copy_key(message);
+        let manifest = &stored.manifest;
+        let copy_key = key::copy_key(message, &stored.body.sha256);
         let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
         for path in &manifest.envelope.forward_paths {
             let place = self.place(path.recipient).await?;

@@ -18,6 +18,8 @@ pub struct Gateway {
     child: Child,
     /// What it printed when it was ready.
     pub ready: Value,
+    /// What was set up before it started.
+    fields: Value,
     dir: PathBuf,
     log: PathBuf,
     _folder: Option<tempfile::TempDir>,
@@ -43,6 +45,51 @@ impl Gateway {
         Self::start(command, dir, beside).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// `connex serve` on free ports with what `more` adds to a small configuration, with a tenant `acme`, an app `crm`
+    /// and a mailbox.
+    pub fn serving(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gateway = Self::serving_in(folder.path(), more);
+        gateway._folder = Some(folder);
+        gateway
+    }
+
+    /// As [`Gateway::serving`], in a folder of the test's.
+    pub fn serving_in(folder: &Path, more: &str) -> Self {
+        let (config, dir) = (folder.join("connex.toml"), folder.join("data"));
+        std::fs::write(&config, configuration(&dir, more)).unwrap();
+        let fields = set_up(&config);
+        let mut gateway = Self::serve(&config, &dir);
+        gateway.fields = fields;
+        gateway
+    }
+
+    /// The same installation, started again after it has stopped or is stopped now.
+    pub fn restarted(mut self) -> Self {
+        self.terminate();
+        self.stopped();
+        let mut gateway = Self::serve(&self.config(), &self.dir);
+        gateway.fields = self.fields.take();
+        gateway._folder = self._folder.take();
+        gateway
+    }
+
+    /// Started again with these replacements in its configuration.
+    pub fn reconfigured(self, replacements: &[(&str, &str)]) -> Self {
+        let mut text = std::fs::read_to_string(self.config()).unwrap();
+        for (old, new) in replacements {
+            assert!(text.contains(old), "no {old} in {text}");
+            text = text.replace(old, new);
+        }
+        std::fs::write(self.config(), text).unwrap();
+        self.restarted()
+    }
+
+    /// Its configuration file, when it was started with one.
+    pub fn config(&self) -> PathBuf {
+        self.dir.with_file_name("connex.toml")
+    }
+
     /// Starts it and waits until it is ready.
     fn start(mut command: Command, dir: &Path, logs: &Path) -> Result<Self, String> {
         let log = logs.join("log.txt");
@@ -56,7 +103,14 @@ impl Gateway {
                 let _ = sender.send(line);
             }
         });
-        let mut gateway = Self { child, ready: Value::Null, dir: dir.to_owned(), log: log.clone(), _folder: None };
+        let mut gateway = Self {
+            child,
+            ready: Value::Null,
+            fields: Value::Null,
+            dir: dir.to_owned(),
+            log: log.clone(),
+            _folder: None,
+        };
         let Ok(line) = receiver.recv_timeout(PATIENCE) else {
             return Err(format!("not ready: {}", std::fs::read_to_string(&log).unwrap_or_default()));
         };
@@ -112,14 +166,18 @@ impl Gateway {
 
     /// The field of what `dev` printed.
     pub fn field(&self, pointer: &str) -> &str {
-        let found = text(&self.ready, pointer);
+        let found = Some(text(&self.ready, pointer)).filter(|found| !found.is_empty());
+        let found = found.unwrap_or_else(|| text(&self.fields, pointer));
         assert!(!found.is_empty(), "no {pointer} in {}", self.ready);
         found
     }
 
-    /// Runs `connex ARGUMENTS --dir DIR`.
+    /// Runs `connex ARGUMENTS` for this installation.
     pub fn connex(&self, arguments: &[&str]) -> Done {
-        connex(&[arguments, &["--dir", self.dir.to_str().unwrap()]].concat())
+        // `dev` leaves its configuration in its data folder.
+        let (config, dir) = (self.config(), self.dir.to_str().unwrap());
+        let place = if config.is_file() { ["--config", config.to_str().unwrap()] } else { ["--dir", dir] };
+        connex(&[arguments, &place].concat())
     }
 
     /// The JSON answer of `connex ARGUMENTS --json`, which must work.
@@ -188,6 +246,33 @@ impl Drop for Gateway {
             self.kill();
         }
     }
+}
+
+/// A small configuration on loopback, with free ports, plus `more`.
+pub fn configuration(dir: &Path, more: &str) -> String {
+    format!(
+        "[server]\nhostname = \"gateway.example\"\ndata_dir = \"{}\"\nshutdown_grace = \"5s\"\n\
+         [smtp]\nlisten = [\"127.0.0.1:0\"]\nplatform_domains = [\"gateway.example\"]\n\
+         [http]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = [\"127.0.0.1:0\"]\n\
+         [spool]\nsegment_size = \"1MiB\"\nreserve = \"1MiB\"\nreserve_percent = 0\n\
+         [webhooks]\nallow = [\"127.0.0.0/8\"]\ntimeout = \"1s\"\nlease = \"2s\"\nschedule = \"short\"\n\
+         [log]\nlevel = \"warn\"\n{more}",
+        dir.display()
+    )
+}
+
+/// Adds a tenant, an app, a mailbox and an API key; tells them as `dev` does.
+pub fn set_up(config: &Path) -> Value {
+    const MAILBOX: &str = "deals@gateway.example";
+    let run =
+        |arguments: &[&str]| connex(&[arguments, &["--json", "--config", config.to_str().unwrap()]].concat()).json();
+    let tenant = run(&["tenant", "add", "acme"]);
+    run(&["app", "add", "crm", "--tenant", "acme"]);
+    run(&["mailbox", "add", MAILBOX, "--tenant", "acme", "--app", "crm"]);
+    let all = ["status:evaluate", "events:read", "messages:read", "messages:raw"];
+    let scopes: Vec<&str> = all.iter().flat_map(|scope| ["--scope", scope]).collect();
+    let key = run(&[&["key", "add", "--tenant", "acme", "--name", "all"], &scopes[..]].concat());
+    serde_json::json!({ "tenant": tenant["id"], "app": "crm", "mailbox": MAILBOX, "apiKey": key["key"] })
 }
 
 /// How a command ended.

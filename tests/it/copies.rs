@@ -1,0 +1,115 @@
+//! Blind copies through a secret address, and the same message more than once.
+
+use crate::harness::{Gateway, Wire, fresh_id, http, list, message, text, wait_for};
+
+/// A copy of mail that the user's own people sent.
+fn copy(id: &str, body: &str) -> Vec<u8> {
+    message(id, "buyer@elsewhere.example", "Our offer", body)
+}
+
+fn send(gateway: &Gateway, to: &str, bytes: &[u8]) {
+    let mut wire = Wire::hello(gateway.smtp()).unwrap();
+    let (code, reply) = wire.mail("ann@lakeside.example", to, bytes).unwrap();
+    assert_eq!(code, 250, "{reply}");
+}
+
+/// Waits until this many messages are stored and in the index.
+fn indexed(gateway: &Gateway, count: usize) -> Vec<serde_json::Value> {
+    wait_for("the messages in the index", || {
+        let messages = gateway.messages();
+        let done = messages.iter().all(|message| text(message, "/state") != "spooled");
+        (messages.len() == count && done).then_some(messages)
+    })
+}
+
+#[test]
+fn a_copy_by_an_authorised_peer_makes_an_event_that_never_shows_the_routes_address() {
+    let gateway = Gateway::dev();
+    let route = gateway.field("/routes/bcc");
+    let token = route.split('@').next().unwrap();
+    let id = fresh_id("bcc");
+    // The worst a peer can do: its address also stands in headers and text.
+    let bytes = copy(&id, &format!("Please find our offer. Bcc was {route}.\r\n"));
+    let bytes = [format!("Bcc: {route}\r\nDelivered-To: {route}\r\n").as_bytes(), &bytes].concat();
+    send(&gateway, route, &bytes);
+    let event = gateway.arrival(&id);
+    assert_eq!(text(&event, "/body/source/kind"), "bcc");
+    let stored = indexed(&gateway, 1);
+    let message = text(&stored[0], "/id");
+    let authorization = format!("Bearer {}", gateway.field("/apiKey"));
+    let api = |path: &str| {
+        let answer = http("GET", &format!("{}{path}", gateway.api()), &[("authorization", &authorization)], b"");
+        assert_eq!(answer.status, 200, "{path}");
+        String::from_utf8(answer.body).unwrap()
+    };
+    let shown = [
+        ("webhook", event.to_string()),
+        ("explain", gateway.explained(message).to_string()),
+        ("API explain", api(&format!("/api/v1/explain/{message}"))),
+        ("API events", api("/api/v1/events")),
+        ("API message", api(&format!("/api/v1/messages/{message}"))),
+        ("messages list", serde_json::to_string(&stored).unwrap()),
+        ("tail", gateway.connex(&["tail", "--no-follow", "--json"]).text()),
+        ("log", gateway.log()),
+    ];
+    for (place, text) in shown {
+        assert!(!text.contains(token), "{place} shows the address: {text}");
+    }
+}
+
+#[test]
+fn a_second_copy_makes_no_second_event_and_other_content_under_its_name_does() {
+    let gateway = Gateway::dev();
+    let route = gateway.field("/routes/bcc");
+    let id = fresh_id("twice");
+    send(&gateway, route, &copy(&id, "Please find our offer.\r\n"));
+    gateway.arrival(&id);
+    // A trace line of its own, as the second way through other servers leaves it.
+    let again = [
+        b"Received: from a.example by b.example; Mon, 23 Nov 2026 09:02:00 +0000\r\n",
+        copy(&id, "Please find our offer.\r\n").as_slice(),
+    ]
+    .concat();
+    send(&gateway, route, &again);
+    let stored = indexed(&gateway, 2);
+    assert_eq!(gateway.received(&id).len(), 1);
+    let events = |stored: &[serde_json::Value]| -> usize {
+        stored.iter().map(|message| list(&gateway.explained(text(message, "/id")), "/events").len()).sum()
+    };
+    assert_eq!(events(&stored), 1, "one event for both copies");
+    send(&gateway, route, &copy(&id, "Please find our other offer.\r\n"));
+    let stored = indexed(&gateway, 3);
+    assert_eq!(events(&stored), 2, "other content is another message");
+    wait_for("the second event", || (gateway.received(&id).len() == 2).then_some(()));
+}
+
+#[test]
+fn a_copy_from_a_peer_that_is_not_authorised_makes_no_operations() {
+    let gateway = Gateway::dev();
+    let tenant = gateway.field("/tenant");
+    let route = gateway.json(&[
+        "route",
+        "add",
+        "--tenant",
+        tenant,
+        "--app",
+        gateway.field("/app"),
+        "--kind",
+        "bcc",
+        "--peer",
+        "192.0.2.0/24",
+    ]);
+    let mut wire = Wire::hello(gateway.smtp()).unwrap();
+    let id = fresh_id("stranger");
+    let (code, reply) =
+        wire.mail("ann@lakeside.example", text(&route, "/address"), &copy(&id, "An offer.\r\n")).unwrap();
+    // Refused in the session, or kept and held: but never an event with operations.
+    if code == 250 {
+        let stored = indexed(&gateway, 1);
+        assert_eq!(text(&stored[0], "/state"), "held", "{stored:?}");
+        assert_eq!(list(&gateway.explained(text(&stored[0], "/id")), "/events").len(), 0);
+    } else {
+        assert!((400..600).contains(&code), "{reply}");
+    }
+    assert!(gateway.received(&id).is_empty());
+}

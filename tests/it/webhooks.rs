@@ -1,0 +1,134 @@
+//! Deliveries: retried, isolated from each other, and never where they must not go.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::harness::{Gateway, Sink, Wire, fresh_id, list, proof_of_funds, text, wait_for};
+
+fn send(gateway: &Gateway, id: &str) {
+    let to = gateway.field("/mailbox");
+    let mut wire = Wire::hello(gateway.smtp()).unwrap();
+    let (code, reply) = wire.mail("ann@lakeside.example", to, &proof_of_funds(id, to)).unwrap();
+    assert_eq!(code, 250, "{reply}");
+}
+
+/// Adds an endpoint of `crm`; its id and secret.
+fn add(gateway: &Gateway, url: &str) -> (String, String) {
+    let added = gateway.json(&["webhook", "add", url, "--tenant", "acme", "--app", "crm"]);
+    (text(&added, "/id").to_owned(), text(&added, "/secret").to_owned())
+}
+
+/// The delivery of the newest message to an endpoint.
+fn delivery(gateway: &Gateway, endpoint: &str) -> Option<Value> {
+    let messages = gateway.messages();
+    let chain = gateway.explained(text(messages.first()?, "/id"));
+    let deliveries = list(&chain, "/events/0/deliveries").to_vec();
+    deliveries.into_iter().find(|delivery| text(delivery, "/endpointId") == endpoint)
+}
+
+fn in_state(gateway: &Gateway, endpoint: &str, state: &str) -> Value {
+    wait_for(&format!("a delivery that is {state}"), || {
+        delivery(gateway, endpoint).filter(|delivery| text(delivery, "/state") == state)
+    })
+}
+
+/// An address where nobody listens, on a loopback address of its own so that nobody else takes the port meanwhile.
+fn unused(last: u8) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 45, 1, last], 0))).unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn a_receiver_that_was_down_gets_its_event_once_it_is_back() {
+    let gateway = Gateway::serving("");
+    let address = unused(1);
+    let (endpoint, secret) = add(&gateway, &format!("http://{address}/hook"));
+    send(&gateway, &fresh_id("down"));
+    let waiting = in_state(&gateway, &endpoint, "retry_wait");
+    let first = &list(&waiting, "/attempts")[0];
+    assert_eq!(text(first, "/reason"), "connect", "{waiting}");
+    let sink = Sink::answering(address, |_| Some(204));
+    let hit = wait_for("the event at the receiver", || sink.hits().into_iter().next());
+    assert!(hit.is_signed_with(&secret));
+    assert_eq!(hit.header("connex-attempt"), "2");
+    let done = in_state(&gateway, &endpoint, "succeeded");
+    assert_eq!(list(&done, "/attempts").len(), 2, "{done}");
+}
+
+#[test]
+fn every_attempt_carries_the_same_id_a_valid_signature_and_its_number() {
+    let gateway = Gateway::serving("");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let sink = Sink::answering(([127, 0, 0, 1], 0).into(), move |_| {
+        Some(if counted.fetch_add(1, Ordering::SeqCst) == 0 { 500 } else { 204 })
+    });
+    let (endpoint, secret) = add(&gateway, &sink.url());
+    send(&gateway, &fresh_id("again"));
+    let done = in_state(&gateway, &endpoint, "succeeded");
+    let statuses: Vec<_> = list(&done, "/attempts").iter().map(|attempt| attempt["status"].as_u64()).collect();
+    assert_eq!(statuses, [Some(500), Some(204)], "{done}");
+    let hits = sink.hits();
+    assert_eq!(hits.len(), 2);
+    assert!(hits.iter().all(|hit| hit.is_signed_with(&secret)));
+    assert_eq!(hits[0].id(), hits[1].id());
+    assert_eq!(hits[0].body, hits[1].body, "the bytes are the same on every attempt");
+    assert_eq!([hits[0].header("connex-attempt"), hits[1].header("connex-attempt")], ["1", "2"]);
+    assert!(!hits[0].is_signed_with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "the check can fail");
+}
+
+#[test]
+fn an_endpoint_that_is_gone_is_disabled_and_its_deliveries_are_held() {
+    let gateway = Gateway::serving("");
+    let sink = Sink::answering(([127, 0, 0, 1], 0).into(), |_| Some(410));
+    let (endpoint, _) = add(&gateway, &sink.url());
+    send(&gateway, &fresh_id("gone"));
+    wait_for("the endpoint to be disabled", || {
+        let shown = gateway.json(&["webhook", "show", &endpoint, "--tenant", "acme"]);
+        (text(&shown, "/state") == "disabled").then_some(())
+    });
+    in_state(&gateway, &endpoint, "held");
+    send(&gateway, &fresh_id("gone"));
+    in_state(&gateway, &endpoint, "held");
+    assert_eq!(sink.hits().len(), 1, "nothing goes to an endpoint that is disabled");
+}
+
+#[test]
+fn an_endpoint_that_never_answers_does_not_delay_another() {
+    // One attempt may take 30 s: longer than this test waits for the other endpoint.
+    let gateway = Gateway::serving("")
+        .reconfigured(&[("timeout = \"1s\"", "timeout = \"60s\""), ("lease = \"2s\"", "lease = \"90s\"")]);
+    let slow = Sink::answering(([127, 0, 0, 1], 0).into(), |_| None);
+    let quick = Sink::start();
+    add(&gateway, &slow.url());
+    add(&gateway, &quick.url());
+    const MESSAGES: usize = 12;
+    for _ in 0..MESSAGES {
+        send(&gateway, &fresh_id("slow"));
+    }
+    wait_for("all events at the quick endpoint", || (quick.hits().len() == MESSAGES).then_some(()));
+    assert!((1..=4).contains(&slow.hits().len()), "attempts to one endpoint at the same time are bounded");
+}
+
+#[test]
+fn addresses_that_are_not_public_are_refused_with_a_reason() {
+    let gateway = Gateway::serving("");
+    for (url, reason) in [
+        ("http://169.254.169.254/", "169.254.169.254"),
+        ("https://169.254.169.254/latest", "169.254.169.254"),
+        ("https://10.0.0.1/", "10.0.0.1"),
+        ("https://[::ffff:10.0.0.1]/", "public"),
+        ("https://0x0a000001/", "10.0.0.1"),
+        ("http://hooks.example.org/", "https"),
+        ("https://user:secret@hooks.example.org/", "user"),
+    ] {
+        let done = gateway.connex(&["webhook", "add", url, "--tenant", "acme", "--app", "crm"]);
+        assert!(done.code != 0, "{url} was taken");
+        assert!(done.stderr.contains(reason), "{url}: {}", done.stderr);
+        assert!(!done.stderr.contains("secret"), "{}", done.stderr);
+    }
+    assert_eq!(gateway.json(&["webhook", "list"]), serde_json::json!([]));
+}
