@@ -18,7 +18,7 @@ pub enum TenantCommand {
     /// Show one tenant with its apps, mailboxes and routes.
     #[command(after_help = "Example: connex tenant show acme")]
     Show(OneArgs),
-    /// Suspend a tenant: its mail is answered 450 from now on; nothing is deleted.
+    /// Remove a tenant that has no apps, mailboxes, routes, keys, webhooks or mail.
     #[command(after_help = "Example: connex tenant remove acme")]
     Remove(OneArgs),
 }

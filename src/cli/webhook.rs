@@ -27,6 +27,9 @@ pub enum WebhookCommand {
     /// Show one endpoint and how its deliveries go.
     #[command(after_help = "Example: connex webhook show whe_01kb3r8x7g0000000000000000 --tenant acme")]
     Show(OneArgs),
+    /// Enable a webhook that was disabled; what it held is delivered.
+    #[command(after_help = "Example: connex webhook enable whe_01kb3r8x7g0000000000000000 --tenant acme")]
+    Enable(OneArgs),
     /// Remove an endpoint; what it has not got is cancelled.
     #[command(after_help = "Example: connex webhook remove whe_01kb3r8x7g0000000000000000 --tenant acme")]
     Remove(OneArgs),
@@ -41,7 +44,7 @@ pub struct AddArgs {
     /// App whose operations it gets, by id or name.
     #[arg(long, value_name = "APP")]
     pub app: String,
-    /// Where deliveries are posted to: https, and a public address, but for what `webhooks.allow_…` names.
+    /// Where deliveries are posted to: https, and a public address, but for what `webhooks.allow` names.
     #[arg(value_name = "URL")]
     pub url: String,
     /// Event type that it gets; again for more. Without it, message.classified.
@@ -91,7 +94,7 @@ impl WebhookCommand {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
-            Self::Show(args) | Self::Remove(args) => &args.json,
+            Self::Show(args) | Self::Enable(args) | Self::Remove(args) => &args.json,
         }
     }
 }
@@ -130,6 +133,13 @@ pub async fn run(command: WebhookCommand, out: &mut Output) -> Result<(), CliErr
             let row = one(&args).await?.2;
             let text = serde_json::to_string_pretty(&row).map_err(anyhow::Error::new)?;
             out.answer(&row, |out| text.lines().try_for_each(|line| out.line(line)))
+        }
+        WebhookCommand::Enable(args) => {
+            let (instance, tenant, row) = one(&args).await?;
+            let resumed = instance.store.for_tenant(tenant).enable_endpoint(row.id).await?;
+            out.answer(&serde_json::json!({ "enabled": row.id, "resumed": resumed }), |out| {
+                out.line(&format!("Enabled webhook {}; {resumed} deliveries that it held are due now", row.id))
+            })
         }
         WebhookCommand::Remove(args) => {
             let (instance, tenant, row) = one(&args).await?;

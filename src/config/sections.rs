@@ -77,12 +77,21 @@ pub struct Spool {
 impl Spool {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            segment_size: reader.size("spool.segment_size", (1 << 20)..=(4 << 30)),
+            segment_size: segment_size(reader),
             reserve: reader.size("spool.reserve", 0..=(1 << 50)),
             reserve_percent: u8::try_from(reader.number("spool.reserve_percent", 0..=90)).unwrap_or(u8::MAX),
             verify_at_start: reader.flag("spool.verify_at_start"),
         }
     }
+}
+
+/// A size that the spool takes: up to 1 GiB, in whole pages.
+fn segment_size(reader: &mut Reader<'_>) -> u64 {
+    let size = reader.size("spool.segment_size", (1 << 20)..=(1 << 30));
+    if !size.is_multiple_of(4096) {
+        reader.fault("spool.segment_size", "must be a multiple of 4KiB");
+    }
+    size
 }
 
 /// `[database]`

@@ -78,7 +78,9 @@ impl Deliver {
     pub async fn run(self, stop: CancellationToken) {
         let mut under_way = JoinSet::new();
         while !stop.is_cancelled() {
-            while under_way.try_join_next().is_some() {}
+            while let Some(ended) = under_way.try_join_next() {
+                note(ended);
+            }
             let free = self.limits.concurrency.saturating_sub(u32::try_from(under_way.len()).unwrap_or(u32::MAX));
             let claimed = if free == 0 { Ok(0) } else { self.claim(free, &mut under_way).await };
             if let Err(error) = &claimed {
@@ -91,11 +93,13 @@ impl Deliver {
             tokio::select! {
                 () = self.store.deliveries_woken() => {}
                 () = tokio::time::sleep(self.limits.poll) => {}
-                Some(_) = under_way.join_next(), if !under_way.is_empty() => {}
+                Some(ended) = under_way.join_next(), if !under_way.is_empty() => note(ended),
                 () = stop.cancelled() => {}
             }
         }
-        while under_way.join_next().await.is_some() {}
+        while let Some(ended) = under_way.join_next().await {
+            note(ended);
+        }
     }
 
     async fn claim(&self, free: u32, under_way: &mut JoinSet<()>) -> Result<usize, StoreError> {
@@ -198,6 +202,14 @@ impl Deliver {
             },
             endpoint: change_of(verdict, clock.clone()),
         }
+    }
+}
+
+/// An attempt never panics; should one, it is counted, and the delivery is tried again when its lease ends.
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        metrics::counter!("connex_task_panics_total", "task" => "attempt").increment(1);
+        tracing::error!(task = "attempt", error.kind = "panic", "An attempt of a delivery ended early: {error}");
     }
 }
 

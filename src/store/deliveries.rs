@@ -154,25 +154,6 @@ WHERE state = 'in_flight' AND lease_until <= $1";
         Ok(row.try_get(0)?)
     }
 
-    /// Gives a claimed delivery back untried, at shutdown.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]: the lease will run out instead.
-    pub async fn return_delivery(&self, worker: WorkerId, delivery: &ClaimedDelivery) -> Result<(), StoreError> {
-        const RETURN: &str = "\
-UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, lease_owner = NULL, lease_until = NULL
-WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
-        let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
-        self.write(move |connection| {
-            Box::pin(async move {
-                let give_back = sqlx::query(RETURN).bind(tenant).bind(id).bind(worker.to_string());
-                give_back.execute(connection).await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// Records an attempt of a claimed delivery, what follows, and the endpoint's health, in one transaction.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{StoreError, TenantStore, from_id, from_json};
 use crate::clock::Timestamp;
-use crate::ids::{DeliveryId, EventId, MessageId, OperationId, TaskId};
+use crate::ids::{DecisionId, DeliveryId, DraftId, EventId, MessageId, OperationId, TaskId};
 
 /// A stored message.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +126,7 @@ impl TenantStore {
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_event).transpose()
     }
 
-    /// The whole chain behind an id of a message, event, operation, task or delivery: how it came in, what it became,
+    /// The whole chain behind an id of a message, event, decision, operation, task, draft or delivery: how it came in, what it became,
     /// what was decided, what left, and what apps reported.
     ///
     /// # Errors
@@ -161,6 +161,8 @@ impl TenantStore {
     async fn event_behind(&self, id: &str) -> Result<Option<EventId>, StoreError> {
         const OPERATION: &str = "SELECT event_id FROM operations WHERE tenant_id = $1 AND operation_id = $2";
         const TASK: &str = "SELECT event_id FROM tasks WHERE tenant_id = $1 AND task_id = $2";
+        const DECISION: &str = "SELECT event_id FROM decisions WHERE tenant_id = $1 AND decision_id = $2";
+        const DRAFT: &str = "SELECT event_id FROM drafts WHERE tenant_id = $1 AND draft_id = $2";
         const DELIVERY: &str = "SELECT event_id FROM deliveries WHERE tenant_id = $1 AND delivery_id = $2";
         if let Ok(event) = id.parse::<EventId>() {
             return Ok(self.event(event).await?.map(|row| row.id));
@@ -169,6 +171,10 @@ impl TenantStore {
             OPERATION
         } else if id.parse::<TaskId>().is_ok() {
             TASK
+        } else if id.parse::<DecisionId>().is_ok() {
+            DECISION
+        } else if id.parse::<DraftId>().is_ok() {
+            DRAFT
         } else if id.parse::<DeliveryId>().is_ok() {
             DELIVERY
         } else {

@@ -107,6 +107,35 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
         rows.iter().map(read).collect()
     }
 
+    /// Enables an endpoint again, with a clean health; what it held is due now. How many deliveries that are.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such endpoint, or it is not disabled.
+    pub async fn enable_endpoint(&self, id: EndpointId) -> Result<u64, StoreError> {
+        const ENABLE: &str = "\
+UPDATE webhook_endpoints SET state = 'enabled', state_reason = NULL, health = '{}', blocked_until = 0, flight_limit = 1000000
+WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'disabled'";
+        const RESUME: &str = "\
+UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, next_attempt_at = $3
+WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'held'";
+        let (tenant, id, now) = (self.tenant.to_string(), id.to_string(), self.store.clock.now());
+        let resumed = self
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let enabled = sqlx::query(ENABLE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
+                    if enabled.rows_affected() == 0 {
+                        return Err(StoreError::NotFound("disabled webhook endpoint of this id"));
+                    }
+                    let resume = sqlx::query(RESUME).bind(&tenant).bind(&id).bind(now.as_micros());
+                    Ok(resume.execute(connection).await?.rows_affected())
+                })
+            })
+            .await?;
+        self.store.wake_deliveries();
+        Ok(resumed)
+    }
+
     /// Removes an endpoint and cancels what waits for it.
     ///
     /// # Errors

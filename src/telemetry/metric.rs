@@ -36,19 +36,19 @@ pub const MESSAGES_KEPT: &str = "connex_messages_kept_total";
 pub const WEBHOOK_ATTEMPTS: &str = "connex_webhook_attempts_total";
 /// Time of one webhook attempt.
 pub const WEBHOOK_SECONDS: &str = "connex_webhook_attempt_seconds";
-/// Panics, by task.
+/// Deliveries that wait for an attempt.
 pub const WEBHOOK_PENDING: &str = "connex_webhook_pending_deliveries";
-/// See [`ALL`].
+/// Free bytes of the spool's file system.
 pub const SPOOL_FREE: &str = "connex_spool_free_bytes";
-/// See [`ALL`].
+/// Bytes of the spool's segments.
 pub const SPOOL_BYTES: &str = "connex_spool_bytes";
-/// See [`ALL`].
+/// Flushes since the start.
 pub const SPOOL_FLUSHES: &str = "connex_spool_flushes";
-/// See [`ALL`].
+/// Commits that were answered with an error since the start.
 pub const SPOOL_FAILURES: &str = "connex_spool_failures";
-/// See [`ALL`].
+/// Damage found in the spool since the start.
 pub const SPOOL_FINDINGS: &str = "connex_spool_findings";
-/// See [`ALL`].
+/// Panics, by task.
 pub const TASK_PANICS: &str = "connex_task_panics_total";
 /// Tasks started again after a failure, by task.
 pub const TASK_RESTARTS: &str = "connex_task_restarts_total";
@@ -62,7 +62,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
-    (EVENTS_RECORDED, Kind::Counter, "Events recorded, with their decisions and deliveries"),
+    (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),
     (WEBHOOK_ATTEMPTS, Kind::Counter, "Webhook attempts, by outcome"),
     (WEBHOOK_SECONDS, Kind::Histogram, "Time of one webhook attempt"),
