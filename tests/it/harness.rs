@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use gateway::{Done, Gateway, configuration, connex, set_up};
+pub use gateway::{Gateway, configuration, connex, set_up};
 pub use http::{Answer, http};
 pub use message::{fresh_id, message, proof_of_funds};
-pub use sink::{Hit, Sink};
+pub use sink::Sink;
 pub use wire::Wire;
 
 /// How long anything may take that should happen soon; generous, because machines can be busy.

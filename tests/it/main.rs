@@ -5,11 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "clients of the product open connections; deadlines are real time")]
+#![allow(clippy::print_stderr, reason = "a test that fails shows the log of its gateway")]
 #![allow(missing_docs, reason = "test names say what is claimed")]
 
 mod harness;
 
 mod api;
+mod cli;
 mod copies;
 mod crash;
 mod mail_in;

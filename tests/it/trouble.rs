@@ -77,14 +77,16 @@ fn flows_again(gateway: &Gateway, taken: &mut Vec<Vec<u8>>) {
 
 #[test]
 fn a_full_disk_puts_mail_off_and_frees_it_by_itself() {
-    let gateway = match Tmpfs::mount("24m") {
-        // Moved into the data folder's place: spool and database are both on the small disk.
-        Some(disk) => Small { gateway: Some(Gateway::serving_in(disk.0.path(), "")), disk: Some(disk) },
-        None => {
-            eprintln!("no privilege to mount: the reserve stands in for the disk");
-            return;
-        }
+    let Some(disk) = Tmpfs::mount("24m") else {
+        // Never left out unnoticed: who cannot mount says so.
+        assert!(
+            std::env::var_os("CONNEX_TEST_NO_MOUNT").is_some(),
+            "needs the privilege to mount a small disk; CONNEX_TEST_NO_MOUNT=1 leaves this test out"
+        );
+        return;
     };
+    // Spool and database are both on the small disk.
+    let gateway = Small { gateway: Some(Gateway::serving_in(disk.0.path(), "")), disk: Some(disk) };
     let (disk, gateway) = (gateway.disk.as_ref().unwrap().0.path(), gateway.gateway.as_ref().unwrap());
     let mut taken = Vec::new();
     let (code, reply, bytes) = send(gateway);

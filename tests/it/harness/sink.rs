@@ -78,15 +78,10 @@ impl Sink {
                     return;
                 }
                 let (Ok(stream), shared) = (stream, Arc::clone(&serving)) else { return };
-                std::thread::spawn(move || serve(stream, &shared));
+                std::thread::spawn(move || serve(&stream, &shared));
             }
         });
         Self { address, shared, thread: Some(thread) }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Where events are posted to.
@@ -109,7 +104,7 @@ impl Drop for Sink {
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
+fn serve(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut headers = HeaderMap::new();
@@ -135,5 +130,5 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
         return None;
     };
     let answer = format!("HTTP/1.1 {status} Test\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    (&stream).write_all(answer.as_bytes()).ok()
+    stream.write_all(answer.as_bytes()).ok()
 }
