@@ -247,3 +247,20 @@ pub struct CanonicalEvent {
     /// Where it came from.
     pub source: Source,
 }
+
+impl CanonicalEvent {
+    /// Cuts each text to `limit` octets, and says so among the defects.
+    pub fn cut_texts(&mut self, limit: usize) {
+        let mut is_cut = false;
+        for text in [&mut self.text, &mut self.visible_text, &mut self.quoted_text, &mut self.signature] {
+            if text.len() > limit {
+                text.truncate(text.floor_char_boundary(limit));
+                text.shrink_to_fit();
+                is_cut = true;
+            }
+        }
+        if is_cut && !self.defects.contains(&Defect::TextCut) {
+            self.defects.push(Defect::TextCut);
+        }
+    }
+}

@@ -8,10 +8,12 @@ mod directory;
 mod view;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Engine;
@@ -26,7 +28,7 @@ use directory::Directory;
 
 /// Name under which this node's place in its log is kept.
 pub const NODE: &str = "local";
-/// Octets of bodies in one batch, so that large mail does not add up.
+/// Octets of bodies, and of the events that they become, in one batch: large mail and many recipients must not add up.
 const BATCH_OCTETS: u64 = 16 * 1024 * 1024;
 /// Wait after trouble of the database or disk.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -105,6 +107,8 @@ impl Ingest {
                     () = stop.cancelled() => {}
                 },
                 Err(error) => {
+                    // A commit whose answer was lost may have happened: the store knows.
+                    place.after = None;
                     tracing::error!(
                         error.kind = "ingest",
                         temporary = true,
@@ -156,19 +160,44 @@ impl Ingest {
         let mut first = None;
         for (stored, read) in batch {
             first.get_or_insert_with(|| stored.clone());
-            messages.push(self.message(stored, read, &mut threads).await?);
+            messages.push(self.message_or_poisoned(stored, read, &mut threads).await?);
         }
         let recorded = match self.store.record_mail(NODE, messages, cursor).await {
             Err(error) if is_alone && !error.is_temporary() => {
                 let Some(stored) = first else { return Err(error.into()) };
                 tracing::error!(message.id = %stored.manifest.id, error.kind = "ingest", "Message `{}` cannot be recorded: {error}", stored.manifest.id);
                 let poisoned = self.message(stored, Err(Kept::Poisoned("not_recordable")), &mut threads).await?;
-                self.store.record_mail(NODE, vec![poisoned], cursor).await?
+                match self.store.record_mail(NODE, vec![poisoned], cursor).await {
+                    // Not even that: it stays in the spool, where `connex messages list` shows it as spooled.
+                    Err(error) if !error.is_temporary() => self.store.record_mail(NODE, Vec::new(), cursor).await?,
+                    recorded => recorded?,
+                }
             }
             recorded => recorded?,
         };
         metrics::counter!("connex_events_recorded_total").increment(u64::try_from(recorded).unwrap_or(0));
         Ok(())
+    }
+
+    /// As [`Ingest::message`]; what cannot be decided on, by a row that cannot be read or by a fault of ours, is poisoned.
+    async fn message_or_poisoned(
+        &self,
+        stored: StoredMessage,
+        read: Result<Message, Kept>,
+        threads: &mut NewThreads,
+    ) -> Result<NewMessage, IngestError> {
+        let again = stored.clone();
+        match guarded(self.message(stored, read, threads)).await {
+            Ok(Err(IngestError::Store(error))) if !error.is_temporary() => {
+                tracing::error!(message.id = %again.manifest.id, error.kind = "ingest", "Message `{}` cannot be decided on: {error}", again.manifest.id);
+            }
+            Ok(made) => return made,
+            Err(Panicked) => {
+                metrics::counter!("connex_task_panics_total", "task" => "decide").increment(1);
+                tracing::error!(message.id = %again.manifest.id, error.kind = "panic", "Message `{}` cannot be decided on", again.manifest.id);
+            }
+        }
+        self.message(again, Err(Kept::Poisoned("not_decidable")), threads).await
     }
 
     async fn start(&self) -> Result<Position, StoreError> {
@@ -213,12 +242,27 @@ impl Ingest {
     }
 }
 
+/// The work panicked; the panic hook has said where.
+#[derive(Debug, PartialEq, Eq)]
+struct Panicked;
+
+/// Keeps a panic of one message from ending the worker: it would be met again at every start.
+async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| Panicked)
+}
+
 fn unwritable(what: &'static str, error: &serde_json::Error) -> StoreError {
     StoreError::Unreadable { what, detail: error.to_string() }
 }
 
 /// A message of the log, and what its bytes say or why they cannot be read.
 type Read = (StoredMessage, Result<Message, Kept>);
+
+/// About what a message's events need: its text is in each of them.
+fn weight(stored: &StoredMessage) -> u64 {
+    let views = u64::try_from(stored.manifest.envelope.forward_paths.len()).unwrap_or(u64::MAX);
+    stored.body.size.min(2 * view::STORED_TEXT as u64).saturating_mul(views)
+}
 
 /// Reads and parses what comes behind `after`. Blocks.
 fn read_batch(spool: &Spool, after: Position, batch: usize, limits: &message::Limits) -> Result<Vec<Read>, SpoolError> {
@@ -233,7 +277,14 @@ fn read_batch(spool: &Spool, after: Position, batch: usize, limits: &message::Li
         };
         Ok((stored, parsed))
     };
-    spool.read_after(after, batch, BATCH_OCTETS)?.into_iter().map(read).collect()
+    let mut room = BATCH_OCTETS;
+    let fits = |stored: &StoredMessage| {
+        let fits = room > 0;
+        room = room.saturating_sub(weight(stored));
+        fits
+    };
+    let stored = spool.read_after(after, batch, BATCH_OCTETS)?;
+    stored.into_iter().take_while(fits).map(read).collect()
 }
 
 #[cfg(test)]

@@ -231,11 +231,14 @@ pub(super) async fn record(
         *count = newest - *count;
         endpoints.insert(*tenant, enabled_endpoints(connection, *tenant).await?);
     }
-    let mut rows = Rows::default();
+    let mut sequences = Vec::with_capacity(events.len());
     for (tenant, event) in &mut events {
+        sequences.push(place_in_thread(connection, *tenant, event, now).await?);
+    }
+    let mut rows = Rows::default();
+    for ((tenant, event), sequence) in events.iter().zip(sequences) {
         let cursor = cursors.entry(*tenant).or_insert(0);
         *cursor += 1;
-        let sequence = place_in_thread(connection, *tenant, event, now).await?;
         let wanted = endpoints.get(tenant).map_or(&[][..], Vec::as_slice);
         rows.deliveries_of(*tenant, event, wanted, clock)?;
         rows.take(*tenant, event, *cursor, sequence)?;
@@ -305,14 +308,14 @@ RETURNING sequence";
 
 /// Rows of one transaction, table by table.
 #[derive(Default)]
-struct Rows {
+struct Rows<'e> {
     references: Vec<(String, String, [u8; 32], String)>,
-    events: Vec<(String, NewEvent, i64, Option<i64>)>,
-    decisions: Vec<(String, String, NewDecision, String)>,
-    operations: Vec<(String, String, i64, Operation, String)>,
-    tasks: Vec<(String, String, Option<String>, NewTask)>,
-    approvals: Vec<(String, String, NewApproval, String)>,
-    drafts: Vec<(String, String, NewDraft, String)>,
+    events: Vec<(String, &'e NewEvent, i64, Option<i64>)>,
+    decisions: Vec<(String, String, &'e NewDecision, String)>,
+    operations: Vec<(String, String, i64, &'e Operation, String)>,
+    tasks: Vec<(String, String, Option<String>, &'e NewTask)>,
+    approvals: Vec<(String, String, &'e NewApproval, String)>,
+    drafts: Vec<(String, String, &'e NewDraft, String)>,
     payloads: Vec<(String, String, PayloadMode, String)>,
     deliveries: Vec<Delivery>,
 }
@@ -327,11 +330,11 @@ struct Delivery {
     state: &'static str,
 }
 
-impl Rows {
+impl<'e> Rows<'e> {
     fn take(
         &mut self,
         tenant: TenantId,
-        event: &NewEvent,
+        event: &'e NewEvent,
         cursor: i64,
         sequence: Option<i64>,
     ) -> Result<(), StoreError> {
@@ -343,24 +346,24 @@ impl Rows {
             }
         }
         let answer = to_json("answer", &event.decision.answer)?;
-        self.decisions.push((tenant.clone(), id.clone(), event.decision.clone(), answer));
+        self.decisions.push((tenant.clone(), id.clone(), &event.decision, answer));
         for (position, operation) in (0_i64..).zip(&event.decision.answer.operations) {
             let content = to_json("operation", operation)?;
-            self.operations.push((tenant.clone(), id.clone(), position, operation.clone(), content));
+            self.operations.push((tenant.clone(), id.clone(), position, operation, content));
         }
         let app = event.app_id.map(|app| app.to_string());
         for task in &event.tasks {
-            self.tasks.push((tenant.clone(), id.clone(), app.clone(), task.clone()));
+            self.tasks.push((tenant.clone(), id.clone(), app.clone(), task));
         }
         for approval in &event.approvals {
             let reasons = to_json("reasons", &approval.reasons)?;
-            self.approvals.push((tenant.clone(), id.clone(), approval.clone(), reasons));
+            self.approvals.push((tenant.clone(), id.clone(), approval, reasons));
         }
         for draft in &event.drafts {
             let content = to_json("draft", &draft.content)?;
-            self.drafts.push((tenant.clone(), id.clone(), draft.clone(), content));
+            self.drafts.push((tenant.clone(), id.clone(), draft, content));
         }
-        self.events.push((tenant, event.clone(), cursor, sequence));
+        self.events.push((tenant, event, cursor, sequence));
         Ok(())
     }
 
@@ -434,7 +437,7 @@ scope, message_id, thread_id, sequence, occurred_at, recorded_at, content) ";
                 .push_bind(*sequence)
                 .push_bind(event.occurred_at.as_micros())
                 .push_bind(now.as_micros())
-                .push_bind(event.content.clone());
+                .push_bind(event.content.as_str());
         })
         .await?;
         const DECISIONS: &str = "INSERT INTO decisions (tenant_id, decision_id, event_id, status, area, priority, \
@@ -450,7 +453,7 @@ approval_required, abstained, engine_version, answer, decided_at) ";
                 .push_bind(i64::from(canonical.approval_required))
                 .push_bind(i64::from(decision.answer.reasoning.abstained))
                 .push_bind(decision.answer.reasoning.version.clone())
-                .push_bind(answer.clone())
+                .push_bind(answer.as_str())
                 .push_bind(now.as_micros());
         })
         .await?;
@@ -521,7 +524,7 @@ external_reply_url, content, created_at) ";
                 .push_bind(event.clone())
                 .push_bind(mode.as_str())
                 .push_bind(crate::contract::webhook::API_VERSION)
-                .push_bind(body.clone());
+                .push_bind(body.as_str());
         })
         .await?;
         const DELIVERIES: &str = "INSERT INTO deliveries (tenant_id, delivery_id, endpoint_id, event_id, event_type, \

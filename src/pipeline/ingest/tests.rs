@@ -11,7 +11,7 @@ use crate::spool::{Files, Reserve, SpoolOptions};
 use crate::store::directory::{AppProfileRow, NewMailbox};
 
 struct Scene {
-    _folder: TempDir,
+    folder: TempDir,
     store: Store,
     spool: Spool,
     ingest: Ingest,
@@ -46,18 +46,24 @@ async fn scene() -> Scene {
     };
     let key = Arc::new(InstanceKey::new(&[7; 32]));
     let ingest = Ingest::new(store.clone(), spool.clone(), Arc::new(Engine::new().unwrap()), key, settings);
-    Scene { _folder: folder, store, spool, ingest, tenant, mailbox }
+    Scene { folder, store, spool, ingest, tenant, mailbox }
 }
 
 impl Scene {
     async fn accept(&self, recipient: Recipient, bytes: &[u8]) {
+        self.accept_for(&[recipient], bytes).await;
+    }
+
+    async fn accept_for(&self, recipients: &[Recipient], bytes: &[u8]) {
+        let mailbox = Mailbox::parse("deals@in.example").unwrap();
+        let path = |recipient: &Recipient| ForwardPath { mailbox: mailbox.clone(), recipient: *recipient };
         let clock = self.store.clock();
         let manifest = Manifest {
             id: clock.mint(),
             received_at: clock.now(),
             envelope: Envelope {
                 reverse_path: ReversePath::Mailbox(Mailbox::parse("ann@lakeside.example").unwrap()),
-                forward_paths: vec![ForwardPath { mailbox: Mailbox::parse("deals@in.example").unwrap(), recipient }],
+                forward_paths: recipients.iter().map(path).collect(),
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
@@ -145,6 +151,48 @@ async fn what_can_never_be_recorded_is_kept_as_poisoned_and_stops_nobody() {
     let strangers = scene.store.for_tenant(TenantId::from_bits(99)).messages(None, 10).await.unwrap();
     assert_eq!(strangers[0].state, "poisoned");
     assert_eq!(strangers[0].reason.as_deref(), Some("not_recordable"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_on_is_kept_as_poisoned_and_stops_nobody() {
+    let scene = scene().await;
+    let damaged = format!("{}/index.db", scene.folder.path().display());
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&damaged).await.unwrap();
+    sqlx::query("UPDATE apps SET profile = 'no JSON'").execute(&mut connection).await.unwrap();
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    let undecidable = ("poisoned".to_owned(), Some("not_decidable".to_owned()));
+    assert_eq!(scene.states().await, [undecidable]);
+    assert_eq!(guarded(async { panic!("on purpose") }).await, Err::<(), _>(Panicked));
+}
+
+#[tokio::test]
+async fn a_long_text_is_cut_in_each_event_and_stays_whole_in_the_spool() {
+    let scene = scene().await;
+    let long = "word ".repeat(100_000);
+    scene.accept(scene.to_mailbox(), &[mail("1", "").as_slice(), long.as_bytes()].concat()).await;
+    scene.drain().await;
+    let event = scene.store.for_tenant(scene.tenant).events_after(0, 1).await.unwrap().remove(0);
+    assert!(event.content.to_string().len() < 5 * view::STORED_TEXT);
+    assert!(event.content["defects"].as_array().unwrap().contains(&"text_cut".into()));
+    let stored = scene.spool.read_after(Position::START, 1, u64::MAX).unwrap().remove(0);
+    assert!(scene.spool.read_body(&stored.body).unwrap().len() > long.len());
+    assert_eq!(weight(&stored), 2 * view::STORED_TEXT as u64);
+}
+
+#[tokio::test]
+async fn a_copy_that_one_route_may_not_take_still_reaches_the_other() {
+    let scene = scene().await;
+    let route = |number: u128, peer_authorised: bool| Recipient::BccRoute {
+        tenant: scene.tenant,
+        route: crate::ids::RouteId::from_bits(number),
+        peer_authorised,
+    };
+    scene.accept_for(&[route(5, false), route(6, true)], &mail("1", "")).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, [("emitted".to_owned(), None)]);
+    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
 }
 
 #[tokio::test]

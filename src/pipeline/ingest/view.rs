@@ -25,6 +25,9 @@ use crate::store::directory::{App, MailboxRow};
 use crate::store::events::{NewDecision, NewEvent, NewThreadPlace};
 use crate::store::ingest::{Kept, NewView};
 
+/// Octets of each text that an event keeps: the whole is in the spool, and every recipient has an event of its own.
+pub(super) const STORED_TEXT: usize = 64 * 1024;
+
 /// The recipient's row, its app, and the name under which threads and copies are kept apart.
 struct Place {
     scope: String,
@@ -42,6 +45,7 @@ impl Ingest {
     ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
         let manifest = &stored.manifest;
         let copy_key = key::copy_key(message, &stored.body.sha256);
+        let mut held = None;
         let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
         for path in &manifest.envelope.forward_paths {
             let place = self.place(path.recipient).await?;
@@ -51,10 +55,14 @@ impl Ingest {
             }
             match self.event(manifest, message, path.recipient, &place, threads).await? {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
-                Err(held) => return Ok(Err(held)),
+                // The copy for another route may be believed all the same.
+                Err(reason) => held = held.or(Some(reason)),
             }
         }
-        Ok(Ok(views))
+        match held {
+            Some(held) if views.is_empty() => Ok(Err(held)),
+            _ => Ok(Ok(views)),
+        }
     }
 
     async fn place(&self, recipient: Recipient) -> Result<Place, StoreError> {
@@ -110,6 +118,7 @@ impl Ingest {
             suppress_failed(&mut decision, *permanence, recipients);
         }
         event.language.clone_from(&decision.canonical.language);
+        event.cut_texts(STORED_TEXT);
         let trust = trust::block_of(&decision, Standing::Known);
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
