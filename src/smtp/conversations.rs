@@ -117,6 +117,7 @@ impl Stage {
         let answer = match step.effect {
             Effect::None => return (consumed, is_idle),
             Effect::Secure => {
+                assert!(self.kept.is_empty(), "bytes of a message are kept across the handshake");
                 self.told.push_back("T:".to_owned());
                 return (consumed, is_idle);
             }
@@ -135,7 +136,10 @@ impl Stage {
                 self.kept.extend_from_slice(run);
                 return (consumed, is_idle);
             }
-            Effect::Admit => Input::Admission(self.admission),
+            Effect::Admit => {
+                assert!(self.kept.is_empty(), "a transaction begins with the bytes of another");
+                Input::Admission(self.admission)
+            }
             Effect::Recipient => Input::Recipient(directory(self.machine.asked().unwrap().name)),
             Effect::Commit(commission) => {
                 let kept = std::mem::take(&mut self.kept);

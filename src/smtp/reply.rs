@@ -236,6 +236,9 @@ pub const BDAT_GOES_ON: Reply = Reply::refusal(503, "sequence", "5.5.1 After BDA
 pub const BINARY_NEEDS_BDAT: Reply = Reply::refusal(503, "sequence", "5.5.1 BODY=BINARYMIME needs BDAT");
 /// STARTTLS under TLS.
 pub const TLS_ALREADY: Reply = Reply::refusal(503, "sequence", "5.5.1 TLS is active");
+/// STARTTLS after MAIL.
+pub const TLS_INSIDE_TRANSACTION: Reply =
+    Reply::refusal(503, "sequence", "5.5.1 A transaction is open; STARTTLS after RSET");
 /// SIZE at MAIL or the bytes themselves are over the limit (RFC 1870 §6).
 pub const TOO_LARGE: Reply = Reply::refusal(552, "too_large", "5.3.4 Message too large");
 /// An address outside ASCII in a transaction without SMTPUTF8 (RFC 6531 §3.5).

@@ -174,6 +174,7 @@ impl<I: Intake> Session<I> {
                     return Ok(());
                 }
                 Effect::Admit => {
+                    self.forget_message();
                     self.ledger = Some(Box::new(Ledger::open(self.shared.clock.now())));
                     Input::Admission(self.shared.spool.admission())
                 }
@@ -190,6 +191,8 @@ impl<I: Intake> Session<I> {
                     self.commit(*commission).await
                 }
                 Effect::Secure => {
+                    // RFC 3207 §4.2: no byte that came in the clear may be part of what follows under TLS.
+                    self.forget_message();
                     self.flush().await?;
                     self.handshake().await?;
                     Input::Secured
@@ -197,6 +200,13 @@ impl<I: Intake> Session<I> {
             };
             step = self.machine.on(answer);
         }
+    }
+
+    /// Drops all there is of a message that was not committed.
+    fn forget_message(&mut self) {
+        self.incoming = None;
+        self.message_deadline = None;
+        self.close_ledger(0);
     }
 
     async fn keep(&mut self, run: &[u8]) -> bool {

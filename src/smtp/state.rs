@@ -9,7 +9,8 @@
 //! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8).
 //!
 //! # Security
-//! What follows STARTTLS before the handshake is used up unread, with all that was said before. A refused message is
+//! STARTTLS inside a transaction is refused, so that no byte sent in the clear can become part of a message under TLS. What
+//! follows STARTTLS before the handshake is used up unread, with all that was said before. A refused message is
 //! read to its true end before the refusal, so that its lines never become commands.
 
 mod message;
@@ -278,13 +279,17 @@ impl Machine {
         (state, Step { consumed: 0, reply: Some(reply::RESET), effect })
     }
 
+    /// Only between transactions: RFC 3207 §4.2 throws away all that was said in the clear, and what is refused here cannot
+    /// be left over there. Nothing of a message may be open when the handshake begins.
     fn start_tls<'a>(&mut self, state: State) -> Next<'a> {
-        match self.channel {
-            Channel::Clear => self.fault(state, reply::NOT_IMPLEMENTED),
-            Channel::Encrypted => self.fault(state, reply::TLS_ALREADY),
-            Channel::Upgradable => {
+        match (self.channel, &state) {
+            (Channel::Clear, _) => self.fault(state, reply::NOT_IMPLEMENTED),
+            (Channel::Encrypted, _) => self.fault(state, reply::TLS_ALREADY),
+            (Channel::Upgradable, State::BetweenChunks(_)) => self.fault(state, reply::BDAT_GOES_ON), // RFC 3030 §3
+            (Channel::Upgradable, State::Connected | State::Greeted(_)) => {
                 (State::Securing, Step { consumed: 0, reply: Some(reply::START_TLS), effect: Effect::Secure })
             }
+            (Channel::Upgradable, _) => self.fault(state, reply::TLS_INSIDE_TRANSACTION),
         }
     }
 

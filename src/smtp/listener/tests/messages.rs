@@ -96,6 +96,34 @@ async fn starttls_secures_a_session_and_nothing_injected_before_it_runs() {
 }
 
 #[tokio::test]
+async fn octets_of_a_chunk_in_the_clear_are_in_no_message_under_tls() {
+    let server = Server::start(Door::Smtp, Limits::default());
+    let mut client = server.greeted().await;
+    client.says("MAIL FROM:<evil@b.test>\r\nRCPT TO:<known@in.test>\r\nBDAT 17\r\nSubject: evil\r\n\r\n").await;
+    for reply in ["250 2.1.0", "250 2.1.5", "250 2.0.0 Chunk"] {
+        client.hears(reply).await;
+    }
+    client.says("BDAT 0\r\nSTARTTLS\r\n").await;
+    client.hears("250 2.0.0 Chunk").await;
+    // Were the handshake allowed here, the message below must be clean all the same.
+    let answer = client.reply().await;
+    if !answer.starts_with("220") {
+        client.says("RSET\r\nSTARTTLS\r\n").await;
+        client.hears("250 2.0.0").await;
+        client.hears("220 2.0.0").await;
+    }
+    let mut client = client.secures(&server.certificate, &rustls::version::TLS13).await;
+    client.says("EHLO client.test\r\n").await;
+    client.hears("250-mx.test").await;
+    open_data(&mut client).await;
+    client.says("Subject: hi\r\n\r\nbody\r\n.\r\n").await;
+    client.hears("250 2.0.0 Ok: msg_").await;
+    let stored = server.stored().await;
+    assert_eq!(server.body(&stored[0]).await, b"Subject: hi\r\n\r\nbody\r\n");
+    assert!(answer.starts_with("503 5.5.1"), "{answer}");
+}
+
+#[tokio::test]
 async fn implicit_tls_speaks_nothing_in_the_clear() {
     let server = Server::start(Door::Smtps, Limits::default());
     let client = Client::connect(server.address).await;
