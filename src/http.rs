@@ -37,12 +37,14 @@ pub mod operations;
 pub mod routes;
 pub mod serve;
 pub mod shape;
+pub mod streams;
 
 use body::{BodyLimits, Shapes};
 use documents::Documents;
 use endpoints::{Action, Auth, ENDPOINTS, Endpoint, Verb};
 use error::{Code, Problem};
 use limits::{Limiter, Quota};
+use streams::{StreamLimits, Streams};
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -61,8 +63,10 @@ pub struct Settings {
     pub key_quota: Option<Quota>,
     /// Calls per tenant and day.
     pub tenant_quota: Option<Quota>,
-    /// How often a quiet stream shows that it is alive.
+    /// How often a quiet stream shows that it is alive, and how often the key of any stream is looked at again.
     pub heartbeat: Duration,
+    /// How many streams may be open.
+    pub streams: StreamLimits,
 }
 
 impl Settings {
@@ -80,6 +84,7 @@ impl Settings {
             key_quota: Some(Quota::per_minute(600)),
             tenant_quota: Some(Quota::per_day(100_000)),
             heartbeat: Duration::from_secs(15),
+            streams: StreamLimits { per_key: 10, overall: 1_000 },
         }
     }
 }
@@ -108,6 +113,7 @@ pub struct Api {
     preview_limit: Limiter<u64>,
     key_limit: Limiter<KeyId>,
     tenant_limit: Limiter<TenantId>,
+    streams: Arc<Streams>,
 }
 
 impl Api {
@@ -128,6 +134,7 @@ impl Api {
             preview_limit: Limiter::new("preview", settings.preview_quota),
             key_limit: Limiter::new("default", settings.key_quota),
             tenant_limit: Limiter::new("daily", settings.tenant_quota),
+            streams: Arc::new(Streams::new(settings.streams)),
             service,
             settings,
             shapes,

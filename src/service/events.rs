@@ -1,13 +1,16 @@
 //! Reading what was recorded: the event log and its stream, stored messages, and the chain behind one id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
-use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead};
+use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead, Standing};
 use super::{Service, ServiceError, announce};
 use crate::contract::webhook::{API_VERSION, SourceRef, ThreadRef, WebhookEvent};
 use crate::ids::{MessageId, TenantId};
@@ -40,7 +43,9 @@ pub type ReadBody = Arc<dyn Fn(&str) -> Result<Vec<u8>, Box<dyn std::error::Erro
 /// Events that are read at once.
 const PAGE: u32 = 100;
 /// How long the stream trusts wake-up hints before it looks by itself.
-const POLL: std::time::Duration = std::time::Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
+/// How often a key is looked at again at most.
+const SHORTEST_RECHECK: Duration = Duration::from_millis(1);
 
 impl Service {
     /// Events behind `after`, at most `limit`.
@@ -60,14 +65,15 @@ impl Service {
 
     /// Events behind `after` (the newest, where none is given) as they are recorded, without gap or repetition.
     ///
-    /// It subscribes to hints before it reads the backlog. It ends when the database does not answer or this instance
-    /// stops; a client comes again with the cursor it has.
+    /// It subscribes to hints before it reads the backlog. It ends when the database does not answer, this instance stops,
+    /// or the key is no longer valid, which is looked at every `recheck`; a client comes again with the cursor it has.
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`].
     pub async fn follow_events(
         &self,
         after: Option<i64>,
+        recheck: Duration,
         caller: &Authenticated<EventsRead>,
     ) -> Result<impl Stream<Item = EventItem> + Send + 'static, ServiceError> {
         let view = View::of(self, caller);
@@ -76,7 +82,16 @@ impl Service {
             Some(cursor) => cursor,
             None => view.store.newest_cursor().await?,
         };
-        let follower = Follower { view, hints, cursor, waiting: Vec::new().into_iter(), stop: self.stop.clone() };
+        let mut due = tokio::time::interval(recheck.max(SHORTEST_RECHECK));
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let follower = Follower {
+            view,
+            hints,
+            cursor,
+            waiting: Vec::new().into_iter(),
+            stop: self.stop.clone(),
+            watch: KeyWatch { standing: self.standing(caller), due },
+        };
         Ok(stream::unfold(follower, Follower::next))
     }
 
@@ -190,11 +205,37 @@ struct Follower {
     cursor: i64,
     waiting: std::vec::IntoIter<EventItem>,
     stop: tokio_util::sync::CancellationToken,
+    watch: KeyWatch,
+}
+
+/// Looks from time to time whether a key still is what it was when the stream began.
+struct KeyWatch {
+    standing: Standing,
+    due: tokio::time::Interval,
+}
+
+impl KeyWatch {
+    /// Whether the stream may go on; asks the database only where a look is due.
+    async fn allows(&mut self) -> bool {
+        if self.due.tick().now_or_never().is_none() {
+            return true;
+        }
+        match self.standing.is_valid().await {
+            Ok(is_valid) => is_valid,
+            Err(error) => {
+                tracing::warn!(error.kind = "store", temporary = true, "Event stream ends: {error}");
+                false
+            }
+        }
+    }
 }
 
 impl Follower {
     async fn next(mut self) -> Option<(EventItem, Self)> {
         loop {
+            if !self.watch.allows().await {
+                return None;
+            }
             if let Some(item) = self.waiting.next() {
                 return Some((item, self));
             }
@@ -215,7 +256,7 @@ impl Follower {
                 tokio::select! {
                     () = self.stop.cancelled() => return None,
                     // The hint is only that; without one the log is looked at every second.
-                    _ = tokio::time::timeout(POLL, self.hints.changed()) => {}
+                    _ = tokio::time::timeout(POLL.min(self.watch.due.period()), self.hints.changed()) => {}
                 }
             }
         }

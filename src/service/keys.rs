@@ -15,7 +15,10 @@ use utoipa::ToSchema;
 use super::{Refusal, Service, ServiceError};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{KeyId, TenantId};
-use crate::keys::{ApiKey, Environment, KeyBindings, KeyRecord, KeyRefusal, KeySyntaxError, Pepper, Scope, Scopes};
+use crate::keys::{
+    ApiKey, Environment, KeyBindings, KeyDigest, KeyRecord, KeyRefusal, KeySyntaxError, Pepper, Scope, Scopes,
+};
+use crate::store::{Store, StoreError};
 
 /// A scope as a type, for [`Authenticated`].
 pub trait RequiredScope {
@@ -242,7 +245,38 @@ pub fn describe(caller: &Authenticated<AnyScope>, endpoints: &[(String, Option<S
     }
 }
 
+/// Whether a key that was found valid still is, for calls that last. It holds the key's digest, never the key.
+#[derive(Debug)]
+pub(super) struct Standing {
+    store: Store,
+    key: KeyId,
+    digest: KeyDigest,
+    scopes: Scopes,
+}
+
+impl Standing {
+    /// Whether the key is there, not revoked, not expired, and still has its scopes. The network is that of a connection,
+    /// which was checked when it began.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn is_valid(&self) -> Result<bool, StoreError> {
+        let record = self.store.key_by_digest(&self.digest).await?;
+        Ok(record.is_some_and(|record| {
+            let is_over =
+                matches!(record.check(None, self.store.clock().now()), Err(KeyRefusal::Revoked | KeyRefusal::Expired));
+            record.id == self.key && record.scopes == self.scopes && !is_over
+        }))
+    }
+}
+
 impl Service {
+    /// For a call that lasts: asks again later whether the caller's key still is valid.
+    pub(super) fn standing<S>(&self, caller: &Authenticated<S>) -> Standing {
+        let key = &caller.principal.key;
+        Standing { store: self.store.clone(), key: key.id, digest: key.digest, scopes: key.scopes }
+    }
+
     /// Checks a presented key: form, checksum, existence, revocation, expiry, network.
     ///
     /// # Errors

@@ -48,9 +48,14 @@ pub async fn stream(
         Some(cursor) => number(Some(cursor), "Last-Event-ID", 0, i64::MAX)?,
         None => number(parameter(&query, "after"), "after", 0, i64::MAX)?,
     };
-    let events = api.service.follow_events(after, &caller).await?;
+    let place = api.streams.enter(caller.principal().key_id())?;
+    let events = api.service.follow_events(after, api.settings.heartbeat, &caller).await?;
     let first = stream::once(async { Ok::<_, Infallible>(Event::default().comment("connected").retry(RETRY)) });
-    let rest = events.map(|item| Ok(told(&item)));
+    // The place is the stream's: it is free again when the client goes, or the stream ends.
+    let rest = events.map(move |item| {
+        let _held = &place;
+        Ok(told(&item))
+    });
     let keep_alive = KeepAlive::new().interval(api.settings.heartbeat).text("alive");
     let mut reply = Sse::new(first.chain(rest)).keep_alive(keep_alive).into_response();
     // Proxies that gather a reply before they pass it on would hold events back.

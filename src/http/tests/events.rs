@@ -281,6 +281,72 @@ async fn a_stream_ends_when_the_instance_stops() {
     assert!(String::from_utf8_lossy(&body).contains("retry: 3000"));
 }
 
+/// The one key's record.
+async fn only_key(gateway: &Gateway) -> crate::keys::KeyRecord {
+    gateway.store.for_tenant(gateway.tenant).keys().await.unwrap().remove(0)
+}
+
+/// Ends only where the stream does, within a time that is long beside any wait of it.
+async fn rest_of(body: Body) -> String {
+    let rest = tokio::time::timeout(Duration::from_secs(20), axum::body::to_bytes(body, 1_000_000)).await;
+    String::from_utf8(rest.expect("the stream ends").unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_key_is_revoked() {
+    let gateway = Gateway::with(|settings| settings.heartbeat = Duration::from_millis(5)).await;
+    let (key, other) = (gateway.key().await, gateway.key().await);
+    gateway.post(EVENT, Some(&other), &event("0")).await;
+    let open = request("GET", "/api/v1/events/stream?after=0", Some(&key)).body(Body::empty()).unwrap();
+    let mut body = gateway.router.clone().oneshot(open).await.unwrap().into_body().into_data_stream();
+    let mut seen = String::new();
+    while !seen.contains("data: ") {
+        seen.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+    }
+    let revoked = only_key(&gateway).await.id;
+    gateway.store.for_tenant(gateway.tenant).revoke_key(revoked).await.unwrap();
+    rest_of(Body::from_stream(body)).await;
+    gateway.get("/api/v1/events/stream", Some(&key)).await.problem(401, "invalid_key");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_key_expires() {
+    let gateway = Gateway::with(|settings| settings.heartbeat = Duration::from_millis(5)).await;
+    let ends = gateway.clock.now().plus(Duration::from_secs(60));
+    let networks = vec!["192.0.2.0/24".parse().unwrap()];
+    let key = gateway.key_with(|key| (key.expires_at, key.allowed_networks) = (Some(ends), networks)).await;
+    let open = request("GET", "/api/v1/events/stream", Some(&key)).body(Body::empty()).unwrap();
+    let reply = gateway.router.clone().oneshot(open).await.unwrap();
+    let mut body = reply.into_body().into_data_stream();
+    for _ in 0..3 {
+        assert!(body.next().await.unwrap().is_ok(), "a valid key's stream goes on, also where its network is named");
+    }
+    gateway.clock.advance(Duration::from_secs(60));
+    rest_of(Body::from_stream(body)).await;
+}
+
+#[tokio::test]
+async fn a_key_has_ten_streams_and_a_place_that_is_left_can_be_taken() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let open = async |key: &str| {
+        let open = request("GET", "/api/v1/events/stream", Some(key)).body(Body::empty()).unwrap();
+        gateway.router.clone().oneshot(open).await.unwrap()
+    };
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        let reply = open(&key).await;
+        assert_eq!(reply.status(), StatusCode::OK);
+        held.push(reply);
+    }
+    let refused = gateway.get("/api/v1/events/stream", Some(&key)).await;
+    refused.problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), "30");
+    assert_eq!(open(&gateway.key().await).await.status(), StatusCode::OK, "another key has its own places");
+    held.pop();
+    assert_eq!(open(&key).await.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_wrong_cursor_of_a_stream_is_a_problem() {
     let gateway = Gateway::new().await;
