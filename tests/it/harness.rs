@@ -35,7 +35,7 @@ pub fn wait_within<T>(patience: Duration, what: &str, mut attempt: impl FnMut() 
             return found;
         }
         assert!(start.elapsed() < patience, "waited {patience:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -91,7 +91,12 @@ impl Sink {
 
     /// What arrived so far.
     pub fn hits(&self) -> Vec<Hit> {
-        self.shared.hits.lock().unwrap().clone()
+        self.hits_after(0)
+    }
+
+    /// What arrived after the first `count`.
+    pub fn hits_after(&self, count: usize) -> Vec<Hit> {
+        self.shared.hits.lock().unwrap()[count..].to_vec()
     }
 }
 
