@@ -49,6 +49,14 @@ pub enum AppError {
     /// The instance key's file holds no key.
     #[error("{} holds no key: it must be the file that the first start made; without it no stored secret can be opened", .0.display())]
     Key(PathBuf),
+    /// The instance key's file is gone, and the database was made with it.
+    #[error("{} is missing, and secrets in the database are sealed with the key in it: put this file back from its backup, or set keys.instance_secret if it was set before", .0.display())]
+    KeyMissing(PathBuf),
+    /// The instance key is another than the one that the database was made with.
+    #[error(
+        "{0} is not the key that the secrets in the database are sealed with: restore the key that this database was made with"
+    )]
+    KeyDiffers(String),
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
