@@ -4,6 +4,7 @@
 
 mod apart;
 pub mod instance;
+mod unknown_log;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,9 +50,25 @@ pub enum AppError {
     /// The instance key's file holds no key.
     #[error("{} holds no key: it must be the file that the first start made; without it no stored secret can be opened", .0.display())]
     Key(PathBuf),
+    /// The instance key's file is gone, and the database was made with it.
+    #[error("{} is missing, and secrets in the database are sealed with the key in it: put this file back from its backup, or set keys.instance_secret if it was set before", .0.display())]
+    KeyMissing(PathBuf),
+    /// The instance key is another than the one that the database was made with.
+    #[error(
+        "{0} is not the key that the secrets in the database are sealed with: restore the key that this database was made with"
+    )]
+    KeyDiffers(String),
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
+    /// The log holds mail of tenants that the database does not know.
+    #[error("the spool in {} holds mail, and the database {} knows nothing of it, nor of the tenants whose mail it is: the database was lost or replaced. Restore it from a backup; if there is none, set spool.adopt = true for one start (that mail is then kept as poisoned), or move the spool away", spool.display(), database.display())]
+    UnknownLog {
+        /// Folder of the log.
+        spool: PathBuf,
+        /// File of the database.
+        database: PathBuf,
+    },
     /// The spool cannot be used.
     #[error("the spool cannot be used: {0}")]
     Spool(#[from] SpoolError),
@@ -297,8 +314,10 @@ fn http_settings(config: &Config) -> http::Settings {
 
 async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
     let mut options = spool_options(&instance.config);
+    let dir = options.dir.clone();
+    let cursor = instance.store.spool_cursor(ingest::NODE).await?;
     // A log that lost its end must not give new mail places that the index takes for read.
-    if let Some(cursor) = instance.store.spool_cursor(ingest::NODE).await? {
+    if let Some(cursor) = cursor {
         options.read_to = Position { segment: cursor.segment, offset: cursor.position };
     }
     let clock = instance.clock.clone();
@@ -312,7 +331,17 @@ async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
         report.scanned_segments,
         report.findings.len(),
     );
-    Ok(spool)
+    if cursor.is_some() || instance.config.spool.adopt {
+        return Ok(spool);
+    }
+    match unknown_log::is_known(&instance.store, &spool).await {
+        Ok(true) => Ok(spool),
+        refused => {
+            let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+            refused?;
+            Err(AppError::UnknownLog { spool: dir, database: instance.config.database.file.clone() })
+        }
+    }
 }
 
 /// Reads the whole log with every checksum, behind everything else: what rotted while nobody looked is found at start,

@@ -20,6 +20,7 @@ pub struct SealError;
 pub struct InstanceKey {
     seal: LessSafeKey,
     pepper: [u8; KEY_LEN],
+    fingerprint: [u8; KEY_LEN],
 }
 
 impl std::fmt::Debug for InstanceKey {
@@ -35,13 +36,23 @@ impl InstanceKey {
         let root = Salt::new(HKDF_SHA256, b"connex instance key v1").extract(bytes);
         #[expect(clippy::expect_used, reason = "32 octets are the length of an AES-256 key")]
         let seal = UnboundKey::new(&AES_256_GCM, &derive(&root, b"seal")).expect("AES-256-GCM takes 32 octets");
-        Self { seal: LessSafeKey::new(seal), pepper: derive(&root, b"api key pepper") }
+        Self {
+            seal: LessSafeKey::new(seal),
+            pepper: derive(&root, b"api key pepper"),
+            fingerprint: derive(&root, b"fingerprint"),
+        }
     }
 
     /// What API keys are hashed with, so that a copy of the database alone is of no use to guess one.
     #[must_use]
     pub const fn pepper(&self) -> &[u8; KEY_LEN] {
         &self.pepper
+    }
+
+    /// What tells this key from another and may be stored: derived for that alone, in hexadecimal.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Seals `secret` for the row that `row` names.
@@ -102,6 +113,15 @@ mod tests {
         assert_eq!(InstanceKey::new(&[2; 32]).open("whe_1", &sealed), Err(SealError));
         assert!(!sealed.contains("abc"));
         assert_ne!(sealed, key.seal("whe_1", "whsec_abc"));
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_one_key_and_tells_no_other_derived_key() {
+        let key = InstanceKey::new(&[1; 32]);
+        assert_eq!(key.fingerprint(), InstanceKey::new(&[1; 32]).fingerprint());
+        assert_ne!(key.fingerprint(), InstanceKey::new(&[2; 32]).fingerprint());
+        let pepper: String = key.pepper().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_ne!(key.fingerprint(), pepper);
     }
 
     #[test]

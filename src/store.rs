@@ -13,6 +13,7 @@ pub mod events;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;
+pub mod instance;
 pub mod keys;
 pub mod outcomes;
 pub mod reading;

@@ -12,6 +12,9 @@ use crate::keys::Pepper;
 use crate::seal::{InstanceKey, KEY_LEN};
 use crate::store::Store;
 
+/// The file in the data folder that holds the key of an installation whose configuration names none.
+const KEY_FILE: &str = "instance.key";
+
 /// Data folder, key and store, opened.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -34,9 +37,14 @@ impl Instance {
         let folder = &config.server.data_dir;
         let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         make.map_err(|source| AppError::File { path: folder.clone(), source })?;
-        let key = Arc::new(instance_key(&config, folder)?);
         let store = Store::open(&config.database.file, clock.clone()).await?;
-        Ok(Self { config, key, store, clock })
+        match checked_key(&config, folder, &store).await {
+            Ok(key) => Ok(Self { config, key: Arc::new(key), store, clock }),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -48,13 +56,31 @@ impl Instance {
     }
 }
 
-/// The key of the configuration, or the one that was made at the first start.
-fn instance_key(config: &Config, folder: &Path) -> Result<InstanceKey, AppError> {
+/// The instance key, if it is the one that the database's secrets are sealed with. With another key every API key would
+/// be unknown, and webhooks would use up their attempts by our own fault.
+async fn checked_key(config: &Config, folder: &Path, store: &Store) -> Result<InstanceKey, AppError> {
+    let is_first = store.key_fingerprint().await?.is_none();
+    let key = instance_key(config, folder, is_first)?;
+    let fingerprint = key.fingerprint();
+    if store.keep_key_fingerprint(fingerprint.clone()).await? == fingerprint {
+        return Ok(key);
+    }
+    Err(AppError::KeyDiffers(match config.keys.instance_secret {
+        Some(_) => "keys.instance_secret (or the file of keys.instance_secret_file)".to_owned(),
+        None => folder.join(KEY_FILE).display().to_string(),
+    }))
+}
+
+/// The key of the configuration, or the one that was made at the first start. Makes one only where `is_first`.
+fn instance_key(config: &Config, folder: &Path, is_first: bool) -> Result<InstanceKey, AppError> {
     if let Some(secret) = &config.keys.instance_secret {
         return Ok(InstanceKey::new(&digest(secret.expose())));
     }
-    let path = folder.join("instance.key");
+    let path = folder.join(KEY_FILE);
     let fail = |source| AppError::File { path: path.clone(), source };
+    if !is_first && !path.try_exists().map_err(fail)? {
+        return Err(AppError::KeyMissing(path));
+    }
     let mut fresh = [0u8; KEY_LEN];
     random_bytes(&mut fresh);
     let text: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -82,3 +108,6 @@ fn digest(secret: &str) -> [u8; KEY_LEN] {
     key.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, secret.as_bytes()).as_ref());
     key
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,8 @@ pub struct Spool {
     pub reserve_percent: u8,
     /// Whether the whole log is read once after the start.
     pub verify_at_start: bool,
+    /// Whether a log is taken up that the database does not know.
+    pub adopt: bool,
 }
 
 impl Spool {
@@ -81,6 +83,7 @@ impl Spool {
             reserve: reader.size("spool.reserve", 0..=(1 << 50)),
             reserve_percent: u8::try_from(reader.number("spool.reserve_percent", 0..=90)).unwrap_or(u8::MAX),
             verify_at_start: reader.flag("spool.verify_at_start"),
+            adopt: reader.flag("spool.adopt"),
         }
     }
 }
