@@ -103,6 +103,12 @@ pub enum Refusal {
         /// Those it is bound to.
         bound: Vec<String>,
     },
+    /// The key is bound to mailboxes, and the call reads of all the tenant's.
+    #[error("the key is bound to mailboxes, and the call reads of all")]
+    Confined {
+        /// Those it is bound to.
+        bound: Vec<String>,
+    },
     /// The key is bound to other mailboxes.
     #[error("the key is bound to other mailboxes")]
     Mailbox {
