@@ -50,12 +50,18 @@ impl Service {
         self.store.clock()
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and takes a write, each within `patience`.
     ///
     /// # Errors
-    /// [`ServiceError::Unavailable`].
-    pub async fn check(&self) -> Result<(), ServiceError> {
-        Ok(self.store.check().await?)
+    /// [`NotServing`] says which it does not.
+    pub async fn check(&self, patience: std::time::Duration) -> Result<(), NotServing> {
+        let answers = tokio::time::timeout(patience, self.store.check()).await;
+        answers.map_err(|_| NotServing::Silent)?.map_err(|_| NotServing::Silent)?;
+        self.store.check_writer(patience).await.map_err(|error| {
+            let why: &dyn std::error::Error = std::error::Error::source(&error).unwrap_or(&error);
+            tracing::warn!(error.kind = "store", temporary = true, "Database takes no writes: {why}");
+            NotServing::NoWrites
+        })
     }
 }
 
@@ -63,6 +69,17 @@ impl std::fmt::Debug for Service {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Service").field("base_url", &self.base_url).finish_non_exhaustive()
     }
+}
+
+/// Why an instance cannot do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotServing {
+    /// The database does not answer.
+    #[error("the database does not answer")]
+    Silent,
+    /// The database answers and takes no writes.
+    #[error("the database takes no writes")]
+    NoWrites,
 }
 
 /// One thing about a request that is not as the contract says.
@@ -100,6 +117,12 @@ pub enum Refusal {
     /// The key is bound to other apps.
     #[error("the key is bound to other apps")]
     App {
+        /// Those it is bound to.
+        bound: Vec<String>,
+    },
+    /// The key is bound to mailboxes, and the call reads of all the tenant's.
+    #[error("the key is bound to mailboxes, and the call reads of all")]
+    Confined {
         /// Those it is bound to.
         bound: Vec<String>,
     },

@@ -160,6 +160,17 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the database takes a write now: a small one goes through the writer's queue and is flushed, so that a lock of
+    /// another process, a full disk and a writer that is gone all show. Not cheap enough for more than once a second.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it was refused or not done after `patience`; [`StoreError::Closed`].
+    pub async fn check_writer(&self, patience: std::time::Duration) -> Result<(), StoreError> {
+        let probe = self.write(|connection| Box::pin(async move { Ok(dialect::write_nothing_new(connection).await?) }));
+        let late = |_| StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+        tokio::time::timeout(patience, probe).await.map_err(late)?
+    }
+
     /// Finishes what waits and closes the database; later writes are refused.
     pub async fn close(&self) {
         self.writer.close().await;
@@ -174,6 +185,14 @@ impl Store {
     {
         self.writer.run(work).await
     }
+}
+
+/// A second connection that keeps all others from writing until it is dropped.
+#[cfg(test)]
+pub(crate) async fn hold_write_lock(path: &Path) -> Connection {
+    let mut connection = dialect::open_writer(path).await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.unwrap();
+    connection
 }
 
 /// The rows of one tenant; made only by [`Store::for_tenant`].

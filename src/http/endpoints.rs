@@ -222,7 +222,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Volumes, statuses, outcomes and delivery health in a span of time (the last 30 days unless told).",
         body: Some("InsightsRequest"),
         reply: Reply::Json("InsightsAnswer"),
-        problems: &[Code::ForbiddenApp, Code::NotFound],
+        problems: &[Code::ForbiddenApp, Code::ForbiddenMailbox, Code::NotFound],
         ..OPEN
     },
     Endpoint {
@@ -234,7 +234,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Which gates are open and why, abuse signals, limits and a recommendation. Bands, never figures.",
         body: Some("TrustRequest"),
         reply: Reply::Json("TrustAnswer"),
-        problems: &[Code::ForbiddenApp, Code::NotFound],
+        problems: &[Code::ForbiddenApp, Code::ForbiddenMailbox, Code::NotFound],
         ..OPEN
     },
     Endpoint {
@@ -317,6 +317,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "Events of the tenant behind a cursor, oldest first. Cursors are whole numbers without gaps.",
         reply: Reply::Json("EventPage"),
         query: &[AFTER, LIMIT],
+        problems: &[Code::ForbiddenMailbox],
         ..OPEN
     },
     Endpoint {
@@ -328,6 +329,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
                 behind Last-Event-ID without a gap. A comment comes every 15 seconds.",
         reply: Reply::Text("text/event-stream"),
         query: &[AFTER, LAST_EVENT_ID],
+        problems: &[Code::ForbiddenMailbox],
         ..OPEN
     },
     Endpoint {
@@ -337,7 +339,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "The whole chain of one id",
         about: "Of a message, event, operation or delivery: session, parts, decision, operations, each attempt, outcomes.",
         reply: Reply::FreeJson,
-        problems: &[Code::NotFound],
+        problems: &[Code::ForbiddenMailbox, Code::NotFound],
         ..OPEN
     },
     Endpoint {
@@ -347,7 +349,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "What is known of a stored message",
         about: "Envelope, origin, size, state and defects.",
         reply: Reply::FreeJson,
-        problems: &[Code::NotFound],
+        problems: &[Code::ForbiddenMailbox, Code::NotFound],
         ..OPEN
     },
     Endpoint {
@@ -357,7 +359,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "The exact bytes of a stored message",
         about: "As they arrived, to the byte.",
         reply: Reply::Text("message/rfc822"),
-        problems: &[Code::NotFound],
+        problems: &[Code::ForbiddenMailbox, Code::NotFound],
         ..OPEN
     },
 ];

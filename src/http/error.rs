@@ -112,7 +112,8 @@ pub const CODES: [About; 22] = [
         "forbidden_mailbox",
         StatusCode::FORBIDDEN,
         "The API key is bound to other mailboxes",
-        "The key may only speak of the mailboxes it is bound to. Use another key, or name one of its mailboxes.",
+        "The key may only speak of the mailboxes it is bound to, and reads nothing that is not told apart by mailbox. Use \
+         another key, or name one of its mailboxes.",
     ),
     about(
         Code::ForbiddenNetwork,
@@ -410,6 +411,10 @@ impl From<Refusal> for Problem {
                 format!("The key is bound to {}; the request names another app.", bound.join(", ")),
             )
             .with_errors(vec![Fault::at("/app", "is not an app that the key is bound to")]),
+            Refusal::Confined { bound } => Self::new(
+                Code::ForbiddenMailbox,
+                format!("The key is bound to {}; this call reads of all mailboxes of the tenant.", bound.join(", ")),
+            ),
             Refusal::Mailbox { bound } => Self::new(
                 Code::ForbiddenMailbox,
                 format!("The key is bound to {}; the request names another mailbox.", bound.join(", ")),

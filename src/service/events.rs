@@ -103,12 +103,12 @@ impl Service {
         Ok(self.store.for_tenant(caller.principal().tenant()).newest_cursor().await?)
     }
 
-    /// The whole chain behind an id.
+    /// The whole chain behind an id. Of an endpoint's URL it tells the origin: its path or query may hold a token.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`].
     pub async fn explain(&self, id: &str, caller: &Authenticated<MessagesRead>) -> Result<Value, ServiceError> {
-        let chain = self.store.for_tenant(caller.principal().tenant()).explain(id).await?;
+        let mut chain = self.store.for_tenant(caller.principal().tenant()).explain(id).await?;
         let apps = &caller.principal().bindings().apps;
         let is_foreign = |event: &Value| match event.get("app").and_then(Value::as_str) {
             Some(app) => !apps.iter().any(|bound| bound == app),
@@ -118,6 +118,7 @@ impl Service {
         if !apps.is_empty() && (events.is_empty() || events.iter().any(is_foreign)) {
             return Err(ServiceError::NotFound("id"));
         }
+        show_origins_only(&mut chain);
         Ok(chain)
     }
 
@@ -150,6 +151,17 @@ impl Service {
             Ok(bytes) => bytes.map_err(ServiceError::Unavailable),
             Err(panicked) => Err(ServiceError::Internal(panicked.into())),
         }
+    }
+}
+
+/// Cuts the URLs of deliveries down to scheme, host and port.
+fn show_origins_only(chain: &mut Value) {
+    let events = chain.get_mut("events").and_then(Value::as_array_mut).into_iter().flatten();
+    let deliveries = events.filter_map(|event| event.get_mut("deliveries").and_then(Value::as_array_mut)).flatten();
+    for url in deliveries.filter_map(|delivery| delivery.get_mut("url")) {
+        // One that cannot be read is not shown at all.
+        let origin = url.as_str().and_then(|text| url::Url::parse(text).ok()).map(|url| url.origin());
+        *url = origin.filter(url::Origin::is_tuple).map_or(Value::Null, |origin| origin.ascii_serialization().into());
     }
 }
 
@@ -260,5 +272,25 @@ impl Follower {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_chain_shows_no_more_of_an_endpoint_than_its_origin() {
+        let shown = |url: &str| {
+            let mut chain = json!({ "events": [{ "deliveries": [{ "id": "dlv_1", "url": url }] }] });
+            show_origins_only(&mut chain);
+            assert_eq!(chain["events"][0]["deliveries"][0]["id"], "dlv_1");
+            chain["events"][0]["deliveries"][0]["url"].clone()
+        };
+        assert_eq!(shown("https://user:secret@hooks.example:8443/t/token?key=1#x"), "https://hooks.example:8443");
+        assert_eq!(shown("https://hooks.example/token"), "https://hooks.example");
+        assert_eq!(shown("token"), Value::Null);
     }
 }

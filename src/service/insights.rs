@@ -118,6 +118,7 @@ impl Service {
         warnings: Vec<String>,
         caller: &Authenticated<StatusEvaluate>,
     ) -> Result<InsightsAnswer, ServiceError> {
+        caller.require_all_mailboxes()?;
         let bound = &caller.principal().bindings().apps;
         let app_name = match (&request.app, bound.as_slice()) {
             (Some(app), _) => {

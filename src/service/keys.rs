@@ -82,16 +82,33 @@ impl Principal {
         self.key.scopes.contains(scope)
     }
 
+    fn require_unconfined(&self) -> Result<(), Refusal> {
+        let bound = &self.bindings().mailboxes;
+        if bound.is_empty() { Ok(()) } else { Err(Refusal::Confined { bound: bound.clone() }) }
+    }
+
     /// Proof that the key has the scope `S`.
     ///
+    /// Scopes that read the tenant's records are withheld from a key that is bound to mailboxes: what is recorded is not told
+    /// apart by mailbox yet, and here no reading call can forget it.
+    ///
     /// # Errors
-    /// [`Refusal::Scope`] when it has not.
+    /// [`Refusal::Scope`] when it has not; [`Refusal::Confined`] when its mailboxes withhold it.
     pub fn require<S: RequiredScope>(self: &Arc<Self>) -> Result<Authenticated<S>, Refusal> {
         match S::SCOPE {
             Some(scope) if !self.has(scope) => Err(Refusal::Scope(scope)),
+            Some(scope) if reads_records(scope) => {
+                self.require_unconfined()?;
+                Ok(Authenticated { principal: Arc::clone(self), scope: PhantomData })
+            }
             _ => Ok(Authenticated { principal: Arc::clone(self), scope: PhantomData }),
         }
     }
+}
+
+/// Whether a scope is for reading what is recorded of a tenant.
+const fn reads_records(scope: Scope) -> bool {
+    matches!(scope, Scope::EventsRead | Scope::MessagesRead | Scope::MessagesRaw)
 }
 
 /// Proof that the caller's key was checked and has the scope `S`.
@@ -116,6 +133,14 @@ impl<S> Authenticated<S> {
     pub fn require_app(&self, app: &str) -> Result<(), Refusal> {
         let bindings = self.principal.bindings();
         if bindings.allows_app(app) { Ok(()) } else { Err(Refusal::App { bound: bindings.apps.clone() }) }
+    }
+
+    /// Whether the key may read of all the tenant's mailboxes together, as figures do.
+    ///
+    /// # Errors
+    /// [`Refusal::Confined`] when it is bound to some.
+    pub fn require_all_mailboxes(&self) -> Result<(), Refusal> {
+        self.principal.require_unconfined()
     }
 
     /// Whether the key may speak of the mailbox `address`. A key that is bound to mailboxes must name one.
@@ -225,7 +250,10 @@ pub struct EndpointAccess {
 #[must_use]
 pub fn describe(caller: &Authenticated<AnyScope>, endpoints: &[(String, Option<Scope>)]) -> KeyCheckAnswer {
     let key = &caller.principal.key;
-    let allowed = |scope: &Option<Scope>| scope.is_none_or(|scope| key.scopes.contains(scope));
+    let is_confined = !key.bindings.mailboxes.is_empty();
+    let allowed = |scope: &Option<Scope>| {
+        scope.is_none_or(|scope| key.scopes.contains(scope) && !(is_confined && reads_records(scope)))
+    };
     KeyCheckAnswer {
         valid: true,
         key_id: key.id.to_string(),

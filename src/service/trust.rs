@@ -65,6 +65,7 @@ impl Service {
         warnings: Vec<String>,
         caller: &Authenticated<StatusEvaluate>,
     ) -> Result<TrustAnswer, ServiceError> {
+        caller.require_all_mailboxes()?;
         if let Some(app) = &request.app {
             caller.require_app(app)?;
         }

@@ -60,6 +60,14 @@ pub(super) fn is_temporary(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Writes a value over itself. A transaction without any write would begin and commit on a disk that is full.
+pub(super) async fn write_nothing_new(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let (version,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&mut *connection).await?;
+    // A pragma takes no parameters (sqlite.org/pragma.html); the value is a number.
+    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"))).execute(connection).await?;
+    Ok(())
+}
+
 /// The schema's history, compiled in.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 

@@ -484,3 +484,25 @@ async fn a_watcher_sees_what_is_new_in_order() {
     assert_eq!(lines.len(), 6, "three messages and three decisions");
     assert_eq!(newest, scene.own().tail(next).await.unwrap().1);
 }
+
+#[tokio::test]
+async fn the_look_at_the_writer_writes_and_so_sees_what_only_a_write_can_see() {
+    let scene = Scene::new().await;
+    let patience = Duration::from_secs(20);
+    scene.store.check_writer(patience).await.unwrap();
+    let read_only = |on: &'static str| {
+        scene.store.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(on).execute(connection).await?;
+                Ok(())
+            })
+        })
+    };
+    read_only("PRAGMA query_only = ON").await.unwrap();
+    let error = scene.store.check_writer(patience).await.unwrap_err();
+    assert!(error.is_temporary() && matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    read_only("PRAGMA query_only = OFF").await.unwrap();
+    scene.store.check_writer(patience).await.unwrap();
+    scene.store.close().await;
+    assert!(matches!(scene.store.check_writer(patience).await, Err(StoreError::Closed)));
+}

@@ -18,8 +18,47 @@ const QUEUE: usize = 1024;
 
 /// What is told to one caller after the commit.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// One caller's work: its statements, then its answer; `None` when the work failed and its caller was told.
-type Work = Box<dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Option<Answer>> + Send>;
+
+/// One caller's work. Whoever holds it runs it or refuses it, so that no caller is left to guess.
+trait Work: Send {
+    /// Runs its statements; gives its answer, or `None` when the work failed and its caller was told.
+    fn run<'c>(self: Box<Self>, connection: &'c mut Connection) -> BoxFuture<'c, Option<Answer>>;
+    /// Tells its caller why it was not run.
+    fn refuse(self: Box<Self>, why: StoreError);
+}
+
+struct Piece<T, F> {
+    work: F,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Work for Piece<T, F>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+{
+    fn run<'c>(self: Box<Self>, connection: &'c mut Connection) -> BoxFuture<'c, Option<Answer>> {
+        let Self { work, caller } = *self;
+        Box::pin(async move {
+            match work(connection).await {
+                Ok(value) => {
+                    let tell: Answer = Box::new(move |committed: Result<(), StoreError>| {
+                        let _ = caller.send(committed.map(|()| value)); // A caller that went away needs no answer.
+                    });
+                    Some(tell)
+                }
+                Err(error) => {
+                    let _ = caller.send(Err(error));
+                    None
+                }
+            }
+        })
+    }
+
+    fn refuse(self: Box<Self>, why: StoreError) {
+        let _ = self.caller.send(Err(why));
+    }
+}
 
 /// Handle on the writer.
 #[derive(Debug, Clone)]
@@ -28,7 +67,7 @@ pub(super) struct Writer {
 }
 
 enum Request {
-    Run(Work),
+    Run(Box<dyn Work>),
     Close(oneshot::Sender<()>),
 }
 
@@ -51,23 +90,7 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
-            Box::pin(async move {
-                match work(connection).await {
-                    Ok(value) => {
-                        let tell: Answer = Box::new(move |committed: Result<(), StoreError>| {
-                            let _ = caller.send(committed.map(|()| value)); // A caller that went away needs no answer.
-                        });
-                        Some(tell)
-                    }
-                    Err(error) => {
-                        let _ = caller.send(Err(error));
-                        None
-                    }
-                }
-            })
-        });
-        self.queue.send(Request::Run(work)).await.map_err(|_| StoreError::Closed)?;
+        self.queue.send(Request::Run(Box::new(Piece { work, caller }))).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -110,12 +133,13 @@ async fn serve(mut connection: Connection, path: PathBuf, mut requests: mpsc::Re
 }
 
 /// Runs a batch in one transaction; an error means that the connection should be made anew.
-async fn commit_together(connection: &mut Connection, batch: Vec<Work>) -> Result<(), sqlx::Error> {
+async fn commit_together(connection: &mut Connection, batch: Vec<Box<dyn Work>>) -> Result<(), sqlx::Error> {
     if batch.is_empty() {
         return Ok(());
     }
     let mut answers = Vec::with_capacity(batch.len());
-    let result = run_batch(connection, batch, &mut answers).await;
+    let mut batch = batch.into_iter();
+    let result = run_batch(connection, &mut batch, &mut answers).await;
     match result {
         Ok(()) => {
             for answer in answers {
@@ -124,9 +148,12 @@ async fn commit_together(connection: &mut Connection, batch: Vec<Work>) -> Resul
             Ok(())
         }
         Err(error) => {
-            let text = error.to_string();
+            // What ran was not committed, and the rest was not begun: both may be tried again.
             for answer in answers {
-                answer(Err(StoreError::Unavailable(sqlx::Error::Protocol(text.clone()))));
+                answer(Err(not_committed(&error)));
+            }
+            for work in batch {
+                work.refuse(not_committed(&error));
             }
             let _ = connection.execute("ROLLBACK").await; // Fails where no transaction is open, which is as good.
             Err(error)
@@ -134,9 +161,14 @@ async fn commit_together(connection: &mut Connection, batch: Vec<Work>) -> Resul
     }
 }
 
+/// One fault, told to each of those who shared the transaction.
+fn not_committed(error: &sqlx::Error) -> StoreError {
+    StoreError::Unavailable(sqlx::Error::Io(std::io::Error::other(error.to_string())))
+}
+
 async fn run_batch(
     connection: &mut Connection,
-    batch: Vec<Work>,
+    batch: &mut std::vec::IntoIter<Box<dyn Work>>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
     connection.execute("BEGIN IMMEDIATE").await?;
@@ -145,7 +177,7 @@ async fn run_batch(
         if !alone {
             connection.execute("SAVEPOINT work").await?;
         }
-        let answer = work(connection).await;
+        let answer = work.run(connection).await;
         match (answer, alone) {
             (Some(answer), true) => answers.push(answer),
             (Some(answer), false) => {
@@ -216,6 +248,35 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(count, 4);
+    }
+
+    #[tokio::test]
+    async fn work_that_could_not_begin_is_told_the_databases_words_and_may_be_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.db");
+        let mut connection = dialect::open_writer(&path).await.unwrap();
+        connection.execute("CREATE TABLE t (n INTEGER NOT NULL UNIQUE) STRICT").await.unwrap();
+        connection.execute("PRAGMA busy_timeout = 1").await.unwrap();
+        let mut other = dialect::open_writer(&path).await.unwrap();
+        other.execute("BEGIN EXCLUSIVE").await.unwrap();
+        let mut batch: Vec<Box<dyn Work>> = Vec::new();
+        let mut callers = Vec::new();
+        for number in 1..=3 {
+            let (caller, answer) = oneshot::channel();
+            batch.push(Box::new(Piece { work: insert(number), caller }));
+            callers.push(answer);
+        }
+        commit_together(&mut connection, batch).await.unwrap_err();
+        for answer in callers {
+            let error = answer.await.expect("every caller is told").unwrap_err();
+            assert!(error.is_temporary(), "{error:?}");
+            let StoreError::Unavailable(cause) = error else { panic!("{error:?}") };
+            assert!(cause.to_string().contains("locked"), "{cause}");
+        }
+        let writer = Writer::start(connection, path);
+        assert!(matches!(writer.run(insert(1)).await, Err(StoreError::Unavailable(_))));
+        other.execute("ROLLBACK").await.unwrap();
+        assert_eq!(writer.run(insert(1)).await.unwrap(), 1);
     }
 
     #[tokio::test]

@@ -243,6 +243,40 @@ async fn the_operators_listener_says_alive_ready_and_counts() {
     assert!(status == 503 && body.contains("spool"));
     *hindrance.lock().unwrap() = None;
     gateway.store.close().await;
+    assert_eq!(get("/readyz").await.0, 200, "what the database said counts for a second");
+    gateway.clock.advance(std::time::Duration::from_secs(1));
     assert_eq!(get("/readyz").await.0, 503);
     assert_eq!(get("/healthz").await.0, 200, "a lost database is no reason to be restarted");
+}
+
+#[tokio::test]
+async fn an_instance_whose_database_takes_no_writes_is_not_ready_until_it_does() {
+    let gateway = Gateway::new().await;
+    let operations = super::super::operations::Operations {
+        service: gateway.api.service.clone(),
+        render_metrics: Arc::new(String::new),
+        hindrance: Arc::new(|| None),
+    };
+    let patience = std::time::Duration::from_millis(50);
+    let router = super::super::operations::with_patience(operations, patience);
+    let ready = async || {
+        let request = Request::get("/readyz").body(Body::empty()).unwrap();
+        let reply = router.clone().oneshot(request).await.unwrap();
+        let status = reply.status().as_u16();
+        (status, String::from_utf8(axum::body::to_bytes(reply.into_body(), 10_000).await.unwrap().to_vec()).unwrap())
+    };
+    let lock = crate::store::hold_write_lock(&gateway._folder.path().join("index.db")).await;
+    let (status, body) = ready().await;
+    assert!(status == 503 && body.contains("takes no writes"), "{status} {body}");
+    drop(lock);
+    // A write that waited for the lock ends before the next look: work is done in its order.
+    gateway.store.add_tenant("after").await.unwrap();
+    gateway.clock.advance(std::time::Duration::from_secs(1));
+    // The first look may be an impatient one on a slow machine; the instance recovers by itself.
+    let recovered = async {
+        while ready().await.0 != 200 {
+            gateway.clock.advance(std::time::Duration::from_secs(1));
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), recovered).await.expect("ready again");
 }

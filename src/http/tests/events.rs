@@ -381,3 +381,23 @@ async fn a_reply_for_the_source_app_is_handed_off_with_its_page() {
     let (state, page) = gateway.store.for_tenant(gateway.tenant).only_draft().await;
     assert_eq!((state.as_str(), page.as_deref()), ("handed_off", Some("https://crm.example/t/1")));
 }
+
+#[tokio::test]
+async fn explain_shows_the_origin_of_an_endpoint_and_not_its_token() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let endpoint = crate::store::webhooks::NewEndpoint {
+        app: None,
+        url: "https://hooks.example/t/token-1?key=token-2".into(),
+        secrets_sealed: "s1:x".into(),
+        event_types: vec!["message.*".into()],
+        mode: crate::contract::webhook::PayloadMode::Operations,
+        schedule: "default",
+    };
+    gateway.store.for_tenant(gateway.tenant).add_endpoint(gateway.clock.mint(), endpoint).await.unwrap();
+    let answer = gateway.post(EVENT, Some(&key), &event("1")).await.json();
+    let path = format!("/api/v1/explain/{}", answer["eventId"].as_str().unwrap());
+    let shown = gateway.get(&path, Some(&key)).await;
+    assert_eq!(shown.json()["events"][0]["deliveries"][0]["url"], "https://hooks.example", "{}", shown.text());
+    assert!(!shown.text().contains("token-"));
+}

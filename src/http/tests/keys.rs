@@ -91,6 +91,29 @@ async fn bindings_and_networks_confine_a_key() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_bound_to_mailboxes_reads_nothing_of_the_tenant() {
+    let gateway = Gateway::new().await;
+    let open = gateway.key().await;
+    let recorded = gateway.post(EVENT, Some(&open), &event("1")).await.json();
+    let bound = gateway.key_with(|key| key.bindings.mailboxes = vec!["a@b.example".into()]).await;
+    let explain = format!("/api/v1/explain/{}", recorded["eventId"].as_str().unwrap());
+    let message = "/api/v1/messages/msg_00000000000000000000000000";
+    let raw = format!("{message}/raw");
+    for path in ["/api/v1/events", "/api/v1/events/stream", &explain, message, &raw] {
+        let problem = gateway.get(path, Some(&bound)).await.problem(403, "forbidden_mailbox");
+        assert!(problem["detail"].as_str().unwrap().contains("a@b.example"), "{problem}");
+    }
+    for path in ["/api/connex/integration-insights", "/api/connex/trust"] {
+        gateway.post(path, Some(&bound), &json!({})).await.problem(403, "forbidden_mailbox");
+        assert_eq!(gateway.post(path, Some(&open), &json!({})).await.status, StatusCode::OK);
+    }
+    assert_eq!(gateway.get(&explain, Some(&open)).await.status, StatusCode::OK);
+    let mut own = event("2");
+    own["sourceMailbox"] = json!({ "address": "A@b.example" });
+    assert_eq!(gateway.post(EVENT, Some(&bound), &own).await.status, StatusCode::OK, "its own mailbox is open to it");
+}
+
+#[tokio::test]
 async fn a_key_where_others_can_read_it_is_refused() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
