@@ -1,7 +1,7 @@
 //! The webhook queue: deliveries are leased rows, so that a worker may be killed at any instant.
 //!
 //! Life of a row: `pending → in_flight → succeeded | retry_wait → … → exhausted`, beside them `held` (endpoint disabled)
-//! and `cancelled`. An update names the state and the lease it expects, so that two workers cannot both win; a lease that
+//! and `cancelled` (endpoint removed), which also take what was under way at that time, unless it ended well or for good. An update names the state and the lease it expects, so that two workers cannot both win; a lease that
 //! ran out makes the row due again with the same attempt number (at least once, as the contract says).
 
 use std::time::Duration;
@@ -121,8 +121,17 @@ impl Store {
         if !self.deliveries_due().await? {
             return Ok(Vec::new());
         }
+        // What a removed or disabled endpoint left under way waits for nobody any more.
         const RETURN_EXPIRED: &str = "\
-UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, lease_owner = NULL, lease_until = NULL
+UPDATE deliveries SET lease_owner = NULL, lease_until = NULL,
+    state = COALESCE((
+        SELECT CASE e.state WHEN 'deleted' THEN 'cancelled' WHEN 'disabled' THEN 'held' END FROM webhook_endpoints AS e
+        WHERE e.tenant_id = deliveries.tenant_id AND e.endpoint_id = deliveries.endpoint_id
+    ), CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END),
+    finished_at = CASE WHEN EXISTS (
+        SELECT 1 FROM webhook_endpoints AS e
+        WHERE e.tenant_id = deliveries.tenant_id AND e.endpoint_id = deliveries.endpoint_id AND e.state = 'deleted'
+    ) THEN $1 ELSE finished_at END
 WHERE state = 'in_flight' AND lease_until <= $1";
         let now = self.clock.now();
         let claimed = self
@@ -164,8 +173,17 @@ WHERE state = 'in_flight' AND lease_until <= $1";
         delivery: &ClaimedDelivery,
         attempt: FinishedAttempt,
     ) -> Result<(), StoreError> {
+        // The endpoint may have been disabled or removed meanwhile: then no further attempt follows.
         const FINISH: &str = "\
-UPDATE deliveries SET state = $4, attempts = $5, next_attempt_at = $6, finished_at = $7, lease_owner = NULL, lease_until = NULL
+UPDATE deliveries SET attempts = $5, next_attempt_at = $6, lease_owner = NULL, lease_until = NULL,
+    state = CASE WHEN $4 IN ('succeeded', 'exhausted') THEN $4 ELSE COALESCE((
+        SELECT CASE e.state WHEN 'deleted' THEN 'cancelled' WHEN 'disabled' THEN 'held' END FROM webhook_endpoints AS e
+        WHERE e.tenant_id = $1 AND e.endpoint_id = deliveries.endpoint_id
+    ), $4) END,
+    finished_at = CASE WHEN $4 IN ('succeeded', 'exhausted') OR EXISTS (
+        SELECT 1 FROM webhook_endpoints AS e
+        WHERE e.tenant_id = $1 AND e.endpoint_id = deliveries.endpoint_id AND e.state = 'deleted'
+    ) THEN $7 ELSE finished_at END
 WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
         const HEALTH_NOW: &str = "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2";
         let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
@@ -173,11 +191,11 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
         let now = self.clock.now();
         self.write(move |connection| {
             Box::pin(async move {
-                let (state, next, finished) = match attempt.next {
-                    NextStep::Succeeded => ("succeeded", now, Some(now.as_micros())),
-                    NextStep::Retry(at) => ("retry_wait", at, None),
-                    NextStep::Exhausted => ("exhausted", now, Some(now.as_micros())),
-                    NextStep::Held => ("held", now, None),
+                let (state, next) = match attempt.next {
+                    NextStep::Succeeded => ("succeeded", now),
+                    NextStep::Retry(at) => ("retry_wait", at),
+                    NextStep::Exhausted => ("exhausted", now),
+                    NextStep::Held => ("held", now),
                 };
                 let finish = sqlx::query(FINISH)
                     .bind(&tenant)
@@ -186,7 +204,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                     .bind(state)
                     .bind(i64::from(attempt.number))
                     .bind(next.as_micros())
-                    .bind(finished);
+                    .bind(now.as_micros());
                 if finish.execute(&mut *connection).await?.rows_affected() == 0 {
                     return Err(StoreError::Conflict("another worker took the delivery over"));
                 }
