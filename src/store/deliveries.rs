@@ -1,15 +1,18 @@
 //! The webhook queue: deliveries are leased rows, so that a worker may be killed at any instant.
 //!
 //! Life of a row: `pending → in_flight → succeeded | retry_wait → … → exhausted`, beside them `held` (endpoint disabled)
-//! and `cancelled` (endpoint removed), which also take what was under way at that time, unless it ended well or for good. An update names the state and the lease it expects, so that two workers cannot both win; a lease that
-//! ran out makes the row due again with the same attempt number (at least once, as the contract says).
+//! and `cancelled` (endpoint removed), which also take what was under way and is not over. An update names the state and
+//! the lease it expects, so that two workers cannot both win; a lease that ran out makes the row due again with the same
+//! attempt number (at least once, as the contract says).
+
+mod claim;
 
 use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, StoreError, TenantStore, dialect, from_id, from_json};
+use super::{Store, StoreError, TenantStore, dialect};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, WorkerId};
 
@@ -106,7 +109,8 @@ pub struct EndpointChange {
 }
 
 impl Store {
-    /// Takes at most `limit` due deliveries, at most `per_endpoint` for one endpoint, until `lease` from now.
+    /// Takes at most `limit` due deliveries, at most `per_endpoint` for one endpoint, until `lease` from now. One that cannot
+    /// be read leaves the queue as exhausted, and stops no other.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing was claimed.
@@ -148,7 +152,7 @@ WHERE state = 'in_flight' AND lease_until <= $1";
                         .await?;
                     let mut claimed = Vec::with_capacity(rows.len());
                     for row in &rows {
-                        claimed.push(read_claim(connection, row).await?);
+                        claimed.extend(claim::read(connection, row, now).await?);
                     }
                     Ok(claimed)
                 })
@@ -255,40 +259,6 @@ WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
         };
         list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
     }
-}
-
-async fn read_claim(connection: &mut super::Connection, row: &SqliteRow) -> Result<ClaimedDelivery, StoreError> {
-    const BODY: &str = "\
-SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.flight_limit FROM payloads AS p
-JOIN webhook_endpoints AS e ON e.tenant_id = p.tenant_id AND e.endpoint_id = $5
-WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $4";
-    let (tenant, endpoint, event): (&str, &str, &str) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
-    let body = sqlx::query(BODY)
-        .bind(tenant)
-        .bind(event)
-        .bind(row.try_get::<&str, _>(5)?)
-        .bind(row.try_get::<&str, _>(6)?)
-        .bind(endpoint)
-        .fetch_one(connection)
-        .await?;
-    let attempts: i64 = row.try_get(7)?;
-    Ok(ClaimedDelivery {
-        tenant: from_id("tenant_id", tenant)?,
-        id: from_id("delivery_id", row.try_get(1)?)?,
-        endpoint: from_id("endpoint_id", endpoint)?,
-        event: from_id("event_id", event)?,
-        event_type: row.try_get(4)?,
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        created_at: Timestamp::from_micros(row.try_get(8)?),
-        body: body.try_get(0)?,
-        target: Target {
-            url: body.try_get(1)?,
-            secrets_sealed: body.try_get(2)?,
-            headers: from_json("headers", body.try_get(3)?)?,
-            schedule: body.try_get(4)?,
-            is_probe: body.try_get::<i64, _>(5)? == 1,
-        },
-    })
 }
 
 /// `flight_limit` of an endpoint that has none, as in the schema.

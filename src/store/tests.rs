@@ -118,6 +118,14 @@ impl Scene {
         (row.try_get(0).unwrap(), row.try_get(1).unwrap())
     }
 
+    /// Runs a statement that no caller of the store could.
+    async fn damage(&self, sql: &'static str, id: String) {
+        let damaged = self.store.write(move |connection| {
+            Box::pin(async move { Ok(sqlx::query(sql).bind(id).execute(connection).await?.rows_affected()) })
+        });
+        assert_eq!(damaged.await.unwrap(), 1);
+    }
+
     async fn claim(&self, worker: WorkerId) -> Vec<deliveries::ClaimedDelivery> {
         self.store.claim_deliveries(worker, 10, 100, Duration::from_secs(45)).await.unwrap()
     }
@@ -433,6 +441,35 @@ async fn what_was_under_way_when_its_endpoint_was_disabled_is_held() {
     assert_eq!(scene.store.delivery_backlog().await.unwrap(), (0, None));
     assert_eq!(scene.own().enable_endpoint(endpoint).await.unwrap(), 3);
     assert_eq!(scene.claim(worker).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_read_stops_no_other_and_says_so() {
+    let scene = Scene::new().await;
+    scene.endpoint(&["*"]).await;
+    scene.store.record_mail("n", (1..=3).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    let bad = scene.own().events_after(0, 1).await.unwrap().remove(0).id;
+    scene.damage("DELETE FROM payloads WHERE event_id = $1", bad.to_string()).await;
+    let other = scene.endpoint(&["*"]).await;
+    scene
+        .damage("UPDATE webhook_endpoints SET headers = '{\"x\":sesame}' WHERE endpoint_id = $1", other.to_string())
+        .await;
+    scene.store.record_mail("n", vec![scene.message(4)], CURSOR).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let claimed = scene.claim(worker).await;
+    assert_eq!(claimed.len(), 3, "all but the one without payload and the one of the damaged endpoint");
+    assert!(claimed.iter().all(|delivery| delivery.event != bad && delivery.endpoint != other));
+
+    assert_eq!(scene.delivery_state(bad).await, ("exhausted".into(), true));
+    let chain = scene.own().explain(&bad.to_string()).await.unwrap();
+    let attempts = &chain["events"][0]["deliveries"][0]["attempts"];
+    assert_eq!(attempts.as_array().unwrap().len(), 1);
+    assert_eq!((&attempts[0]["number"], &attempts[0]["reason"]), (&1.into(), &"unreadable".into()));
+    let newest = scene.own().events_after(3, 1).await.unwrap().remove(0).id;
+    let chain = scene.own().explain(&newest.to_string()).await.unwrap().to_string();
+    assert!(chain.contains("stored headers") && !chain.contains("sesame"));
+    scene.store.clock().advance(Duration::from_secs(46));
+    assert_eq!(scene.claim(worker).await.len(), 3, "what was set aside does not come again");
 }
 
 #[tokio::test]
