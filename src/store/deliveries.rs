@@ -1,15 +1,18 @@
 //! The webhook queue: deliveries are leased rows, so that a worker may be killed at any instant.
 //!
 //! Life of a row: `pending → in_flight → succeeded | retry_wait → … → exhausted`, beside them `held` (endpoint disabled)
-//! and `cancelled`. An update names the state and the lease it expects, so that two workers cannot both win; a lease that
-//! ran out makes the row due again with the same attempt number (at least once, as the contract says).
+//! and `cancelled` (endpoint removed), which also take what was under way and is not over. An update names the state and
+//! the lease it expects, so that two workers cannot both win; a lease that ran out makes the row due again with the same
+//! attempt number (at least once, as the contract says).
+
+mod claim;
 
 use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, StoreError, TenantStore, dialect, from_id, from_json};
+use super::{Store, StoreError, TenantStore, dialect};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, WorkerId};
 
@@ -106,7 +109,8 @@ pub struct EndpointChange {
 }
 
 impl Store {
-    /// Takes at most `limit` due deliveries, at most `per_endpoint` for one endpoint, until `lease` from now.
+    /// Takes at most `limit` due deliveries, at most `per_endpoint` for one endpoint, until `lease` from now. One that cannot
+    /// be read leaves the queue as exhausted, and stops no other.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing was claimed.
@@ -121,8 +125,17 @@ impl Store {
         if !self.deliveries_due().await? {
             return Ok(Vec::new());
         }
+        // What a removed or disabled endpoint left under way waits for nobody any more.
         const RETURN_EXPIRED: &str = "\
-UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, lease_owner = NULL, lease_until = NULL
+UPDATE deliveries SET lease_owner = NULL, lease_until = NULL,
+    state = COALESCE((
+        SELECT CASE e.state WHEN 'deleted' THEN 'cancelled' WHEN 'disabled' THEN 'held' END FROM webhook_endpoints AS e
+        WHERE e.tenant_id = deliveries.tenant_id AND e.endpoint_id = deliveries.endpoint_id
+    ), CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END),
+    finished_at = CASE WHEN EXISTS (
+        SELECT 1 FROM webhook_endpoints AS e
+        WHERE e.tenant_id = deliveries.tenant_id AND e.endpoint_id = deliveries.endpoint_id AND e.state = 'deleted'
+    ) THEN $1 ELSE finished_at END
 WHERE state = 'in_flight' AND lease_until <= $1";
         let now = self.clock.now();
         let claimed = self
@@ -139,7 +152,7 @@ WHERE state = 'in_flight' AND lease_until <= $1";
                         .await?;
                     let mut claimed = Vec::with_capacity(rows.len());
                     for row in &rows {
-                        claimed.push(read_claim(connection, row).await?);
+                        claimed.extend(claim::read(connection, row, now).await?);
                     }
                     Ok(claimed)
                 })
@@ -164,8 +177,17 @@ WHERE state = 'in_flight' AND lease_until <= $1";
         delivery: &ClaimedDelivery,
         attempt: FinishedAttempt,
     ) -> Result<(), StoreError> {
+        // The endpoint may have been disabled or removed meanwhile: then no further attempt follows.
         const FINISH: &str = "\
-UPDATE deliveries SET state = $4, attempts = $5, next_attempt_at = $6, finished_at = $7, lease_owner = NULL, lease_until = NULL
+UPDATE deliveries SET attempts = $5, next_attempt_at = $6, lease_owner = NULL, lease_until = NULL,
+    state = CASE WHEN $4 IN ('succeeded', 'exhausted') THEN $4 ELSE COALESCE((
+        SELECT CASE e.state WHEN 'deleted' THEN 'cancelled' WHEN 'disabled' THEN 'held' END FROM webhook_endpoints AS e
+        WHERE e.tenant_id = $1 AND e.endpoint_id = deliveries.endpoint_id
+    ), $4) END,
+    finished_at = CASE WHEN $4 IN ('succeeded', 'exhausted') OR EXISTS (
+        SELECT 1 FROM webhook_endpoints AS e
+        WHERE e.tenant_id = $1 AND e.endpoint_id = deliveries.endpoint_id AND e.state = 'deleted'
+    ) THEN $7 ELSE finished_at END
 WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
         const HEALTH_NOW: &str = "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2";
         let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
@@ -173,11 +195,11 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
         let now = self.clock.now();
         self.write(move |connection| {
             Box::pin(async move {
-                let (state, next, finished) = match attempt.next {
-                    NextStep::Succeeded => ("succeeded", now, Some(now.as_micros())),
-                    NextStep::Retry(at) => ("retry_wait", at, None),
-                    NextStep::Exhausted => ("exhausted", now, Some(now.as_micros())),
-                    NextStep::Held => ("held", now, None),
+                let (state, next) = match attempt.next {
+                    NextStep::Succeeded => ("succeeded", now),
+                    NextStep::Retry(at) => ("retry_wait", at),
+                    NextStep::Exhausted => ("exhausted", now),
+                    NextStep::Held => ("held", now),
                 };
                 let finish = sqlx::query(FINISH)
                     .bind(&tenant)
@@ -186,7 +208,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                     .bind(state)
                     .bind(i64::from(attempt.number))
                     .bind(next.as_micros())
-                    .bind(finished);
+                    .bind(now.as_micros());
                 if finish.execute(&mut *connection).await?.rows_affected() == 0 {
                     return Err(StoreError::Conflict("another worker took the delivery over"));
                 }
@@ -237,40 +259,6 @@ WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
         };
         list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
     }
-}
-
-async fn read_claim(connection: &mut super::Connection, row: &SqliteRow) -> Result<ClaimedDelivery, StoreError> {
-    const BODY: &str = "\
-SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.flight_limit FROM payloads AS p
-JOIN webhook_endpoints AS e ON e.tenant_id = p.tenant_id AND e.endpoint_id = $5
-WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $4";
-    let (tenant, endpoint, event): (&str, &str, &str) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
-    let body = sqlx::query(BODY)
-        .bind(tenant)
-        .bind(event)
-        .bind(row.try_get::<&str, _>(5)?)
-        .bind(row.try_get::<&str, _>(6)?)
-        .bind(endpoint)
-        .fetch_one(connection)
-        .await?;
-    let attempts: i64 = row.try_get(7)?;
-    Ok(ClaimedDelivery {
-        tenant: from_id("tenant_id", tenant)?,
-        id: from_id("delivery_id", row.try_get(1)?)?,
-        endpoint: from_id("endpoint_id", endpoint)?,
-        event: from_id("event_id", event)?,
-        event_type: row.try_get(4)?,
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        created_at: Timestamp::from_micros(row.try_get(8)?),
-        body: body.try_get(0)?,
-        target: Target {
-            url: body.try_get(1)?,
-            secrets_sealed: body.try_get(2)?,
-            headers: from_json("headers", body.try_get(3)?)?,
-            schedule: body.try_get(4)?,
-            is_probe: body.try_get::<i64, _>(5)? == 1,
-        },
-    })
 }
 
 /// `flight_limit` of an endpoint that has none, as in the schema.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::Row as _;
+
 use super::deliveries::{EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
 use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
@@ -107,6 +109,21 @@ impl Scene {
             kept: None,
             views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], event }],
         }
+    }
+
+    /// State of the only delivery of an event, and whether it has an end.
+    async fn delivery_state(&self, event: EventId) -> (String, bool) {
+        const FIND: &str = "SELECT state, finished_at IS NOT NULL FROM deliveries WHERE event_id = $1";
+        let row = sqlx::query(FIND).bind(event.to_string()).fetch_one(&self.store.readers).await.unwrap();
+        (row.try_get(0).unwrap(), row.try_get(1).unwrap())
+    }
+
+    /// Runs a statement that no caller of the store could.
+    async fn damage(&self, sql: &'static str, id: String) {
+        let damaged = self.store.write(move |connection| {
+            Box::pin(async move { Ok(sqlx::query(sql).bind(id).execute(connection).await?.rows_affected()) })
+        });
+        assert_eq!(damaged.await.unwrap(), 1);
     }
 
     async fn claim(&self, worker: WorkerId) -> Vec<deliveries::ClaimedDelivery> {
@@ -377,6 +394,82 @@ async fn a_disabled_endpoint_holds_what_waits_and_what_comes() {
     assert_eq!(scene.own().enable_endpoint(claimed.endpoint).await.unwrap(), 3);
     assert!(matches!(scene.own().enable_endpoint(claimed.endpoint).await, Err(StoreError::NotFound(_))));
     assert_eq!(scene.claim(worker).await.len(), 3, "nothing that was held is lost");
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_its_endpoint_was_removed_is_cancelled() {
+    let scene = Scene::new().await;
+    let endpoint = scene.endpoint(&["*"]).await;
+    scene.store.record_mail("n", (1..=5).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let claimed = scene.claim(worker).await;
+    scene.own().remove_endpoint(endpoint).await.unwrap();
+    let now = scene.store.clock().now();
+    let later = now.plus(Duration::from_secs(5));
+    let steps = [NextStep::Retry(later), NextStep::Held, NextStep::Succeeded, NextStep::Exhausted];
+    for (delivery, next) in claimed.iter().zip(steps) {
+        scene.store.finish_attempt(worker, delivery, attempt(1, now, next)).await.unwrap();
+    }
+    assert_eq!(scene.delivery_state(claimed[4].event).await, ("in_flight".into(), false));
+    scene.store.clock().advance(Duration::from_secs(46));
+    assert!(scene.claim(worker).await.is_empty());
+    let ends = ["cancelled", "cancelled", "succeeded", "exhausted", "cancelled"];
+    for (delivery, end) in claimed.iter().zip(ends) {
+        assert_eq!(scene.delivery_state(delivery.event).await, (end.into(), true));
+    }
+    assert_eq!(scene.store.delivery_backlog().await.unwrap(), (0, None));
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_its_endpoint_was_disabled_is_held() {
+    let scene = Scene::new().await;
+    let endpoint = scene.endpoint(&["*"]).await;
+    scene.store.record_mail("n", (1..=3).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let claimed = scene.claim(worker).await;
+    let now = scene.store.clock().now();
+    let mut gone = attempt(1, now, NextStep::Held);
+    gone.endpoint = change(None, Some("gone"));
+    scene.store.finish_attempt(worker, &claimed[0], gone).await.unwrap();
+    let failed = attempt(1, now, NextStep::Retry(now.plus(Duration::from_secs(5))));
+    scene.store.finish_attempt(worker, &claimed[1], failed).await.unwrap();
+    scene.store.clock().advance(Duration::from_secs(46));
+    assert!(scene.claim(worker).await.is_empty());
+    for delivery in &claimed {
+        assert_eq!(scene.delivery_state(delivery.event).await, ("held".into(), false));
+    }
+    assert_eq!(scene.store.delivery_backlog().await.unwrap(), (0, None));
+    assert_eq!(scene.own().enable_endpoint(endpoint).await.unwrap(), 3);
+    assert_eq!(scene.claim(worker).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_read_stops_no_other_and_says_so() {
+    let scene = Scene::new().await;
+    scene.endpoint(&["*"]).await;
+    scene.store.record_mail("n", (1..=3).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    let bad = scene.own().events_after(0, 1).await.unwrap().remove(0).id;
+    scene.damage("DELETE FROM payloads WHERE event_id = $1", bad.to_string()).await;
+    let other = scene.endpoint(&["*"]).await;
+    scene
+        .damage("UPDATE webhook_endpoints SET headers = '{\"x\":sesame}' WHERE endpoint_id = $1", other.to_string())
+        .await;
+    scene.store.record_mail("n", vec![scene.message(4)], CURSOR).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let claimed = scene.claim(worker).await;
+    assert_eq!(claimed.len(), 3, "all but the one without payload and the one of the damaged endpoint");
+    assert!(claimed.iter().all(|delivery| delivery.event != bad && delivery.endpoint != other));
+
+    assert_eq!(scene.delivery_state(bad).await, ("exhausted".into(), true));
+    let chain = scene.own().explain(&bad.to_string()).await.unwrap();
+    let attempts = &chain["events"][0]["deliveries"][0]["attempts"];
+    assert_eq!(attempts.as_array().unwrap().len(), 1);
+    assert_eq!((&attempts[0]["number"], &attempts[0]["reason"]), (&1.into(), &"unreadable".into()));
+    let newest = scene.own().events_after(3, 1).await.unwrap().remove(0).id;
+    let chain = scene.own().explain(&newest.to_string()).await.unwrap().to_string();
+    assert!(chain.contains("stored headers") && !chain.contains("sesame"));
+    scene.store.clock().advance(Duration::from_secs(46));
+    assert_eq!(scene.claim(worker).await.len(), 3, "what was set aside does not come again");
 }
 
 #[tokio::test]
