@@ -1,7 +1,7 @@
 //! What every command of one installation stands on: its data folder, instance key and store.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ impl Instance {
         let folder = &config.server.data_dir;
         let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         make.map_err(|source| AppError::File { path: folder.clone(), source })?;
+        warn_of_readers(folder);
         let store = Store::open(&config.database.file, clock.clone()).await?;
         match checked_key(&config, folder, &store).await {
             Ok(key) => Ok(Self { config, key: Arc::new(key), store, clock }),
@@ -53,6 +54,17 @@ impl Instance {
     #[must_use]
     pub fn pepper(&self) -> Pepper {
         Pepper::new(self.key.pepper())
+    }
+}
+
+/// A folder that was made by somebody else may be open to every local user; that may be wanted, and is said.
+fn warn_of_readers(folder: &Path) {
+    if std::fs::metadata(folder).is_ok_and(|it| it.permissions().mode() & 0o077 != 0) {
+        tracing::warn!(
+            error.kind = "permissions",
+            "{} can be read by other users of this machine: chmod 700 it",
+            folder.display()
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
@@ -19,6 +19,10 @@ pub enum Files {
     /// A disk in memory that can lose power and fail: for tests.
     Simulated(SimulatedDisk),
 }
+
+/// Mail is for this program's user alone.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
 
 /// Free and total bytes of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +40,7 @@ impl Files {
     pub(super) fn create_dir(&self, dir: &Path) -> io::Result<()> {
         match self {
             Self::Real => {
-                fs::create_dir_all(dir)?;
+                fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir)?;
                 match dir.parent() {
                     Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
                     _ => Ok(()),
@@ -50,7 +54,12 @@ impl Files {
     pub(super) fn lock(&self, dir: &Path) -> io::Result<Lock> {
         match self {
             Self::Real => {
-                let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+                let file = OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .write(true)
+                    .mode(FILE_MODE)
+                    .open(dir.join("lock"))?;
                 rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
                 Ok(Lock(Some(file)))
             }
@@ -62,7 +71,7 @@ impl Files {
     pub(super) fn create(&self, path: &Path, bytes: u64) -> io::Result<Handle> {
         match self {
             Self::Real => {
-                let file = OpenOptions::new().create_new(true).read(true).write(true).open(path)?;
+                let file = OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(path)?;
                 match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
                     // Without it the disk may fill up in mid-segment; that is then a failed write like any other.
                     Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,

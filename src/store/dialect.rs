@@ -1,5 +1,6 @@
 //! Every difference between the database engines: opening, pragmas, migrations, and how work is claimed.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,6 +79,11 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), sql
 
 /// Opens the one connection that writes.
 pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    // SQLite would make it readable by every local user; its -wal and -shm follow the mode of this file.
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
+        _ => {}
+    }
     options(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)

@@ -31,6 +31,19 @@ async fn a_missing_instance_key_is_not_replaced_while_the_database_is_sealed_wit
 }
 
 #[tokio::test]
+async fn folder_key_and_database_are_for_their_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let instance = Instance::open(config(&folder, &[]), Clock::System).await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for name in [KEY_FILE, "connex.db", "connex.db-wal", "connex.db-shm"] {
+        assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+    }
+    instance.store.close().await;
+}
+
+#[tokio::test]
 async fn another_instance_secret_is_refused_and_the_first_one_opens_again() {
     const SECRET: &str = "CONNEX__KEYS__INSTANCE_SECRET";
     let folder = tempfile::tempdir().unwrap();

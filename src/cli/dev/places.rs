@@ -1,6 +1,8 @@
 //! Where a development instance keeps its files and listens.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
@@ -25,7 +27,8 @@ pub(super) struct Places {
 impl Places {
     /// Makes the folder and certificate, and settles the ports; free ones where the base is 0.
     pub(super) fn new(dir: &Path, port_base: Option<u16>, clock: &Clock) -> Result<Self, CliError> {
-        std::fs::create_dir_all(dir).map_err(|source| AppError::File { path: dir.to_owned(), source })?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|source| AppError::File { path: dir.to_owned(), source })?;
         let dir = dir.canonicalize().map_err(|source| AppError::File { path: dir.to_owned(), source })?;
         let certificate = devcert::ensure(&dir.join("certs"), "localhost", clock.now()).map_err(anyhow::Error::new)?;
         let ports = match port_base {
@@ -46,8 +49,7 @@ impl Places {
     pub(super) fn write_config(&self) -> Result<(), CliError> {
         let path = self.config_file();
         let text = config::show::to_toml(&self.config()?.layers);
-        std::fs::write(&path, text).map_err(|source| AppError::File { path, source })?;
-        Ok(())
+        Ok(write_private(&path, &text).map_err(|source| AppError::File { path, source })?)
     }
 
     /// The receiver's socket.
@@ -103,6 +105,13 @@ impl Places {
     }
 }
 
+/// Writes a file that its owner alone may read, also where an earlier one was readable by others.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
+}
+
 /// Five ports that are free now; held together, so that they differ.
 fn free_ports() -> Result<[u16; 5], CliError> {
     let mut ports = [0; 5];
@@ -113,4 +122,24 @@ fn free_ports() -> Result<[u16; 5], CliError> {
         held.push(socket);
     }
     Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_and_configuration_are_for_their_owner_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("dev");
+        let places = Places::new(&dir, Some(0), &Clock::System).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        std::fs::write(places.config_file(), "of an earlier version").unwrap();
+        places.write_config().unwrap();
+        assert_eq!(mode(&places.config_file()), 0o600);
+        std::fs::remove_file(places.config_file()).unwrap();
+        places.write_config().unwrap();
+        assert_eq!(mode(&places.config_file()), 0o600);
+    }
 }

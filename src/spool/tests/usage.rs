@@ -247,3 +247,18 @@ fn on_a_real_folder_it_works_alike_and_only_one_process_has_it() {
         spool.close();
     }
 }
+
+#[test]
+fn folder_segments_and_lock_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let options = SpoolOptions { dir: folder.path().join("spool"), ..options() };
+    let (spool, _) = Spool::open(options.clone(), Files::Real, Clock::System).unwrap();
+    let _ = runtime().block_on(store(&spool, 1, &body(1, 100))).unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&options.dir), 0o700);
+    let paths: Vec<_> = std::fs::read_dir(&options.dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(paths.len() > 1, "the lock and a segment: {paths:?}");
+    paths.iter().for_each(|path| assert_eq!(mode(path), 0o600, "{}", path.display()));
+    spool.close();
+}
