@@ -84,11 +84,17 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Connections that read.
+const READERS: u32 = 4;
+/// Connections for what is asked at RCPT and of every key alone: slow readers must not make a door put mail off.
+const DOOR_READERS: u32 = 2;
+
 /// The store of one instance.
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: writer::Writer,
     readers: SqlitePool,
+    doors: SqlitePool,
     clock: Clock,
     wake: Wake,
 }
@@ -101,7 +107,8 @@ pub struct Wake {
 }
 
 impl Store {
-    /// Opens (or makes) the SQLite database at `path`, brings its schema up to date, and starts its one writer.
+    /// Opens (or makes) the SQLite database at `path`, brings its schema up to date, and starts its one writer. The threads
+    /// of its connections take the priority of the calling one.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the file cannot be opened, [`StoreError::Migration`] when the schema cannot be
@@ -109,13 +116,14 @@ impl Store {
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
         let mut connection = dialect::open_writer(path).await?;
         dialect::migrate(&mut connection).await.map_err(StoreError::Migration)?;
-        let readers = dialect::open_readers(path).await?;
+        let readers = dialect::open_readers(path, READERS).await?;
+        let doors = dialect::open_readers(path, DOOR_READERS).await?;
         let writer = writer::Writer::start(connection, path.to_owned());
         let wake = Wake {
             deliveries: std::sync::Arc::new(tokio::sync::Notify::new()),
             events: tokio::sync::watch::Sender::new(0),
         };
-        Ok(Self { writer, readers, clock, wake })
+        Ok(Self { writer, readers, doors, clock, wake })
     }
 
     /// The rows of one tenant.
@@ -175,6 +183,7 @@ impl Store {
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+        self.doors.close().await;
     }
 
     /// Runs `work` in a transaction that it may share with others, and returns after the flush.

@@ -97,10 +97,20 @@ pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, sqlx::E
         .await
 }
 
-/// Opens the pool that only reads: a transaction that reads first and writes later could fail as busy at once.
-pub(super) async fn open_readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+/// Opens a pool that only reads: a transaction that reads first and writes later could fail as busy at once.
+///
+/// All `count` connections are opened here and kept. Each has a thread, which takes its priority from the thread that
+/// opens it: one that ingest opened on demand would answer the doors at ingest's low priority.
+pub(super) async fn open_readers(path: &Path, count: u32) -> Result<SqlitePool, sqlx::Error> {
     let options = options(path).read_only(true).pragma("cache_size", "-8192");
-    SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5)).connect_with(options).await
+    SqlitePoolOptions::new()
+        .min_connections(count)
+        .max_connections(count)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options)
+        .await
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

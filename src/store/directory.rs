@@ -212,7 +212,7 @@ OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
 SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, m.external_reply_url, m.state, \
 m.state_since, t.suspended_at FROM mailboxes AS m JOIN tenants AS t ON t.tenant_id = m.tenant_id
 WHERE m.address_key = $1 AND m.state <> 'deleted'";
-        let row = sqlx::query(FIND).bind(key).fetch_optional(&self.readers).await?;
+        let row = sqlx::query(FIND).bind(key).fetch_optional(&self.doors).await?;
         let read = |row: SqliteRow| {
             let suspended: Option<i64> = row.try_get(9)?;
             Ok((read_mailbox(&row)?, suspended.map(Timestamp::from_micros)))
@@ -228,7 +228,7 @@ WHERE m.address_key = $1 AND m.state <> 'deleted'";
         const FIND: &str = "\
 SELECT r.tenant_id, r.route_id, r.kind, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, t.suspended_at
 FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_hash = $1 AND r.state <> 'deleted'";
-        let row = sqlx::query(FIND).bind(hash.as_slice()).fetch_optional(&self.readers).await?;
+        let row = sqlx::query(FIND).bind(hash.as_slice()).fetch_optional(&self.doors).await?;
         let read = |row: SqliteRow| {
             let suspended: Option<i64> = row.try_get(8)?;
             Ok((read_route(&row)?, suspended.map(Timestamp::from_micros)))

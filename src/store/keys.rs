@@ -21,7 +21,7 @@ impl Store {
     pub async fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
         let sql = format!("{KEY} WHERE hash = $1");
         let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(digest.as_bytes().as_slice());
-        find.fetch_optional(&self.readers).await?.as_ref().map(read_key).transpose()
+        find.fetch_optional(&self.doors).await?.as_ref().map(read_key).transpose()
     }
 }
 

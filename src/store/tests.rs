@@ -548,6 +548,29 @@ async fn an_address_has_one_owner_and_is_free_again_when_removed() {
 }
 
 #[tokio::test]
+async fn readers_that_are_all_busy_keep_no_door_waiting() {
+    let scene = Scene::new().await;
+    let mailbox = NewMailbox {
+        address: Mailbox::parse("deals@in.example").unwrap(),
+        app: Some(scene.app),
+        identity_owner: "source_app".into(),
+        reply_policy: "source_app_only".into(),
+        external_reply_url: None,
+    };
+    scene.own().add_mailbox(mailbox).await.unwrap();
+    let (readers, doors) = (&scene.store.readers, &scene.store.doors);
+    assert_eq!((readers.size(), doors.size()), (READERS, DOOR_READERS), "none is opened later, on another thread");
+    let mut busy = Vec::new();
+    for _ in 0..READERS {
+        busy.push(readers.acquire().await.unwrap());
+    }
+    assert!(scene.store.mailbox_by_address("deals@in.example").await.unwrap().is_some());
+    assert!(scene.store.route_by_token([0; 32]).await.unwrap().is_none());
+    let digest = crate::keys::KeyDigest::from_slice(&[0; 32]).unwrap();
+    assert!(scene.store.key_by_digest(&digest).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn what_was_recorded_is_there_after_the_store_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index.db");
