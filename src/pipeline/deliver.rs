@@ -3,7 +3,8 @@
 //! # Retries
 //! At least once: an attempt whose result was not recorded (a crash, a lost database) is made again with the same
 //! number when its lease ends. What follows an attempt is [`crate::webhook::outcome`]'s to say; a slow or dead endpoint
-//! holds only its own deliveries, since each has a bound on attempts under way.
+//! holds only its own deliveries, since each has a bound on attempts under way; a tenant with many of them holds at most
+//! half of the worker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::WorkerId;
 use crate::seal::InstanceKey;
-use crate::store::deliveries::{ClaimedDelivery, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
+use crate::store::deliveries::{
+    ClaimLimits, ClaimedDelivery, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep,
+};
 use crate::store::{Store, StoreError};
 use crate::webhook::deliver::{AttemptReport, FailureReason, WebhookClient};
 use crate::webhook::endpoint::{AllowList, PublicUrl};
@@ -27,7 +30,7 @@ use crate::webhook::sign::{SigningSecrets, WebhookSecret};
 /// How the worker shares its capacity.
 #[derive(Debug, Clone, Copy)]
 pub struct DeliverLimits {
-    /// Attempts under way in all.
+    /// Attempts under way in all; one tenant gets at most half of them.
     pub concurrency: u32,
     /// Attempts under way for one endpoint.
     pub per_endpoint: u32,
@@ -104,7 +107,14 @@ impl Deliver {
 
     async fn claim(&self, free: u32, under_way: &mut JoinSet<()>) -> Result<usize, StoreError> {
         let limits = self.limits;
-        let claimed = self.store.claim_deliveries(self.worker, free, limits.per_endpoint, limits.lease).await?;
+        let claim = ClaimLimits {
+            count: free,
+            per_endpoint: limits.per_endpoint,
+            // The slow endpoints of one tenant leave half of the places to the others.
+            per_tenant: limits.concurrency.div_ceil(2),
+            lease: limits.lease,
+        };
+        let claimed = self.store.claim_deliveries(self.worker, claim).await?;
         let count = claimed.len();
         for delivery in claimed {
             let worker = self.clone();

@@ -16,6 +16,19 @@ use super::{Store, StoreError, TenantStore, dialect};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, WorkerId};
 
+/// How much one claim may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimLimits {
+    /// Deliveries in all.
+    pub count: u32,
+    /// Under way for one endpoint, with what is under way already.
+    pub per_endpoint: u32,
+    /// Under way for one tenant, with what is under way already.
+    pub per_tenant: u32,
+    /// How long the claim holds.
+    pub lease: Duration,
+}
+
 /// A delivery that this worker holds until its lease ends.
 #[derive(Debug, Clone)]
 pub struct ClaimedDelivery {
@@ -109,17 +122,14 @@ pub struct EndpointChange {
 }
 
 impl Store {
-    /// Takes at most `limit` due deliveries, at most `per_endpoint` for one endpoint, until `lease` from now. One that cannot
-    /// be read leaves the queue as exhausted, and stops no other.
+    /// Takes due deliveries within `limits`. One that cannot be read leaves the queue as exhausted, and stops no other.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing was claimed.
     pub async fn claim_deliveries(
         &self,
         worker: WorkerId,
-        limit: u32,
-        per_endpoint: u32,
-        lease: Duration,
+        limits: ClaimLimits,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         // Most polls find nothing: they must not cost a flush.
         if !self.deliveries_due().await? {
@@ -144,10 +154,11 @@ WHERE state = 'in_flight' AND lease_until <= $1";
                     sqlx::query(RETURN_EXPIRED).bind(now.as_micros()).execute(&mut *connection).await?;
                     let rows = sqlx::query(dialect::CLAIM_DELIVERIES)
                         .bind(now.as_micros())
-                        .bind(now.plus(lease).as_micros())
+                        .bind(now.plus(limits.lease).as_micros())
                         .bind(worker.to_string())
-                        .bind(i64::from(limit))
-                        .bind(i64::from(per_endpoint))
+                        .bind(i64::from(limits.count))
+                        .bind(i64::from(limits.per_endpoint))
+                        .bind(i64::from(limits.per_tenant))
                         .fetch_all(&mut *connection)
                         .await?;
                     let mut claimed = Vec::with_capacity(rows.len());

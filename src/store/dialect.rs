@@ -7,29 +7,39 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
-/// Claims due deliveries: the oldest of each endpoint first, so that one with a long backlog takes no other's place.
+/// Claims due deliveries: first for the tenants with the least under way, and of each endpoint the oldest, so that neither a
+/// tenant with many slow endpoints nor an endpoint with a long backlog takes the others' places.
 ///
 /// SQLite has one writer, so the sub-select needs no row locks; PostgreSQL needs `FOR UPDATE SKIP LOCKED` here.
-/// `$1` now, `$2` lease end, `$3` worker, `$4` how many, `$5` how many may be under way for one endpoint.
+/// `$1` now, `$2` lease end, `$3` worker, `$4` how many, `$5` how many may be under way for one endpoint, `$6` for one tenant.
 pub(super) const CLAIM_DELIVERIES: &str = "\
 UPDATE deliveries SET state = 'in_flight', lease_until = $2, lease_owner = $3
 WHERE (tenant_id, delivery_id) IN (
     SELECT tenant_id, delivery_id FROM (
-        SELECT d.tenant_id, d.delivery_id, d.next_attempt_at, e.flight_limit,
-            ROW_NUMBER() OVER (PARTITION BY d.tenant_id, d.endpoint_id ORDER BY d.next_attempt_at, d.delivery_id) + (
-                SELECT COUNT(*) FROM deliveries AS f
-                WHERE f.tenant_id = d.tenant_id AND f.endpoint_id = d.endpoint_id AND f.state = 'in_flight'
-            ) AS place
-        FROM webhook_endpoints AS e
-        JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (
-            SELECT w.delivery_id FROM deliveries AS w
-            WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
-                AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
-            ORDER BY w.next_attempt_at LIMIT $5
-        )
-        WHERE e.state = 'enabled' AND e.blocked_until <= $1
-    ) AS due
-    WHERE place <= $5 AND place <= flight_limit ORDER BY place, next_attempt_at LIMIT $4
+        SELECT due.tenant_id, due.delivery_id, due.next_attempt_at,
+            ROW_NUMBER() OVER (PARTITION BY due.tenant_id ORDER BY due.place, due.next_attempt_at, due.delivery_id)
+                + COALESCE(busy.attempts, 0) AS tenant_place
+        FROM (
+            SELECT d.tenant_id, d.delivery_id, d.next_attempt_at, e.flight_limit,
+                ROW_NUMBER() OVER (PARTITION BY d.tenant_id, d.endpoint_id ORDER BY d.next_attempt_at, d.delivery_id) + (
+                    SELECT COUNT(*) FROM deliveries AS f
+                    WHERE f.tenant_id = d.tenant_id AND f.endpoint_id = d.endpoint_id AND f.state = 'in_flight'
+                ) AS place
+            FROM webhook_endpoints AS e
+            JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (
+                SELECT w.delivery_id FROM deliveries AS w
+                WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
+                    AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
+                ORDER BY w.next_attempt_at LIMIT $5
+            )
+            WHERE e.state = 'enabled' AND e.blocked_until <= $1
+        ) AS due
+        LEFT JOIN (
+            SELECT tenant_id, COUNT(*) AS attempts FROM deliveries WHERE state = 'in_flight' GROUP BY tenant_id
+        ) AS busy ON busy.tenant_id = due.tenant_id
+        WHERE due.place <= $5 AND due.place <= due.flight_limit
+    ) AS fair
+    WHERE tenant_place <= $6 ORDER BY tenant_place, next_attempt_at LIMIT $4
 )
 RETURNING tenant_id, delivery_id, endpoint_id, event_id, event_type, mode, api_version, attempts, created_at";
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 
-use super::deliveries::{EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
+use super::deliveries::{ClaimLimits, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
 use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
 use super::ingest::{Kept, NewMessage, NewView, SpoolCursor};
@@ -127,7 +127,7 @@ impl Scene {
     }
 
     async fn claim(&self, worker: WorkerId) -> Vec<deliveries::ClaimedDelivery> {
-        self.store.claim_deliveries(worker, 10, 100, Duration::from_secs(45)).await.unwrap()
+        self.store.claim_deliveries(worker, limits(10, 100)).await.unwrap()
     }
 }
 
@@ -206,6 +206,12 @@ fn attempt(number: u32, at: Timestamp, next: NextStep) -> FinishedAttempt {
         next,
         endpoint: Box::new(|_| None),
     }
+}
+
+const LEASE: Duration = Duration::from_secs(45);
+
+fn limits(count: u32, per_endpoint: u32) -> ClaimLimits {
+    ClaimLimits { count, per_endpoint, per_tenant: 100, lease: LEASE }
 }
 
 fn change(flight_limit: Option<u32>, disabled: Option<&'static str>) -> EndpointUpdate {
@@ -375,7 +381,7 @@ async fn a_disabled_endpoint_holds_what_waits_and_what_comes() {
     scene.endpoint(&["*"]).await;
     scene.store.record_mail("n", vec![scene.message(1), scene.message(2)], CURSOR).await.unwrap();
     let worker = scene.store.clock().mint();
-    let claimed = scene.store.claim_deliveries(worker, 1, 1, Duration::from_secs(45)).await.unwrap().remove(0);
+    let claimed = scene.store.claim_deliveries(worker, limits(1, 1)).await.unwrap().remove(0);
     let mut gone = attempt(1, scene.store.clock().now(), NextStep::Held);
     gone.endpoint = change(None, Some("gone"));
     scene.store.finish_attempt(worker, &claimed, gone).await.unwrap();
@@ -481,11 +487,41 @@ async fn one_endpoint_cannot_take_all_the_places_of_a_claim() {
     scene.endpoint(&["*"]).await;
     scene.store.record_mail("n", vec![scene.message(100)], CURSOR).await.unwrap();
     let worker = scene.store.clock().mint();
-    let claimed = scene.store.claim_deliveries(worker, 4, 3, Duration::from_secs(45)).await.unwrap();
+    let claimed = scene.store.claim_deliveries(worker, limits(4, 3)).await.unwrap();
     let mut endpoints: Vec<_> = claimed.iter().map(|delivery| delivery.endpoint).collect();
     endpoints.sort();
     endpoints.dedup();
     assert_eq!((claimed.len(), endpoints.len()), (4, 2));
+}
+
+#[tokio::test]
+async fn a_tenant_with_many_endpoints_leaves_places_to_the_others() {
+    let mut scene = Scene::new().await;
+    for _ in 0..6 {
+        scene.endpoint(&["*"]).await;
+    }
+    scene.store.record_mail("n", vec![scene.message(1), scene.message(2)], CURSOR).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let limits = ClaimLimits { count: 8, per_endpoint: 4, per_tenant: 4, lease: LEASE };
+    let claimed = scene.store.claim_deliveries(worker, limits).await.unwrap();
+    let mut endpoints: Vec<_> = claimed.iter().map(|delivery| delivery.endpoint).collect();
+    endpoints.sort();
+    endpoints.dedup();
+    assert_eq!((claimed.len(), endpoints.len()), (4, 4), "shared by the tenant's endpoints");
+    assert!(scene.store.claim_deliveries(worker, limits).await.unwrap().is_empty(), "what is under way counts");
+    let done = attempt(1, scene.store.clock().now(), NextStep::Succeeded);
+    scene.store.finish_attempt(worker, &claimed[0], done).await.unwrap();
+
+    let first = scene.tenant;
+    scene.tenant = scene.store.add_tenant("other").await.unwrap();
+    scene.app = scene.own().put_app("deals", &AppProfileRow::default()).await.unwrap();
+    scene.endpoint(&["*"]).await;
+    scene.store.record_mail("n", vec![scene.message(3)], CURSOR).await.unwrap();
+    let one = ClaimLimits { count: 1, ..limits };
+    let next = scene.store.claim_deliveries(worker, one).await.unwrap();
+    assert_eq!(next[0].tenant, scene.tenant, "who has the least under way comes first, however late");
+    let next = scene.store.claim_deliveries(worker, limits).await.unwrap();
+    assert_eq!(next.iter().map(|delivery| delivery.tenant).collect::<Vec<_>>(), [first]);
 }
 
 #[tokio::test]
@@ -495,17 +531,19 @@ async fn what_is_under_way_counts_against_the_endpoints_limit() {
     let messages = (0..9).map(|key| scene.message(key)).collect();
     scene.store.record_mail("n", messages, CURSOR).await.unwrap();
     let worker = scene.store.clock().mint();
-    let lease = Duration::from_secs(45);
-    let mut claimed = scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap();
+    let mut claimed = scene.store.claim_deliveries(worker, limits(10, 3)).await.unwrap();
     assert_eq!(claimed.len(), 3);
-    assert!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().is_empty());
+    assert!(scene.store.claim_deliveries(worker, limits(10, 3)).await.unwrap().is_empty());
     let first = claimed.remove(0);
     let mut failed = attempt(1, scene.store.clock().now(), NextStep::Exhausted);
     failed.endpoint = change(Some(1), None);
     scene.store.finish_attempt(worker, &first, failed).await.unwrap();
-    assert!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().is_empty(), "the breaker lets one probe");
-    scene.store.clock().advance(lease);
-    assert_eq!(scene.store.claim_deliveries(worker, 10, 3, lease).await.unwrap().len(), 1);
+    assert!(
+        scene.store.claim_deliveries(worker, limits(10, 3)).await.unwrap().is_empty(),
+        "the breaker lets one probe"
+    );
+    scene.store.clock().advance(LEASE);
+    assert_eq!(scene.store.claim_deliveries(worker, limits(10, 3)).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
