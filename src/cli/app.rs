@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::installation::{self, open};
 use super::output::Table;
+use super::place::ListArgs;
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::store::directory::AppProfileRow;
 
@@ -47,20 +48,6 @@ pub struct AddArgs {
     /// Trade of the app's customers: sales, real_estate, help_desk, recruiting or finance.
     #[arg(long, value_name = "TRADE")]
     pub industry: Option<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex app list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only this tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::installation::{self, open};
 use super::output::Table;
+use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::ids::TenantId;
@@ -51,37 +52,6 @@ pub struct AddArgs {
     /// Network from which it may be used; again for more. Without it, any.
     #[arg(long, value_name = "CIDR")]
     pub network: Vec<ipnet::IpNet>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex key list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only this tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex key show` and `connex key remove`.
-#[derive(Debug, Args)]
-pub struct OneArgs {
-    /// Id of the key.
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Its tenant, by id or name; needed where a name is not unique.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::installation::{self, open};
 use super::output::Table;
+use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::mail::address::Mailbox;
 use crate::store::directory::{MailboxRow, NewMailbox};
@@ -46,37 +47,6 @@ pub struct AddArgs {
     /// Where a person answers in the app's own pages.
     #[arg(long, value_name = "URL")]
     pub external_reply_url: Option<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex mailbox list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only this tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex mailbox show` and `connex mailbox remove`.
-#[derive(Debug, Args)]
-pub struct OneArgs {
-    /// Id or address of the mailbox.
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Its tenant, by id or name; needed where a name is not unique.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,

@@ -48,3 +48,34 @@ impl DataArgs {
         if file.is_file() { Loader::new().file(&file) } else { Loader::new() }
     }
 }
+
+/// Arguments of the commands that list what tenants have.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only this tenant, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of the commands that are about one thing that a tenant has.
+#[derive(Debug, Args)]
+pub struct OneArgs {
+    /// Its id; for a mailbox its address will do.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Look only among what this tenant has, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::installation::{self, open};
 use super::output::Table;
+use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::pipeline::recipients::{new_token, token_hash};
@@ -41,37 +42,6 @@ pub struct AddArgs {
     /// Network whose copies are trusted; again for more.
     #[arg(long, value_name = "CIDR")]
     pub peer: Vec<ipnet::IpNet>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex route list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only this tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex route show` and `connex route remove`.
-#[derive(Debug, Args)]
-pub struct OneArgs {
-    /// Id or address of the route.
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Its tenant, by id or name; needed where a name is not unique.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::installation::{self, open};
 use super::output::Table;
+use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::contract::webhook::PayloadMode;
@@ -50,37 +51,6 @@ pub struct AddArgs {
     /// Event type that it gets; again for more. Without it, message.classified.
     #[arg(long, value_name = "TYPE")]
     pub event_type: Vec<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex webhook list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only this tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex webhook show` and `connex webhook remove`.
-#[derive(Debug, Args)]
-pub struct OneArgs {
-    /// Id of the endpoint.
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Its tenant, by id or name; needed where a name is not unique.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
