@@ -19,6 +19,7 @@ pub mod keys;
 pub mod outcomes;
 pub mod reading;
 mod rows;
+pub mod spool;
 mod sql;
 pub mod tail;
 #[cfg(test)]
@@ -62,6 +63,9 @@ pub enum StoreError {
     /// The database was written by a newer version, or a migration failed.
     #[error("the database could not be brought to this version's schema")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A lease ran out, and another node has what it was for.
+    #[error("another node took over what this one had leased")]
+    LeaseLost,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -73,7 +77,7 @@ impl StoreError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable(error) => dialect::is_temporary(error),
-            Self::Closed => true,
+            Self::LeaseLost | Self::Closed => true,
             _ => false,
         }
     }
@@ -109,7 +113,12 @@ enum Writes {
     /// By the one writer.
     Sqlite(writer::Writer),
     /// Each on a connection of its own.
-    Postgres(sqlx::PgPool),
+    Postgres {
+        /// For all but accepting mail.
+        work: sqlx::PgPool,
+        /// For accepting mail, which nothing else may keep waiting.
+        accept: sqlx::PgPool,
+    },
 }
 
 /// A PostgreSQL database.
@@ -126,6 +135,7 @@ pub struct PostgresSettings {
 struct Wake {
     deliveries: std::sync::Arc<tokio::sync::Notify>,
     events: tokio::sync::watch::Sender<u64>,
+    mail: tokio::sync::watch::Sender<u64>,
 }
 
 impl Store {
@@ -154,12 +164,14 @@ impl Store {
         let doors = open(&settings.url, DOOR_READERS).await?;
         check_encoding(&doors).await?;
         migrate(&settings.url).await.map_err(StoreError::Migration)?;
-        let rest = settings.connections.saturating_sub(DOOR_READERS);
-        let readers = (rest / 3).max(1);
-        let writers = rest.saturating_sub(readers).max(1);
+        // Each kind of work has its share, so that none keeps another waiting.
+        let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS) * part / 8).max(1);
         Ok(Self {
-            writes: Writes::Postgres(open(&settings.url, writers).await?),
-            readers: Pool::Postgres(open(&settings.url, readers).await?),
+            writes: Writes::Postgres {
+                work: open(&settings.url, share(3)).await?,
+                accept: open(&settings.url, share(3)).await?,
+            },
+            readers: Pool::Postgres(open(&settings.url, share(2)).await?),
             doors: Pool::Postgres(doors),
             clock,
             wake: Wake::default(),
@@ -194,9 +206,19 @@ impl Store {
         self.wake.events.subscribe()
     }
 
+    /// Changes whenever mail was accepted into the database; a hint only.
+    #[must_use]
+    pub fn mail_accepted(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.wake.mail.subscribe()
+    }
+
     fn note_events(&self) {
         self.wake.events.send_modify(|count| *count = count.wrapping_add(1));
         self.wake_deliveries();
+    }
+
+    fn note_mail(&self) {
+        self.wake.mail.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Whether the database answers.
@@ -223,7 +245,10 @@ impl Store {
     pub async fn close(&self) {
         match &self.writes {
             Writes::Sqlite(writer) => writer.close().await,
-            Writes::Postgres(pool) => pool.close().await,
+            Writes::Postgres { work, accept } => {
+                accept.close().await;
+                work.close().await;
+            }
         }
         self.readers.close().await;
         self.doors.close().await;
@@ -238,8 +263,21 @@ impl Store {
     {
         match &self.writes {
             Writes::Sqlite(writer) => writer.run(work).await,
-            Writes::Postgres(pool) => in_transaction(pool, work).await,
+            Writes::Postgres { work: pool, .. } => in_transaction(pool, work).await,
         }
+    }
+
+    /// As [`Store::write`], for accepting mail; wakes those who read it.
+    async fn accept_with<F>(&self, work: F) -> Result<(), StoreError>
+    where
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<(), StoreError>> + Send + 'static,
+    {
+        match &self.writes {
+            Writes::Sqlite(writer) => writer.run(work).await?,
+            Writes::Postgres { accept: pool, .. } => in_transaction(pool, work).await?,
+        }
+        self.note_mail();
+        Ok(())
     }
 }
 

@@ -34,7 +34,8 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("blob", with(&[VOCABULARY, RULES])),
         ("dns", vec!["clock"]),
         ("seal", vec!["clock"]),
-        ("spool", vec!["ids", "clock", "mail"]),
+        // One of the two spools is rows of the store.
+        ("spool", vec!["ids", "clock", "mail", "store"]),
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
         ("smtp", with(&[VOCABULARY, &["spool", "mailauth"]])),

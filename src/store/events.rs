@@ -404,17 +404,17 @@ impl<'e> Rows<'e> {
     }
 
     async fn insert_events(&self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-        const REFERENCE: &str = "\
-INSERT INTO thread_references (tenant_id, scope, reference, thread_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        for (tenant, scope, reference, thread) in &self.references {
-            query(REFERENCE)
-                .bind(tenant)
-                .bind(scope)
-                .bind(reference.as_slice())
-                .bind(thread)
-                .execute(&mut *connection)
-                .await?;
-        }
+        const REFERENCES: &str = "INSERT INTO thread_references (tenant_id, scope, reference, thread_id) ";
+        rows::insert_unless(
+            connection,
+            REFERENCES,
+            "ON CONFLICT DO NOTHING",
+            &self.references,
+            |row, (tenant, scope, reference, thread)| {
+                row.push_bind(tenant).push_bind(scope).push_bind(reference).push_bind(thread);
+            },
+        )
+        .await?;
         const EVENTS: &str = "INSERT INTO events (tenant_id, event_id, cursor, kind, source_kind, source_event_id, app_id, \
 scope, message_id, thread_id, sequence, occurred_at, recorded_at, content) ";
         rows::insert(connection, EVENTS, &self.events, |row, (tenant, event, cursor, sequence)| {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::{NewEvent, record};
+use super::spool::{self, Lane};
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, dialect, from_id, rows};
 use crate::clock::Timestamp;
@@ -59,6 +60,25 @@ pub struct SpoolCursor {
     pub position: u64,
 }
 
+/// What a recording transaction moves on, so that the same mail is not recorded again.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Its node's place in its log.
+    Log {
+        /// The node.
+        node: &'static str,
+        /// Behind the last message of the batch.
+        cursor: SpoolCursor,
+    },
+    /// A lane of the queue in the database.
+    Lane {
+        /// The lane, which is free again afterwards.
+        lane: Lane,
+        /// What leaves the queue.
+        done: Vec<MessageId>,
+    },
+}
+
 /// Months for which a copy is recognised: 400 days and a bit.
 const BUCKETS: i64 = 14;
 /// A bucket of `copy_keys`, in microseconds.
@@ -81,28 +101,28 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// Records messages with all that follows, and moves `node`'s cursor behind them.
+    /// Records messages with all that follows, and moves `progress` on.
     ///
     /// Returns how many events were recorded; copies of earlier messages make none.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: nothing was recorded.
-    pub async fn record_mail(
-        &self,
-        node: &str,
-        messages: Vec<NewMessage>,
-        cursor: SpoolCursor,
-    ) -> Result<usize, StoreError> {
-        let (node, clock) = (node.to_owned(), self.clock.clone());
+    /// [`StoreError::LeaseLost`] when another node reads the lane by now; [`StoreError::Unavailable`]. Nothing was recorded.
+    pub async fn record_mail(&self, messages: Vec<NewMessage>, progress: Progress) -> Result<usize, StoreError> {
+        let clock = self.clock.clone();
         let recorded = self
             .write(move |connection| {
                 Box::pin(async move {
+                    match &progress {
+                        Progress::Log { node, cursor } => move_cursor(connection, node, *cursor, clock.now()).await?,
+                        Progress::Lane { lane, done } => {
+                            spool::leave_queue(connection, *lane, done, clock.now()).await?;
+                        }
+                    }
                     dialect::lock_tenants(connection, messages.iter().map(|message| message.tenant)).await?;
                     let (messages, events) = without_copies(connection, messages).await?;
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
                     record(connection, &clock, events).await?;
-                    move_cursor(connection, &node, cursor, clock.now()).await?;
                     Ok(count)
                 })
             })

@@ -2,8 +2,19 @@
 
 use super::sql::{Connection, Value, built};
 
-/// Sizes in which rows are inserted together: few, so that the prepared statements are found again.
-const SIZES: [usize; 3] = [32, 8, 1];
+/// Sizes in which rows are handled together: few, so that the prepared statements are found again.
+const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
+
+/// `rows` in pieces of those sizes.
+pub(super) fn chunks<R>(rows: &[R]) -> impl Iterator<Item = &[R]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| rest.len() >= *size)?;
+        let (chunk, behind) = rest.split_at(size);
+        rest = behind;
+        Some(chunk)
+    })
+}
 
 /// The values of rows that are being bound.
 #[derive(Default)]
@@ -17,38 +28,31 @@ impl<'r> Values<'r> {
     }
 }
 
-/// Inserts `rows` by `head` (`INSERT INTO t (a, b) `), each bound by `bind`, with `tail` (`ON CONFLICT …`) behind them.
-/// How many rows were inserted.
-pub(super) async fn insert_with_tail<'r, R>(
-    connection: &mut Connection,
-    head: &'static str,
-    tail: &'static str,
-    rows: &'r [R],
-    bind: impl Fn(&mut Values<'r>, &'r R),
-) -> Result<u64, sqlx::Error> {
-    let mut rest = rows;
-    let mut inserted = 0;
-    for size in SIZES {
-        while rest.len() >= size {
-            let (chunk, behind) = rest.split_at(size);
-            let mut values = Values::default();
-            chunk.iter().for_each(|row| bind(&mut values, row));
-            let sql = statement(head, tail, size, values.0.len() / size);
-            inserted += built(sql).bind_all(values.0).execute(&mut *connection).await?;
-            rest = behind;
-        }
-    }
-    Ok(inserted)
-}
-
-/// As [`insert_with_tail`], without a tail.
+/// Inserts `rows` by `head` (`INSERT INTO t (a, b) `), each bound by `bind`.
 pub(super) async fn insert<'r, R>(
     connection: &mut Connection,
     head: &'static str,
     rows: &'r [R],
     bind: impl Fn(&mut Values<'r>, &'r R),
 ) -> Result<(), sqlx::Error> {
-    insert_with_tail(connection, head, "", rows, bind).await.map(|_| ())
+    insert_unless(connection, head, "", rows, bind).await
+}
+
+/// As [`insert`], with a tail (`ON CONFLICT …`).
+pub(super) async fn insert_unless<'r, R>(
+    connection: &mut Connection,
+    head: &'static str,
+    tail: &'static str,
+    rows: &'r [R],
+    bind: impl Fn(&mut Values<'r>, &'r R),
+) -> Result<(), sqlx::Error> {
+    for chunk in chunks(rows) {
+        let mut values = Values::default();
+        chunk.iter().for_each(|row| bind(&mut values, row));
+        let sql = statement(head, tail, chunk.len(), values.0.len() / chunk.len());
+        built(sql).bind_all(values.0).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// `head VALUES ($1, $2), ($3, $4) tail`.
@@ -72,6 +76,13 @@ fn statement(head: &str, tail: &str, rows: usize, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_taken_in_a_few_sizes_and_none_is_left() {
+        let sizes = |count: usize| chunks(&vec![0; count]).map(<[i32]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(0), Vec::<usize>::new());
+        assert_eq!(sizes(71), [32, 32, 4, 2, 1]);
+    }
 
     #[test]
     fn placeholders_are_counted_through_all_rows() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::deliveries::{ClaimLimits, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
 use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
-use super::ingest::{Kept, NewMessage, NewView, SpoolCursor};
+use super::ingest::{Kept, NewMessage, NewView, Progress, SpoolCursor};
 use super::webhooks::NewEndpoint;
 use super::*;
 use crate::clock::Timestamp;
@@ -24,7 +24,7 @@ mod sqlite;
 use engine::{Engine, Place};
 
 struct Scene {
-    place: Place,
+    _place: Place,
     store: Store,
     tenant: TenantId,
     app: AppId,
@@ -36,7 +36,7 @@ impl Scene {
         let store = place.open(Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000))).await;
         let tenant = store.add_tenant("harbor").await.unwrap();
         let app = store.for_tenant(tenant).put_app("deals", &AppProfileRow::default()).await.unwrap();
-        Self { place, store, tenant, app }
+        Self { _place: place, store, tenant, app }
     }
 
     fn own(&self) -> TenantStore {
@@ -192,6 +192,11 @@ fn answer(clock: &Clock) -> Answer {
         },
         warnings: vec![],
     }
+}
+
+/// A step on in the log of the node `n`.
+fn at(cursor: SpoolCursor) -> Progress {
+    Progress::Log { node: "n", cursor }
 }
 
 const CURSOR: SpoolCursor = SpoolCursor { segment: 1, position: 64 };

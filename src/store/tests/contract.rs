@@ -40,10 +40,10 @@ on_both_engines! {
 async fn a_copy_of_a_message_makes_no_second_event_in_the_same_batch_or_later(engine: Engine) {
     let scene = Scene::new(engine).await;
     let first = vec![scene.message(1), scene.message(1), scene.message(2)];
-    assert_eq!(scene.store.record_mail("n", first, CURSOR).await.unwrap(), 2);
+    assert_eq!(scene.store.record_mail(first, at(CURSOR)).await.unwrap(), 2);
     scene.store.clock().advance(Duration::from_secs(40 * 24 * 3600));
     let later = SpoolCursor { segment: 2, position: 0 };
-    assert_eq!(scene.store.record_mail("n", vec![scene.message(2), scene.message(3)], later).await.unwrap(), 1);
+    assert_eq!(scene.store.record_mail(vec![scene.message(2), scene.message(3)], at(later)).await.unwrap(), 1);
     let duplicates = scene.own().messages(Some("duplicate"), 10).await.unwrap();
     assert_eq!(duplicates.len(), 2);
     assert!(duplicates.iter().all(|row| row.duplicate_of.is_some()));
@@ -55,7 +55,7 @@ async fn the_cursor_counts_a_tenants_events_without_gaps(engine: Engine) {
     let scene = Scene::new(engine).await;
     let batches = (0..6_u8).map(|start| {
         let messages = (0..7_u8).map(|place| scene.message(start * 5 + place)).collect();
-        scene.store.record_mail("n", messages, CURSOR)
+        scene.store.record_mail(messages, at(CURSOR))
     });
     let recorded: usize = futures_util::future::join_all(batches).await.into_iter().map(|result| result.unwrap()).sum();
     let events = scene.own().events_after(0, 100).await.unwrap();
@@ -70,19 +70,19 @@ async fn held_and_poisoned_messages_are_kept_without_events(engine: Engine) {
     let mut held = scene.message(1);
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
-    assert_eq!(scene.store.record_mail("n", vec![held], CURSOR).await.unwrap(), 0);
+    assert_eq!(scene.store.record_mail(vec![held], at(CURSOR)).await.unwrap(), 0);
     let row = scene.own().messages(Some("held"), 1).await.unwrap().remove(0);
     assert_eq!(row.reason.as_deref(), Some("peer_not_authorised"));
 }
 
 async fn a_reply_finds_its_thread_and_counts_on_in_it(engine: Engine) {
     let scene = Scene::new(engine).await;
-    scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
     let thread = scene.own().thread_of("mbx_a", &[[9; 32], [7; 32]]).await.unwrap().unwrap();
     assert_eq!(scene.own().thread_of("mbx_b", &[[7; 32]]).await.unwrap(), None);
     let mut reply = scene.message(2);
     reply.views[0].event.thread = Some(NewThreadPlace { thread_id: thread, references: vec![] });
-    scene.store.record_mail("n", vec![reply], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![reply], at(CURSOR)).await.unwrap();
     let events = scene.own().events_after(0, 10).await.unwrap();
     let places: Vec<_> = events.iter().map(|event| event.thread.clone().unwrap()).collect();
     assert_eq!(places, [(thread.to_string(), 1), (thread.to_string(), 2)]);
@@ -128,7 +128,7 @@ async fn only_subscribed_endpoints_of_the_app_get_a_delivery(engine: Engine) {
         schedule: "short",
     };
     scene.own().add_endpoint(id, endpoint).await.unwrap();
-    scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
     let claimed = scene.claim(scene.store.clock().mint()).await;
     assert_eq!(claimed.len(), 1);
     assert!(claimed[0].body.contains("\"sequence\":1") && claimed[0].body.contains("hello"));
@@ -138,7 +138,7 @@ async fn a_delivery_is_held_by_one_worker_until_its_lease_ends(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
     let messages = (0..20).map(|key| scene.message(key)).collect();
-    scene.store.record_mail("n", messages, CURSOR).await.unwrap();
+    scene.store.record_mail(messages, at(CURSOR)).await.unwrap();
     let workers: Vec<WorkerId> = (0..4).map(|_| scene.store.clock().mint()).collect();
     let claims = futures_util::future::join_all(workers.iter().map(|worker| scene.claim(*worker))).await;
     let mut ids: Vec<_> = claims.iter().flatten().map(|delivery| delivery.id).collect();
@@ -163,7 +163,7 @@ async fn a_delivery_is_held_by_one_worker_until_its_lease_ends(engine: Engine) {
 async fn an_attempt_is_recorded_with_what_follows(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let claimed = scene.claim(worker).await.remove(0);
     let later = scene.store.clock().now().plus(Duration::from_secs(5));
@@ -185,13 +185,13 @@ async fn an_attempt_is_recorded_with_what_follows(engine: Engine) {
 async fn a_disabled_endpoint_holds_what_waits_and_what_comes(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", vec![scene.message(1), scene.message(2)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1), scene.message(2)], at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let claimed = scene.store.claim_deliveries(worker, limits(1, 1)).await.unwrap().remove(0);
     let mut gone = attempt(1, scene.store.clock().now(), NextStep::Held);
     gone.endpoint = change(None, Some("gone"));
     scene.store.finish_attempt(worker, &claimed, gone).await.unwrap();
-    scene.store.record_mail("n", vec![scene.message(3)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(3)], at(CURSOR)).await.unwrap();
     scene.store.clock().advance(Duration::from_secs(3600));
     assert!(scene.claim(worker).await.is_empty());
     let held: Vec<_> = scene.own().explain(&claimed.event.to_string()).await.unwrap()["events"][0]["deliveries"]
@@ -211,7 +211,7 @@ async fn a_disabled_endpoint_holds_what_waits_and_what_comes(engine: Engine) {
 async fn what_was_under_way_when_its_endpoint_was_removed_is_cancelled(engine: Engine) {
     let scene = Scene::new(engine).await;
     let endpoint = scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", (1..=5).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    scene.store.record_mail((1..=5).map(|key| scene.message(key)).collect(), at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let claimed = scene.claim(worker).await;
     scene.own().remove_endpoint(endpoint).await.unwrap();
@@ -234,7 +234,7 @@ async fn what_was_under_way_when_its_endpoint_was_removed_is_cancelled(engine: E
 async fn what_was_under_way_when_its_endpoint_was_disabled_is_held(engine: Engine) {
     let scene = Scene::new(engine).await;
     let endpoint = scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", (1..=3).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    scene.store.record_mail((1..=3).map(|key| scene.message(key)).collect(), at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let claimed = scene.claim(worker).await;
     let now = scene.store.clock().now();
@@ -256,14 +256,14 @@ async fn what_was_under_way_when_its_endpoint_was_disabled_is_held(engine: Engin
 async fn a_delivery_that_cannot_be_read_stops_no_other_and_says_so(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", (1..=3).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    scene.store.record_mail((1..=3).map(|key| scene.message(key)).collect(), at(CURSOR)).await.unwrap();
     let bad = scene.own().events_after(0, 1).await.unwrap().remove(0).id;
     scene.damage("DELETE FROM payloads WHERE event_id = $1", bad.to_string()).await;
     let other = scene.endpoint(&["*"]).await;
     scene
         .damage("UPDATE webhook_endpoints SET headers = '{\"x\":sesame}' WHERE endpoint_id = $1", other.to_string())
         .await;
-    scene.store.record_mail("n", vec![scene.message(4)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(4)], at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let claimed = scene.claim(worker).await;
     assert_eq!(claimed.len(), 3, "all but the one without payload and the one of the damaged endpoint");
@@ -285,9 +285,9 @@ async fn one_endpoint_cannot_take_all_the_places_of_a_claim(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
     let messages = (0..9).map(|key| scene.message(key)).collect();
-    scene.store.record_mail("n", messages, CURSOR).await.unwrap();
+    scene.store.record_mail(messages, at(CURSOR)).await.unwrap();
     scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", vec![scene.message(100)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(100)], at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let claimed = scene.store.claim_deliveries(worker, limits(4, 3)).await.unwrap();
     let mut endpoints: Vec<_> = claimed.iter().map(|delivery| delivery.endpoint).collect();
@@ -308,7 +308,7 @@ async fn a_tenant_with_many_endpoints_leaves_places_to_the_others(engine: Engine
     for _ in 0..6 {
         scene.endpoint(&["*"]).await;
     }
-    scene.store.record_mail("n", vec![scene.message(1), scene.message(2)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1), scene.message(2)], at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let limits = ClaimLimits { count: 8, per_endpoint: 4, per_tenant: 4, lease: LEASE };
     let claimed = scene.store.claim_deliveries(worker, limits).await.unwrap();
@@ -321,7 +321,7 @@ async fn a_tenant_with_many_endpoints_leaves_places_to_the_others(engine: Engine
     scene.store.finish_attempt(worker, &claimed[0], done).await.unwrap();
 
     (scene.tenant, scene.app) = (second, second_app);
-    scene.store.record_mail("n", vec![scene.message(3)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(3)], at(CURSOR)).await.unwrap();
     let one = ClaimLimits { count: 1, ..limits };
     let next = scene.store.claim_deliveries(worker, one).await.unwrap();
     assert_eq!(next[0].tenant, second, "who has the least under way comes first, however late");
@@ -336,7 +336,7 @@ async fn a_tenant_that_is_alone_takes_all_places(engine: Engine) {
     for _ in 0..6 {
         scene.endpoint(&["*"]).await;
     }
-    scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
     let limits = ClaimLimits { count: 8, per_endpoint: 4, per_tenant: 4, lease: LEASE };
     assert_eq!(scene.store.claim_deliveries(scene.store.clock().mint(), limits).await.unwrap().len(), 6);
 }
@@ -345,7 +345,7 @@ async fn what_is_under_way_counts_against_the_endpoints_limit(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
     let messages = (0..9).map(|key| scene.message(key)).collect();
-    scene.store.record_mail("n", messages, CURSOR).await.unwrap();
+    scene.store.record_mail(messages, at(CURSOR)).await.unwrap();
     let worker = scene.store.clock().mint();
     let mut claimed = scene.store.claim_deliveries(worker, limits(10, 3)).await.unwrap();
     assert_eq!(claimed.len(), 3);
@@ -365,7 +365,7 @@ async fn what_is_under_way_counts_against_the_endpoints_limit(engine: Engine) {
 async fn nothing_of_one_tenant_is_seen_by_another(engine: Engine) {
     let scene = Scene::new(engine).await;
     scene.endpoint(&["*"]).await;
-    scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
     let message = scene.own().messages(None, 1).await.unwrap().remove(0);
     let event = scene.own().events_after(0, 1).await.unwrap().remove(0);
     let stranger = scene.store.for_tenant(scene.store.add_tenant("stranger").await.unwrap());
@@ -417,11 +417,11 @@ async fn what_was_recorded_is_there_after_the_store_is_opened_again(engine: Engi
 async fn a_watcher_sees_what_is_new_in_order(engine: Engine) {
     let scene = Scene::new(engine).await;
     let (_, start) = scene.own().tail_newest(10).await.unwrap();
-    scene.store.record_mail("n", vec![scene.message(1)], CURSOR).await.unwrap();
+    scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
     let (lines, next) = scene.own().tail(start).await.unwrap();
     assert_eq!(lines.iter().map(|line| line.what).collect::<Vec<_>>(), ["message", "decision"]);
     assert!(scene.own().tail(next.clone()).await.unwrap().0.is_empty());
-    scene.store.record_mail("n", (2..9).map(|key| scene.message(key)).collect(), CURSOR).await.unwrap();
+    scene.store.record_mail((2..9).map(|key| scene.message(key)).collect(), at(CURSOR)).await.unwrap();
     let (lines, newest) = scene.own().tail_newest(3).await.unwrap();
     assert_eq!(lines.len(), 6, "three messages and three decisions");
     assert_eq!(newest, scene.own().tail(next).await.unwrap().1);
