@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod dialect;
 pub mod directory;
 pub mod events;
+mod hints;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;
@@ -23,7 +24,7 @@ pub mod spool;
 mod sql;
 pub mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod webhooks;
 mod writer;
 
@@ -105,6 +106,8 @@ pub struct Store {
     doors: Pool,
     clock: Clock,
     wake: Wake,
+    /// To and from the other nodes over the same database.
+    hints: Option<std::sync::Arc<hints::Hints>>,
 }
 
 /// How transactions are run.
@@ -138,6 +141,12 @@ struct Wake {
     mail: tokio::sync::watch::Sender<u64>,
 }
 
+impl Wake {
+    fn look_at_events(&self) {
+        self.events.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
 impl Store {
     /// Opens (or makes) the SQLite database at `path`, brings its schema up to date, and starts its one writer. The threads
     /// of its connections take the priority of the calling one.
@@ -151,7 +160,7 @@ impl Store {
         let readers = Pool::Sqlite(dialect::sqlite::open_readers(path, READERS).await?);
         let doors = Pool::Sqlite(dialect::sqlite::open_readers(path, DOOR_READERS).await?);
         let writes = Writes::Sqlite(writer::Writer::start(connection, path.to_owned()));
-        Ok(Self { writes, readers, doors, clock, wake: Wake::default() })
+        Ok(Self { writes, readers, doors, clock, wake: Wake::default(), hints: None })
     }
 
     /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.
@@ -164,6 +173,7 @@ impl Store {
         let doors = open(&settings.url, DOOR_READERS).await?;
         check_encoding(&doors).await?;
         migrate(&settings.url).await.map_err(StoreError::Migration)?;
+        let wake = Wake::default();
         // Each kind of work has its share, so that none keeps another waiting.
         let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS) * part / 8).max(1);
         Ok(Self {
@@ -172,9 +182,10 @@ impl Store {
                 accept: open(&settings.url, share(3)).await?,
             },
             readers: Pool::Postgres(open(&settings.url, share(2)).await?),
+            hints: Some(std::sync::Arc::new(hints::Hints::start(&settings.url, doors.clone(), wake.clone()))),
             doors: Pool::Postgres(doors),
             clock,
-            wake: Wake::default(),
+            wake,
         })
     }
 
@@ -200,7 +211,7 @@ impl Store {
         self.wake.deliveries.notify_one();
     }
 
-    /// Changes whenever an event was recorded in this process; a hint only.
+    /// Changes whenever an event was recorded, also by other nodes; a hint only.
     #[must_use]
     pub fn events_recorded(&self) -> tokio::sync::watch::Receiver<u64> {
         self.wake.events.subscribe()
@@ -213,8 +224,11 @@ impl Store {
     }
 
     fn note_events(&self) {
-        self.wake.events.send_modify(|count| *count = count.wrapping_add(1));
+        self.wake.look_at_events();
         self.wake_deliveries();
+        if let Some(hints) = &self.hints {
+            hints.send();
+        }
     }
 
     fn note_mail(&self) {

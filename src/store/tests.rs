@@ -18,7 +18,9 @@ use crate::ids::{AppId, EndpointId, EventId, MessageId, ThreadId, WorkerId};
 use crate::mail::address::Mailbox;
 
 mod contract;
-mod engine;
+pub(crate) mod engine;
+mod lanes;
+mod postgres;
 mod sqlite;
 
 use engine::{Engine, Place};

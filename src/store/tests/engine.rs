@@ -7,19 +7,19 @@ use crate::clock::Clock;
 
 /// The engine that a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Engine {
+pub(crate) enum Engine {
     Sqlite,
     Postgres,
 }
 
 /// Where a test's store is: a file in a folder, or a schema of the test server's database.
-pub(super) enum Place {
+pub(crate) enum Place {
     Sqlite(tempfile::TempDir),
     Postgres(PostgresSettings),
 }
 
 impl Place {
-    pub(super) async fn new(engine: Engine) -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         match engine {
             Engine::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
             Engine::Postgres => {
@@ -37,8 +37,23 @@ impl Place {
         }
     }
 
+    /// Runs a statement that no caller of the store could.
+    pub(crate) async fn run(&self, sql: &str) {
+        match self {
+            Self::Sqlite(folder) => {
+                let url = format!("sqlite://{}/index.db", folder.path().display());
+                let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            }
+            Self::Postgres(settings) => {
+                let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&settings.url).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
     /// Opens the store that is here.
-    pub(super) async fn open(&self, clock: Clock) -> Store {
+    pub(crate) async fn open(&self, clock: Clock) -> Store {
         match self {
             Self::Sqlite(folder) => Store::open(&folder.path().join("index.db"), clock).await.unwrap(),
             Self::Postgres(settings) => Store::open_postgres(settings, clock).await.unwrap(),
@@ -51,3 +66,17 @@ fn server() -> String {
     std::env::var("CONNEX_TEST_POSTGRES")
         .expect("run ./tests/run, or set CONNEX_TEST_POSTGRES to a server on which databases may be made")
 }
+
+/// One test for each engine from one body.
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(crate::store::tests::engine::Engine::Sqlite).await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() { super::$name(crate::store::tests::engine::Engine::Postgres).await })*
+        }
+    };
+}
+
+pub(crate) use on_both_engines;
