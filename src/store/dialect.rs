@@ -81,14 +81,14 @@ pub(super) const fn claim_deliveries(connection: &Connection) -> &'static str {
     }
 }
 
-/// Whether [`claim_deliveries`] could find something, or a lease ran out. `$1` now.
+/// Whether [`claim_deliveries`] could find something, and whether a lease ran out. `$1` now.
 pub(super) const DELIVERIES_DUE: &str = "\
 SELECT EXISTS (
     SELECT 1 FROM webhook_endpoints AS e WHERE e.state = 'enabled' AND e.blocked_until <= $1 AND EXISTS (
         SELECT 1 FROM deliveries AS w WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
             AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
     )
-) OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
+), EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
 
 /// Deliveries whose lease ran out. `$1` now.
 macro_rules! expired_deliveries {
