@@ -23,7 +23,7 @@ use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::{self, Ingest, IngestSettings};
+use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
@@ -324,9 +324,9 @@ async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
 async fn open_log(instance: &Instance) -> Result<Log, AppError> {
     let mut options = spool_options(&instance.config);
     let dir = options.dir.clone();
-    let cursor = instance.store.spool_cursor(ingest::NODE).await?;
-    // A log that lost its end must not give new mail places that the index takes for read.
-    if let Some(cursor) = cursor {
+    // A log that lost its end must not give new mail places that the index takes for read; nor may one that takes the place
+    // of another give it places that the index knows.
+    if let Some(cursor) = instance.store.farthest_spool_cursor().await? {
         options.read_to = Position { segment: cursor.segment, offset: cursor.position };
     }
     let clock = instance.clock.clone();
@@ -340,7 +340,8 @@ async fn open_log(instance: &Instance) -> Result<Log, AppError> {
         report.scanned_segments,
         report.findings.len(),
     );
-    if cursor.is_some() || instance.config.spool.adopt {
+    let is_known = instance.store.spool_cursor(&log.name()).await?.is_some();
+    if is_known || instance.config.spool.adopt {
         return Ok(log);
     }
     match unknown_log::is_known(&instance.store, &log).await {

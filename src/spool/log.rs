@@ -125,6 +125,12 @@ impl Log {
         Ok((Self(Arc::new(Inner { shared, jobs, writer, probed_at: AtomicI64::new(i64::MIN) })), report))
     }
 
+    /// The name of this log, made with it and kept in each of its files: 32 hexadecimal digits.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.shared.foundry.log.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Begins a body.
     #[must_use]
     pub(super) fn begin(&self) -> Incoming {
