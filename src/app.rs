@@ -176,11 +176,16 @@ impl App {
         work.spawn("gauges", RestartPolicy::Restart, move |stop| {
             gauges(store.clone(), log.clone(), metrics.clone(), stop)
         });
-        let ingest =
-            Ingest::new(instance.store.clone(), &spool, engine, Arc::clone(&instance.key), ingest_settings(&config));
+        let parts =
+            (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
-            let ingest = ingest.clone();
-            apart::apart("ingest", move || ingest.run(stop))
+            let (store, spool, engine, key, settings) = parts.clone();
+            apart::apart("ingest", move || async move {
+                match store.apart().await {
+                    Ok(store) => Ingest::new(store, &spool, engine, key, settings).run(stop).await,
+                    Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
+                }
+            })
         });
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);

@@ -1,7 +1,7 @@
 //! Webhook endpoints of a tenant, as operators and the API keep them.
 
 use super::sql::{Row, query};
-use super::{StoreError, TenantStore, from_id, from_json, to_json};
+use super::{StoreError, TenantStore, dialect, from_id, from_json, to_json};
 use crate::contract::webhook::PayloadMode;
 use crate::ids::{AppId, EndpointId};
 use serde::Serialize;
@@ -144,10 +144,13 @@ UPDATE webhook_endpoints SET state = 'deleted' WHERE tenant_id = $1 AND endpoint
         const CANCEL: &str = "\
 UPDATE deliveries SET state = 'cancelled', finished_at = $3
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait', 'held')";
-        let (tenant, id, now) = (self.tenant.to_string(), id.to_string(), self.store.clock.now());
+        let (owner, id, now) = (self.tenant, id.to_string(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
+                    let tenant = owner.to_string();
+                    // What is being recorded for it now would be missed.
+                    dialect::lock_tenants(connection, [owner]).await?;
                     let removed = query(REMOVE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
                     if removed == 0 {
                         return Err(StoreError::NotFound("webhook endpoint"));
