@@ -78,6 +78,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["dns"]),
     ("rcgen", &["devcert"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("anyhow", &["cli", "app", "main"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
 ];
