@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
@@ -28,14 +28,16 @@ use crate::pipeline::ingest::{self, Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
-use crate::spool::{Admission, Files, Position, Reserve, Spool, SpoolError, SpoolOptions};
+use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
+use crate::spool::rows::Rows;
+use crate::spool::{Admission, BodyRef, Spool, SpoolError};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::telemetry::{Metrics, metric};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
-pub use instance::Instance;
+pub use instance::{Instance, open_store};
 
 /// Why the gateway does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +65,12 @@ pub enum AppError {
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
     /// The log holds mail of tenants that the database does not know.
-    #[error("the spool in {} holds mail, and the database {} knows nothing of it, nor of the tenants whose mail it is: the database was lost or replaced. Restore it from a backup; if there is none, set spool.adopt = true for one start (that mail is then kept as poisoned), or move the spool away", spool.display(), database.display())]
+    #[error("the spool in {} holds mail, and the database {database} knows nothing of it, nor of the tenants whose mail it is: the database was lost or replaced. Restore it from a backup; if there is none, set spool.adopt = true for one start (that mail is then kept as poisoned), or move the spool away", spool.display())]
     UnknownLog {
         /// Folder of the log.
         spool: PathBuf,
-        /// File of the database.
-        database: PathBuf,
+        /// The database.
+        database: String,
     },
     /// The spool cannot be used.
     #[error("the spool cannot be used: {0}")]
@@ -171,20 +173,15 @@ impl App {
             serve.spawn_once("admin", operations.clone().run(listener, serve.stopping()));
         }
         let work = supervisor.spawner(Phase::Work);
-        if config.spool.verify_at_start {
-            work.spawn_once("verify", verify_spool(spool.clone()));
+        if let (Spool::Log(log), true) = (&spool, config.spool.verify_at_start) {
+            work.spawn_once("verify", verify_spool(log.clone()));
         }
         let (store, log) = (instance.store.clone(), spool.clone());
         work.spawn("gauges", RestartPolicy::Restart, move |stop| {
             gauges(store.clone(), log.clone(), metrics.clone(), stop)
         });
-        let ingest = Ingest::new(
-            instance.store.clone(),
-            spool.clone(),
-            engine,
-            Arc::clone(&instance.key),
-            ingest_settings(&config),
-        );
+        let ingest =
+            Ingest::new(instance.store.clone(), &spool, engine, Arc::clone(&instance.key), ingest_settings(&config));
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
             let ingest = ingest.clone();
             apart::apart("ingest", move || ingest.run(stop))
@@ -215,8 +212,7 @@ impl App {
     pub async fn run_until(self, stop: CancellationToken) -> Result<(), AppError> {
         let deadlines = Deadlines::within(self.grace);
         let ended = self.supervisor.run_until(stop.cancelled(), deadlines).await;
-        let spool = self.spool.clone();
-        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        self.spool.close().await;
         self.instance.store.close().await;
         ended?;
         Ok(())
@@ -282,7 +278,10 @@ fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: Cance
         engine: Arc::clone(engine),
         pepper: instance.pepper(),
         base_url: instance.config.server.public_url.as_str().into(),
-        read_body: Arc::new(move |place| Ok(spool.read_body(&serde_json::from_str(place)?)?)),
+        read_body: Arc::new(move |place| {
+            let spool = spool.clone();
+            Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
+        }),
         stop,
     }
 }
@@ -327,6 +326,16 @@ fn serve_limits(config: &Config) -> ServeLimits {
 }
 
 async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
+    match &instance.config.database {
+        Database::Sqlite { .. } => open_log(instance).await.map(Spool::Log),
+        Database::Postgres { .. } => {
+            let data = instance.config.server.data_dir.clone();
+            Ok(Spool::Rows(Rows::open(instance.store.clone(), data)))
+        }
+    }
+}
+
+async fn open_log(instance: &Instance) -> Result<Log, AppError> {
     let mut options = spool_options(&instance.config);
     let dir = options.dir.clone();
     let cursor = instance.store.spool_cursor(ingest::NODE).await?;
@@ -335,8 +344,8 @@ async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
         options.read_to = Position { segment: cursor.segment, offset: cursor.position };
     }
     let clock = instance.clock.clone();
-    let opened = tokio::task::spawn_blocking(move || Spool::open(options, Files::Real, clock)).await;
-    let (spool, report) = opened.map_err(|_| AppError::Interrupted)??;
+    let opened = tokio::task::spawn_blocking(move || Log::open(options, Files::Real, clock)).await;
+    let (log, report) = opened.map_err(|_| AppError::Interrupted)??;
     tracing::info!(
         segments = report.segments,
         duration_ms = %report.took.as_millis(),
@@ -346,22 +355,22 @@ async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
         report.findings.len(),
     );
     if cursor.is_some() || instance.config.spool.adopt {
-        return Ok(spool);
+        return Ok(log);
     }
-    match unknown_log::is_known(&instance.store, &spool).await {
-        Ok(true) => Ok(spool),
+    match unknown_log::is_known(&instance.store, &log).await {
+        Ok(true) => Ok(log),
         refused => {
-            let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+            let _ = tokio::task::spawn_blocking(move || log.close()).await;
             refused?;
-            Err(AppError::UnknownLog { spool: dir, database: instance.config.database.file.clone() })
+            Err(AppError::UnknownLog { spool: dir, database: instance.config.database.describe() })
         }
     }
 }
 
 /// Reads the whole log with every checksum, behind everything else: what rotted while nobody looked is found at start,
 /// and a large log does not delay the first message.
-async fn verify_spool(spool: Spool) {
-    match tokio::task::spawn_blocking(move || spool.verify()).await {
+async fn verify_spool(log: Log) {
+    match tokio::task::spawn_blocking(move || log.verify()).await {
         Ok(Ok(findings)) => tracing::info!("Read the whole spool: {} findings", findings.len()),
         Ok(Err(error)) => tracing::warn!(error.kind = "spool", "The spool could not be read to its end: {error}"),
         Err(_) => {}
@@ -440,6 +449,7 @@ fn ingest_settings(config: &Config) -> IngestSettings {
     IngestSettings {
         batch: count(own.ingest_batch.into()),
         poll: own.poll,
+        lease: own.lease,
         limits: message::Limits {
             nesting: count(own.nesting.into()),
             parts: count(own.parts.into()),

@@ -184,7 +184,7 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::NotFound(what),
-            StoreError::Unavailable(_) | StoreError::Closed => Self::Unavailable(error.into()),
+            StoreError::Unavailable(_) | StoreError::LeaseLost | StoreError::Closed => Self::Unavailable(error.into()),
             StoreError::Exists(_)
             | StoreError::Conflict(_)
             | StoreError::Unreadable { .. }

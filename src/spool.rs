@@ -1,56 +1,26 @@
-//! The spool: the durable log behind every `250`, and the store of the bodies.
+//! The spool: what stands behind every `250`, and the store of the bodies.
 //!
-//! A segmented, append-only log of our own (`docs/spool-format.md`). Sessions hand bytes over; one thread appends all that
-//! wait and answers them after one flush. Only a flushed COMMIT makes a [`SpooledMessage`], and only that can become a
-//! `250`; chunks without a COMMIT are garbage.
+//! Two of them, and what comes after does not know which: a log of files on one machine ([`log`]), or rows of the database
+//! that several nodes share ([`rows`]). Sessions hand bytes over ([`Incoming`]); only a message that is on stable storage
+//! becomes a [`SpooledMessage`], and only that can become a `250`.
 //!
-//! What it must never do: say that a message is stored which a power cut could still take; flush a segment again after a
-//! flush of it failed; let damage in one record hide another; wait without a bound, in memory or in time.
-//!
-//! When the disk refuses, commits fail at once with a temporary error, and each one that comes tries again, so mail flows
-//! as soon as the disk lets it.
+//! What it must never do: say that a message is stored which a power cut could still take; wait without a bound, in memory
+//! or in time.
 
-mod active;
-mod append;
-pub mod faults;
-mod files;
-mod format;
-mod helper;
-mod incoming;
-mod options;
-mod place;
-mod read;
-mod recover;
-mod report;
-mod segment;
-mod shared;
-mod view;
-mod writer;
+pub mod log;
+pub mod rows;
 
-#[cfg(test)]
-mod tests;
+use std::sync::Arc;
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
-use tokio::sync::oneshot;
+use log::Log;
+use rows::Rows;
 
-pub use files::Files;
-pub use incoming::{Incoming, SpooledMessage};
-pub use options::{Admission, Reserve, SpoolOptions};
-pub use place::{BodyRef, Extent, Position};
-pub use report::{Finding, FindingKind, Loss, RecoveryReport, SpoolStatus};
-pub use view::SpoolView;
-
-use active::Foundry;
-use shared::Shared;
-use writer::{Job, Writer};
-
-use crate::clock::{Clock, random_bytes};
+use crate::ids::MessageId;
 use crate::mail::envelope::Manifest;
+use crate::store::StoreError;
 
 /// Why the spool could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -89,12 +59,21 @@ pub enum SpoolError {
         /// First byte concerned.
         offset: u64,
     },
+    /// The bytes in the database are not those that were stored.
+    #[error("the stored body is not the one that was accepted")]
+    Altered,
     /// The body was erased.
     #[error("the body was erased")]
     Erased,
     /// The position is behind the end of the log: it is of another log.
     #[error("the position is behind the end of the log")]
     Ahead,
+    /// The database did not store the message, or it is not known that it did.
+    #[error("the database did not store the message: {0}")]
+    Store(#[source] Arc<StoreError>),
+    /// The body is in a spool of the other kind: that of the time before this installation's database was changed.
+    #[error("the body is in another spool than this installation's")]
+    Elsewhere,
     /// The spool was closed.
     #[error("the spool is closed")]
     Closed,
@@ -108,178 +87,267 @@ impl SpoolError {
     /// Whether the same request may work later.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::InUse | Self::Io { .. } | Self::Lost | Self::Closed)
+        matches!(self, Self::InUse | Self::Io { .. } | Self::Lost | Self::Store(_) | Self::Closed)
     }
 }
 
-/// One message of the log whose COMMIT is flushed.
+/// Whether new mail may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Open,
+    /// No: free space is under the reserve.
+    Reserve,
+    /// No: the last write failed, and none has worked since.
+    Failing,
+}
+
+/// The spool's figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SpoolStatus {
+    /// Segments that hold records or may get some.
+    pub segments: u64,
+    /// Bytes of those segments up to their ends.
+    pub bytes: u64,
+    /// Messages committed since the start.
+    pub commits: u64,
+    /// Flushes since the start.
+    pub flushes: u64,
+    /// Bytes of records written since the start.
+    pub written_bytes: u64,
+    /// Commits and chunks that were answered with an error since the start.
+    pub failures: u64,
+    /// Segments closed for good after a failed write or flush since the start.
+    pub failed_segments: u64,
+    /// Whether the last attempt to write failed and none has worked since.
+    pub is_failing: bool,
+    /// Damage found since the start, also while opening.
+    pub findings: u64,
+    /// Bytes that wait for the writer.
+    pub waiting_bytes: u64,
+    /// Free bytes of the file system, at most a second old.
+    pub free_bytes: u64,
+    /// Free bytes under which no new mail is taken.
+    pub reserve_bytes: u64,
+}
+
+/// A message that is stored, as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
     /// What was stored beside the bytes.
     pub manifest: Manifest,
     /// Where the bytes are.
     pub body: BodyRef,
-    /// The place just behind its COMMIT: read on from here.
-    pub next: Position,
 }
 
-/// The durable log; clones share one log.
-#[derive(Debug, Clone)]
-pub struct Spool(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    shared: Arc<Shared>,
-    jobs: Sender<Job>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    probed_at: AtomicI64,
+/// Where a body is, and what it must be. The index keeps it, so it is a stored format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BodyRef {
+    /// In the log of this machine.
+    Log(log::BodyRef),
+    /// In rows of the database.
+    Rows(rows::BodyRef),
 }
 
-impl Inner {
-    fn send(&self, job: Job) -> Result<(), SpoolError> {
-        self.jobs.send(job).map_err(|_| SpoolError::Closed)
+impl BodyRef {
+    /// Its length in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self {
+            Self::Log(body) => body.size,
+            Self::Rows(body) => body.size,
+        }
     }
+
+    /// SHA-256 of all its bytes.
+    #[must_use]
+    pub const fn sha256(&self) -> &[u8; 32] {
+        match self {
+            Self::Log(body) => &body.sha256,
+            Self::Rows(body) => &body.sha256,
+        }
+    }
+}
+
+/// Proof that a message is on stable storage. Only the spool makes it; only it can become a `250` reply.
+#[derive(Debug)]
+#[must_use]
+pub struct SpooledMessage {
+    id: MessageId,
+    size: u64,
+}
+
+impl SpooledMessage {
+    /// To be called with what was made durable, and nothing else.
+    fn new(id: MessageId, size: u64) -> Self {
+        Self { id, size }
+    }
+
+    /// The message.
+    #[must_use]
+    pub const fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Bytes of its body.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// The spool of this node; clones share it.
+#[derive(Debug, Clone)]
+pub enum Spool {
+    /// A log of files.
+    Log(Log),
+    /// Rows of the database.
+    Rows(Rows),
 }
 
 impl Spool {
-    /// Opens the log of `options.dir`, recovers what is there, and starts the writer. Blocks.
-    ///
-    /// A folder in which no new segment can be made now is opened all the same: what is there can be read, and commits
-    /// fail until the fault is gone.
-    ///
-    /// # Errors
-    /// The options are wrong, another process has the folder, or it cannot be listed. Damage inside it is no error but a
-    /// finding.
-    pub fn open(options: SpoolOptions, files: Files, clock: Clock) -> Result<(Self, RecoveryReport), SpoolError> {
-        options.check()?;
-        let started = clock.now();
-        files.create_dir(&options.dir).map_err(|error| SpoolError::io("make its folder", error))?;
-        let lock = files.lock(&options.dir).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => SpoolError::InUse,
-            _ => SpoolError::io("lock its folder", error),
-        })?;
-        let mut recovered = recover::survey(&files, &options, recover::Purpose::Own)?;
-        let log = recovered.log.unwrap_or_else(|| {
-            let mut log = [0u8; 16];
-            random_bytes(&mut log);
-            log
-        });
-        let foundry = Foundry { files, options, clock, log };
-        let catalogue = std::mem::take(&mut recovered.catalogue);
-        let segments = catalogue.len() as u64;
-        let shared = Arc::new(Shared::new(foundry, catalogue, recovered.end));
-        recover::check_doubtful(&shared, &mut recovered);
-        recovered.findings.iter().for_each(|finding| shared.report(finding.clone()));
-        let report = RecoveryReport {
-            findings: recovered.findings,
-            segments,
-            scanned_segments: recovered.scanned,
-            end: recovered.end,
-            took: shared.foundry.clock.now().since(started),
-        };
-        let (jobs, queue) = mpsc::channel();
-        let writer = Writer::start(Arc::clone(&shared), recovered.start, lock, queue)
-            .map_err(|error| SpoolError::io("start its threads", error))?;
-        let writer = Mutex::new(Some(writer));
-        Ok((Self(Arc::new(Inner { shared, jobs, writer, probed_at: AtomicI64::new(i64::MIN) })), report))
-    }
-
     /// Begins a body.
     #[must_use]
     pub fn begin(&self) -> Incoming {
-        Incoming::new(Arc::clone(&self.0))
+        match self {
+            Self::Log(log) => Incoming::Log(log.begin()),
+            Self::Rows(rows) => Incoming::Rows(rows.begin()),
+        }
     }
 
-    /// Whether new mail may be taken; cheap: asks the file system at most once a second.
-    ///
-    /// While the spool is failing, it has the writer try again, so that the answer changes although no mail is let in.
+    /// Whether new mail may be taken; cheap. While the spool is failing, asking has it try again.
     #[must_use]
     pub fn admission(&self) -> Admission {
-        let shared = &self.0.shared;
-        if shared.counters.is_failing.load(Ordering::Relaxed) {
-            let now = shared.foundry.clock.now().as_micros();
-            let last = self.0.probed_at.load(Ordering::Relaxed);
-            let is_due =
-                now.saturating_sub(last) >= PROBE_EVERY.as_micros().try_into().unwrap_or(i64::MAX) || now < last;
-            if is_due && self.0.probed_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                let _ = self.0.send(Job::Probe);
-            }
-            return Admission::Failing;
+        match self {
+            Self::Log(log) => log.admission(),
+            Self::Rows(rows) => rows.admission(),
         }
-        let (free, reserve) = shared.free_and_reserve();
-        if free < reserve { Admission::Reserve } else { Admission::Open }
     }
 
-    /// Up to `max_records` committed messages behind `after`, in log order, until their bodies reach `max_bytes` (one
-    /// message always comes). Only flushed records are seen. Damage is stepped over and kept as a finding. Blocks.
+    /// The bytes of a body, checked as a whole.
     ///
     /// # Errors
-    /// [`SpoolError::Ahead`] when `after` is behind the end of the log; [`SpoolError::Io`] when a segment cannot be read
-    /// now: nothing is stepped over, call again.
-    pub fn read_after(
-        &self,
-        after: Position,
-        max_records: usize,
-        max_bytes: u64,
-    ) -> Result<Vec<StoredMessage>, SpoolError> {
-        read::read_after(&self.0.shared, after, max_records, max_bytes.max(1))
+    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], or that it cannot be read now.
+    pub async fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+        match (self, body) {
+            (Self::Log(log), BodyRef::Log(body)) => {
+                let (log, body) = (log.clone(), body.clone());
+                let read = tokio::task::spawn_blocking(move || log.read_body(&body));
+                read.await.map_err(|_| SpoolError::Closed)?
+            }
+            (Self::Rows(rows), BodyRef::Rows(body)) => rows.read_body(body).await,
+            _ => Err(SpoolError::Elsewhere),
+        }
     }
 
-    /// The bytes of a body, checked chunk by chunk and as a whole. Blocks.
-    ///
-    /// # Errors
-    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], or the disk's refusal.
-    pub fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
-        read::read_body(&self.0.shared, body)
-    }
-
-    /// Reads every segment with every checksum, those too that were closed in order, and keeps what it finds. Blocks for
-    /// as long as the disk takes.
-    ///
-    /// # Errors
-    /// The disk refuses to read.
-    pub fn verify(&self) -> Result<Vec<Finding>, SpoolError> {
-        read::verify(&self.0.shared)
-    }
-
-    /// The end of the flushed log: a hint that [`Spool::read_after`] has more.
+    /// Tells when something was committed.
     #[must_use]
-    pub fn committed(&self) -> tokio::sync::watch::Receiver<Position> {
-        self.0.shared.committed.subscribe()
-    }
-
-    /// Overwrites a body and its COMMIT in place and leaves tombstones; doing it again does no harm.
-    ///
-    /// # Errors
-    /// Something may not be erased yet: do it again.
-    pub async fn erase(&self, body: &BodyRef) -> Result<(), SpoolError> {
-        let (done, erased) = oneshot::channel();
-        self.0.send(Job::Erase { body: body.clone(), done })?;
-        erased.await.map_err(|_| SpoolError::Closed)?
-    }
-
-    /// Damage found since the start, also while opening; at most the first thousand places.
-    #[must_use]
-    pub fn findings(&self) -> Vec<Finding> {
-        self.0.shared.findings()
+    pub fn committed(&self) -> Committed {
+        match self {
+            Self::Log(log) => Committed::Log(log.committed()),
+            Self::Rows(rows) => Committed::Rows(rows.committed()),
+        }
     }
 
     /// Figures for `/metrics` and `/readyz`.
     #[must_use]
     pub fn status(&self) -> SpoolStatus {
-        self.0.shared.status()
+        match self {
+            Self::Log(log) => log.status(),
+            Self::Rows(rows) => rows.status(),
+        }
     }
 
-    /// Finishes what waits, closes the segment in order and stops the writer. Blocks.
-    pub fn close(&self) {
-        let _ = self.0.send(Job::Close);
-        if let Some(writer) = shared::lock(&self.0.writer).take()
-            && writer.join().is_err()
-        {
-            tracing::error!("The spool's writer had stopped before it was closed");
+    /// Finishes what waits, and takes no more.
+    pub async fn close(&self) {
+        match self {
+            Self::Log(log) => {
+                let log = log.clone();
+                let _ = tokio::task::spawn_blocking(move || log.close()).await;
+            }
+            Self::Rows(rows) => rows.close().await,
         }
     }
 }
 
-/// How often a failing spool tries again by itself.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Tells when something was committed: a hint that there is more to read.
+#[derive(Debug, Clone)]
+pub enum Committed {
+    /// The end of the log.
+    Log(watch::Receiver<log::Position>),
+    /// Counts up.
+    Rows(watch::Receiver<u64>),
+}
+
+impl Committed {
+    /// What was committed until now is known.
+    pub fn mark_seen(&mut self) {
+        match self {
+            Self::Log(end) => end.mark_unchanged(),
+            Self::Rows(count) => count.mark_unchanged(),
+        }
+    }
+
+    /// Waits for the next hint; for ever once the spool is gone.
+    pub async fn more(&mut self) {
+        let hint = match self {
+            Self::Log(end) => end.changed().await,
+            Self::Rows(count) => count.changed().await,
+        };
+        if hint.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A body that is arriving; dropping it abandons what was written of it. Never shows the body.
+#[derive(Debug)]
+pub enum Incoming {
+    /// On its way to the log.
+    Log(log::Incoming),
+    /// On its way to the database.
+    Rows(rows::Incoming),
+}
+
+impl Incoming {
+    /// Takes the next bytes of the body; waits while too many bytes wait to be written.
+    ///
+    /// # Errors
+    /// No bytes are taken now. The body cannot be committed any more: begin it again, from its first byte.
+    pub async fn push(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        match self {
+            Self::Log(incoming) => incoming.push(bytes).await,
+            Self::Rows(incoming) => incoming.push(bytes).await,
+        }
+    }
+
+    /// Bytes taken so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Log(incoming) => incoming.len(),
+            Self::Rows(incoming) => incoming.len(),
+        }
+    }
+
+    /// Whether no byte was taken yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Stores the message, and returns when it is on stable storage.
+    ///
+    /// When the caller stops waiting, the message may be stored all the same, as with a connection that breaks before the
+    /// reply.
+    ///
+    /// # Errors
+    /// The message does not count as stored; all errors but [`SpoolError::TooLarge`] are temporary.
+    pub async fn commit(self, manifest: Manifest) -> Result<SpooledMessage, SpoolError> {
+        match self {
+            Self::Log(incoming) => incoming.commit(manifest).await.map(|(spooled, _)| spooled),
+            Self::Rows(incoming) => incoming.commit(manifest).await,
+        }
+    }
+}

@@ -2,9 +2,10 @@
 //!
 //! [`Store`] speaks of use (`record_mail`, `claim_deliveries`), not of tables. Rows of customers are reached only through
 //! a [`TenantStore`], so that a query without its tenant cannot be written. SQL is constants beside the function that
-//! runs them, portable to PostgreSQL; what is not portable is in [`dialect`].
+//! runs them, the same for SQLite and PostgreSQL ([`sql`]); what cannot be the same is in [`dialect`].
 //!
-//! Durability: a call that returned `Ok` has been flushed (WAL, `synchronous=FULL`, one commit for all writers that wait).
+//! Durability: a call that returned `Ok` has been flushed. SQLite: WAL, `synchronous=FULL`, one commit for all writers that
+//! wait. PostgreSQL: `synchronous_commit`, set by each transaction; its own group commit, and its synchronous standbys.
 
 pub mod deliveries;
 pub mod dialect;
@@ -18,6 +19,8 @@ pub mod keys;
 pub mod outcomes;
 pub mod reading;
 mod rows;
+pub mod spool;
+mod sql;
 pub mod tail;
 #[cfg(test)]
 mod tests;
@@ -27,13 +30,12 @@ mod writer;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
-use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 use crate::ids::TenantId;
 
-/// The connection that statements run on.
-pub type Connection = sqlx::SqliteConnection;
+pub use sql::Connection;
+use sql::{Pool, query};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,9 @@ pub enum StoreError {
     /// The database was written by a newer version, or a migration failed.
     #[error("the database could not be brought to this version's schema")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A lease ran out, and another node has what it was for.
+    #[error("another node took over what this one had leased")]
+    LeaseLost,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -72,7 +77,7 @@ impl StoreError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable(error) => dialect::is_temporary(error),
-            Self::Closed => true,
+            Self::LeaseLost | Self::Closed => true,
             _ => false,
         }
     }
@@ -80,7 +85,10 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error)
+        match error {
+            sqlx::Error::PoolClosed => Self::Closed,
+            error => Self::Unavailable(error),
+        }
     }
 }
 
@@ -92,18 +100,42 @@ const DOOR_READERS: u32 = 2;
 /// The store of one instance.
 #[derive(Debug, Clone)]
 pub struct Store {
-    writer: writer::Writer,
-    readers: SqlitePool,
-    doors: SqlitePool,
+    writes: Writes,
+    readers: Pool,
+    doors: Pool,
     clock: Clock,
     wake: Wake,
 }
 
-/// Wake-up hints inside this process; polling is what makes work certain.
+/// How transactions are run.
 #[derive(Debug, Clone)]
-pub struct Wake {
+enum Writes {
+    /// By the one writer.
+    Sqlite(writer::Writer),
+    /// Each on a connection of its own.
+    Postgres {
+        /// For all but accepting mail.
+        work: sqlx::PgPool,
+        /// For accepting mail, which nothing else may keep waiting.
+        accept: sqlx::PgPool,
+    },
+}
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    /// Its URL, which may hold a password.
+    pub url: String,
+    /// Connections that this node opens at most.
+    pub connections: u32,
+}
+
+/// Wake-up hints; polling is what makes work certain.
+#[derive(Debug, Clone, Default)]
+struct Wake {
     deliveries: std::sync::Arc<tokio::sync::Notify>,
     events: tokio::sync::watch::Sender<u64>,
+    mail: tokio::sync::watch::Sender<u64>,
 }
 
 impl Store {
@@ -114,16 +146,36 @@ impl Store {
     /// [`StoreError::Unavailable`] when the file cannot be opened, [`StoreError::Migration`] when the schema cannot be
     /// brought up to date.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let mut connection = dialect::open_writer(path).await?;
-        dialect::migrate(&mut connection).await.map_err(StoreError::Migration)?;
-        let readers = dialect::open_readers(path, READERS).await?;
-        let doors = dialect::open_readers(path, DOOR_READERS).await?;
-        let writer = writer::Writer::start(connection, path.to_owned());
-        let wake = Wake {
-            deliveries: std::sync::Arc::new(tokio::sync::Notify::new()),
-            events: tokio::sync::watch::Sender::new(0),
-        };
-        Ok(Self { writer, readers, doors, clock, wake })
+        let mut connection = dialect::sqlite::open_writer(path).await?;
+        dialect::sqlite::migrate(&mut connection).await.map_err(StoreError::Migration)?;
+        let readers = Pool::Sqlite(dialect::sqlite::open_readers(path, READERS).await?);
+        let doors = Pool::Sqlite(dialect::sqlite::open_readers(path, DOOR_READERS).await?);
+        let writes = Writes::Sqlite(writer::Writer::start(connection, path.to_owned()));
+        Ok(Self { writes, readers, doors, clock, wake: Wake::default() })
+    }
+
+    /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not answer or is not in UTF-8, [`StoreError::Migration`] when the schema
+    /// cannot be brought up to date.
+    pub async fn open_postgres(settings: &PostgresSettings, clock: Clock) -> Result<Self, StoreError> {
+        use dialect::postgres::{check_encoding, migrate, open};
+        let doors = open(&settings.url, DOOR_READERS).await?;
+        check_encoding(&doors).await?;
+        migrate(&settings.url).await.map_err(StoreError::Migration)?;
+        // Each kind of work has its share, so that none keeps another waiting.
+        let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS) * part / 8).max(1);
+        Ok(Self {
+            writes: Writes::Postgres {
+                work: open(&settings.url, share(3)).await?,
+                accept: open(&settings.url, share(3)).await?,
+            },
+            readers: Pool::Postgres(open(&settings.url, share(2)).await?),
+            doors: Pool::Postgres(doors),
+            clock,
+            wake: Wake::default(),
+        })
     }
 
     /// The rows of one tenant.
@@ -154,9 +206,19 @@ impl Store {
         self.wake.events.subscribe()
     }
 
+    /// Changes whenever mail was accepted into the database; a hint only.
+    #[must_use]
+    pub fn mail_accepted(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.wake.mail.subscribe()
+    }
+
     fn note_events(&self) {
         self.wake.events.send_modify(|count| *count = count.wrapping_add(1));
         self.wake_deliveries();
+    }
+
+    fn note_mail(&self) {
+        self.wake.mail.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Whether the database answers.
@@ -164,7 +226,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not.
     pub async fn check(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        query("SELECT 1").execute(&self.readers).await?;
         Ok(())
     }
 
@@ -181,25 +243,75 @@ impl Store {
 
     /// Finishes what waits and closes the database; later writes are refused.
     pub async fn close(&self) {
-        self.writer.close().await;
+        match &self.writes {
+            Writes::Sqlite(writer) => writer.close().await,
+            Writes::Postgres { work, accept } => {
+                accept.close().await;
+                work.close().await;
+            }
+        }
         self.readers.close().await;
         self.doors.close().await;
     }
 
-    /// Runs `work` in a transaction that it may share with others, and returns after the flush.
+    /// Runs `work` in a transaction, and returns after the flush. On SQLite it may share the transaction with others, and
+    /// is done even where the caller stops waiting; on PostgreSQL it is undone then.
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.writer.run(work).await
+        match &self.writes {
+            Writes::Sqlite(writer) => writer.run(work).await,
+            Writes::Postgres { work: pool, .. } => in_transaction(pool, work).await,
+        }
+    }
+
+    /// As [`Store::write`], for accepting mail; wakes those who read it.
+    async fn accept_with<F>(&self, work: F) -> Result<(), StoreError>
+    where
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<(), StoreError>> + Send + 'static,
+    {
+        match &self.writes {
+            Writes::Sqlite(writer) => writer.run(work).await?,
+            Writes::Postgres { accept: pool, .. } => in_transaction(pool, work).await?,
+        }
+        self.note_mail();
+        Ok(())
+    }
+}
+
+/// Runs `work` in a transaction of its own.
+async fn in_transaction<T, F>(pool: &sqlx::PgPool, work: F) -> Result<T, StoreError>
+where
+    F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>>,
+{
+    let whole = async {
+        let mut connection = Connection::Postgres(dialect::postgres::Begun::on(pool).await?);
+        let done = work(&mut connection).await;
+        if let Connection::Postgres(begun) = connection {
+            match &done {
+                Ok(_) => begun.commit().await?,
+                Err(_) => begun.rollback().await?,
+            }
+        }
+        done
+    };
+    let late = |_| StoreError::Unavailable(dialect::postgres::late());
+    tokio::time::timeout(dialect::postgres::TRANSACTION, whole).await.map_err(late)?
+}
+
+/// Never shows the URL.
+impl std::fmt::Debug for PostgresSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PostgresSettings").field("connections", &self.connections).finish_non_exhaustive()
     }
 }
 
 /// A second connection that keeps all others from writing until it is dropped.
 #[cfg(test)]
-pub(crate) async fn hold_write_lock(path: &Path) -> Connection {
-    let mut connection = dialect::open_writer(path).await.unwrap();
+pub(crate) async fn hold_write_lock(path: &Path) -> sqlx::SqliteConnection {
+    let mut connection = dialect::sqlite::open_writer(path).await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.unwrap();
     connection
 }

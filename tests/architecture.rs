@@ -36,7 +36,8 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("seal", vec!["clock"]),
         // Counts of connections, the same for every door that accepts them.
         ("connections", vec![]),
-        ("spool", vec!["ids", "clock", "mail"]),
+        // One of the two spools is rows of the store.
+        ("spool", vec!["ids", "clock", "mail", "store"]),
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
         ("smtp", with(&[VOCABULARY, &["spool", "mailauth", "connections"]])),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::clock::{Clock, random_bytes};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::keys::Pepper;
 use crate::seal::{InstanceKey, KEY_LEN};
-use crate::store::Store;
+use crate::store::{PostgresSettings, Store, StoreError};
 
 /// The file in the data folder that holds the key of an installation whose configuration names none.
 const KEY_FILE: &str = "instance.key";
@@ -38,7 +38,7 @@ impl Instance {
         let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         make.map_err(|source| AppError::File { path: folder.clone(), source })?;
         warn_of_readers(folder);
-        let store = Store::open(&config.database.file, clock.clone()).await?;
+        let store = open_store(&config.database, clock.clone()).await?;
         match checked_key(&config, folder, &store).await {
             Ok(key) => Ok(Self { config, key: Arc::new(key), store, clock }),
             Err(error) => {
@@ -54,6 +54,20 @@ impl Instance {
     #[must_use]
     pub fn pepper(&self) -> Pepper {
         Pepper::new(self.key.pepper())
+    }
+}
+
+/// Opens the database that `[database]` names.
+///
+/// # Errors
+/// It cannot be opened, or not be brought to this version.
+pub async fn open_store(database: &Database, clock: Clock) -> Result<Store, StoreError> {
+    match database {
+        Database::Sqlite { file } => Store::open(file, clock).await,
+        Database::Postgres { url, connections } => {
+            let settings = PostgresSettings { url: url.expose().to_owned(), connections: *connections };
+            Store::open_postgres(&settings, clock).await
+        }
     }
 }
 

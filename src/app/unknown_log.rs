@@ -5,15 +5,15 @@
 
 use crate::mail::envelope::Recipient;
 use crate::pipeline::recipients::OPERATOR;
-use crate::spool::{Position, Spool};
+use crate::spool::log::{Log, Position};
 use crate::store::Store;
 
 use super::AppError;
 
-/// Whether `store` knows a recipient of the first message of `spool`, or there is no message. One message tells: had the
+/// Whether `store` knows a recipient of the first message of `log`, or there is no message. One message tells: had the
 /// log grown with this database, its tenants would be here.
-pub(super) async fn is_known(store: &Store, spool: &Spool) -> Result<bool, AppError> {
-    let log = spool.clone();
+pub(super) async fn is_known(store: &Store, log: &Log) -> Result<bool, AppError> {
+    let log = log.clone();
     let read = tokio::task::spawn_blocking(move || log.read_after(Position::START, 1, 1)).await;
     let first = read.map_err(|_| AppError::Interrupted)??;
     let Some(message) = first.first() else { return Ok(true) };

@@ -60,7 +60,7 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::NotFound(what.to_owned()),
-            StoreError::Unavailable(_) | StoreError::Migration(_) | StoreError::Closed => {
+            StoreError::Unavailable(_) | StoreError::Migration(_) | StoreError::LeaseLost | StoreError::Closed => {
                 Self::Unreachable(anyhow::Error::new(error))
             }
             StoreError::Exists(_) | StoreError::Conflict(_) | StoreError::Unreadable { .. } => {

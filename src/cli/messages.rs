@@ -10,8 +10,12 @@ use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::{Instance, spool_options};
+use crate::config::Database;
 use crate::ids::{InvalidId, MessageId, TenantId};
-use crate::spool::{Files, Position, SpoolView, StoredMessage};
+use crate::mail::envelope::Manifest;
+use crate::spool::log::{Files, LogView, Position};
+use crate::spool::{BodyRef, SpoolError, StoredMessage, rows};
+use crate::store::Store;
 
 /// `connex messages …`
 #[derive(Debug, Subcommand)]
@@ -76,7 +80,7 @@ pub async fn run(command: MessagesCommand, out: &mut Output) -> Result<(), CliEr
             let stored = stored(&args.data).await?;
             let found = stored.messages.iter().find(|message| message.manifest.id == wanted);
             let message = found.ok_or_else(|| CliError::NotFound(format!("message `{wanted}` in the spool")))?;
-            let bytes = stored.view.read_body(&message.body).map_err(anyhow::Error::new)?;
+            let bytes = stored.read_body(&message.body).await.map_err(anyhow::Error::new)?;
             if out.is_json() {
                 return out.json_line(&json!({ "id": wanted, "size": bytes.len(), "bytes": STANDARD.encode(&bytes) }));
             }
@@ -123,7 +127,7 @@ async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 async fn listed(instance: &Instance, message: StoredMessage) -> Result<Listed, CliError> {
-    let StoredMessage { manifest, body, .. } = message;
+    let StoredMessage { manifest, body } = message;
     let row = match manifest.tenant() {
         Some(tenant) => instance.store.for_tenant(tenant).message(manifest.id).await?,
         None => None,
@@ -132,8 +136,8 @@ async fn listed(instance: &Instance, message: StoredMessage) -> Result<Listed, C
         id: manifest.id,
         tenant_id: manifest.tenant(),
         received_at: manifest.received_at.to_string(),
-        size: body.size,
-        sha256: body.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        size: body.size(),
+        sha256: body.sha256().iter().map(|byte| format!("{byte:02x}")).collect(),
         state: row.as_ref().map_or_else(|| "spooled".to_owned(), |row| row.state.clone()),
         reason: row.as_ref().and_then(|row| row.reason.clone()),
         duplicate_of: row.and_then(|row| row.duplicate_of),
@@ -143,23 +147,85 @@ async fn listed(instance: &Instance, message: StoredMessage) -> Result<Listed, C
 /// What the spool of an installation holds, read beside a gateway that may be running.
 struct Stored {
     instance: Instance,
-    view: SpoolView,
+    /// The log, where the spool is one.
+    view: Option<LogView>,
+    /// Oldest first.
     messages: Vec<StoredMessage>,
+}
+
+impl Stored {
+    async fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+        match (body, &self.view) {
+            (BodyRef::Log(body), Some(view)) => view.read_body(body),
+            (BodyRef::Rows(body), _) => rows::read_body(&self.instance.store, body).await,
+            (BodyRef::Log(_), None) => Err(SpoolError::Elsewhere),
+        }
+    }
 }
 
 async fn stored(data: &DataArgs) -> Result<Stored, CliError> {
     let instance = open(data).await?;
-    let view = SpoolView::open(spool_options(&instance.config), Files::Real, instance.clock.clone());
-    let view = view.map_err(|error| CliError::Unreachable(anyhow::Error::new(error)))?;
-    let mut messages: Vec<StoredMessage> = Vec::new();
-    loop {
-        let after = messages.last().map_or(Position::START, |message| message.next);
-        let more = view.read_after(after, PAGE, u64::MAX).map_err(anyhow::Error::new)?;
-        if more.is_empty() {
-            return Ok(Stored { instance, view, messages });
+    match &instance.config.database {
+        Database::Sqlite { .. } => {
+            let view = LogView::open(spool_options(&instance.config), Files::Real, instance.clock.clone());
+            let view = view.map_err(|error| CliError::Unreachable(anyhow::Error::new(error)))?;
+            let messages = in_log(&view)?;
+            Ok(Stored { instance, view: Some(view), messages })
         }
-        messages.extend(more);
+        Database::Postgres { .. } => {
+            let messages = in_database(&instance.store).await?;
+            Ok(Stored { instance, view: None, messages })
+        }
     }
+}
+
+fn in_log(view: &LogView) -> Result<Vec<StoredMessage>, CliError> {
+    let (mut messages, mut after) = (Vec::new(), Position::START);
+    loop {
+        let more = view.read_after(after, PAGE, u64::MAX).map_err(anyhow::Error::new)?;
+        let Some(last) = more.last() else { return Ok(messages) };
+        after = last.next;
+        let own =
+            more.into_iter().map(|stored| StoredMessage { manifest: stored.manifest, body: BodyRef::Log(stored.body) });
+        messages.extend(own);
+    }
+}
+
+async fn in_database(store: &Store) -> Result<Vec<StoredMessage>, CliError> {
+    let read = |manifest: &str| serde_json::from_str::<Manifest>(manifest).map_err(anyhow::Error::new);
+    let mut messages = Vec::new();
+    // First what waits: what is recorded meanwhile is then seen twice, and not never.
+    let mut after = String::new();
+    loop {
+        let queued = store.queued_after(&after, PAGE as u32).await?;
+        let Some(last) = queued.last() else { break };
+        after = last.id.to_string();
+        for queued in queued {
+            let body = rows::BodyRef {
+                tenant: queued.tenant,
+                message: queued.id,
+                parts: queued.parts,
+                size: queued.size,
+                sha256: queued.sha256,
+            };
+            messages.push(StoredMessage { manifest: read(&queued.manifest)?, body: BodyRef::Rows(body) });
+        }
+    }
+    for tenant in store.tenants().await? {
+        let (rows, mut after) = (store.for_tenant(tenant.id), String::new());
+        loop {
+            let page = rows.messages_after(&after, PAGE as u32).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id.to_string();
+            for row in page {
+                let body = serde_json::from_str(&row.body).map_err(anyhow::Error::new)?;
+                messages.push(StoredMessage { manifest: read(&row.manifest)?, body });
+            }
+        }
+    }
+    messages.sort_by_key(|message| message.manifest.id);
+    messages.dedup_by_key(|message| message.manifest.id);
+    Ok(messages)
 }
 
 /// Without `--all`.

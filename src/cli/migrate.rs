@@ -25,8 +25,8 @@ pub struct MigrateArgs {
 /// What went wrong, with its exit code.
 pub async fn run(args: MigrateArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
-    let file = &instance.config.database.file;
-    out.answer(&serde_json::json!({ "database": file, "upToDate": true }), |out| {
-        out.line(&format!("{} is up to date", file.display()))
+    let database = instance.config.database.describe();
+    out.answer(&serde_json::json!({ "database": database, "upToDate": true }), |out| {
+        out.line(&format!("{database} is up to date"))
     })
 }

@@ -10,11 +10,11 @@ use super::samples::{SAMPLES, Sample};
 use super::smtp_client::{Accepted, MessageData, Security, ServerName, Settings, SmtpClient, SmtpError, Transaction};
 use super::smtp_client::{InvalidAuthority, TrustedRoots};
 use super::{CliError, DataArgs, JsonArgs, Output, Table};
+use crate::app::open_store;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::message::{Limits, read};
-use crate::store::Store;
 
 /// Arguments of `connex send`.
 #[derive(Debug, Args)]
@@ -156,10 +156,12 @@ fn address(text: &str, argument: &str) -> Result<Mailbox, CliError> {
 async fn first_mailbox(config: &Config) -> Result<Mailbox, CliError> {
     let missing = || CliError::Usage("this installation has no mailbox yet: name a recipient with --to ADDRESS".into());
     // Looking for a recipient must not make a database.
-    if !config.database.file.is_file() {
+    if let Database::Sqlite { file } = &config.database
+        && !file.is_file()
+    {
         return Err(missing());
     }
-    let store = Store::open(&config.database.file, Clock::System).await?;
+    let store = open_store(&config.database, Clock::System).await?;
     let mut first = None;
     for tenant in store.tenants().await? {
         let mailboxes = store.for_tenant(tenant.id).mailboxes().await?;

@@ -37,7 +37,7 @@ mod tests {
         let bound = [&config.smtp.listen, &config.smtp.listen_tls, &config.http.listen, &config.http.admin_listen];
         assert_eq!(bound.map(|addresses| addresses[0]), listen);
         assert_eq!(config.server.public_url, "http://127.0.0.1:20002");
-        assert_eq!(config.database.file, Path::new("/tmp/connex-dev/connex.db"));
+        assert_eq!(config.database.describe(), "/tmp/connex-dev/connex.db");
         assert_eq!(config.http.rate_limits.preview_per_minute, None);
     }
 }

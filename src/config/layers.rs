@@ -83,7 +83,13 @@ impl Entry {
     /// Whether the value is a secret that must not be shown.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
-        SECRETS.contains(&self.key.as_str()) && self.value != self.default
+        let may_be_secret = SECRETS.contains(&self.key.as_str()) || self.key == "database.url" && self.has_password();
+        may_be_secret && self.value != self.default
+    }
+
+    /// Whether the value is a URL that may hold a password.
+    pub(super) fn has_password(&self) -> bool {
+        matches!(&self.value, Value::Text(text) if text.contains("://") && text.contains('@'))
     }
 }
 

@@ -26,13 +26,17 @@ impl<'a> Reader<'a> {
     /// Notes that what `key` is set to is wrong together with something else.
     pub(super) fn fault(&mut self, key: &str, message: &str) {
         let (place, value) = match self.layers.entry(key) {
-            Some(entry) => (
-                entry.place.clone(),
-                (!entry.is_hidden()).then(|| entry.value.to_string()).filter(|value| no_password(value)),
-            ),
+            Some(entry) => {
+                (entry.place.clone(), (!entry.is_hidden() && !entry.has_password()).then(|| entry.value.to_string()))
+            }
             None => (Place::Default, None),
         };
         self.faults.push(Fault { place, key: key.to_owned(), value, message: message.to_owned() });
+    }
+
+    /// Whether `key` holds a text that is not empty.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.text(key).is_some()
     }
 
     /// Whether nothing was found wrong with `key` so far.
@@ -168,11 +172,6 @@ impl<'a> Reader<'a> {
         #[expect(clippy::expect_used, reason = "the compiled-in defaults are checked by a unit test")]
         entry.and_then(|entry| read(&entry.default)).expect("config/connex.toml has this key, with a sound value")
     }
-}
-
-/// A URL with an `@` may hold a password; only the database's could.
-fn no_password(value: &str) -> bool {
-    !(value.contains("://") && value.contains('@'))
 }
 
 fn shown_size(size: u64) -> String {

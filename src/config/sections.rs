@@ -99,22 +99,66 @@ fn segment_size(reader: &mut Reader<'_>) -> u64 {
 
 /// `[database]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Database {
-    /// The SQLite file.
-    pub file: PathBuf,
+pub enum Database {
+    /// One machine; the spool is a log of files.
+    Sqlite {
+        /// The file.
+        file: PathBuf,
+    },
+    /// One node or several over one database, which is also the spool.
+    Postgres {
+        /// `postgres://…`, perhaps with a password in it.
+        url: Secret,
+        /// Connections of this node.
+        connections: u32,
+    },
 }
 
 impl Database {
     pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> Self {
-        let default = || Some(data_dir.join("connex.db"));
-        Self {
-            file: reader.parse(
-                "database.url",
-                "empty for SQLite in server.data_dir, or sqlite:/path/to/file.db; PostgreSQL comes with a later version",
-                |text| if text.is_empty() { default() } else { text.strip_prefix("sqlite:").and_then(sqlite_file) },
-            ),
+        let connections = reader.count("database.connections", 10..=1_000);
+        let from_file = match reader.is_set("database.url_file") {
+            true => reader.secret("database.url", "database.url_file", 1),
+            false => None,
+        };
+        let url = |text: &str| match text {
+            "" => Some(Self::Sqlite { file: data_dir.join("connex.db") }),
+            _ if is_postgres(text) => Some(Self::Postgres { url: Secret::new(text), connections }),
+            _ => text.strip_prefix("sqlite:").and_then(sqlite_file).map(|file| Self::Sqlite { file }),
+        };
+        match from_file {
+            Some(text) => url(text.expose()).unwrap_or_else(|| {
+                reader.fault("database.url_file", &format!("its content must be {DATABASE_URL}"));
+                Self::Sqlite { file: data_dir.join("connex.db") }
+            }),
+            None => reader.parse("database.url", DATABASE_URL, url),
         }
     }
+
+    /// The database in words: a file, or a server without what is secret.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Sqlite { file } => file.display().to_string(),
+            Self::Postgres { url, .. } => match url::Url::parse(url.expose()) {
+                Ok(url) => format!(
+                    "postgres://{}:{}{}",
+                    url.host_str().unwrap_or_default(),
+                    url.port().unwrap_or(5432),
+                    url.path()
+                ),
+                Err(_) => "postgres://".to_owned(),
+            },
+        }
+    }
+}
+
+const DATABASE_URL: &str = "empty for SQLite in server.data_dir, sqlite:/path/to/file.db, or \
+                            postgres://user:password@host:5432/database";
+
+fn is_postgres(text: &str) -> bool {
+    let scheme = |url: &url::Url| matches!(url.scheme(), "postgres" | "postgresql");
+    url::Url::parse(text).is_ok_and(|url| scheme(&url) && url.host_str().is_some_and(|host| !host.is_empty()))
 }
 
 /// `[dns]`
@@ -165,6 +209,8 @@ pub struct Pipeline {
     pub ingest_batch: u32,
     /// The fallback when no wake-up comes.
     pub poll: Duration,
+    /// How long mail that a node reads belongs to it, should it stop; only with PostgreSQL.
+    pub lease: Duration,
     /// MIME nesting that is still read.
     pub nesting: u32,
     /// MIME parts that are still read.
@@ -180,6 +226,7 @@ impl Pipeline {
         Self {
             ingest_batch: reader.count("pipeline.ingest_batch", 1..=10_000),
             poll: reader.duration("pipeline.poll", 100..=60_000),
+            lease: reader.duration("pipeline.lease", 1_000..=600_000),
             nesting: reader.count("pipeline.nesting", 1..=100),
             parts: reader.count("pipeline.parts", 1..=100_000),
             header_size: reader.size("pipeline.header_size", (4 << 10)..=(64 << 20)),

@@ -23,7 +23,7 @@ fn the_compiled_in_defaults_are_sound() {
     assert_eq!(config.smtp.limits.command_line, 2048);
     assert_eq!(config.smtp.limits.message_size, 100 << 20);
     assert_eq!(config.smtp.limits.command_timeout, std::time::Duration::from_secs(300));
-    assert_eq!(config.database.file, Path::new("connex-data/connex.db"));
+    assert_eq!(config.database.describe(), "connex-data/connex.db");
     assert!(config.layers.iter().count() > 50);
     assert!(config.tls.is_none() && config.keys.instance_secret.is_none());
 }

@@ -89,7 +89,7 @@ impl Gateway {
             engine: engine(),
             pepper: Pepper::new(b"pepper"),
             base_url: HOST.into(),
-            read_body: Arc::new(|place| Ok(place.as_bytes().to_vec())),
+            read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let mut settings = Settings::new(HOST);

@@ -1,10 +1,11 @@
-//! From the log to events: reads what was accepted, and records event, decision, operations and deliveries.
+//! From the spool to events: reads what was accepted, and records event, decision, operations and deliveries.
 //!
-//! Follows the spool in order. Every batch moves the cursor in the same transaction that records its events: a crash
-//! before it leads to the batch being read again, a crash after it does not. A message that cannot be processed is
+//! Follows the spool in order. Every batch moves the spool's own place on in the same transaction that records its events:
+//! a crash before it leads to the batch being read again, a crash after it does not. A message that cannot be processed is
 //! recorded as poisoned and never stops those behind it; trouble of the database or disk stops all until it is over.
 
 mod directory;
+mod source;
 mod view;
 
 use std::collections::HashMap;
@@ -20,11 +21,12 @@ use crate::decide::Engine;
 use crate::ids::ThreadId;
 use crate::mail::message::{self, Message};
 use crate::seal::InstanceKey;
-use crate::spool::{Position, Spool, SpoolError, StoredMessage};
-use crate::store::ingest::{Kept, NewMessage, SpoolCursor};
+use crate::spool::{Committed, Spool, SpoolError, StoredMessage};
+use crate::store::ingest::{Kept, NewMessage};
 use crate::store::{Store, StoreError};
 
 use directory::Directory;
+use source::{Batch, Fetched, Source};
 
 /// Name under which this node's place in its log is kept.
 pub const NODE: &str = "local";
@@ -48,19 +50,13 @@ enum IngestError {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     store: Store,
-    spool: Spool,
+    source: Source,
+    committed: Committed,
     engine: Arc<Engine>,
     directory: Directory,
     settings: IngestSettings,
-}
-
-/// Where the worker stands in the log.
-#[derive(Debug)]
-struct Place {
-    /// Behind the last message that was recorded; asked of the store at first.
-    after: Option<Position>,
-    /// Up to here messages are recorded one by one, since a batch among them was refused.
-    alone_until: Option<Position>,
+    /// So many messages are recorded one by one, since a batch among them was refused.
+    alone: usize,
 }
 
 /// How the worker reads.
@@ -68,8 +64,10 @@ struct Place {
 pub struct IngestSettings {
     /// Messages of one batch at most.
     pub batch: usize,
-    /// How often the log is looked at without a hint.
+    /// How often the spool is looked at without a hint.
     pub poll: Duration,
+    /// How long a lane of a shared spool belongs to a worker that does not renew its lease.
+    pub lease: Duration,
     /// Bounds of reading one message.
     pub limits: message::Limits,
     /// Where this gateway is reached, without a slash at the end.
@@ -80,35 +78,37 @@ pub struct IngestSettings {
 type NewThreads = HashMap<(String, [u8; 32]), ThreadId>;
 
 impl Ingest {
-    /// A worker for the log of this node.
+    /// A worker for what `spool` holds.
     #[must_use]
     pub fn new(
         store: Store,
-        spool: Spool,
+        spool: &Spool,
         engine: Arc<Engine>,
         key: Arc<InstanceKey>,
         settings: IngestSettings,
     ) -> Self {
         let directory = Directory::new(store.clone(), key);
-        Self { store, spool, engine, directory, settings }
+        let source = Source::new(spool, &store, settings.lease);
+        Self { store, source, committed: spool.committed(), engine, directory, settings, alone: 0 }
     }
 
     /// Works until `stop`; a batch that was begun is finished.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut committed = self.spool.committed();
-        let mut place = Place { after: None, alone_until: None };
+    pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            committed.mark_unchanged();
-            match self.step(&mut place).await {
+            self.committed.mark_seen();
+            match self.step().await {
                 Ok(true) => {}
                 Ok(false) => tokio::select! {
-                    _ = committed.changed() => {}
+                    () = self.committed.more() => {}
                     () = tokio::time::sleep(self.settings.poll) => {}
                     () = stop.cancelled() => {}
                 },
+                Err(IngestError::Store(StoreError::LeaseLost)) => {
+                    tracing::info!("Another node reads a lane that this one was too slow with");
+                }
                 Err(error) => {
                     // A commit whose answer was lost may have happened: the store knows.
-                    place.after = None;
+                    self.source.forget();
                     tracing::error!(
                         error.kind = "ingest",
                         temporary = true,
@@ -124,52 +124,50 @@ impl Ingest {
     }
 
     /// One batch: whether there was anything.
-    async fn step(&self, place: &mut Place) -> Result<bool, IngestError> {
-        let after = match place.after {
-            Some(after) => after,
-            None => self.start().await?,
+    async fn step(&mut self) -> Result<bool, IngestError> {
+        let is_alone = self.alone > 0;
+        let Some(batch) = self.source.next(if is_alone { 1 } else { self.settings.batch }).await? else {
+            return Ok(false);
         };
-        place.after = Some(after);
-        let alone = place.alone_until.is_some_and(|until| after < until);
-        let (spool, limits) = (self.spool.clone(), self.settings.limits);
-        let batch = if alone { 1 } else { self.settings.batch };
-        let read = tokio::task::spawn_blocking(move || read_batch(&spool, after, batch, &limits));
-        let batch = read.await.map_err(|_| IngestError::Interrupted)??;
-        let Some(next) = batch.last().map(|(stored, _)| stored.next) else { return Ok(false) };
-        let count = batch.len();
-        match self.record(batch, next).await {
+        let count = batch.messages.len();
+        let progress = batch.progress.clone();
+        match self.source.holding(&progress, self.record(batch)).await {
             // Something in this batch can never be recorded: find it, and let the others pass.
-            Err(IngestError::Store(error)) if !error.is_temporary() && !alone => {
+            Err(IngestError::Store(error)) if !error.is_temporary() && !is_alone => {
                 tracing::warn!(error.kind = "ingest", "A batch cannot be recorded together: {error}");
-                place.alone_until = Some(next);
+                self.alone = count;
                 return Ok(true);
             }
             recorded => recorded?,
         }
+        self.alone = self.alone.saturating_sub(1);
+        self.source.recorded(&progress);
         metrics::counter!("connex_messages_ingested_total").increment(u64::try_from(count).unwrap_or(0));
-        place.after = Some(next);
         Ok(true)
     }
 
-    /// Records a batch and moves the cursor to `next`; one message alone that cannot be recorded is kept as poisoned.
-    async fn record(&self, batch: Vec<Read>, next: Position) -> Result<(), IngestError> {
-        let is_alone = batch.len() == 1;
-        let cursor = SpoolCursor { segment: next.segment, position: next.offset };
+    /// Records a batch; one message alone that cannot be recorded is kept as poisoned.
+    async fn record(&self, batch: Batch) -> Result<(), IngestError> {
+        let Batch { messages, progress } = batch;
+        let is_alone = messages.len() == 1;
+        let limits = self.settings.limits;
+        let reading = tokio::task::spawn_blocking(move || {
+            messages.into_iter().map(|fetched| parse(fetched, &limits)).collect::<Result<Vec<_>, _>>()
+        });
         let mut threads = NewThreads::new();
-        let mut messages = Vec::with_capacity(batch.len());
-        let mut first = None;
-        for (stored, read) in batch {
+        let (mut messages, mut first) = (Vec::new(), None);
+        for (stored, read) in reading.await.map_err(|_| IngestError::Interrupted)?? {
             first.get_or_insert_with(|| stored.clone());
             messages.push(self.message_or_poisoned(stored, read, &mut threads).await?);
         }
-        let recorded = match self.store.record_mail(NODE, messages, cursor).await {
+        let recorded = match self.store.record_mail(messages, progress.clone()).await {
             Err(error) if is_alone && !error.is_temporary() => {
                 let Some(stored) = first else { return Err(error.into()) };
                 tracing::error!(message.id = %stored.manifest.id, error.kind = "ingest", "Message `{}` cannot be recorded: {error}", stored.manifest.id);
                 let poisoned = self.message(stored, Err(Kept::Poisoned("not_recordable")), &mut threads).await?;
-                match self.store.record_mail(NODE, vec![poisoned], cursor).await {
-                    // Not even that: it stays in the spool, where `connex messages list` shows it as spooled.
-                    Err(error) if !error.is_temporary() => self.store.record_mail(NODE, Vec::new(), cursor).await?,
+                match self.store.record_mail(vec![poisoned], progress.clone()).await {
+                    // Not even that.
+                    Err(error) if !error.is_temporary() => self.source.step_over(progress).await.map(|()| 0)?,
                     recorded => recorded?,
                 }
             }
@@ -200,11 +198,6 @@ impl Ingest {
         self.message(again, Err(Kept::Poisoned("not_decidable")), threads).await
     }
 
-    async fn start(&self) -> Result<Position, StoreError> {
-        let cursor = self.store.spool_cursor(NODE).await?;
-        Ok(cursor.map_or(Position::START, |cursor| Position { segment: cursor.segment, offset: cursor.position }))
-    }
-
     async fn message(
         &self,
         stored: StoredMessage,
@@ -217,7 +210,7 @@ impl Ingest {
             tenant: manifest.tenant().unwrap_or(super::recipients::OPERATOR),
             id: manifest.id,
             received_at: manifest.received_at,
-            size: stored.body.size,
+            size: stored.body.size(),
             manifest: serde_json::to_string(manifest).map_err(|error| unwritable("manifest", &error))?,
             body: serde_json::to_string(&stored.body).map_err(|error| unwritable("body", &error))?,
             kept: None,
@@ -255,36 +248,20 @@ fn unwritable(what: &'static str, error: &serde_json::Error) -> StoreError {
     StoreError::Unreadable { what, detail: error.to_string() }
 }
 
-/// A message of the log, and what its bytes say or why they cannot be read.
+/// A message of the spool, and what its bytes say or why they cannot be read.
 type Read = (StoredMessage, Result<Message, Kept>);
 
-/// About what a message's events need: its text is in each of them.
-fn weight(stored: &StoredMessage) -> u64 {
-    let views = u64::try_from(stored.manifest.envelope.forward_paths.len()).unwrap_or(u64::MAX);
-    stored.body.size.min(2 * view::STORED_TEXT as u64).saturating_mul(views)
-}
-
-/// Reads and parses what comes behind `after`. Blocks.
-fn read_batch(spool: &Spool, after: Position, batch: usize, limits: &message::Limits) -> Result<Vec<Read>, SpoolError> {
-    let read = |stored: StoredMessage| {
-        let parsed = match spool.read_body(&stored.body) {
-            // The reader does not panic; should it, the message is kept and those behind it go on.
-            Ok(bytes) => std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, limits)))
-                .map_err(|_| Kept::Poisoned("reader_failed")),
-            Err(SpoolError::Damaged { .. }) => Err(Kept::Poisoned("body_damaged")),
-            Err(SpoolError::Erased) => Err(Kept::Held("erased")),
-            Err(error) => return Err(error),
-        };
-        Ok((stored, parsed))
+/// Reads one message. Only trouble that is not the message's own is an error.
+fn parse((stored, bytes): Fetched, limits: &message::Limits) -> Result<Read, SpoolError> {
+    let parsed = match bytes {
+        // The reader does not panic; should it, the message is kept and those behind it go on.
+        Ok(bytes) => std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, limits)))
+            .map_err(|_| Kept::Poisoned("reader_failed")),
+        Err(SpoolError::Damaged { .. } | SpoolError::Altered) => Err(Kept::Poisoned("body_damaged")),
+        Err(SpoolError::Erased) => Err(Kept::Held("erased")),
+        Err(error) => return Err(error),
     };
-    let mut room = BATCH_OCTETS;
-    let fits = |stored: &StoredMessage| {
-        let fits = room > 0;
-        room = room.saturating_sub(weight(stored));
-        fits
-    };
-    let stored = spool.read_after(after, batch, BATCH_OCTETS)?;
-    stored.into_iter().take_while(fits).map(read).collect()
+    Ok((stored, parsed))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,7 +39,10 @@ pub struct EventItem {
 }
 
 /// Reads the bytes of a stored message, given where they are; called where blocking is allowed.
-pub type ReadBody = Arc<dyn Fn(&str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+pub type ReadBody = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<u8>, Cause>> + Send + Sync>;
+
+/// Why something cannot be had now.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Events that are read at once.
 const PAGE: u32 = 100;
@@ -146,11 +150,7 @@ impl Service {
         }
         let row = self.store.for_tenant(caller.principal().tenant()).message(id).await?;
         let place = row.ok_or(ServiceError::NotFound("message"))?.body;
-        let read = Arc::clone(&self.read_body);
-        match tokio::task::spawn_blocking(move || read(&place)).await {
-            Ok(bytes) => bytes.map_err(ServiceError::Unavailable),
-            Err(panicked) => Err(ServiceError::Internal(panicked.into())),
-        }
+        (self.read_body)(place).await.map_err(ServiceError::Unavailable)
     }
 }
 

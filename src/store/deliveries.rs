@@ -9,9 +9,7 @@ mod claim;
 
 use std::time::Duration;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, dialect};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, WorkerId};
@@ -135,24 +133,15 @@ impl Store {
         if !self.deliveries_due().await? {
             return Ok(Vec::new());
         }
-        // What a removed or disabled endpoint left under way waits for nobody any more.
-        const RETURN_EXPIRED: &str = "\
-UPDATE deliveries SET lease_owner = NULL, lease_until = NULL,
-    state = COALESCE((
-        SELECT CASE e.state WHEN 'deleted' THEN 'cancelled' WHEN 'disabled' THEN 'held' END FROM webhook_endpoints AS e
-        WHERE e.tenant_id = deliveries.tenant_id AND e.endpoint_id = deliveries.endpoint_id
-    ), CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END),
-    finished_at = CASE WHEN EXISTS (
-        SELECT 1 FROM webhook_endpoints AS e
-        WHERE e.tenant_id = deliveries.tenant_id AND e.endpoint_id = deliveries.endpoint_id AND e.state = 'deleted'
-    ) THEN $1 ELSE finished_at END
-WHERE state = 'in_flight' AND lease_until <= $1";
         let now = self.clock.now();
         let claimed = self
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(RETURN_EXPIRED).bind(now.as_micros()).execute(&mut *connection).await?;
-                    let rows = sqlx::query(dialect::CLAIM_DELIVERIES)
+                    query(dialect::return_deliveries(connection))
+                        .bind(now.as_micros())
+                        .execute(&mut *connection)
+                        .await?;
+                    let rows = query(dialect::claim_deliveries(connection))
                         .bind(now.as_micros())
                         .bind(now.plus(limits.lease).as_micros())
                         .bind(worker.to_string())
@@ -173,8 +162,7 @@ WHERE state = 'in_flight' AND lease_until <= $1";
     }
 
     async fn deliveries_due(&self) -> Result<bool, StoreError> {
-        let row =
-            sqlx::query(dialect::DELIVERIES_DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
+        let row = query(dialect::DELIVERIES_DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -212,7 +200,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                     NextStep::Exhausted => ("exhausted", now),
                     NextStep::Held => ("held", now),
                 };
-                let finish = sqlx::query(FINISH)
+                let finish = query(FINISH)
                     .bind(&tenant)
                     .bind(&id)
                     .bind(worker.to_string())
@@ -220,11 +208,11 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                     .bind(i64::from(attempt.number))
                     .bind(next.as_micros())
                     .bind(now.as_micros());
-                if finish.execute(&mut *connection).await?.rows_affected() == 0 {
+                if finish.execute(&mut *connection).await? == 0 {
                     return Err(StoreError::Conflict("another worker took the delivery over"));
                 }
                 insert_attempt(connection, &tenant, &id, &attempt).await?;
-                let health = sqlx::query(HEALTH_NOW).bind(&tenant).bind(&endpoint).fetch_one(&mut *connection).await?;
+                let health = query(HEALTH_NOW).bind(&tenant).bind(&endpoint).fetch_one(&mut *connection).await?;
                 match (attempt.endpoint)(health.try_get(0)?) {
                     Some(change) => change_endpoint(connection, &tenant, &endpoint, &change).await,
                     None => Ok(()),
@@ -241,8 +229,8 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
     pub async fn delivery_backlog(&self) -> Result<(i64, Option<Timestamp>), StoreError> {
         const BACKLOG: &str =
             "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries WHERE state IN ('pending', 'retry_wait')";
-        let row = sqlx::query(BACKLOG).fetch_one(&self.readers).await?;
-        Ok((row.try_get(0)?, row.try_get::<Option<i64>, _>(1)?.map(Timestamp::from_micros)))
+        let row = query(BACKLOG).fetch_one(&self.readers).await?;
+        Ok((row.try_get(0)?, row.try_get::<Option<i64>>(1)?.map(Timestamp::from_micros)))
     }
 }
 
@@ -255,17 +243,17 @@ impl TenantStore {
         const LIST: &str = "\
 SELECT number, started_at, duration_us, status, reason, resolved_ip, response, cause FROM attempts
 WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
-        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(delivery.to_string());
-        let read = |row: &SqliteRow| -> Result<serde_json::Value, StoreError> {
+        let list = query(LIST).bind(self.tenant.to_string()).bind(delivery.to_string());
+        let read = |row: &Row| -> Result<serde_json::Value, StoreError> {
             Ok(serde_json::json!({
-                "number": row.try_get::<i64, _>(0)?,
+                "number": row.try_get::<i64>(0)?,
                 "startedAt": Timestamp::from_micros(row.try_get(1)?).to_string(),
-                "durationUs": row.try_get::<i64, _>(2)?,
-                "status": row.try_get::<Option<i64>, _>(3)?,
-                "reason": row.try_get::<Option<&str>, _>(4)?,
-                "resolvedIp": row.try_get::<Option<&str>, _>(5)?,
-                "response": row.try_get::<Option<&str>, _>(6)?,
-                "cause": row.try_get::<&str, _>(7)?,
+                "durationUs": row.try_get::<i64>(2)?,
+                "status": row.try_get::<Option<i64>>(3)?,
+                "reason": row.try_get::<Option<&str>>(4)?,
+                "resolvedIp": row.try_get::<Option<&str>>(5)?,
+                "response": row.try_get::<Option<&str>>(6)?,
+                "cause": row.try_get::<&str>(7)?,
             }))
         };
         list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
@@ -276,7 +264,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY number";
 const UNLIMITED: u32 = 1_000_000;
 
 async fn insert_attempt(
-    connection: &mut super::Connection,
+    connection: &mut Connection,
     tenant: &str,
     delivery: &str,
     attempt: &FinishedAttempt,
@@ -284,7 +272,7 @@ async fn insert_attempt(
     const INSERT: &str = "\
 INSERT INTO attempts (tenant_id, delivery_id, number, started_at, duration_us, status, reason, resolved_ip, response, cause)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    sqlx::query(INSERT)
+    query(INSERT)
         .bind(tenant)
         .bind(delivery)
         .bind(i64::from(attempt.number))
@@ -302,7 +290,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// Writes an endpoint's health; a disabled one keeps its waiting deliveries as `held`, never drops them.
 async fn change_endpoint(
-    connection: &mut super::Connection,
+    connection: &mut Connection,
     tenant: &str,
     endpoint: &str,
     change: &EndpointChange,
@@ -316,7 +304,7 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'enabled'";
     const HOLD: &str = "\
 UPDATE deliveries SET state = 'held'
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')";
-    sqlx::query(HEALTH)
+    query(HEALTH)
         .bind(tenant)
         .bind(endpoint)
         .bind(&change.health)
@@ -325,8 +313,8 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')
         .execute(&mut *connection)
         .await?;
     if let Some(reason) = change.disabled {
-        sqlx::query(DISABLE).bind(tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
-        sqlx::query(HOLD).bind(tenant).bind(endpoint).execute(&mut *connection).await?;
+        query(DISABLE).bind(tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
+        query(HOLD).bind(tenant).bind(endpoint).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::ids::{AppId, MailboxId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
+use serde::{Deserialize, Serialize};
 
 /// A customer of this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -149,7 +147,7 @@ impl Store {
         let (name, now) = (name.to_owned(), self.clock.now());
         self.write(move |connection| {
             Box::pin(async move {
-                let insert = sqlx::query(ADD).bind(id.to_string()).bind(name).bind(now.as_micros());
+                let insert = query(ADD).bind(id.to_string()).bind(name).bind(now.as_micros());
                 insert.execute(connection).await.map_err(exists("a tenant of this name"))?;
                 Ok(())
             })
@@ -163,12 +161,12 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         const LIST: &str = "SELECT tenant_id, name, suspended_at FROM tenants ORDER BY tenant_id";
-        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
-        let read = |row: &SqliteRow| {
+        let rows = query(LIST).fetch_all(&self.readers).await?;
+        let read = |row: &Row| {
             Ok(Tenant {
                 id: from_id("tenant_id", row.try_get(0)?)?,
                 name: row.try_get(1)?,
-                suspended_at: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
+                suspended_at: row.try_get::<Option<i64>>(2)?.map(Timestamp::from_micros),
             })
         };
         rows.iter().map(read).collect()
@@ -185,17 +183,16 @@ OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
         self.write(move |connection| {
             Box::pin(async move {
                 let id = id.to_string();
-                if sqlx::query(MAIL).bind(&id).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+                if query(MAIL).bind(&id).fetch_one(&mut *connection).await?.try_get::<bool>(0)? {
                     return Err(StoreError::Conflict("the tenant has mail or events; they would lose their owner"));
                 }
-                let removed =
-                    sqlx::query(REMOVE).bind(&id).execute(connection).await.map_err(|error| match &error {
-                        sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {
-                            StoreError::Conflict("the tenant still has apps, mailboxes, routes, keys or endpoints")
-                        }
-                        _ => StoreError::Unavailable(error),
-                    })?;
-                if removed.rows_affected() == 0 { Err(StoreError::NotFound("tenant")) } else { Ok(()) }
+                let removed = query(REMOVE).bind(&id).execute(connection).await.map_err(|error| match &error {
+                    sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {
+                        StoreError::Conflict("the tenant still has apps, mailboxes, routes, keys or endpoints")
+                    }
+                    _ => StoreError::Unavailable(error),
+                })?;
+                if removed == 0 { Err(StoreError::NotFound("tenant")) } else { Ok(()) }
             })
         })
         .await
@@ -212,8 +209,8 @@ OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
 SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, m.external_reply_url, m.state, \
 m.state_since, t.suspended_at FROM mailboxes AS m JOIN tenants AS t ON t.tenant_id = m.tenant_id
 WHERE m.address_key = $1 AND m.state <> 'deleted'";
-        let row = sqlx::query(FIND).bind(key).fetch_optional(&self.doors).await?;
-        let read = |row: SqliteRow| {
+        let row = query(FIND).bind(key).fetch_optional(&self.doors).await?;
+        let read = |row: Row| {
             let suspended: Option<i64> = row.try_get(9)?;
             Ok((read_mailbox(&row)?, suspended.map(Timestamp::from_micros)))
         };
@@ -228,8 +225,8 @@ WHERE m.address_key = $1 AND m.state <> 'deleted'";
         const FIND: &str = "\
 SELECT r.tenant_id, r.route_id, r.kind, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, t.suspended_at
 FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_hash = $1 AND r.state <> 'deleted'";
-        let row = sqlx::query(FIND).bind(hash.as_slice()).fetch_optional(&self.doors).await?;
-        let read = |row: SqliteRow| {
+        let row = query(FIND).bind(hash.as_slice()).fetch_optional(&self.doors).await?;
+        let read = |row: Row| {
             let suspended: Option<i64> = row.try_get(8)?;
             Ok((read_route(&row)?, suspended.map(Timestamp::from_micros)))
         };
@@ -272,7 +269,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_i
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let row = sqlx::query(sql)
+                    let row = query(sql)
                         .bind(tenant.to_string())
                         .bind(id.to_string())
                         .bind(name)
@@ -293,8 +290,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_i
     /// [`StoreError::Unavailable`].
     pub async fn app_by_name(&self, name: &str) -> Result<Option<App>, StoreError> {
         const FIND: &str = "SELECT app_id, name, profile FROM apps WHERE tenant_id = $1 AND name = $2";
-        let row =
-            sqlx::query(FIND).bind(self.tenant.to_string()).bind(name).fetch_optional(&self.store.readers).await?;
+        let row = query(FIND).bind(self.tenant.to_string()).bind(name).fetch_optional(&self.store.readers).await?;
         row.as_ref().map(read_app).transpose()
     }
 
@@ -304,7 +300,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_i
     /// [`StoreError::Unavailable`].
     pub async fn app(&self, id: AppId) -> Result<Option<App>, StoreError> {
         const FIND: &str = "SELECT app_id, name, profile FROM apps WHERE tenant_id = $1 AND app_id = $2";
-        let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_app).transpose()
     }
 
@@ -314,7 +310,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_i
     /// [`StoreError::Unavailable`].
     pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
         const LIST: &str = "SELECT app_id, name, profile FROM apps WHERE tenant_id = $1 ORDER BY app_id";
-        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         rows.iter().map(read_app).collect()
     }
 
@@ -332,14 +328,14 @@ OR EXISTS (SELECT 1 FROM webhook_endpoints WHERE tenant_id = $1 AND app_id = $2 
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let used = sqlx::query(USED).bind(&tenant).bind(id.to_string()).fetch_one(&mut *connection).await?;
-                    if used.try_get::<bool, _>(0)? {
+                    let used = query(USED).bind(&tenant).bind(id.to_string()).fetch_one(&mut *connection).await?;
+                    if used.try_get::<bool>(0)? {
                         return Err(StoreError::Conflict(
                             "a mailbox, route or webhook endpoint still refers to the app",
                         ));
                     }
-                    let removed = sqlx::query(REMOVE).bind(&tenant).bind(id.to_string()).execute(connection).await?;
-                    if removed.rows_affected() == 0 { Err(StoreError::NotFound("app")) } else { Ok(()) }
+                    let removed = query(REMOVE).bind(&tenant).bind(id.to_string()).execute(connection).await?;
+                    if removed == 0 { Err(StoreError::NotFound("app")) } else { Ok(()) }
                 })
             })
             .await
@@ -357,7 +353,7 @@ external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, 
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(ADD)
+                    query(ADD)
                         .bind(tenant.to_string())
                         .bind(id.to_string())
                         .bind(mailbox.address.to_string())
@@ -382,7 +378,7 @@ external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, 
     /// [`StoreError::Unavailable`].
     pub async fn mailboxes(&self) -> Result<Vec<MailboxRow>, StoreError> {
         let sql = format!("{MAILBOX_COLUMNS} WHERE m.tenant_id = $1 AND m.state <> 'deleted' ORDER BY m.mailbox_id");
-        let list = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string());
+        let list = built(sql).bind(self.tenant.to_string());
         list.fetch_all(&self.store.readers).await?.iter().map(read_mailbox).collect()
     }
 
@@ -392,7 +388,7 @@ external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, 
     /// [`StoreError::Unavailable`].
     pub async fn mailbox(&self, id: MailboxId) -> Result<Option<MailboxRow>, StoreError> {
         let sql = format!("{MAILBOX_COLUMNS} WHERE m.tenant_id = $1 AND m.mailbox_id = $2");
-        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(id.to_string());
+        let find = built(sql).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_mailbox).transpose()
     }
 
@@ -420,7 +416,7 @@ VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(ADD)
+                    query(ADD)
                         .bind(tenant.to_string())
                         .bind(id.to_string())
                         .bind(route.token_hash.as_slice())
@@ -445,7 +441,7 @@ VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
         const LIST: &str = "\
 SELECT tenant_id, route_id, kind, address_sealed, app_id, peers, state, state_since FROM routes
 WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
-        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         rows.iter().map(read_route).collect()
     }
 
@@ -457,7 +453,7 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
         const FIND: &str = "\
 SELECT tenant_id, route_id, kind, address_sealed, app_id, peers, state, state_since FROM routes
 WHERE tenant_id = $1 AND route_id = $2";
-        let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_route).transpose()
     }
 
@@ -477,7 +473,7 @@ UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND r
     /// [`StoreError::Unavailable`].
     pub async fn verified_domains(&self) -> Result<Vec<String>, StoreError> {
         const LIST: &str = "SELECT domain FROM domains WHERE tenant_id = $1 AND state = 'verified' ORDER BY domain";
-        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
@@ -491,7 +487,7 @@ UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND r
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let add = sqlx::query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
+                    let add = query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
                     add.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
                     Ok(())
                 })
@@ -505,8 +501,8 @@ UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND r
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let change = sqlx::query(sql).bind(tenant).bind(id).bind(now.as_micros());
-                    let changed = change.execute(connection).await?.rows_affected();
+                    let change = query(sql).bind(tenant).bind(id).bind(now.as_micros());
+                    let changed = change.execute(connection).await?;
                     if changed == 0 { Err(StoreError::NotFound(what)) } else { Ok(()) }
                 })
             })
@@ -528,7 +524,7 @@ fn no_tenant_or(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     }
 }
 
-fn read_app(row: &SqliteRow) -> Result<App, StoreError> {
+fn read_app(row: &Row) -> Result<App, StoreError> {
     Ok(App {
         id: from_id("app_id", row.try_get(0)?)?,
         name: row.try_get(1)?,
@@ -536,7 +532,7 @@ fn read_app(row: &SqliteRow) -> Result<App, StoreError> {
     })
 }
 
-fn read_mailbox(row: &SqliteRow) -> Result<MailboxRow, StoreError> {
+fn read_mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
     let app: Option<&str> = row.try_get(3)?;
     Ok(MailboxRow {
         tenant: from_id("tenant_id", row.try_get(0)?)?,
@@ -551,7 +547,7 @@ fn read_mailbox(row: &SqliteRow) -> Result<MailboxRow, StoreError> {
     })
 }
 
-fn read_route(row: &SqliteRow) -> Result<RouteRow, StoreError> {
+fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
     let app: Option<&str> = row.try_get(4)?;
     Ok(RouteRow {
         tenant: from_id("tenant_id", row.try_get(0)?)?,

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row as _;
-
-use super::{Connection, StoreError, TenantStore, from_json, rows, to_json};
+use super::sql::{Connection, Row, Target, query};
+use super::{StoreError, TenantStore, from_json, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
 use crate::contract::webhook::{PayloadMode, WebhookEvent, subscribes};
@@ -160,8 +159,7 @@ impl TenantStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn source_event(&self, key: &SourceKey) -> Result<Option<Recorded>, StoreError> {
-        let mut connection = self.store.readers.acquire().await?;
-        earlier(&mut connection, self.tenant, key).await
+        earlier(&self.store.readers, self.tenant, key).await
     }
 }
 
@@ -176,7 +174,7 @@ async fn claim_source(
     const CLAIM: &str = "\
 INSERT INTO source_events (tenant_id, app_id, source_system, source_event_id, fingerprint, event_id, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
-    let claimed = sqlx::query(CLAIM)
+    let claimed = query(CLAIM)
         .bind(tenant.to_string())
         .bind(key.app_id.to_string())
         .bind(&key.source_system)
@@ -186,27 +184,23 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
         .bind(now.as_micros())
         .execute(&mut *connection)
         .await?;
-    if claimed.rows_affected() == 1 { Ok(None) } else { earlier(connection, tenant, key).await }
+    if claimed == 1 { Ok(None) } else { earlier(connection, tenant, key).await }
 }
 
-async fn earlier(
-    connection: &mut Connection,
-    tenant: TenantId,
-    key: &SourceKey,
-) -> Result<Option<Recorded>, StoreError> {
+async fn earlier(on: impl Into<Target<'_>>, tenant: TenantId, key: &SourceKey) -> Result<Option<Recorded>, StoreError> {
     const EARLIER: &str = "\
 SELECT s.fingerprint, d.answer FROM source_events AS s
 JOIN decisions AS d ON d.tenant_id = s.tenant_id AND d.event_id = s.event_id
 WHERE s.tenant_id = $1 AND s.app_id = $2 AND s.source_system = $3 AND s.source_event_id = $4";
-    let row = sqlx::query(EARLIER)
+    let row = query(EARLIER)
         .bind(tenant.to_string())
         .bind(key.app_id.to_string())
         .bind(&key.source_system)
         .bind(&key.source_event_id)
-        .fetch_optional(connection)
+        .fetch_optional(on)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    if row.try_get::<Vec<u8>, _>(0)? != key.fingerprint {
+    if row.try_get::<Vec<u8>>(0)? != key.fingerprint {
         return Ok(Some(Recorded::Conflict));
     }
     let mut answer: Answer = from_json("answer", row.try_get(1)?)?;
@@ -249,7 +243,7 @@ pub(super) async fn record(
 async fn advance_cursor(connection: &mut Connection, tenant: TenantId, count: i64) -> Result<i64, StoreError> {
     const ADVANCE: &str =
         "UPDATE tenants SET event_cursor = event_cursor + $1 WHERE tenant_id = $2 RETURNING event_cursor";
-    let row = sqlx::query(ADVANCE).bind(count).bind(tenant.to_string()).fetch_optional(connection).await?;
+    let row = query(ADVANCE).bind(count).bind(tenant.to_string()).fetch_optional(connection).await?;
     Ok(row.ok_or(StoreError::NotFound("tenant"))?.try_get(0)?)
 }
 
@@ -265,8 +259,8 @@ struct Endpoint {
 async fn enabled_endpoints(connection: &mut Connection, tenant: TenantId) -> Result<Vec<Endpoint>, StoreError> {
     const ENDPOINTS: &str = "\
 SELECT endpoint_id, app_id, event_types, mode, state FROM webhook_endpoints WHERE tenant_id = $1 AND state <> 'deleted'";
-    let rows = sqlx::query(ENDPOINTS).bind(tenant.to_string()).fetch_all(connection).await?;
-    let read = |row: &sqlx::sqlite::SqliteRow| -> Result<Endpoint, StoreError> {
+    let rows = query(ENDPOINTS).bind(tenant.to_string()).fetch_all(connection).await?;
+    let read = |row: &Row| -> Result<Endpoint, StoreError> {
         let app: Option<&str> = row.try_get(1)?;
         let mode: &str = row.try_get(3)?;
         Ok(Endpoint {
@@ -274,7 +268,7 @@ SELECT endpoint_id, app_id, event_types, mode, state FROM webhook_endpoints WHER
             app: app.map(|id| super::from_id("app_id", id)).transpose()?,
             event_types: from_json("event_types", row.try_get(2)?)?,
             mode: mode.parse().map_err(|detail| StoreError::Unreadable { what: "mode", detail })?,
-            enabled: row.try_get::<&str, _>(4)? == "enabled",
+            enabled: row.try_get::<&str>(4)? == "enabled",
         })
     };
     rows.iter().map(read).collect()
@@ -292,7 +286,7 @@ INSERT INTO threads (tenant_id, thread_id, scope, sequence, created_at, updated_
 ON CONFLICT (tenant_id, thread_id) DO UPDATE SET sequence = threads.sequence + 1, updated_at = excluded.updated_at
 RETURNING sequence";
     let Some(thread) = &event.thread else { return Ok(None) };
-    let row = sqlx::query(PLACE)
+    let row = query(PLACE)
         .bind(tenant.to_string())
         .bind(thread.thread_id.to_string())
         .bind(event.scope.as_deref().unwrap_or_default())
@@ -410,17 +404,17 @@ impl<'e> Rows<'e> {
     }
 
     async fn insert_events(&self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-        const REFERENCE: &str = "\
-INSERT INTO thread_references (tenant_id, scope, reference, thread_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        for (tenant, scope, reference, thread) in &self.references {
-            sqlx::query(REFERENCE)
-                .bind(tenant)
-                .bind(scope)
-                .bind(reference.as_slice())
-                .bind(thread)
-                .execute(&mut *connection)
-                .await?;
-        }
+        const REFERENCES: &str = "INSERT INTO thread_references (tenant_id, scope, reference, thread_id) ";
+        rows::insert_unless(
+            connection,
+            REFERENCES,
+            "ON CONFLICT DO NOTHING",
+            &self.references,
+            |row, (tenant, scope, reference, thread)| {
+                row.push_bind(tenant).push_bind(scope).push_bind(reference).push_bind(thread);
+            },
+        )
+        .await?;
         const EVENTS: &str = "INSERT INTO events (tenant_id, event_id, cursor, kind, source_kind, source_event_id, app_id, \
 scope, message_id, thread_id, sequence, occurred_at, recorded_at, content) ";
         rows::insert(connection, EVENTS, &self.events, |row, (tenant, event, cursor, sequence)| {

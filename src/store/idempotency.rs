@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
-
-use super::{Connection, StoreError};
+use super::StoreError;
+use super::sql::{Connection, query};
 use crate::clock::Timestamp;
 use crate::ids::TenantId;
 
@@ -44,32 +43,33 @@ pub(super) async fn claim(
     call: &KeyedCall,
     now: Timestamp,
 ) -> Result<Once<()>, StoreError> {
-    const FORGET: &str = "DELETE FROM idempotency_keys WHERE created_at < $1";
-    const FIND: &str = "\
-SELECT fingerprint, status, body FROM idempotency_keys WHERE tenant_id = $1 AND principal = $2 AND idempotency_key = $3";
+    const FORGET: &str = "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND created_at < $2";
+    // Taken first and asked second: of two calls at the same moment, on whichever nodes, one waits for the other here.
     const TAKE: &str = "\
 INSERT INTO idempotency_keys (tenant_id, principal, idempotency_key, fingerprint, status, body, created_at)
-VALUES ($1, $2, $3, $4, 200, $5, $6)";
+VALUES ($1, $2, $3, $4, 200, $5, $6) ON CONFLICT DO NOTHING";
+    const FIND: &str = "\
+SELECT fingerprint, status, body FROM idempotency_keys WHERE tenant_id = $1 AND principal = $2 AND idempotency_key = $3";
+    let tenant = tenant.to_string();
     let oldest = now.as_micros().saturating_sub(i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX));
-    sqlx::query(FORGET).bind(oldest).execute(&mut *connection).await?;
-    let find = sqlx::query(FIND).bind(tenant.to_string()).bind(&call.principal).bind(&call.key);
-    if let Some(row) = find.fetch_optional(&mut *connection).await? {
-        if row.try_get::<Vec<u8>, _>(0)? != call.fingerprint {
-            return Ok(Once::Reused);
-        }
-        return Ok(match (row.try_get::<Option<i64>, _>(1)?, row.try_get::<Option<String>, _>(2)?) {
-            (Some(_), Some(body)) => Once::Replayed(body),
-            _ => Once::InProgress,
-        });
-    }
-    sqlx::query(TAKE)
-        .bind(tenant.to_string())
+    query(FORGET).bind(&tenant).bind(oldest).execute(&mut *connection).await?;
+    let take = query(TAKE)
+        .bind(&tenant)
         .bind(&call.principal)
         .bind(&call.key)
         .bind(call.fingerprint.as_slice())
         .bind(&call.body)
-        .bind(now.as_micros())
-        .execute(connection)
-        .await?;
-    Ok(Once::First(()))
+        .bind(now.as_micros());
+    if take.execute(&mut *connection).await? == 1 {
+        return Ok(Once::First(()));
+    }
+    let find = query(FIND).bind(&tenant).bind(&call.principal).bind(&call.key);
+    let row = find.fetch_one(connection).await?;
+    if row.try_get::<Vec<u8>>(0)? != call.fingerprint {
+        return Ok(Once::Reused);
+    }
+    Ok(match (row.try_get::<Option<i64>>(1)?, row.try_get::<Option<String>>(2)?) {
+        (Some(_), Some(body)) => Once::Replayed(body),
+        _ => Once::InProgress,
+    })
 }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::Row as _;
-
 use super::events::{NewEvent, record};
-use super::{Connection, Store, StoreError, TenantStore, from_id, rows};
+use super::spool::{self, Lane};
+use super::sql::{Connection, Row, query};
+use super::{Store, StoreError, TenantStore, dialect, from_id, rows};
 use crate::clock::Timestamp;
 use crate::ids::{MessageId, TenantId, ThreadId};
 
@@ -60,6 +60,25 @@ pub struct SpoolCursor {
     pub position: u64,
 }
 
+/// What a recording transaction moves on, so that the same mail is not recorded again.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Its node's place in its log.
+    Log {
+        /// The node.
+        node: &'static str,
+        /// Behind the last message of the batch.
+        cursor: SpoolCursor,
+    },
+    /// A lane of the queue in the database.
+    Lane {
+        /// The lane, which is free again afterwards.
+        lane: Lane,
+        /// What leaves the queue.
+        done: Vec<MessageId>,
+    },
+}
+
 /// Months for which a copy is recognised: 400 days and a bit.
 const BUCKETS: i64 = 14;
 /// A bucket of `copy_keys`, in microseconds.
@@ -72,37 +91,38 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn spool_cursor(&self, node: &str) -> Result<Option<SpoolCursor>, StoreError> {
         const FIND: &str = "SELECT segment, position FROM spool_cursors WHERE node = $1";
-        let row = sqlx::query(FIND).bind(node).fetch_optional(&self.readers).await?;
-        let read = |row: sqlx::sqlite::SqliteRow| {
+        let row = query(FIND).bind(node).fetch_optional(&self.readers).await?;
+        let read = |row: Row| {
             Ok(SpoolCursor {
-                segment: row.try_get::<i64, _>(0)?.cast_unsigned(),
-                position: row.try_get::<i64, _>(1)?.cast_unsigned(),
+                segment: row.try_get::<i64>(0)?.cast_unsigned(),
+                position: row.try_get::<i64>(1)?.cast_unsigned(),
             })
         };
         row.map(read).transpose()
     }
 
-    /// Records messages with all that follows, and moves `node`'s cursor behind them.
+    /// Records messages with all that follows, and moves `progress` on.
     ///
     /// Returns how many events were recorded; copies of earlier messages make none.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: nothing was recorded.
-    pub async fn record_mail(
-        &self,
-        node: &str,
-        messages: Vec<NewMessage>,
-        cursor: SpoolCursor,
-    ) -> Result<usize, StoreError> {
-        let (node, clock) = (node.to_owned(), self.clock.clone());
+    /// [`StoreError::LeaseLost`] when another node reads the lane by now; [`StoreError::Unavailable`]. Nothing was recorded.
+    pub async fn record_mail(&self, messages: Vec<NewMessage>, progress: Progress) -> Result<usize, StoreError> {
+        let clock = self.clock.clone();
         let recorded = self
             .write(move |connection| {
                 Box::pin(async move {
+                    match &progress {
+                        Progress::Log { node, cursor } => move_cursor(connection, node, *cursor, clock.now()).await?,
+                        Progress::Lane { lane, done } => {
+                            spool::leave_queue(connection, *lane, done, clock.now()).await?;
+                        }
+                    }
+                    dialect::lock_tenants(connection, messages.iter().map(|message| message.tenant)).await?;
                     let (messages, events) = without_copies(connection, messages).await?;
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
                     record(connection, &clock, events).await?;
-                    move_cursor(connection, &node, cursor, clock.now()).await?;
                     Ok(count)
                 })
             })
@@ -121,7 +141,7 @@ impl TenantStore {
         const FIND: &str =
             "SELECT thread_id FROM thread_references WHERE tenant_id = $1 AND scope = $2 AND reference = $3";
         for reference in references {
-            let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(scope).bind(reference.as_slice());
+            let find = query(FIND).bind(self.tenant.to_string()).bind(scope).bind(reference.as_slice());
             if let Some(row) = find.fetch_optional(&self.store.readers).await? {
                 return Ok(Some(from_id("thread_id", row.try_get(0)?)?));
             }
@@ -131,7 +151,7 @@ impl TenantStore {
 }
 
 /// A message with its state, as it will be stored.
-struct Row {
+struct MessageRow {
     message: NewMessage,
     state: &'static str,
     reason: Option<&'static str>,
@@ -142,7 +162,7 @@ struct Row {
 async fn without_copies(
     connection: &mut Connection,
     messages: Vec<NewMessage>,
-) -> Result<(Vec<Row>, Vec<(TenantId, NewEvent)>), StoreError> {
+) -> Result<(Vec<MessageRow>, Vec<(TenantId, NewEvent)>), StoreError> {
     let mut known = known_copies(connection, &messages).await?;
     let (mut rows, mut events, mut keys) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
     for mut message in messages {
@@ -165,14 +185,14 @@ async fn without_copies(
             (None, 0) => ("duplicate", None),
             (None, _) => ("emitted", None),
         };
-        rows.push(Row { message, state, reason, duplicate_of: earlier_message });
+        rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message });
     }
     const KEYS: &str = "INSERT INTO copy_keys (tenant_id, bucket, scope, copy_key, message_id) ";
     rows::insert(connection, KEYS, &keys, |row, (tenant, bucket, scope, key, message)| {
         row.push_bind(tenant.to_string())
             .push_bind(*bucket)
             .push_bind(scope.clone())
-            .push_bind(key.to_vec())
+            .push_bind(key.as_slice())
             .push_bind(message.to_string());
     })
     .await?;
@@ -195,8 +215,8 @@ async fn known_copies(
     let tenants: BTreeSet<TenantId> = messages.iter().map(|message| message.tenant).collect();
     let mut oldest = BTreeMap::new();
     for tenant in tenants {
-        let row = sqlx::query(OLDEST).bind(tenant.to_string()).fetch_one(&mut *connection).await?;
-        oldest.insert(tenant, row.try_get::<Option<i64>, _>(0)?);
+        let row = query(OLDEST).bind(tenant.to_string()).fetch_one(&mut *connection).await?;
+        oldest.insert(tenant, row.try_get::<Option<i64>>(0)?);
     }
     let mut known = BTreeMap::new();
     for message in messages {
@@ -204,7 +224,7 @@ async fn known_copies(
         let newest = bucket(message.received_at);
         for view in &message.views {
             for bucket in (newest.saturating_sub(BUCKETS).max(*oldest)..=newest.saturating_add(1)).rev() {
-                let find = sqlx::query(FIND)
+                let find = query(FIND)
                     .bind(message.tenant.to_string())
                     .bind(bucket)
                     .bind(&view.scope)
@@ -223,7 +243,7 @@ fn bucket(received_at: Timestamp) -> i64 {
     received_at.as_micros().div_euclid(BUCKET_MICROS)
 }
 
-async fn insert_messages(connection: &mut Connection, messages: &[Row]) -> Result<(), StoreError> {
+async fn insert_messages(connection: &mut Connection, messages: &[MessageRow]) -> Result<(), StoreError> {
     const MESSAGES: &str = "INSERT INTO messages (tenant_id, message_id, received_at, size, state, reason, duplicate_of, \
 manifest, body) ";
     rows::insert(connection, MESSAGES, messages, |row, entry| {
@@ -251,7 +271,7 @@ async fn move_cursor(
     const MOVE: &str = "\
 INSERT INTO spool_cursors (node, segment, position, updated_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (node) DO UPDATE SET segment = excluded.segment, position = excluded.position, updated_at = excluded.updated_at";
-    sqlx::query(MOVE)
+    query(MOVE)
         .bind(node)
         .bind(cursor.segment.cast_signed())
         .bind(cursor.position.cast_signed())

@@ -1,8 +1,6 @@
 //! Figures over what was recorded, for one tenant, one app or all, and a span of time.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Row, built, query};
 use super::{StoreError, TenantStore};
 use crate::clock::Timestamp;
 use crate::ids::AppId;
@@ -59,7 +57,7 @@ impl TenantStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn volumes(&self, span: Span) -> Result<Volumes, StoreError> {
-        let head = "SELECT COUNT(*), COALESCE(SUM(d.approval_required), 0), COALESCE(SUM(d.abstained), 0)";
+        let head = "SELECT COUNT(*), CAST(COALESCE(SUM(d.approval_required), 0) AS BIGINT), CAST(COALESCE(SUM(d.abstained), 0) AS BIGINT)";
         let rows = self.count(&format!("{head} {EVENTS}"), span).await?;
         let Some(row) = rows.first() else { return Ok(Volumes::default()) };
         Ok(Volumes { events: row.try_get(0)?, approval_required: row.try_get(1)?, abstained: row.try_get(2)? })
@@ -109,7 +107,8 @@ GROUP BY status, o.currency ORDER BY status, o.currency LIMIT 200"
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn mean_seconds_to_outcome(&self, span: Span) -> Result<Option<f64>, StoreError> {
-        let sql = format!("SELECT AVG((o.recorded_at - e.recorded_at) / 1000000.0) {OUTCOMES}");
+        let sql =
+            format!("SELECT CAST(AVG((o.recorded_at - e.recorded_at) / 1000000.0) AS DOUBLE PRECISION) {OUTCOMES}");
         Ok(self.count(&sql, span).await?.first().map(|row| row.try_get(0)).transpose()?.flatten())
     }
 
@@ -140,14 +139,14 @@ GROUP BY status, o.currency ORDER BY status, o.currency LIMIT 200"
     /// [`StoreError::NotFound`] when there is no such tenant; [`StoreError::Unavailable`].
     pub async fn suspended_since(&self) -> Result<Option<Timestamp>, StoreError> {
         const FIND: &str = "SELECT suspended_at FROM tenants WHERE tenant_id = $1";
-        let row = sqlx::query(FIND).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
+        let row = query(FIND).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
         let since: Option<i64> = row.ok_or(StoreError::NotFound("tenant"))?.try_get(0)?;
         Ok(since.map(Timestamp::from_micros))
     }
 
-    async fn count(&self, sql: &str, span: Span) -> Result<Vec<SqliteRow>, StoreError> {
+    async fn count(&self, sql: &str, span: Span) -> Result<Vec<Row>, StoreError> {
         // Built from constants of this file only; values are bound.
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+        let query = built(sql.to_owned())
             .bind(self.tenant.to_string())
             .bind(span.app.map(|app| app.to_string()))
             .bind(span.from.as_micros())
@@ -156,6 +155,6 @@ GROUP BY status, o.currency ORDER BY status, o.currency LIMIT 200"
     }
 }
 
-fn pairs(rows: &[SqliteRow]) -> Result<Vec<(String, i64)>, StoreError> {
+fn pairs(rows: &[Row]) -> Result<Vec<(String, i64)>, StoreError> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -1,7 +1,6 @@
 //! What the database knows of the installation that it belongs to.
 
-use sqlx::Row as _;
-
+use super::sql::query;
 use super::{Store, StoreError};
 
 const KEY: &str = "key_fingerprint";
@@ -13,7 +12,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn key_fingerprint(&self) -> Result<Option<String>, StoreError> {
         const FIND: &str = "SELECT value FROM instance WHERE name = $1";
-        let row = sqlx::query(FIND).bind(KEY).fetch_optional(&self.readers).await?;
+        let row = query(FIND).bind(KEY).fetch_optional(&self.readers).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
@@ -26,8 +25,8 @@ impl Store {
         const FIND: &str = "SELECT value FROM instance WHERE name = $1";
         self.write(move |connection| {
             Box::pin(async move {
-                sqlx::query(KEEP).bind(KEY).bind(fingerprint).execute(&mut *connection).await?;
-                Ok(sqlx::query(FIND).bind(KEY).fetch_one(connection).await?.try_get(0)?)
+                query(KEEP).bind(KEY).bind(fingerprint).execute(&mut *connection).await?;
+                Ok(query(FIND).bind(KEY).fetch_one(connection).await?.try_get(0)?)
             })
         })
         .await

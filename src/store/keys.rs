@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::ids::KeyId;
@@ -20,7 +18,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn key_by_digest(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
         let sql = format!("{KEY} WHERE hash = $1");
-        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(digest.as_bytes().as_slice());
+        let find = built(sql).bind(digest.as_bytes().as_slice());
         find.fetch_optional(&self.doors).await?.as_ref().map(read_key).transpose()
     }
 }
@@ -39,7 +37,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(ADD)
+                    query(ADD)
                         .bind(tenant.to_string())
                         .bind(key.id.to_string())
                         .bind(key.name)
@@ -66,7 +64,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     /// [`StoreError::Unavailable`].
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let sql = format!("{KEY} WHERE tenant_id = $1 ORDER BY key_id");
-        let list = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string());
+        let list = built(sql).bind(self.tenant.to_string());
         list.fetch_all(&self.store.readers).await?.iter().map(read_key).collect()
     }
 
@@ -81,10 +79,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let revoke =
-                        sqlx::query(REVOKE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
+                    let revoke = query(REVOKE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
                     let done = revoke.execute(connection).await?;
-                    if done.rows_affected() == 0 { Err(StoreError::NotFound("key")) } else { Ok(()) }
+                    if done == 0 { Err(StoreError::NotFound("key")) } else { Ok(()) }
                 })
             })
             .await
@@ -101,7 +98,7 @@ UPDATE api_keys SET last_used_at = $3, last_used_ip = $4 WHERE tenant_id = $1 AN
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(NOTE)
+                    query(NOTE)
                         .bind(tenant.to_string())
                         .bind(id.to_string())
                         .bind(now.as_micros())
@@ -115,12 +112,12 @@ UPDATE api_keys SET last_used_at = $3, last_used_ip = $4 WHERE tenant_id = $1 AN
     }
 }
 
-fn read_key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
+fn read_key(row: &Row) -> Result<KeyRecord, StoreError> {
     let unreadable = |what: &'static str| StoreError::Unreadable { what, detail: "not a known value".to_owned() };
     let environment: &str = row.try_get(3)?;
     let digest: &[u8] = row.try_get(4)?;
     let scopes: &str = row.try_get(6)?;
-    let time = |column: usize| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp::from_micros));
+    let time = |column: usize| row.try_get::<Option<i64>>(column).map(|time| time.map(Timestamp::from_micros));
     Ok(KeyRecord {
         tenant: from_id("tenant_id", row.try_get(0)?)?,
         id: from_id("key_id", row.try_get(1)?)?,

@@ -1,9 +1,8 @@
 //! What apps reported afterwards, as a history of each event.
 
-use sqlx::Row as _;
-
 use super::idempotency::{self, KeyedCall, Once};
-use super::{Connection, StoreError, TenantStore, from_id};
+use super::sql::{Connection, Row, query};
+use super::{StoreError, TenantStore, from_id};
 use crate::clock::Timestamp;
 use crate::ids::{AppId, EventId, KeyId, OperationId, OutcomeId};
 
@@ -87,9 +86,9 @@ WHERE tenant_id = $1 AND source_system = $2 AND source_event_id = $3 ORDER BY ev
 SELECT e.source_kind, m.address, e.content FROM events AS e
 LEFT JOIN mailboxes AS m ON m.tenant_id = e.tenant_id AND m.mailbox_id = e.scope
 WHERE e.tenant_id = $1 AND e.event_id = $2";
-        let find = sqlx::query(FIND).bind(self.tenant.to_string()).bind(event.to_string());
+        let find = query(FIND).bind(self.tenant.to_string()).bind(event.to_string());
         let Some(row) = find.fetch_optional(&self.store.readers).await? else { return Ok(None) };
-        if row.try_get::<&str, _>(0)? != "app" {
+        if row.try_get::<&str>(0)? != "app" {
             return Ok(row.try_get(1)?);
         }
         let content: serde_json::Value = serde_json::from_str(row.try_get(2)?)
@@ -98,12 +97,12 @@ WHERE e.tenant_id = $1 AND e.event_id = $2";
     }
 
     async fn targets(&self, sql: &'static str, names: &[String]) -> Result<Vec<OutcomeTarget>, StoreError> {
-        let mut query = sqlx::query(sql).bind(self.tenant.to_string());
+        let mut query = query(sql).bind(self.tenant.to_string());
         for name in names {
             query = query.bind(name);
         }
         let rows = query.fetch_all(&self.store.readers).await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &Row| {
             let app: Option<&str> = row.try_get(1)?;
             Ok(OutcomeTarget {
                 event: from_id("event_id", row.try_get(0)?)?,
@@ -120,7 +119,7 @@ WHERE e.tenant_id = $1 AND e.event_id = $2";
     pub async fn outcome_history(&self, event: EventId) -> Result<Vec<(String, Timestamp)>, StoreError> {
         const LIST: &str = "\
 SELECT outcome, recorded_at FROM outcomes WHERE tenant_id = $1 AND event_id = $2 ORDER BY outcome_id LIMIT 50";
-        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
+        let list = query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
         let rows = list.fetch_all(&self.store.readers).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, Timestamp::from_micros(row.try_get(1)?)))).collect()
     }
@@ -163,7 +162,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND state = 'proposed'";
     let (amount, currency) = outcome.value.unzip();
     let operation = outcome.operation.map(|operation| operation.to_string());
-    sqlx::query(ADD)
+    query(ADD)
         .bind(tenant)
         .bind(outcome.id.to_string())
         .bind(outcome.event.to_string())
@@ -187,7 +186,7 @@ UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND 
         _ => return Ok(()),
     };
     if let Some(operation) = operation {
-        sqlx::query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
+        query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
     }
     Ok(())
 }
@@ -197,7 +196,7 @@ impl TenantStore {
     /// State and page of the tenant's one draft.
     pub(crate) async fn only_draft(&self) -> (String, Option<String>) {
         const FIND: &str = "SELECT state, external_reply_url FROM drafts WHERE tenant_id = $1";
-        let row = sqlx::query(FIND).bind(self.tenant.to_string()).fetch_one(&self.store.readers).await.unwrap();
+        let row = query(FIND).bind(self.tenant.to_string()).fetch_one(&self.store.readers).await.unwrap();
         (row.try_get(0).unwrap(), row.try_get(1).unwrap())
     }
 }

@@ -1,12 +1,10 @@
 //! Reading what was recorded: messages, the stream of events, and the whole chain behind one id.
 
-use serde_json::{Value, json};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Row, built, query};
 use super::{StoreError, TenantStore, from_id, from_json};
 use crate::clock::Timestamp;
 use crate::ids::{DecisionId, DeliveryId, DraftId, EventId, MessageId, OperationId, TaskId};
+use serde_json::{Value, json};
 
 /// A stored message.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,8 +67,7 @@ impl TenantStore {
     pub async fn messages(&self, state: Option<&str>, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
         let filter = "AND ($2 IS NULL OR state = $2) ORDER BY message_id DESC LIMIT $3";
         let sql = format!("{MESSAGE} {filter}");
-        let list =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(state).bind(i64::from(limit));
+        let list = built(sql).bind(self.tenant.to_string()).bind(state).bind(i64::from(limit));
         list.fetch_all(&self.store.readers).await?.iter().map(read_message).collect()
     }
 
@@ -80,8 +77,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`].
     pub async fn messages_after(&self, after: &str, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
         let sql = format!("{MESSAGE} AND message_id > $2 ORDER BY message_id LIMIT $3");
-        let list =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
+        let list = built(sql).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
         list.fetch_all(&self.store.readers).await?.iter().map(read_message).collect()
     }
 
@@ -91,7 +87,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`].
     pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!("{MESSAGE} AND message_id = $2");
-        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(id.to_string());
+        let find = built(sql).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_message).transpose()
     }
 
@@ -101,8 +97,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`].
     pub async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         let sql = format!("{EVENT} AND e.cursor > $2 ORDER BY e.cursor LIMIT $3");
-        let list =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
+        let list = built(sql).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
         list.fetch_all(&self.store.readers).await?.iter().map(read_event).collect()
     }
 
@@ -112,7 +107,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
     pub async fn newest_cursor(&self) -> Result<i64, StoreError> {
         const NEWEST: &str = "SELECT event_cursor FROM tenants WHERE tenant_id = $1";
-        let row = sqlx::query(NEWEST).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
+        let row = query(NEWEST).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
         Ok(row.ok_or(StoreError::NotFound("tenant"))?.try_get(0)?)
     }
 
@@ -122,7 +117,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`].
     pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
         let sql = format!("{EVENT} AND e.event_id = $2");
-        let find = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(self.tenant.to_string()).bind(id.to_string());
+        let find = built(sql).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_event).transpose()
     }
 
@@ -137,7 +132,7 @@ impl TenantStore {
         if let Ok(id) = id.parse::<MessageId>() {
             message = Some(self.message(id).await?.ok_or(StoreError::NotFound("message"))?);
             const EVENTS: &str = "SELECT event_id FROM events WHERE tenant_id = $1 AND message_id = $2 ORDER BY cursor";
-            let list = sqlx::query(EVENTS).bind(self.tenant.to_string()).bind(id.to_string());
+            let list = query(EVENTS).bind(self.tenant.to_string()).bind(id.to_string());
             for row in list.fetch_all(&self.store.readers).await? {
                 events.push(from_id("event_id", row.try_get(0)?)?);
             }
@@ -180,14 +175,14 @@ impl TenantStore {
         } else {
             return Ok(None);
         };
-        let row = sqlx::query(sql).bind(self.tenant.to_string()).bind(id).fetch_optional(&self.store.readers).await?;
+        let row = query(sql).bind(self.tenant.to_string()).bind(id).fetch_optional(&self.store.readers).await?;
         row.map(|row| from_id("event_id", row.try_get(0)?)).transpose()
     }
 
     async fn chain(&self, id: EventId) -> Result<Value, StoreError> {
         const MESSAGE_OF: &str = "SELECT message_id FROM events WHERE tenant_id = $1 AND event_id = $2";
         let event = self.event(id).await?.ok_or(StoreError::NotFound("event"))?;
-        let row = sqlx::query(MESSAGE_OF).bind(self.tenant.to_string()).bind(id.to_string());
+        let row = query(MESSAGE_OF).bind(self.tenant.to_string()).bind(id.to_string());
         let message: Option<String> = row.fetch_one(&self.store.readers).await?.try_get(0)?;
         Ok(json!({
             "eventId": event.id,
@@ -208,15 +203,15 @@ impl TenantStore {
 SELECT d.delivery_id, d.endpoint_id, d.state, d.attempts, d.next_attempt_at, e.url FROM deliveries AS d
 JOIN webhook_endpoints AS e ON e.tenant_id = d.tenant_id AND e.endpoint_id = d.endpoint_id
 WHERE d.tenant_id = $1 AND d.event_id = $2 ORDER BY d.delivery_id";
-        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
+        let list = query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
         let mut deliveries = Vec::new();
         for row in list.fetch_all(&self.store.readers).await? {
             let id: DeliveryId = from_id("delivery_id", row.try_get(0)?)?;
             deliveries.push(json!({
                 "id": id,
-                "endpointId": row.try_get::<&str, _>(1)?,
-                "url": row.try_get::<&str, _>(5)?,
-                "state": row.try_get::<&str, _>(2)?,
+                "endpointId": row.try_get::<&str>(1)?,
+                "url": row.try_get::<&str>(5)?,
+                "state": row.try_get::<&str>(2)?,
                 "nextAttemptAt": Timestamp::from_micros(row.try_get(4)?).to_string(),
                 "attempts": self.attempts(id).await?,
             }));
@@ -228,13 +223,13 @@ WHERE d.tenant_id = $1 AND d.event_id = $2 ORDER BY d.delivery_id";
         const LIST: &str = "\
 SELECT outcome_id, outcome, operation_id, applied_status, recorded_at FROM outcomes
 WHERE tenant_id = $1 AND event_id = $2 ORDER BY outcome_id";
-        let list = sqlx::query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
-        let read = |row: &SqliteRow| -> Result<Value, StoreError> {
+        let list = query(LIST).bind(self.tenant.to_string()).bind(event.to_string());
+        let read = |row: &Row| -> Result<Value, StoreError> {
             Ok(json!({
-                "id": row.try_get::<&str, _>(0)?,
-                "outcome": row.try_get::<&str, _>(1)?,
-                "operationId": row.try_get::<Option<&str>, _>(2)?,
-                "appliedStatus": row.try_get::<Option<&str>, _>(3)?,
+                "id": row.try_get::<&str>(0)?,
+                "outcome": row.try_get::<&str>(1)?,
+                "operationId": row.try_get::<Option<&str>>(2)?,
+                "appliedStatus": row.try_get::<Option<&str>>(3)?,
                 "recordedAt": Timestamp::from_micros(row.try_get(4)?).to_string(),
             }))
         };
@@ -262,11 +257,11 @@ pub fn describe(row: &MessageRow) -> Result<Value, StoreError> {
     }))
 }
 
-fn read_message(row: &SqliteRow) -> Result<MessageRow, StoreError> {
+fn read_message(row: &Row) -> Result<MessageRow, StoreError> {
     Ok(MessageRow {
         id: from_id("message_id", row.try_get(0)?)?,
         received_at: Timestamp::from_micros(row.try_get(1)?),
-        size: row.try_get::<i64, _>(2)?.cast_unsigned(),
+        size: row.try_get::<i64>(2)?.cast_unsigned(),
         state: row.try_get(3)?,
         reason: row.try_get(4)?,
         duplicate_of: row.try_get(5)?,
@@ -275,7 +270,7 @@ fn read_message(row: &SqliteRow) -> Result<MessageRow, StoreError> {
     })
 }
 
-fn read_event(row: &SqliteRow) -> Result<EventRow, StoreError> {
+fn read_event(row: &Row) -> Result<EventRow, StoreError> {
     let thread: Option<String> = row.try_get(8)?;
     let sequence: Option<i64> = row.try_get(9)?;
     Ok(EventRow {

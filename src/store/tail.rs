@@ -1,8 +1,6 @@
 //! The newest rows of a tenant, for a person who watches: messages, decisions, attempts.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Row, query};
 use super::{StoreError, TenantStore};
 use crate::clock::Timestamp;
 
@@ -46,7 +44,7 @@ COALESCE((SELECT message_id FROM messages WHERE tenant_id = $1 ORDER BY message_
 COALESCE((SELECT decision_id FROM decisions WHERE tenant_id = $1 ORDER BY decision_id DESC LIMIT 1 OFFSET $2), ''),
 COALESCE((SELECT started_at FROM attempts WHERE tenant_id = $1 ORDER BY started_at DESC LIMIT 1 OFFSET $2), 0)";
         let count = i64::from(count.min(SHOWN));
-        let row = sqlx::query(BEFORE).bind(self.tenant.to_string()).bind(count).fetch_one(&self.store.readers).await?;
+        let row = query(BEFORE).bind(self.tenant.to_string()).bind(count).fetch_one(&self.store.readers).await?;
         self.tail(TailPosition { message: row.try_get(0)?, decision: row.try_get(1)?, attempt: row.try_get(2)? }).await
     }
 
@@ -68,7 +66,7 @@ WHERE tenant_id = $1 AND started_at > $2 ORDER BY started_at LIMIT 200";
         let tenant = self.tenant.to_string();
         let mut next = position.clone();
         let mut lines = Vec::new();
-        let read = |what: &'static str, row: &SqliteRow| -> Result<(i64, TailLine), StoreError> {
+        let read = |what: &'static str, row: &Row| -> Result<(i64, TailLine), StoreError> {
             let at: i64 = row.try_get(0)?;
             let line = TailLine {
                 at: Timestamp::from_micros(at).to_string(),
@@ -78,22 +76,19 @@ WHERE tenant_id = $1 AND started_at > $2 ORDER BY started_at LIMIT 200";
             };
             Ok((at, line))
         };
-        let messages =
-            sqlx::query(MESSAGES).bind(&tenant).bind(position.message).fetch_all(&self.store.readers).await?;
+        let messages = query(MESSAGES).bind(&tenant).bind(position.message).fetch_all(&self.store.readers).await?;
         for row in &messages {
             let (at, line) = read("message", row)?;
             next.message.clone_from(&line.id);
             lines.push((at, line));
         }
-        let decisions =
-            sqlx::query(DECISIONS).bind(&tenant).bind(position.decision).fetch_all(&self.store.readers).await?;
+        let decisions = query(DECISIONS).bind(&tenant).bind(position.decision).fetch_all(&self.store.readers).await?;
         for row in &decisions {
             let (at, line) = read("decision", row)?;
             next.decision.clone_from(&line.id);
             lines.push((at, line));
         }
-        let attempts =
-            sqlx::query(ATTEMPTS).bind(&tenant).bind(position.attempt).fetch_all(&self.store.readers).await?;
+        let attempts = query(ATTEMPTS).bind(&tenant).bind(position.attempt).fetch_all(&self.store.readers).await?;
         for row in &attempts {
             let (at, line) = read("attempt", row)?;
             next.attempt = at;

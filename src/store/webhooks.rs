@@ -1,12 +1,10 @@
 //! Webhook endpoints of a tenant, as operators and the API keep them.
 
-use serde::Serialize;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::sql::{Row, query};
 use super::{StoreError, TenantStore, from_id, from_json, to_json};
 use crate::contract::webhook::PayloadMode;
 use crate::ids::{AppId, EndpointId};
+use serde::Serialize;
 
 /// An endpoint to be made.
 #[derive(Debug, Clone)]
@@ -63,7 +61,7 @@ health, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(ADD)
+                    query(ADD)
                         .bind(tenant)
                         .bind(id.to_string())
                         .bind(endpoint.app.map(|app| app.to_string()))
@@ -89,8 +87,8 @@ health, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}
         const LIST: &str = "\
 SELECT endpoint_id, app_id, url, event_types, mode, schedule, state, state_reason, health FROM webhook_endpoints
 WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
-        let rows = sqlx::query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
-        let read = |row: &SqliteRow| {
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let read = |row: &Row| {
             let app: Option<&str> = row.try_get(1)?;
             Ok(EndpointRow {
                 id: from_id("endpoint_id", row.try_get(0)?)?,
@@ -123,12 +121,12 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'held'";
             .store
             .write(move |connection| {
                 Box::pin(async move {
-                    let enabled = sqlx::query(ENABLE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
-                    if enabled.rows_affected() == 0 {
+                    let enabled = query(ENABLE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
+                    if enabled == 0 {
                         return Err(StoreError::NotFound("disabled webhook endpoint of this id"));
                     }
-                    let resume = sqlx::query(RESUME).bind(&tenant).bind(&id).bind(now.as_micros());
-                    Ok(resume.execute(connection).await?.rows_affected())
+                    let resume = query(RESUME).bind(&tenant).bind(&id).bind(now.as_micros());
+                    Ok(resume.execute(connection).await?)
                 })
             })
             .await?;
@@ -150,11 +148,11 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait',
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let removed = sqlx::query(REMOVE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
-                    if removed.rows_affected() == 0 {
+                    let removed = query(REMOVE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
+                    if removed == 0 {
                         return Err(StoreError::NotFound("webhook endpoint"));
                     }
-                    let cancel = sqlx::query(CANCEL).bind(&tenant).bind(&id).bind(now.as_micros());
+                    let cancel = query(CANCEL).bind(&tenant).bind(&id).bind(now.as_micros());
                     cancel.execute(connection).await?;
                     Ok(())
                 })

@@ -6,10 +6,12 @@
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Connection, StoreError, dialect};
+use super::StoreError;
+use super::dialect::sqlite;
+use super::sql::{Connection, query};
 
 /// How much work shares one commit at most: enough to spread the flush, little enough to keep the first waiter's time short.
 const BATCH: usize = 64;
@@ -73,13 +75,13 @@ enum Request {
 
 impl Writer {
     /// Starts the task that owns `connection`; it ends when the last handle is gone or at [`Writer::close`].
-    pub(super) fn start(connection: Connection, path: PathBuf) -> Self {
+    pub(super) fn start(connection: SqliteConnection, path: PathBuf) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
         #[expect(
             clippy::disallowed_methods,
             reason = "lives as long as the store's handles, and owns no shared state"
         )]
-        tokio::spawn(serve(connection, path, requests));
+        tokio::spawn(serve(Connection::Sqlite(connection), path, requests));
         Self { queue }
     }
 
@@ -123,7 +125,9 @@ async fn serve(mut connection: Connection, path: PathBuf, mut requests: mpsc::Re
         }
         if let Some(done) = close {
             requests.close();
-            if let Err(error) = connection.close().await {
+            if let Connection::Sqlite(connection) = connection
+                && let Err(error) = connection.close().await
+            {
                 tracing::warn!(error.kind = "store", "Database did not close cleanly: {error}");
             }
             let _ = done.send(());
@@ -155,7 +159,7 @@ async fn commit_together(connection: &mut Connection, batch: Vec<Box<dyn Work>>)
             for work in batch {
                 work.refuse(not_committed(&error));
             }
-            let _ = connection.execute("ROLLBACK").await; // Fails where no transaction is open, which is as good.
+            let _ = query("ROLLBACK").execute(&mut *connection).await; // Fails where no transaction is open, which is as good.
             Err(error)
         }
     }
@@ -171,39 +175,39 @@ async fn run_batch(
     batch: &mut std::vec::IntoIter<Box<dyn Work>>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
-    connection.execute("BEGIN IMMEDIATE").await?;
+    query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let alone = batch.len() == 1;
     for work in batch {
         if !alone {
-            connection.execute("SAVEPOINT work").await?;
+            query("SAVEPOINT work").execute(&mut *connection).await?;
         }
         let answer = work.run(connection).await;
         match (answer, alone) {
             (Some(answer), true) => answers.push(answer),
             (Some(answer), false) => {
                 answers.push(answer);
-                connection.execute("RELEASE work").await?;
+                query("RELEASE work").execute(&mut *connection).await?;
             }
             (None, true) => {
-                connection.execute("ROLLBACK").await?;
+                query("ROLLBACK").execute(&mut *connection).await?;
                 return Ok(());
             }
             (None, false) => {
-                connection.execute("ROLLBACK TO work").await?;
-                connection.execute("RELEASE work").await?;
+                query("ROLLBACK TO work").execute(&mut *connection).await?;
+                query("RELEASE work").execute(&mut *connection).await?;
             }
         }
     }
-    connection.execute("COMMIT").await?;
+    query("COMMIT").execute(&mut *connection).await?;
     Ok(())
 }
 
 /// A new connection in place of one that failed; the old one where no new one can be had yet.
 async fn reopened(old: Connection, path: &std::path::Path) -> Connection {
-    match dialect::open_writer(path).await {
+    match sqlite::open_writer(path).await {
         Ok(new) => {
             drop(old);
-            new
+            Connection::Sqlite(new)
         }
         Err(_) => old,
     }
@@ -211,11 +215,13 @@ async fn reopened(old: Connection, path: &std::path::Path) -> Connection {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Executor as _;
+
     use super::*;
 
     async fn writer(folder: &std::path::Path) -> Writer {
         let path = folder.join("index.db");
-        let mut connection = dialect::open_writer(&path).await.unwrap();
+        let mut connection = sqlite::open_writer(&path).await.unwrap();
         connection.execute("CREATE TABLE t (n INTEGER NOT NULL UNIQUE) STRICT").await.unwrap();
         Writer::start(connection, path)
     }
@@ -223,7 +229,7 @@ mod tests {
     fn insert(number: i64) -> impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<i64, StoreError>> + Send {
         move |connection| {
             Box::pin(async move {
-                sqlx::query("INSERT INTO t (n) VALUES ($1)").bind(number).execute(connection).await?;
+                query("INSERT INTO t (n) VALUES ($1)").bind(number).execute(connection).await?;
                 Ok(number)
             })
         }
@@ -241,8 +247,8 @@ mod tests {
         let count = writer
             .run(|connection| {
                 Box::pin(async move {
-                    let row: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM t").fetch_one(connection).await?;
-                    Ok(row.0)
+                    let row = query("SELECT COUNT(*) FROM t").fetch_one(connection).await?;
+                    Ok(row.try_get::<i64>(0)?)
                 })
             })
             .await
@@ -254,10 +260,10 @@ mod tests {
     async fn work_that_could_not_begin_is_told_the_databases_words_and_may_be_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.db");
-        let mut connection = dialect::open_writer(&path).await.unwrap();
+        let mut connection = sqlite::open_writer(&path).await.unwrap();
         connection.execute("CREATE TABLE t (n INTEGER NOT NULL UNIQUE) STRICT").await.unwrap();
         connection.execute("PRAGMA busy_timeout = 1").await.unwrap();
-        let mut other = dialect::open_writer(&path).await.unwrap();
+        let mut other = sqlite::open_writer(&path).await.unwrap();
         other.execute("BEGIN EXCLUSIVE").await.unwrap();
         let mut batch: Vec<Box<dyn Work>> = Vec::new();
         let mut callers = Vec::new();
@@ -266,6 +272,7 @@ mod tests {
             batch.push(Box::new(Piece { work: insert(number), caller }));
             callers.push(answer);
         }
+        let mut connection = Connection::Sqlite(connection);
         commit_together(&mut connection, batch).await.unwrap_err();
         for answer in callers {
             let error = answer.await.expect("every caller is told").unwrap_err();
@@ -273,6 +280,7 @@ mod tests {
             let StoreError::Unavailable(cause) = error else { panic!("{error:?}") };
             assert!(cause.to_string().contains("locked"), "{cause}");
         }
+        let Connection::Sqlite(connection) = connection else { panic!() };
         let writer = Writer::start(connection, path);
         assert!(matches!(writer.run(insert(1)).await, Err(StoreError::Unavailable(_))));
         other.execute("ROLLBACK").await.unwrap();

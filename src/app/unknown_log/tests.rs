@@ -11,6 +11,7 @@ use crate::ids::{SessionId, TenantId};
 use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin};
 use crate::pipeline::recipients::Recipients;
+use crate::spool::Spool;
 
 async fn open(folder: &Path, adopt: &str) -> Instance {
     let config = Loader::new().dir(Some(folder)).set("--adopt", "spool.adopt", adopt);
@@ -23,7 +24,7 @@ async fn open(folder: &Path, adopt: &str) -> Instance {
 
 async fn close(instance: Instance, spool: Option<Spool>) {
     if let Some(spool) = spool {
-        tokio::task::spawn_blocking(move || spool.close()).await.unwrap();
+        spool.close().await;
     }
     instance.store.close().await;
 }

@@ -149,7 +149,7 @@ mod tests {
             assert!(address.ip().is_loopback() && address.port() == 0, "{address}");
         }
         assert!(config.smtp.listen_tls.is_empty());
-        assert!(config.database.file.starts_with(folder.path()));
+        assert!(config.database.describe().starts_with(folder.path().to_str().unwrap()));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Ingest {
         threads: &mut NewThreads,
     ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
         let manifest = &stored.manifest;
-        let copy_key = key::copy_key(message, &stored.body.sha256);
+        let copy_key = key::copy_key(message, stored.body.sha256());
         let mut held = None;
         let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
         for path in &manifest.envelope.forward_paths {

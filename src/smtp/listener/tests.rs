@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::smtp::conversations::directory;
 use crate::smtp::intake::{ForwardName, RecipientAnswer, RecipientQuery};
-use crate::spool::{Files, Position, Reserve, SpoolOptions, StoredMessage};
+use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
 use client::Client;
 
 /// Knows the recipients of the conversations, one that takes for ever to look up, and one that breaks the look-up.
@@ -38,7 +38,7 @@ impl Intake for TestIntake {
 struct Server {
     _dir: TempDir,
     address: SocketAddr,
-    spool: Spool,
+    log: Log,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
     certificate: Vec<u8>,
@@ -57,18 +57,18 @@ impl Server {
             reserve: Reserve::OFF,
             ..SpoolOptions::default()
         };
-        let (spool, _) = Spool::open(options, files, clock.clone()).unwrap();
+        let (log, _) = Log::open(options, files, clock.clone()).unwrap();
         let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
         let tls = ServerTls::from_pem(pair.cert.pem().as_bytes(), pair.signing_key.serialize_pem().as_bytes()).unwrap();
         let options =
             ListenerOptions { door, hostname: Domain::parse("mx.test").unwrap(), limits, tls: Some(Arc::new(tls)) };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), spool.clone(), clock).unwrap();
+        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), Spool::Log(log.clone()), clock).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.run(shutdown.clone()));
-        Self { _dir: dir, address, spool, shutdown, tasks, certificate: pair.cert.der().to_vec() }
+        Self { _dir: dir, address, log, shutdown, tasks, certificate: pair.cert.der().to_vec() }
     }
 
     /// A client that has read the greeting.
@@ -87,13 +87,13 @@ impl Server {
     }
 
     async fn stored(&self) -> Vec<StoredMessage> {
-        let spool = self.spool.clone();
-        tokio::task::spawn_blocking(move || spool.read_after(Position::START, 100, u64::MAX).unwrap()).await.unwrap()
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || log.read_after(Position::START, 100, u64::MAX).unwrap()).await.unwrap()
     }
 
     async fn body(&self, message: &StoredMessage) -> Vec<u8> {
-        let (spool, body) = (self.spool.clone(), message.body.clone());
-        tokio::task::spawn_blocking(move || spool.read_body(&body).unwrap()).await.unwrap()
+        let (log, body) = (self.log.clone(), message.body.clone());
+        tokio::task::spawn_blocking(move || log.read_body(&body).unwrap()).await.unwrap()
     }
 
     /// Tells the program to stop, without waiting for it.

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::{ClaimedDelivery, FinishedAttempt, NextStep, Target, insert_attempt};
 use crate::clock::Timestamp;
-use crate::store::{Connection, StoreError, from_id, from_json};
+use crate::store::sql::{Connection, Row, query};
+use crate::store::{StoreError, from_id, from_json};
 
 /// The delivery of a claimed row; `None` where the row cannot be read and was taken out of the queue.
 pub(super) async fn read(
     connection: &mut Connection,
-    row: &SqliteRow,
+    row: &Row,
     now: Timestamp,
 ) -> Result<Option<ClaimedDelivery>, StoreError> {
     match read_whole(connection, row).await {
@@ -37,7 +35,7 @@ const fn damaged(error: &StoreError) -> Option<&'static str> {
 /// Ends a delivery that no later attempt could make either, with an attempt that says why.
 async fn set_aside(
     connection: &mut Connection,
-    row: &SqliteRow,
+    row: &Row,
     what: &'static str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -45,7 +43,7 @@ async fn set_aside(
 UPDATE deliveries SET state = 'exhausted', attempts = $3, next_attempt_at = $4, finished_at = $4, lease_owner = NULL, \
 lease_until = NULL WHERE tenant_id = $1 AND delivery_id = $2";
     let (tenant, delivery): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-    let number = u32::try_from(row.try_get::<i64, _>(7)?).unwrap_or(u32::MAX).saturating_add(1);
+    let number = u32::try_from(row.try_get::<i64>(7)?).unwrap_or(u32::MAX).saturating_add(1);
     tracing::error!(
         tenant.id = tenant,
         delivery.id = delivery,
@@ -53,7 +51,7 @@ lease_until = NULL WHERE tenant_id = $1 AND delivery_id = $2";
         error.kind = "unreadable",
         "Delivery `{delivery}` is not made: its stored {what} cannot be read",
     );
-    let end = sqlx::query(END).bind(tenant).bind(delivery).bind(i64::from(number)).bind(now.as_micros());
+    let end = query(END).bind(tenant).bind(delivery).bind(i64::from(number)).bind(now.as_micros());
     end.execute(&mut *connection).await?;
     let attempt = FinishedAttempt {
         number,
@@ -70,17 +68,17 @@ lease_until = NULL WHERE tenant_id = $1 AND delivery_id = $2";
     insert_attempt(connection, tenant, delivery, &attempt).await
 }
 
-async fn read_whole(connection: &mut Connection, row: &SqliteRow) -> Result<ClaimedDelivery, StoreError> {
+async fn read_whole(connection: &mut Connection, row: &Row) -> Result<ClaimedDelivery, StoreError> {
     const BODY: &str = "\
 SELECT p.body, e.url, e.secrets, e.headers, e.schedule, e.flight_limit FROM payloads AS p
 JOIN webhook_endpoints AS e ON e.tenant_id = p.tenant_id AND e.endpoint_id = $5
 WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $4";
     let (tenant, endpoint, event): (&str, &str, &str) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
-    let body = sqlx::query(BODY)
+    let body = query(BODY)
         .bind(tenant)
         .bind(event)
-        .bind(row.try_get::<&str, _>(5)?)
-        .bind(row.try_get::<&str, _>(6)?)
+        .bind(row.try_get::<&str>(5)?)
+        .bind(row.try_get::<&str>(6)?)
         .bind(endpoint)
         .fetch_one(connection)
         .await?;
@@ -99,7 +97,7 @@ WHERE p.tenant_id = $1 AND p.event_id = $2 AND p.mode = $3 AND p.api_version = $
             secrets_sealed: body.try_get(2)?,
             headers: from_json("headers", body.try_get(3)?)?,
             schedule: body.try_get(4)?,
-            is_probe: body.try_get::<i64, _>(5)? == 1,
+            is_probe: body.try_get::<i64>(5)? == 1,
         },
     })
 }

@@ -116,7 +116,7 @@ async fn an_idle_session_is_small() {
         door: Door::Smtp,
         tls: None,
         intake: Arc::new(TestIntake),
-        spool: server.spool.clone(),
+        spool: Spool::Log(server.log.clone()),
         clock: Clock::System,
         shutdown: CancellationToken::new(),
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::spool::faults::{Call, SimulatedDisk};
+use crate::spool::log::faults::{Call, SimulatedDisk};
 
 fn server_on(disk: &SimulatedDisk) -> (Server, Clock) {
     let clock = Clock::fixed(Timestamp::from_micros(1_700_000_000_000_000));

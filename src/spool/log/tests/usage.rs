@@ -14,9 +14,9 @@ fn what_is_committed_is_read_back_in_order_and_byte_exact() {
     runtime().block_on(async {
         for (number, length) in [0, 1, 7, 8, 2047, 2048, 2049, 5000].into_iter().enumerate() {
             let bytes = body(number as u64, length);
-            let stored = store(&spool, number as u64, &bytes).await.unwrap();
+            let (stored, position) = store(&spool, number as u64, &bytes).await.unwrap();
             assert_eq!((stored.id(), stored.size()), (manifest(number as u64).id, length as u64));
-            assert_eq!(stored.position(), *spool.committed().borrow());
+            assert_eq!(position, *spool.committed().borrow());
         }
     });
     let found = everything(&spool);
@@ -165,7 +165,7 @@ fn under_the_reserve_no_new_mail_is_admitted() {
     let disk = SimulatedDisk::new(1);
     let clock = clock();
     let reserve = Reserve { bytes: 1 << 30, percent: 5 };
-    let (spool, _) = Spool::open(SpoolOptions { reserve, ..options() }, disk.files(), clock.clone()).unwrap();
+    let (spool, _) = Log::open(SpoolOptions { reserve, ..options() }, disk.files(), clock.clone()).unwrap();
     // Behind this the writer is at rest, and the calls below are ours.
     let _ = runtime().block_on(store(&spool, 1, b"first")).unwrap();
     assert_eq!(spool.admission(), Admission::Open);
@@ -208,7 +208,7 @@ fn a_manifest_that_does_not_fit_is_refused_and_the_log_goes_on() {
 #[test]
 fn options_outside_their_range_are_refused() {
     let disk = SimulatedDisk::new(1);
-    let refused = |options| matches!(Spool::open(options, disk.files(), clock()), Err(SpoolError::Options(_)));
+    let refused = |options| matches!(Log::open(options, disk.files(), clock()), Err(SpoolError::Options(_)));
     assert!(refused(SpoolOptions { segment_bytes: 4096, ..options() }));
     assert!(refused(SpoolOptions { chunk_bytes: 20_000, ..options() }));
     assert!(refused(SpoolOptions { queue_bytes: 100, ..options() }));
@@ -219,12 +219,12 @@ fn options_outside_their_range_are_refused() {
 fn on_a_real_folder_it_works_alike_and_only_one_process_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let options = SpoolOptions { dir: folder.path().join("a/spool"), ..options() };
-    let (spool, _) = Spool::open(options.clone(), Files::Real, Clock::System).unwrap();
-    assert!(matches!(Spool::open(options.clone(), Files::Real, Clock::System), Err(SpoolError::InUse)));
+    let (spool, _) = Log::open(options.clone(), Files::Real, Clock::System).unwrap();
+    assert!(matches!(Log::open(options.clone(), Files::Real, Clock::System), Err(SpoolError::InUse)));
     runtime().block_on(async {
         join_all((0..40).map(|number| {
             let spool = spool.clone();
-            async move { store(&spool, number, &body(number, 4_000)).await.unwrap().size() }
+            async move { store(&spool, number, &body(number, 4_000)).await.unwrap().0.size() }
         }))
         .await;
         let last = spool.read_after(Position::START, 99, u64::MAX).unwrap().pop().unwrap();
@@ -241,7 +241,7 @@ fn on_a_real_folder_it_works_alike_and_only_one_process_has_it() {
     assert!(spool.status().free_bytes > 0);
     spool.close();
     for options in [options, copy] {
-        let (spool, report) = Spool::open(options, Files::Real, Clock::System).unwrap();
+        let (spool, report) = Log::open(options, Files::Real, Clock::System).unwrap();
         assert!(report.findings.iter().all(|finding| finding.loss == Loss::None), "{:?}", report.findings);
         assert_eq!(everything(&spool).len(), 39);
         spool.close();
@@ -253,7 +253,7 @@ fn folder_segments_and_lock_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let options = SpoolOptions { dir: folder.path().join("spool"), ..options() };
-    let (spool, _) = Spool::open(options.clone(), Files::Real, Clock::System).unwrap();
+    let (spool, _) = Log::open(options.clone(), Files::Real, Clock::System).unwrap();
     let _ = runtime().block_on(store(&spool, 1, &body(1, 100))).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&options.dir), 0o700);

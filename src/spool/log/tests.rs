@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::ids::{Id, MailboxId, MessageId, SessionId, TenantId};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
+use crate::spool::SpooledMessage;
 
 /// Small segments, so that tests cross their borders.
 fn options() -> SpoolOptions {
@@ -31,8 +32,8 @@ fn clock() -> Clock {
     Clock::fixed(Timestamp::from_micros(1_000_000_000))
 }
 
-fn open(disk: &SimulatedDisk) -> (Spool, RecoveryReport) {
-    Spool::open(options(), disk.files(), clock()).unwrap()
+fn open(disk: &SimulatedDisk) -> (Log, RecoveryReport) {
+    Log::open(options(), disk.files(), clock()).unwrap()
 }
 
 fn segment_path(number: u64) -> PathBuf {
@@ -76,7 +77,7 @@ fn body(number: u64, length: usize) -> Vec<u8> {
     (0..length).map(next).collect()
 }
 
-async fn store(spool: &Spool, number: u64, bytes: &[u8]) -> Result<SpooledMessage, SpoolError> {
+async fn store(spool: &Log, number: u64, bytes: &[u8]) -> Result<(SpooledMessage, Position), SpoolError> {
     let mut incoming = spool.begin();
     for part in bytes.chunks(700) {
         incoming.push(part).await?;
@@ -85,7 +86,7 @@ async fn store(spool: &Spool, number: u64, bytes: &[u8]) -> Result<SpooledMessag
 }
 
 /// All messages of the log with their bodies.
-fn everything(spool: &Spool) -> Vec<(MessageId, Result<Vec<u8>, SpoolError>)> {
+fn everything(spool: &Log) -> Vec<(MessageId, Result<Vec<u8>, SpoolError>)> {
     let mut messages = Vec::new();
     let mut after = Position::START;
     loop {

@@ -11,7 +11,7 @@ fn length(number: u64) -> usize {
 }
 
 /// Three sessions until the power goes; returns what was accepted.
-fn traffic(spool: &Spool, first: u64) -> BTreeSet<u64> {
+fn traffic(spool: &Log, first: u64) -> BTreeSet<u64> {
     let accepted = runtime().block_on(join_all((0..3).map(|session| {
         let spool = spool.clone();
         async move {
@@ -28,7 +28,7 @@ fn traffic(spool: &Spool, first: u64) -> BTreeSet<u64> {
     accepted.into_iter().flatten().collect()
 }
 
-fn check(spool: &Spool, report: &RecoveryReport, accepted: &BTreeSet<u64>, context: &str) {
+fn check(spool: &Log, report: &RecoveryReport, accepted: &BTreeSet<u64>, context: &str) {
     let found = everything(spool);
     for number in accepted {
         assert_stored(&found, *number, &body(*number, length(*number)), context);
@@ -48,7 +48,7 @@ fn a_power_cut_at_any_call_takes_nothing_accepted_and_shows_nothing_half_done() 
             let disk = SimulatedDisk::new(seed * 1_000 + nth);
             disk.cut_power_at(nth);
             let mut accepted = BTreeSet::new();
-            if let Ok((spool, _)) = Spool::open(options(), disk.files(), clock()) {
+            if let Ok((spool, _)) = Log::open(options(), disk.files(), clock()) {
                 accepted = traffic(&spool, 0);
                 spool.close();
             }
@@ -76,7 +76,7 @@ fn power_cuts_one_after_the_other_also_during_recovery_take_nothing() {
             let context = format!("seed {seed}, life {life}");
             // Some lives are so short that the power goes while the log is recovered.
             disk.cut_power_at(disk.calls() + 3 + (seed * 31 + life * 17) % 90);
-            if let Ok((spool, report)) = Spool::open(options(), disk.files(), clock()) {
+            if let Ok((spool, report)) = Log::open(options(), disk.files(), clock()) {
                 let lost: Vec<_> = report.findings.iter().filter(|finding| finding.loss != Loss::None).collect();
                 assert!(lost.is_empty(), "{context}: {lost:?}");
                 accepted.extend(traffic(&spool, life * 100));

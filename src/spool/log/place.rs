@@ -2,7 +2,7 @@
 //!
 //! All of them are stored by others (the index keeps positions and body references), so they are a stored format.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// The place just behind a record; places compare in log order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,32 +37,45 @@ pub struct BodyRef {
     /// Its length in bytes.
     pub size: u64,
     /// SHA-256 of all its bytes; 64 hexadecimal digits in JSON.
-    #[serde(serialize_with = "write_hex", deserialize_with = "read_hex")]
+    #[serde(with = "hex")]
     pub sha256: [u8; 32],
 }
 
-fn write_hex<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-    let text: String = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
-    serializer.serialize_str(&text)
-}
+/// A SHA-256 as 64 hexadecimal digits.
+pub mod hex {
+    use serde::{Deserialize, Deserializer, Serializer};
 
-fn hex_digit(value: u8) -> char {
-    char::from_digit(u32::from(value), 16).unwrap_or('0')
-}
-
-fn read_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    parse_hex(&text).ok_or_else(|| serde::de::Error::custom("a SHA-256 has 64 hexadecimal digits"))
-}
-
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let mut digits = text.chars();
-    let mut bytes = [0u8; 32];
-    for byte in &mut bytes {
-        let (high, low) = (digits.next()?.to_digit(16)?, digits.next()?.to_digit(16)?);
-        *byte = u8::try_from(high * 16 + low).ok()?;
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        let text: String = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
+        serializer.serialize_str(&text)
     }
-    digits.next().is_none().then_some(bytes)
+
+    fn hex_digit(value: u8) -> char {
+        char::from_digit(u32::from(value), 16).unwrap_or('0')
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What stands there is something else.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        parse_hex(&text).ok_or_else(|| serde::de::Error::custom("a SHA-256 has 64 hexadecimal digits"))
+    }
+
+    fn parse_hex(text: &str) -> Option<[u8; 32]> {
+        let mut digits = text.chars();
+        let mut bytes = [0u8; 32];
+        for byte in &mut bytes {
+            let (high, low) = (digits.next()?.to_digit(16)?, digits.next()?.to_digit(16)?);
+            *byte = u8::try_from(high * 16 + low).ok()?;
+        }
+        digits.next().is_none().then_some(bytes)
+    }
 }
 
 #[cfg(test)]

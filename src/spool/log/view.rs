@@ -16,11 +16,11 @@ use crate::clock::Clock;
 
 /// A log, to read only.
 #[derive(Debug)]
-pub struct SpoolView {
+pub struct LogView {
     shared: Arc<Shared>,
 }
 
-impl SpoolView {
+impl LogView {
     /// Looks at the log of `options.dir` as it is now. Blocks.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl SpoolView {
         Ok(Self { shared: Arc::new(Shared::new(foundry, catalogue, recovered.end)) })
     }
 
-    /// As [`super::Spool::read_after`].
+    /// As [`super::Log::read_after`].
     ///
     /// # Errors
     /// The disk refuses to read.
@@ -47,7 +47,7 @@ impl SpoolView {
         read::read_after(&self.shared, after, max_records, max_bytes.max(1))
     }
 
-    /// As [`super::Spool::read_body`].
+    /// As [`super::Log::read_body`].
     ///
     /// # Errors
     /// [`SpoolError::Damaged`], [`SpoolError::Erased`], or the disk's refusal.

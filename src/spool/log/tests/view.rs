@@ -1,6 +1,6 @@
 //! Looking at a log that is being written.
 
-use super::super::SpoolView;
+use super::super::LogView;
 use super::*;
 
 #[test]
@@ -8,7 +8,7 @@ fn a_view_shows_what_was_committed_beside_the_process_that_writes() {
     let disk = SimulatedDisk::new(1);
     let (spool, _) = open(&disk);
     let bodies = fill(&spool);
-    let view = SpoolView::open(options(), disk.files(), clock()).unwrap();
+    let view = LogView::open(options(), disk.files(), clock()).unwrap();
     assert_shows(&view, &bodies);
     runtime().block_on(async {
         let _ = store(&spool, 99, b"after the view").await.unwrap();
@@ -24,12 +24,12 @@ fn a_view_changes_nothing() {
     spool.close();
     let content = || -> Vec<_> { disk.paths().into_iter().map(|path| (disk.bytes(&path), path)).collect() };
     let before = content();
-    let view = SpoolView::open(options(), disk.files(), clock()).unwrap();
+    let view = LogView::open(options(), disk.files(), clock()).unwrap();
     assert_shows(&view, &bodies);
     assert_eq!(content(), before);
 }
 
-fn fill(spool: &Spool) -> Vec<Vec<u8>> {
+fn fill(spool: &Log) -> Vec<Vec<u8>> {
     let bodies: Vec<Vec<u8>> = (0..40).map(|number| body(number, 100 + 150 * number as usize)).collect();
     runtime().block_on(async {
         for (number, bytes) in (0..).zip(&bodies) {
@@ -39,7 +39,7 @@ fn fill(spool: &Spool) -> Vec<Vec<u8>> {
     bodies
 }
 
-fn assert_shows(view: &SpoolView, bodies: &[Vec<u8>]) {
+fn assert_shows(view: &LogView, bodies: &[Vec<u8>]) {
     let seen = view.read_after(Position::START, 100, 1 << 20).unwrap();
     let read: Vec<_> = seen.iter().map(|message| (message.manifest.id, view.read_body(&message.body))).collect();
     for (number, bytes) in (0..).zip(bodies) {

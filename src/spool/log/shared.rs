@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::SpoolStatus;
 use super::active::Foundry;
 use super::files::Space;
 use super::options::SpoolOptions;
 use super::place::Position;
-use super::report::{Finding, SpoolStatus};
+use super::report::Finding;
 use super::segment::Segment;
 
 /// How far a segment may be read.

@@ -13,8 +13,8 @@ use super::append::{self, Append};
 use super::place::{Extent, Position};
 use super::writer::{Answer, Job, Waiting};
 use super::{Inner, SpoolError};
-use crate::ids::MessageId;
 use crate::mail::envelope::Manifest;
+use crate::spool::SpooledMessage;
 
 /// A body that is arriving; dropping it abandons what was written of it.
 pub struct Incoming {
@@ -71,14 +71,17 @@ impl Incoming {
         self.len == 0
     }
 
-    /// Writes the COMMIT and returns when it and all bytes before it are on stable storage.
+    /// Writes the COMMIT and returns when it and all bytes before it are on stable storage; also the place behind it.
     ///
     /// When the caller stops waiting, the message may be stored all the same, as with a connection that breaks before the
     /// reply.
     ///
     /// # Errors
     /// The message is not stored; all errors but [`SpoolError::TooLarge`] are temporary.
-    pub async fn commit(mut self, manifest: Manifest) -> Result<SpooledMessage, SpoolError> {
+    pub(in crate::spool) async fn commit(
+        mut self,
+        manifest: Manifest,
+    ) -> Result<(SpooledMessage, Position), SpoolError> {
         self.settle().await?;
         let json = serde_json::to_vec(&manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
         let mut sha256 = [0u8; 32];
@@ -93,7 +96,7 @@ impl Incoming {
         let (answer, stored) = oneshot::channel();
         self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Commit(answer), share })))?;
         let position = stored.await.map_err(|_| SpoolError::Closed)??;
-        Ok(SpooledMessage { id: manifest.id, size: self.len, position })
+        Ok((SpooledMessage::new(manifest.id, self.len), position))
     }
 
     /// Hands the buffer to the writer as a chunk.
@@ -140,33 +143,4 @@ async fn share(spool: &Inner, bytes: usize) -> Result<OwnedSemaphorePermit, Spoo
     let bytes = bytes.min(spool.shared.options().queue_bytes);
     let count = u32::try_from(bytes).unwrap_or(u32::MAX);
     Arc::clone(&spool.shared.queue).acquire_many_owned(count).await.map_err(|_| SpoolError::Closed)
-}
-
-/// Proof that a message is on stable storage. Only the spool makes it; only it can become a `250` reply.
-#[derive(Debug)]
-#[must_use]
-pub struct SpooledMessage {
-    id: MessageId,
-    size: u64,
-    position: Position,
-}
-
-impl SpooledMessage {
-    /// The message.
-    #[must_use]
-    pub const fn id(&self) -> MessageId {
-        self.id
-    }
-
-    /// Bytes of its body.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The place just behind its COMMIT.
-    #[must_use]
-    pub const fn position(&self) -> Position {
-        self.position
-    }
 }

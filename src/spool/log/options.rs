@@ -104,14 +104,3 @@ impl Default for Reserve {
         Self { bytes: 1 << 30, percent: 5 }
     }
 }
-
-/// Whether new mail may be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Yes.
-    Open,
-    /// No: free space is under the reserve.
-    Reserve,
-    /// No: the last write failed, and none has worked since.
-    Failing,
-}

@@ -1,4 +1,4 @@
-//! What the spool says about itself: damage that was found, and figures for `/metrics` and `/readyz`.
+//! What the log says about itself: damage that was found.
 
 use std::fmt;
 use std::time::Duration;
@@ -76,33 +76,4 @@ pub struct RecoveryReport {
     pub end: Position,
     /// Time it took.
     pub took: Duration,
-}
-
-/// The spool's figures.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct SpoolStatus {
-    /// Segments that hold records or may get some.
-    pub segments: u64,
-    /// Bytes of those segments up to their ends.
-    pub bytes: u64,
-    /// Messages committed since the start.
-    pub commits: u64,
-    /// Flushes since the start.
-    pub flushes: u64,
-    /// Bytes of records written since the start.
-    pub written_bytes: u64,
-    /// Commits and chunks that were answered with an error since the start.
-    pub failures: u64,
-    /// Segments closed for good after a failed write or flush since the start.
-    pub failed_segments: u64,
-    /// Whether the last attempt to write failed and none has worked since.
-    pub is_failing: bool,
-    /// Damage found since the start, also while opening.
-    pub findings: u64,
-    /// Bytes that wait for the writer.
-    pub waiting_bytes: u64,
-    /// Free bytes of the file system, at most a second old.
-    pub free_bytes: u64,
-    /// Free bytes under which no new mail is taken.
-    pub reserve_bytes: u64,
 }

@@ -1,0 +1,53 @@
+//! A place for a store on either engine, of one test's own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::super::{PostgresSettings, Store};
+use crate::clock::Clock;
+
+/// The engine that a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Where a test's store is: a file in a folder, or a schema of the test server's database.
+pub(super) enum Place {
+    Sqlite(tempfile::TempDir),
+    Postgres(PostgresSettings),
+}
+
+impl Place {
+    pub(super) async fn new(engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
+            Engine::Postgres => {
+                static SCHEMAS: AtomicU32 = AtomicU32::new(0);
+                let schema = format!("t{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
+                let server = server();
+                let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&server).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+                let url = format!("{server}?options=-c%20search_path%3D{schema}");
+                Self::Postgres(PostgresSettings { url, connections: 12 })
+            }
+        }
+    }
+
+    /// Opens the store that is here.
+    pub(super) async fn open(&self, clock: Clock) -> Store {
+        match self {
+            Self::Sqlite(folder) => Store::open(&folder.path().join("index.db"), clock).await.unwrap(),
+            Self::Postgres(settings) => Store::open_postgres(settings, clock).await.unwrap(),
+        }
+    }
+}
+
+/// URL of a database in which schemas may be made. Missing, a test fails: none is skipped.
+fn server() -> String {
+    std::env::var("CONNEX_TEST_POSTGRES")
+        .expect("run ./tests/run, or set CONNEX_TEST_POSTGRES to a server on which databases may be made")
+}
