@@ -25,7 +25,7 @@ use crate::webhook::health::{DisableReason, EndpointHealth, Permission};
 use crate::webhook::outcome::{AttemptVerdict, statement};
 use crate::webhook::request::{CustomHeaders, DeliveryAttempt, SignedRequest};
 use crate::webhook::retry::{Jitter, Schedule};
-use crate::webhook::sign::{InvalidSecret, SigningSecrets, WebhookSecret};
+use crate::webhook::secrets::EndpointSecrets;
 
 /// How the worker shares its capacity.
 #[derive(Debug, Clone, Copy)]
@@ -184,7 +184,7 @@ impl Deliver {
         let row = delivery.endpoint.to_string();
         let opened = self.key.open(&row, &delivery.target.secrets_sealed);
         let opened = opened.map_err(|error| unreadable(error.to_string()))?;
-        let secrets = read_secrets(&opened).map_err(|error| unreadable(error.to_string()))?;
+        let secrets = EndpointSecrets::parse(&opened).map_err(|error| unreadable(error.to_string()))?.at(now);
         let headers = delivery.target.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let custom = CustomHeaders::parse(headers).map_err(|error| unusable(error.to_string()))?;
         let attempt = DeliveryAttempt {
@@ -279,14 +279,6 @@ fn change_of(verdict: AttemptVerdict, clock: Clock) -> EndpointUpdate {
 
 /// How fresh `lastSuccessAt` of a healthy endpoint is kept.
 const NOTED: Duration = Duration::from_secs(60);
-
-/// Secrets as they are sealed: one a line, newest first. One that is damaged spoils all: without it, receivers would
-/// refuse what is signed by the others, and nobody would know why.
-fn read_secrets(text: &str) -> Result<SigningSecrets, InvalidSecret> {
-    let mut secrets = text.lines().map(WebhookSecret::parse).collect::<Result<Vec<_>, _>>()?.into_iter();
-    let newest = secrets.next().ok_or(InvalidSecret::Prefix)?;
-    Ok(SigningSecrets::with_old(newest, secrets))
-}
 
 fn jitter() -> Jitter {
     let mut bits = [0u8; 4];

@@ -89,7 +89,7 @@ pub fn statement(report: &AttemptReport) -> String {
         }
         Some(FailureReason::SecretUnreadable) => format!(
             "Not sent, since it cannot be signed: {detail}. The operator restores the instance key that it was sealed with, \
-             or makes the endpoint anew."
+             or makes a new secret: `connex webhook rotate-secret ID --overlap 0s`."
         ),
         Some(FailureReason::UnusableSettings) => {
             format!("Not sent: {detail}. The operator makes the endpoint anew.")

@@ -7,6 +7,7 @@ use crate::dns::Resolver;
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId};
 use crate::store::deliveries::Target;
 use crate::webhook::deliver::ClientSettings;
+use crate::webhook::sign::WebhookSecret;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -82,7 +83,7 @@ async fn a_secret_that_cannot_be_opened_or_read_is_called_that() {
     ] {
         let (reason, text) = bench.recorded(|target| target.secrets_sealed = sealed).await;
         assert_eq!(reason, "secret_unreadable");
-        assert!(text.contains("instance key") && !text.contains("whsec_M"), "{text}");
+        assert!(text.contains("rotate-secret") && !text.contains("whsec_"), "{text}");
     }
 }
 
@@ -96,4 +97,20 @@ async fn only_an_address_is_called_blocked() {
     assert_eq!(reason, "unusable_settings");
     assert!(text.contains("content-length"), "{text}");
     bench.deliver.request(&bench.claimed(|_| {}), bench.deliver.store.clock().now()).unwrap();
+}
+
+#[tokio::test]
+async fn the_secret_before_signs_until_its_overlap_ends() {
+    let bench = Bench::new().await;
+    let text = format!("{}\n{SECRET} 2026-11-23T11:00:00Z", WebhookSecret::generate().expose());
+    let sealed = bench.sealed(&key(), &text);
+    let clock = bench.deliver.store.clock();
+    let signatures = || {
+        let delivery = bench.claimed(|target| target.secrets_sealed.clone_from(&sealed));
+        let request = bench.deliver.request(&delivery, clock.now()).unwrap();
+        request.headers()["webhook-signature"].to_str().unwrap().split(' ').count()
+    };
+    assert_eq!(signatures(), 2);
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(signatures(), 1);
 }
