@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
+use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
 use crate::mail::message;
@@ -139,7 +140,8 @@ impl App {
     /// Says what cannot be used; nothing is left running.
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
-        raise_file_limit(u64::from(config.smtp.limits.connections));
+        // Both HTTP doors have the same bound.
+        raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
@@ -161,12 +163,14 @@ impl App {
         let service = service(&instance, &spool, &engine, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
+        let public = Server::new("http", public, serve_limits(&config));
         for (_, listener) in http {
-            serve.spawn_once("http", http::serve::serve(listener, public.clone(), serve.stopping()));
+            serve.spawn_once("http", public.clone().run(listener, serve.stopping()));
         }
         let operations = http::operations::router(operations(service.clone(), &spool, metrics.clone()));
+        let operations = Server::new("admin", operations, serve_limits(&config));
         for (_, listener) in admin {
-            serve.spawn_once("admin", http::serve::serve(listener, operations.clone(), serve.stopping()));
+            serve.spawn_once("admin", operations.clone().run(listener, serve.stopping()));
         }
         let work = supervisor.spawner(Phase::Work);
         if let (Spool::Log(log), true) = (&spool, config.spool.verify_at_start) {
@@ -246,9 +250,9 @@ async fn gauges(store: Store, spool: Spool, metrics: Metrics, stop: Cancellation
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(5);
 
-/// Lets this process open as many files as the system allows: each session is one. Many systems begin with 1,024.
+/// Lets this process open as many files as the system allows: each connection is one. Many systems begin with 1,024.
 fn raise_file_limit(connections: u64) {
-    /// For the spool, the database, HTTP and webhooks.
+    /// For the spool, the database and webhooks.
     const OTHERS: u64 = 512;
     let limit = getrlimit(Resource::Nofile);
     if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
@@ -257,7 +261,7 @@ fn raise_file_limit(connections: u64) {
     if getrlimit(Resource::Nofile).current.is_some_and(|files| files < connections.saturating_add(OTHERS)) {
         tracing::warn!(
             error.kind = "limit",
-            "smtp.limits.connections is {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
+            "smtp.limits.connections and twice http.connections are {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
 }
@@ -313,6 +317,16 @@ fn http_settings(config: &Config) -> http::Settings {
         key_quota: own.rate_limits.default_per_minute.map(|count| http::limits::Quota::per_minute(count.get())),
         tenant_quota: own.rate_limits.daily.map(|count| http::limits::Quota::per_day(count.get())),
         ..http::Settings::new(&config.server.public_url)
+    }
+}
+
+fn serve_limits(config: &Config) -> ServeLimits {
+    let own = &config.http;
+    ServeLimits {
+        connections: own.connections,
+        connections_per_address: own.connections_per_address,
+        header_timeout: own.header_timeout,
+        idle_timeout: own.idle_timeout,
     }
 }
 

@@ -105,6 +105,44 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
         rows.iter().map(read).collect()
     }
 
+    /// Sealed secrets of an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn endpoint_secrets(&self, id: EndpointId) -> Result<String, StoreError> {
+        const FIND: &str =
+            "SELECT secrets FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'deleted'";
+        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        let row = find.fetch_optional(&self.store.readers).await?.ok_or(StoreError::NotFound("webhook endpoint"))?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Puts other sealed secrets in the place of `before`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when they are not `before` any more; [`StoreError::Unavailable`].
+    pub async fn replace_endpoint_secrets(
+        &self,
+        id: EndpointId,
+        before: String,
+        after: String,
+    ) -> Result<(), StoreError> {
+        const REPLACE: &str = "\
+UPDATE webhook_endpoints SET secrets = $4 WHERE tenant_id = $1 AND endpoint_id = $2 AND secrets = $3 AND state <> 'deleted'";
+        let (tenant, id) = (self.tenant.to_string(), id.to_string());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let replaced = query(REPLACE).bind(&tenant).bind(&id).bind(&before).bind(&after);
+                    match replaced.execute(connection).await? {
+                        0 => Err(StoreError::Conflict("the endpoint or its secrets were changed meanwhile")),
+                        _ => Ok(()),
+                    }
+                })
+            })
+            .await
+    }
+
     /// Enables an endpoint again, with a clean health; what it held is due now. How many deliveries that are.
     ///
     /// # Errors

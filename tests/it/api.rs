@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, http, list, run, run_client, text};
+use crate::harness::{Answer, Gateway, Wire, fresh_id, http, list, proof_of_funds, run, run_client, text};
 
 const EVENT: &str = "/api/connex/integration-event";
 
@@ -123,6 +123,31 @@ fn a_key_that_is_missing_wrong_or_too_narrow_is_refused_by_its_own_name() {
     gateway.json(&["key", "remove", text(&narrow, "/id"), "--tenant", tenant]);
     expect_problem(&post(&gateway, EVENT, text(&narrow, "/key"), &body), 401, "invalid_key");
     assert_eq!(events(&gateway), 0);
+}
+
+#[test]
+fn a_key_that_is_bound_to_a_mailbox_reports_outcomes_of_its_mail_alone() {
+    let gateway = Gateway::dev();
+    let (tenant, app, deals) = (gateway.field("/tenant"), gateway.field("/app"), gateway.field("/mailbox"));
+    let sales = deals.replace("deals@", "sales@");
+    gateway.json(&["mailbox", "add", &sales, "--tenant", tenant, "--app", app]);
+    let add = ["key", "add", "--tenant", tenant, "--name", "sales", "--mailbox"];
+    let key = gateway.json(&[&add[..], &[&sales]].concat());
+    let shown = gateway.json(&["key", "show", text(&key, "/id")]);
+    assert_eq!(shown["mailboxes"], json!([sales]));
+    assert_eq!(gateway.connex(&[&add[..], &["nobody"]].concat()).code, 2, "no address");
+    let report = |mailbox: &str| {
+        let id = fresh_id("outcome");
+        let mail = proof_of_funds(&id, mailbox);
+        let (code, reply) = Wire::hello(gateway.smtp()).unwrap().mail("ann@lakeside.example", mailbox, &mail).unwrap();
+        assert_eq!(code, 250, "{reply}");
+        let event = text(&gateway.arrival(&id), "/body/id").to_owned();
+        let body = json!({ "app": app, "eventId": event, "outcome": "won" }).to_string();
+        post(&gateway, "/api/connex/integration-outcome", text(&key, "/key"), &body)
+    };
+    let own = report(&sales);
+    assert_eq!(own.status, 200, "{own:?}");
+    expect_problem(&report(deals), 404, "not_found");
 }
 
 #[test]

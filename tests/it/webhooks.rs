@@ -81,6 +81,33 @@ fn every_attempt_carries_the_same_id_a_valid_signature_and_its_number() {
 }
 
 #[test]
+fn a_rotated_secret_signs_from_then_on_and_the_one_before_as_long_as_it_is_told() {
+    let gateway = Gateway::serving("");
+    let sink = Sink::start();
+    let (endpoint, first) = add(&gateway, &sink.url());
+    let rotate = |more: &[&str]| {
+        let rotate = ["webhook", "rotate-secret", &endpoint, "--tenant", "acme"];
+        gateway.json(&[&rotate[..], more].concat())
+    };
+    let signed_with = |count: usize, secrets: &[&str]| {
+        send(&gateway, &fresh_id("rotate"));
+        let hit = wait_for("the event", || sink.hits().into_iter().nth(count - 1));
+        secrets.iter().map(|secret| hit.is_signed_with(secret)).collect::<Vec<_>>()
+    };
+    assert_eq!(signed_with(1, &[&first]), [true]);
+    let rotated = rotate(&[]);
+    let second = text(&rotated, "/secret");
+    assert!(!text(&rotated, "/previousSignsUntil").is_empty(), "{rotated}");
+    assert_eq!(signed_with(2, &[&first, second]), [true, true]);
+    let rotated = rotate(&["--overlap", "0s"]);
+    let third = text(&rotated, "/secret");
+    assert_eq!(rotated["previousSignsUntil"], Value::Null);
+    assert_eq!(signed_with(3, &[&first, second, third]), [false, false, true]);
+    let wrong = ["webhook", "rotate-secret", &endpoint, "--overlap", "8d"];
+    assert_eq!(gateway.connex(&wrong).code, 2, "longer than a week");
+}
+
+#[test]
 fn an_endpoint_that_is_gone_is_disabled_and_its_deliveries_are_held() {
     let gateway = Gateway::serving("");
     let sink = Sink::answering(([127, 0, 0, 1], 0).into(), |_| Some(410));

@@ -438,4 +438,9 @@ async fn a_watcher_sees_what_is_new_in_order(engine: Engine) {
     let (lines, newest) = scene.own().tail_newest(3).await.unwrap();
     assert_eq!(lines.len(), 6, "three messages and three decisions");
     assert_eq!(newest, scene.own().tail(next).await.unwrap().1);
+    // More than are read in one go.
+    scene.store.record_mail((10..=250).map(|key| scene.message(key)).collect(), at(CURSOR)).await.unwrap();
+    let (lines, newest) = scene.own().tail_newest(230).await.unwrap();
+    assert_eq!(lines.len(), 460, "230 messages and 230 decisions");
+    assert!(scene.own().tail(newest).await.unwrap().0.is_empty());
 }
