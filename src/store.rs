@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod insights;
 pub mod instance;
 pub mod keys;
+pub mod limits;
 pub mod outcomes;
 pub mod reading;
 mod rows;
@@ -23,11 +24,13 @@ pub mod spool;
 mod sql;
 pub mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod webhooks;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use futures_util::future::BoxFuture;
 
@@ -96,6 +99,8 @@ impl From<sqlx::Error> for StoreError {
 const READERS: u32 = 4;
 /// Connections for what is asked at RCPT and of every key alone: slow readers must not make a door put mail off.
 const DOOR_READERS: u32 = 2;
+/// Connections that take blocks of rate limits.
+const LIMIT_TAKERS: u32 = 2;
 
 /// The store of one instance.
 #[derive(Debug, Clone)]
@@ -105,6 +110,7 @@ pub struct Store {
     doors: Pool,
     clock: Clock,
     wake: Wake,
+    blocks_taken: Arc<AtomicU32>,
 }
 
 /// How transactions are run.
@@ -118,6 +124,8 @@ enum Writes {
         work: sqlx::PgPool,
         /// For accepting mail, which nothing else may keep waiting.
         accept: sqlx::PgPool,
+        /// For the rate limits that nodes share.
+        limits: sqlx::PgPool,
     },
 }
 
@@ -133,7 +141,7 @@ pub struct PostgresSettings {
 /// Wake-up hints; polling is what makes work certain.
 #[derive(Debug, Clone, Default)]
 struct Wake {
-    deliveries: std::sync::Arc<tokio::sync::Notify>,
+    deliveries: Arc<tokio::sync::Notify>,
     events: tokio::sync::watch::Sender<u64>,
     mail: tokio::sync::watch::Sender<u64>,
 }
@@ -151,7 +159,7 @@ impl Store {
         let readers = Pool::Sqlite(dialect::sqlite::open_readers(path, READERS).await?);
         let doors = Pool::Sqlite(dialect::sqlite::open_readers(path, DOOR_READERS).await?);
         let writes = Writes::Sqlite(writer::Writer::start(connection, path.to_owned()));
-        Ok(Self { writes, readers, doors, clock, wake: Wake::default() })
+        Ok(Self { writes, readers, doors, clock, wake: Wake::default(), blocks_taken: Arc::default() })
     }
 
     /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.
@@ -165,16 +173,18 @@ impl Store {
         check_encoding(&doors).await?;
         migrate(&settings.url).await.map_err(StoreError::Migration)?;
         // Each kind of work has its share, so that none keeps another waiting.
-        let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS) * part / 8).max(1);
+        let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS + LIMIT_TAKERS) * part / 8).max(1);
         Ok(Self {
             writes: Writes::Postgres {
                 work: open(&settings.url, share(3)).await?,
                 accept: open(&settings.url, share(3)).await?,
+                limits: open(&settings.url, LIMIT_TAKERS).await?,
             },
             readers: Pool::Postgres(open(&settings.url, share(2)).await?),
             doors: Pool::Postgres(doors),
             clock,
             wake: Wake::default(),
+            blocks_taken: Arc::default(),
         })
     }
 
@@ -245,9 +255,10 @@ impl Store {
     pub async fn close(&self) {
         match &self.writes {
             Writes::Sqlite(writer) => writer.close().await,
-            Writes::Postgres { work, accept } => {
+            Writes::Postgres { work, accept, limits } => {
                 accept.close().await;
                 work.close().await;
+                limits.close().await;
             }
         }
         self.readers.close().await;

@@ -18,13 +18,13 @@ use crate::ids::{AppId, EndpointId, EventId, MessageId, ThreadId, WorkerId};
 use crate::mail::address::Mailbox;
 
 mod contract;
-mod engine;
+pub(crate) mod engine;
 mod sqlite;
 
 use engine::{Engine, Place};
 
 struct Scene {
-    _place: Place,
+    place: Place,
     store: Store,
     tenant: TenantId,
     app: AppId,
@@ -36,7 +36,7 @@ impl Scene {
         let store = place.open(Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000))).await;
         let tenant = store.add_tenant("harbor").await.unwrap();
         let app = store.for_tenant(tenant).put_app("deals", &AppProfileRow::default()).await.unwrap();
-        Self { _place: place, store, tenant, app }
+        Self { place, store, tenant, app }
     }
 
     fn own(&self) -> TenantStore {

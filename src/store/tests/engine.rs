@@ -1,5 +1,7 @@
 //! A place for a store on either engine, of one test's own.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::{PostgresSettings, Store};
@@ -7,21 +9,22 @@ use crate::clock::Clock;
 
 /// The engine that a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Engine {
+pub(crate) enum Engine {
     Sqlite,
     Postgres,
 }
 
 /// Where a test's store is: a file in a folder, or a schema of the test server's database.
-pub(super) enum Place {
-    Sqlite(tempfile::TempDir),
+#[derive(Clone)]
+pub(crate) enum Place {
+    Sqlite(Arc<tempfile::TempDir>),
     Postgres(PostgresSettings),
 }
 
 impl Place {
-    pub(super) async fn new(engine: Engine) -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         match engine {
-            Engine::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
+            Engine::Sqlite => Self::Sqlite(Arc::new(tempfile::tempdir().unwrap())),
             Engine::Postgres => {
                 static SCHEMAS: AtomicU32 = AtomicU32::new(0);
                 let schema = format!("t{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
@@ -37,10 +40,16 @@ impl Place {
         }
     }
 
+    /// SQLite's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        let Self::Sqlite(folder) = self else { panic!("PostgreSQL has no file") };
+        folder.path().join("index.db")
+    }
+
     /// Opens the store that is here.
-    pub(super) async fn open(&self, clock: Clock) -> Store {
+    pub(crate) async fn open(&self, clock: Clock) -> Store {
         match self {
-            Self::Sqlite(folder) => Store::open(&folder.path().join("index.db"), clock).await.unwrap(),
+            Self::Sqlite(_) => Store::open(&self.file(), clock).await.unwrap(),
             Self::Postgres(settings) => Store::open_postgres(settings, clock).await.unwrap(),
         }
     }
