@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod dialect;
 pub mod directory;
 pub mod events;
+mod hints;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;
@@ -111,6 +112,8 @@ pub struct Store {
     clock: Clock,
     wake: Wake,
     blocks_taken: Arc<AtomicU32>,
+    /// To and from the other nodes over the same database.
+    hints: Option<Arc<hints::Hints>>,
 }
 
 /// How transactions are run.
@@ -146,6 +149,12 @@ struct Wake {
     mail: tokio::sync::watch::Sender<u64>,
 }
 
+impl Wake {
+    fn look_at_events(&self) {
+        self.events.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
 impl Store {
     /// Opens (or makes) the SQLite database at `path`, brings its schema up to date, and starts its one writer. The threads
     /// of its connections take the priority of the calling one.
@@ -159,7 +168,8 @@ impl Store {
         let readers = Pool::Sqlite(dialect::sqlite::open_readers(path, READERS).await?);
         let doors = Pool::Sqlite(dialect::sqlite::open_readers(path, DOOR_READERS).await?);
         let writes = Writes::Sqlite(writer::Writer::start(connection, path.to_owned()));
-        Ok(Self { writes, readers, doors, clock, wake: Wake::default(), blocks_taken: Arc::default() })
+        let (wake, blocks_taken) = (Wake::default(), Arc::default());
+        Ok(Self { writes, readers, doors, clock, wake, blocks_taken, hints: None })
     }
 
     /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.
@@ -172,6 +182,7 @@ impl Store {
         let doors = open(&settings.url, DOOR_READERS).await?;
         check_encoding(&doors).await?;
         migrate(&settings.url).await.map_err(StoreError::Migration)?;
+        let wake = Wake::default();
         // Each kind of work has its share, so that none keeps another waiting.
         let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS + LIMIT_TAKERS) * part / 8).max(1);
         Ok(Self {
@@ -181,9 +192,10 @@ impl Store {
                 limits: open(&settings.url, LIMIT_TAKERS).await?,
             },
             readers: Pool::Postgres(open(&settings.url, share(2)).await?),
+            hints: Some(Arc::new(hints::Hints::start(&settings.url, doors.clone(), wake.clone()))),
             doors: Pool::Postgres(doors),
             clock,
-            wake: Wake::default(),
+            wake,
             blocks_taken: Arc::default(),
         })
     }
@@ -210,7 +222,7 @@ impl Store {
         self.wake.deliveries.notify_one();
     }
 
-    /// Changes whenever an event was recorded in this process; a hint only.
+    /// Changes whenever an event was recorded, also by other nodes; a hint only.
     #[must_use]
     pub fn events_recorded(&self) -> tokio::sync::watch::Receiver<u64> {
         self.wake.events.subscribe()
@@ -223,8 +235,11 @@ impl Store {
     }
 
     fn note_events(&self) {
-        self.wake.events.send_modify(|count| *count = count.wrapping_add(1));
+        self.wake.look_at_events();
         self.wake_deliveries();
+        if let Some(hints) = &self.hints {
+            hints.send();
+        }
     }
 
     fn note_mail(&self) {

@@ -11,6 +11,8 @@ mod load;
 mod pipeline;
 mod steps;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{CliError, DataArgs, JsonArgs, Output};
@@ -38,6 +40,9 @@ pub struct AcceptArgs {
     /// Recipient that the server takes mail for.
     #[arg(long, value_name = "ADDRESS", requires = "server")]
     pub to: Option<String>,
+    /// A file with the URL of an empty PostgreSQL database to measure on, which is filled; without it, SQLite.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub database: Option<PathBuf>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -52,6 +57,9 @@ pub struct PipelineArgs {
     /// What is sent.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// A file with the URL of an empty PostgreSQL database to measure on, which is filled; without it, SQLite.
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<PathBuf>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,

@@ -147,11 +147,27 @@ fn values_that_contradict_each_other_are_faults() {
 }
 
 #[test]
-fn postgresql_is_told_to_come_later_and_its_password_is_not_repeated() {
-    let found = faults("[database]\nurl = \"postgres://connex:hunter2@db/connex\"\n", &[]);
-    assert_eq!(found.len(), 1);
-    assert!(found[0].contains("PostgreSQL comes with a later version"), "{found:?}");
-    assert!(!found[0].contains("hunter2"), "{found:?}");
+fn postgresql_is_chosen_by_its_url_whose_password_is_never_shown() {
+    let url = "postgres://connex:hunter2@db.example:5433/mail";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{url}\n")).unwrap();
+    let in_file = format!("[database]\nurl_file = \"{}\"\n", file.path().display());
+    let in_text = format!("[database]\nurl = \"{url}\"\nconnections = 30\n");
+    for (text, env) in [(in_text.as_str(), None), (&in_file, None), ("", Some(("CONNEX__DATABASE__URL", url)))] {
+        let config = load(text, env.as_slice()).unwrap();
+        let Database::Postgres { url: read, .. } = &config.database else { panic!("{:?}", config.database) };
+        assert_eq!(read.expose(), url);
+        assert_eq!(config.database.describe(), "postgres://db.example:5433/mail");
+        let shown = format!("{config:?}{}{}", show::to_toml(&config.layers), show::to_json(&config.layers));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    for wrong in ["mysql://connex:hunter2@db/connex", "postgres:///connex:hunter2@", "postgres"] {
+        let found = faults(&format!("[database]\nurl = \"{wrong}\"\n"), &[]);
+        assert!(found.len() == 1 && found[0].contains("postgres://user:password@host"), "{found:?}");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+    let both = faults(&format!("{in_file}url = \"{url}\"\n"), &[]);
+    assert!(both.iter().all(|fault| fault.contains("one of both")) && !both.is_empty(), "{both:?}");
 }
 
 #[test]

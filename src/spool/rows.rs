@@ -296,3 +296,6 @@ fn with_cause(error: &StoreError) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod claim;
 
 use std::time::Duration;
 
+use claim::Claim;
+
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, dialect};
 use crate::clock::Timestamp;
@@ -130,40 +132,34 @@ impl Store {
         limits: ClaimLimits,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         // Most polls find nothing: they must not cost a flush.
-        if !self.deliveries_due().await? {
+        let now = self.clock.now();
+        let row = query(dialect::DELIVERIES_DUE).bind(now.as_micros()).fetch_one(&self.readers).await?;
+        let (any_due, any_expired) = (row.try_get::<bool>(0)?, row.try_get::<bool>(1)?);
+        if !any_due && !any_expired {
             return Ok(Vec::new());
         }
-        let now = self.clock.now();
-        let claimed = self
-            .write(move |connection| {
-                Box::pin(async move {
+        let until = now.plus(limits.lease);
+        self.write(move |connection| {
+            Box::pin(async move {
+                if any_expired {
                     query(dialect::return_deliveries(connection))
                         .bind(now.as_micros())
                         .execute(&mut *connection)
                         .await?;
-                    let rows = query(dialect::claim_deliveries(connection))
-                        .bind(now.as_micros())
-                        .bind(now.plus(limits.lease).as_micros())
-                        .bind(worker.to_string())
-                        .bind(i64::from(limits.count))
-                        .bind(i64::from(limits.per_endpoint))
-                        .bind(i64::from(limits.per_tenant))
-                        .fetch_all(&mut *connection)
-                        .await?;
-                    let mut claimed = Vec::with_capacity(rows.len());
-                    for row in &rows {
-                        claimed.extend(claim::read(connection, row, now).await?);
-                    }
-                    Ok(claimed)
-                })
+                }
+                let rows = query(dialect::claim_deliveries(connection))
+                    .bind(now.as_micros())
+                    .bind(until.as_micros())
+                    .bind(worker.to_string())
+                    .bind(i64::from(limits.count))
+                    .bind(i64::from(limits.per_endpoint))
+                    .bind(i64::from(limits.per_tenant))
+                    .fetch_all(&mut *connection)
+                    .await?;
+                claim::read(connection, &rows, Claim { worker, until, now }).await
             })
-            .await?;
-        Ok(claimed)
-    }
-
-    async fn deliveries_due(&self) -> Result<bool, StoreError> {
-        let row = query(dialect::DELIVERIES_DUE).bind(self.clock.now().as_micros()).fetch_one(&self.readers).await?;
-        Ok(row.try_get(0)?)
+        })
+        .await
     }
 
     /// Records an attempt of a claimed delivery, what follows, and the endpoint's health, in one transaction.

@@ -14,9 +14,11 @@ use crate::ids::TenantId;
 ///
 /// `$1` now, `$3` worker, `$4` how many, `$5` how many may be under way for one endpoint, `$6` for one tenant and worker.
 macro_rules! fair_deliveries {
-    () => {
-        "\
-SELECT tenant_id, delivery_id FROM (
+    ($columns:literal, $limit:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM (
     SELECT due.tenant_id, due.delivery_id, due.next_attempt_at,
         ROW_NUMBER() OVER (PARTITION BY due.tenant_id ORDER BY due.place, due.next_attempt_at, due.delivery_id)
             + COALESCE(busy.attempts, 0) AS tenant_place
@@ -44,7 +46,9 @@ SELECT tenant_id, delivery_id FROM (
 WHERE tenant_place <= $6 OR NOT EXISTS (
     SELECT 1 FROM webhook_endpoints AS o WHERE o.tenant_id <> fair.tenant_id AND o.state = 'enabled'
 )
-ORDER BY tenant_place, next_attempt_at LIMIT $4"
+ORDER BY tenant_place, next_attempt_at LIMIT ",
+            $limit
+        )
     };
 }
 
@@ -59,13 +63,14 @@ macro_rules! claim_deliveries {
 }
 
 /// Claims the [`fair_deliveries`]. `$2` lease end. SQLite has one writer, so the sub-select needs no row locks.
-const CLAIM_SQLITE: &str = claim_deliveries!(fair_deliveries!());
-/// As [`CLAIM_SQLITE`]. Nodes that claim at the same moment see the same rows as due: the first locks them, the others skip
-/// what is locked, and what was claimed meanwhile no longer has a state that waits.
+const CLAIM_SQLITE: &str = claim_deliveries!(fair_deliveries!("tenant_id, delivery_id", "$4"));
+/// As [`CLAIM_SQLITE`]. Nodes that claim at the same moment see the same rows as due, so each looks at more than it takes:
+/// it skips what another has locked, and what was claimed meanwhile no longer has a state that waits.
 const CLAIM_POSTGRES: &str = claim_deliveries!(concat!(
-    "SELECT tenant_id, delivery_id FROM deliveries WHERE state IN ('pending', 'retry_wait') AND (tenant_id, delivery_id) IN (",
-    fair_deliveries!(),
-    ") FOR UPDATE SKIP LOCKED"
+    "SELECT d.tenant_id, d.delivery_id FROM deliveries AS d JOIN (",
+    fair_deliveries!("tenant_id, delivery_id, tenant_place, next_attempt_at", "4 * $4"),
+    ") AS f ON f.tenant_id = d.tenant_id AND f.delivery_id = d.delivery_id WHERE d.state IN ('pending', 'retry_wait') \
+ORDER BY f.tenant_place, f.next_attempt_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED"
 ));
 
 /// The statement that claims deliveries; see [`fair_deliveries`] for its values.
@@ -76,14 +81,14 @@ pub(super) const fn claim_deliveries(connection: &Connection) -> &'static str {
     }
 }
 
-/// Whether [`claim_deliveries`] could find something, or a lease ran out. `$1` now.
+/// Whether [`claim_deliveries`] could find something, and whether a lease ran out. `$1` now.
 pub(super) const DELIVERIES_DUE: &str = "\
 SELECT EXISTS (
     SELECT 1 FROM webhook_endpoints AS e WHERE e.state = 'enabled' AND e.blocked_until <= $1 AND EXISTS (
         SELECT 1 FROM deliveries AS w WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
             AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
     )
-) OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
+), EXISTS (SELECT 1 FROM deliveries WHERE state = 'in_flight' AND lease_until <= $1)";
 
 /// Deliveries whose lease ran out. `$1` now.
 macro_rules! expired_deliveries {

@@ -19,6 +19,8 @@ use crate::mail::address::Mailbox;
 
 mod contract;
 pub(crate) mod engine;
+mod lanes;
+mod postgres;
 mod sqlite;
 
 use engine::{Engine, Place};

@@ -71,7 +71,7 @@ async fn other(server: &str, to: &str, args: &LoadArgs) -> Result<Accepted, CliE
 }
 
 async fn own(args: &AcceptArgs, out: &mut Output) -> Result<Accepted, CliError> {
-    let gateway = Gateway::start(&args.data).await?;
+    let gateway = Gateway::start(&args.data, args.database.as_deref()).await?;
     let file_system = gateway.scratch.file_system();
     out.note(&format!("Started a gateway on {} ({file_system}).", gateway.server));
     let load = load(&args.load, gateway.server, gateway.mailbox);

@@ -35,10 +35,10 @@ const DOMAIN: &str = "bench.localhost";
 
 impl Gateway {
     /// Starts one in a new folder within `--dir`, or within the working folder.
-    pub(super) async fn start(data: &DataArgs) -> Result<Self, CliError> {
+    pub(super) async fn start(data: &DataArgs, database: Option<&Path>) -> Result<Self, CliError> {
         let parent = data.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         let scratch = Scratch::within(&parent)?;
-        let config = config(data, &scratch.path)?;
+        let config = config(data, database, &scratch.path)?;
         // Both are there in real use as well.
         let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
         let metrics = Metrics::init().map_err(anyhow::Error::new)?;
@@ -62,7 +62,7 @@ impl Gateway {
     }
 }
 
-fn config(data: &DataArgs, dir: &Path) -> Result<Config, CliError> {
+fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config, CliError> {
     let mut loader = Loader::new();
     if let Some(file) = &data.config {
         loader = loader.file(file);
@@ -88,6 +88,9 @@ fn config(data: &DataArgs, dir: &Path) -> Result<Config, CliError> {
     ];
     for (key, value) in settings {
         loader = loader.set("connex bench", key, value);
+    }
+    if let Some(file) = database {
+        loader = loader.set("--database", "database.url_file", &file.display().to_string());
     }
     Ok(loader.load()?)
 }
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn its_configuration_is_sound_and_stays_on_loopback() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&DataArgs::default(), folder.path()).unwrap();
+        let config = config(&DataArgs::default(), None, folder.path()).unwrap();
         for address in config.smtp.listen.iter().chain(&config.http.listen).chain(&config.http.admin_listen) {
             assert!(address.ip().is_loopback() && address.port() == 0, "{address}");
         }

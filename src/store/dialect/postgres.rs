@@ -33,7 +33,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous
 /// SQLSTATE classes of trouble that is not the statement's: connection (08), rollback by deadlock or serialization (40),
 /// resources (53), locks (55), operator (57), system (58), internal and corruption (XX); and a standby that was asked to
 /// write (25006), as during a fail-over.
-pub(super) fn is_temporary(code: &str) -> bool {
+pub(in crate::store) fn is_temporary(code: &str) -> bool {
     code == "25006" || ["08", "40", "53", "55", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
 }
 

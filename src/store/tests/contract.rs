@@ -1,19 +1,8 @@
 //! The contract of the store: each test runs on SQLite and on PostgreSQL.
 
+use super::engine::on_both_engines;
 use super::*;
 use crate::store::limits::{Block, BlockRequest};
-
-/// One test for each engine from one body.
-macro_rules! on_both_engines {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Engine::Sqlite).await })*
-        }
-        mod postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Engine::Postgres).await })*
-        }
-    };
-}
 
 on_both_engines! {
     a_copy_of_a_message_makes_no_second_event_in_the_same_batch_or_later,

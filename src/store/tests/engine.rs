@@ -46,6 +46,21 @@ impl Place {
         folder.path().join("index.db")
     }
 
+    /// Runs a statement that no caller of the store could.
+    pub(crate) async fn run(&self, sql: &str) {
+        match self {
+            Self::Sqlite(_) => {
+                let url = format!("sqlite://{}", self.file().display());
+                let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            }
+            Self::Postgres(settings) => {
+                let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&settings.url).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
     /// Opens the store that is here.
     pub(crate) async fn open(&self, clock: Clock) -> Store {
         match self {
@@ -60,3 +75,17 @@ fn server() -> String {
     std::env::var("CONNEX_TEST_POSTGRES")
         .expect("run ./tests/run, or set CONNEX_TEST_POSTGRES to a server on which databases may be made")
 }
+
+/// One test for each engine from one body.
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(crate::store::tests::engine::Engine::Sqlite).await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() { super::$name(crate::store::tests::engine::Engine::Postgres).await })*
+        }
+    };
+}
+
+pub(crate) use on_both_engines;
