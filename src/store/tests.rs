@@ -21,6 +21,7 @@ mod contract;
 pub(crate) mod engine;
 mod lanes;
 mod postgres;
+mod schema;
 mod sqlite;
 
 use engine::{Engine, Place};
