@@ -43,7 +43,7 @@ use body::{BodyLimits, Shapes};
 use documents::Documents;
 use endpoints::{Action, Auth, ENDPOINTS, Endpoint, Verb};
 use error::{Code, Problem};
-use limits::{Limiter, Quota};
+use limits::{Limiter, Nodes, Quota};
 use streams::{StreamLimits, Streams};
 
 /// What an operator may set.
@@ -130,10 +130,11 @@ impl Api {
             trust: shape::Shape::compile(&document, "TrustRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
+        let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
         Ok(Arc::new(Self {
-            preview_limit: Limiter::new("preview", settings.preview_quota),
-            key_limit: Limiter::new("default", settings.key_quota),
-            tenant_limit: Limiter::new("daily", settings.tenant_quota),
+            preview_limit: Limiter::new("preview", settings.preview_quota, nodes),
+            key_limit: Limiter::new("default", settings.key_quota, nodes),
+            tenant_limit: Limiter::new("daily", settings.tenant_quota, nodes),
             streams: Arc::new(Streams::new(settings.streams)),
             service,
             settings,

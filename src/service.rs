@@ -19,6 +19,7 @@ pub mod events;
 pub mod identity;
 pub mod insights;
 pub mod keys;
+pub mod limits;
 pub mod materialize;
 pub mod outcomes;
 pub mod reading;

@@ -2,7 +2,7 @@
 //!
 //! [`Store`] speaks of use (`record_mail`, `claim_deliveries`), not of tables. Rows of customers are reached only through
 //! a [`TenantStore`], so that a query without its tenant cannot be written. SQL is constants beside the function that
-//! runs them, the same for SQLite and PostgreSQL ([`sql`]); what cannot be the same is in [`dialect`].
+//! runs them, the same for SQLite and PostgreSQL (`store::sql`); what cannot be the same is in [`dialect`].
 //!
 //! Durability: a call that returned `Ok` has been flushed. SQLite: WAL, `synchronous=FULL`, one commit for all writers that
 //! wait. PostgreSQL: `synchronous_commit`, set by each transaction; its own group commit, and its synchronous standbys.
@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod insights;
 pub mod instance;
 pub mod keys;
+pub mod limits;
 pub mod outcomes;
 pub mod reading;
 mod rows;
@@ -29,6 +30,8 @@ pub mod webhooks;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use futures_util::future::BoxFuture;
 
@@ -97,6 +100,8 @@ impl From<sqlx::Error> for StoreError {
 const READERS: u32 = 4;
 /// Connections for what is asked at RCPT and of every key alone: slow readers must not make a door put mail off.
 const DOOR_READERS: u32 = 2;
+/// Connections that take blocks of rate limits.
+const LIMIT_TAKERS: u32 = 2;
 
 /// Connections of a store for work that runs apart.
 const APART_READERS: u32 = 2;
@@ -110,8 +115,9 @@ pub struct Store {
     doors: Pool,
     clock: Clock,
     wake: Wake,
+    blocks_taken: Arc<AtomicU32>,
     /// To and from the other nodes over the same database.
-    hints: Option<std::sync::Arc<hints::Hints>>,
+    hints: Option<Arc<hints::Hints>>,
 }
 
 /// How transactions are run.
@@ -127,6 +133,8 @@ enum Writes {
         work: sqlx::PgPool,
         /// For accepting mail, which nothing else may keep waiting.
         accept: sqlx::PgPool,
+        /// For the rate limits that nodes share.
+        limits: sqlx::PgPool,
     },
 }
 
@@ -142,7 +150,7 @@ pub struct PostgresSettings {
 /// Wake-up hints; polling is what makes work certain.
 #[derive(Debug, Clone, Default)]
 struct Wake {
-    deliveries: std::sync::Arc<tokio::sync::Notify>,
+    deliveries: Arc<tokio::sync::Notify>,
     events: tokio::sync::watch::Sender<u64>,
     mail: tokio::sync::watch::Sender<u64>,
 }
@@ -166,7 +174,8 @@ impl Store {
         let readers = Pool::Sqlite(dialect::sqlite::open_readers(path, READERS).await?);
         let doors = Pool::Sqlite(dialect::sqlite::open_readers(path, DOOR_READERS).await?);
         let writes = Writes::Sqlite(writer::Writer::start(connection, path.to_owned()));
-        Ok(Self { writes, readers, doors, clock, wake: Wake::default(), hints: None })
+        let (wake, blocks_taken) = (Wake::default(), Arc::default());
+        Ok(Self { writes, readers, doors, clock, wake, blocks_taken, hints: None })
     }
 
     /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.
@@ -181,19 +190,21 @@ impl Store {
         migrate(&settings.url).await.map_err(StoreError::Migration)?;
         let wake = Wake::default();
         // Each kind of work has its share, so that none keeps another waiting.
-        let rest = settings.connections.saturating_sub(DOOR_READERS + APART_READERS + APART_WRITERS);
-        let share = |part: u32| (rest * part / 8).max(1);
+        let kept = DOOR_READERS + LIMIT_TAKERS + APART_READERS + APART_WRITERS;
+        let share = |part: u32| (settings.connections.saturating_sub(kept) * part / 8).max(1);
         Ok(Self {
             writes: Writes::Postgres {
                 url: settings.url.as_str().into(),
                 work: open(&settings.url, share(3)).await?,
                 accept: open(&settings.url, share(3)).await?,
+                limits: open(&settings.url, LIMIT_TAKERS).await?,
             },
             readers: Pool::Postgres(open(&settings.url, share(2)).await?),
-            hints: Some(std::sync::Arc::new(hints::Hints::start(&settings.url, doors.clone(), wake.clone()))),
+            hints: Some(Arc::new(hints::Hints::start(&settings.url, doors.clone(), wake.clone()))),
             doors: Pool::Postgres(doors),
             clock,
             wake,
+            blocks_taken: Arc::default(),
         })
     }
 
@@ -206,7 +217,7 @@ impl Store {
         let Writes::Postgres { url, .. } = &self.writes else { return Ok(self.clone()) };
         let readers = dialect::postgres::open(url, APART_READERS).await?;
         let work = dialect::postgres::open(url, APART_WRITERS).await?;
-        let writes = Writes::Postgres { url: url.clone(), accept: work.clone(), work };
+        let writes = Writes::Postgres { url: url.clone(), accept: work.clone(), limits: work.clone(), work };
         let readers = Pool::Postgres(readers);
         Ok(Self { writes, doors: readers.clone(), readers, ..self.clone() })
     }
@@ -281,9 +292,10 @@ impl Store {
     pub async fn close(&self) {
         match &self.writes {
             Writes::Sqlite(writer) => writer.close().await,
-            Writes::Postgres { work, accept, .. } => {
+            Writes::Postgres { work, accept, limits, .. } => {
                 accept.close().await;
                 work.close().await;
+                limits.close().await;
             }
         }
         self.readers.close().await;

@@ -42,6 +42,8 @@ CREATE TABLE rate_windows (
     -- When the window ends.
     ends_at  BIGINT NOT NULL,
     taken    BIGINT NOT NULL,
+    -- The block that was taken last.
+    granted  BIGINT NOT NULL,
     PRIMARY KEY (policy, subject, ends_at)
 );
 CREATE INDEX rate_windows_by_end ON rate_windows (ends_at);

@@ -42,6 +42,8 @@ CREATE TABLE rate_windows (
     -- When the window ends.
     ends_at  INTEGER NOT NULL,
     taken    INTEGER NOT NULL,
+    -- The block that was taken last.
+    granted  INTEGER NOT NULL,
     PRIMARY KEY (policy, subject, ends_at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rate_windows_by_end ON rate_windows (ends_at);

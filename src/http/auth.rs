@@ -26,12 +26,9 @@ pub async fn require_key(State(api): State<SharedApi>, mut request: Request, nex
             Ok(principal) => principal,
             Err(problem) => return problem.into_response(),
         };
-    let now = api.clock().now();
-    let standings: Vec<Standing> =
-        [api.key_limit.count(principal.key_id(), now), api.tenant_limit.count(principal.tenant(), now)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let by_key = api.key_limit.count(principal.key_id(), &api.service).await;
+    let by_tenant = api.tenant_limit.count(principal.tenant(), &api.service).await;
+    let standings: Vec<Standing> = [by_key, by_tenant].into_iter().flatten().collect();
     let over = standings.iter().find_map(|standing| {
         let code = if standing.is_named("daily") { Code::QuotaExceeded } else { Code::RateLimited };
         standing.admit(code).err()

@@ -1,19 +1,34 @@
-//! Request rates: fixed windows counted in memory, told in every reply (draft-ietf-httpapi-ratelimit-headers).
+//! Request rates: fixed windows, told in every reply (draft-ietf-httpapi-ratelimit-headers).
 //!
-//! Counting is per process and starts anew with it: the limits protect this machine, they are no bill. Memory is bounded:
-//! a shard that is full forgets windows that are over, and then everything.
+//! A node that is alone counts in memory and starts anew with the process: the limits protect this machine, they are no
+//! bill. Nodes over one database share each quota: windows are the same for all of them, and each takes blocks of it from
+//! the database, so that together they never let in more (`window` counts, [`Limiter`] asks). Memory is bounded: a
+//! shard that is full forgets windows that are over, and then everything.
+//!
+//! # A database that does not answer
+//! Limits are there to protect, so that a request is not refused, nor kept waiting long, because it could not be counted:
+//! a node then lets in what it has, and after that at most what was left when it last heard; each node for itself, and the
+//! sum may be over the quota by that much. What it let in so is paid when the database answers within the window. A call
+//! with a key is not helped by that, since nothing can be done for it without the database; previews are.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::fmt::Display;
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use self::window::{Step, Window, end_of_window};
 use super::error::{Code, Problem};
 use crate::clock::Timestamp;
+use crate::service::Service;
+use crate::service::limits::{Block, BlockRequest};
+
+mod window;
 
 /// So many requests in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,61 +119,160 @@ pub fn write_headers(standings: &[Standing], headers: &mut HeaderMap) {
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Counts requests by `K`.
+/// Whose quotas a limiter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// This node is the only one.
+    One,
+    /// Several share each quota.
+    Several,
+}
+
+/// Counts requests by `K`, whose text names the subject to other nodes.
 #[derive(Debug)]
 pub struct Limiter<K> {
     name: &'static str,
     quota: Option<Quota>,
+    nodes: Nodes,
     hasher: RandomState,
-    shards: Vec<Mutex<HashMap<K, Window>>>,
+    shards: Vec<Mutex<HashMap<K, Entry>>>,
+    /// Until when the database is not asked again, since it did not answer; microseconds.
+    silent_until: AtomicI64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    ends: Timestamp,
-    used: u32,
+#[derive(Debug)]
+struct Entry {
+    window: Window,
+    /// Held by the one request that asks for more; others of the same subject wait for what it gets.
+    turn: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
-impl<K: Hash + Eq> Limiter<K> {
+/// What is known of a request without asking.
+enum Counted {
+    Done(Standing),
+    /// It takes so much more, of the window that ends then.
+    Ask {
+        wanted: u32,
+        ends_at: Timestamp,
+        turn: Arc<tokio::sync::Mutex<()>>,
+    },
+}
+
+impl<K: Hash + Eq + Clone + Display> Limiter<K> {
     /// A limiter under the policy name `name`; without a quota nothing is counted.
     #[must_use]
-    pub fn new(name: &'static str, quota: Option<Quota>) -> Self {
+    pub fn new(name: &'static str, quota: Option<Quota>, nodes: Nodes) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { name, quota, hasher: RandomState::new(), shards }
+        Self { name, quota, nodes, hasher: RandomState::new(), shards, silent_until: AtomicI64::new(i64::MIN) }
     }
 
     /// Counts one request; `None` where the limit is lifted.
-    pub fn count(&self, key: K, now: Timestamp) -> Option<Standing> {
+    pub async fn count(&self, key: K, service: &Service) -> Option<Standing> {
+        self.count_by(key, service.clock().now(), |request| service.take_block(request)).await
+    }
+
+    /// As [`Limiter::count`], at `now`, with blocks that come from `take`.
+    async fn count_by<A, E>(&self, key: K, now: Timestamp, take: impl Fn(BlockRequest) -> A) -> Option<Standing>
+    where
+        A: Future<Output = Result<Block, E>>,
+        E: std::error::Error,
+    {
         let quota = self.quota?;
-        let place = usize::try_from(self.hasher.hash_one(&key) % SHARDS).unwrap_or_default();
-        let shard = self.shards.get(place)?;
-        // A thread that panicked with the lock leaves counts that are as good as before.
-        let mut windows = shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if windows.len() >= SHARD_CAPACITY && !windows.contains_key(&key) {
-            windows.retain(|_, window| window.ends > now);
-            if windows.len() >= SHARD_CAPACITY {
-                windows.clear();
+        let turn = match self.count_known(&key, quota, now)? {
+            Counted::Done(standing) => return Some(standing),
+            Counted::Ask { turn, .. } => turn,
+        };
+        // Who gives up while it has the turn (its peer went away) leaves it to the next. Nobody waits for long: a question
+        // has its time, after which nobody asks for a while, and each answer makes the questions that may follow fewer.
+        let _turn = turn.lock().await;
+        loop {
+            let (wanted, ends_at) = match self.count_known(&key, quota, now)? {
+                Counted::Done(standing) => return Some(standing),
+                Counted::Ask { wanted, ends_at, .. } => (wanted, ends_at),
+            };
+            let request =
+                BlockRequest { policy: self.name, subject: key.to_string(), ends_at, quota: quota.requests, wanted };
+            match tokio::time::timeout(PATIENCE, take(request)).await {
+                Ok(Ok(block)) => self.with_window(&key, quota, now, |entry| {
+                    // What came for a window that is over is lost.
+                    if entry.window.ends == ends_at {
+                        entry.window.take(block);
+                    }
+                })?,
+                Ok(Err(error)) => self.note_silence(now, &error),
+                Err(late) => self.note_silence(now, &late),
             }
         }
-        let fresh = Window { ends: now.plus(quota.window), used: 0 };
-        let window = windows.entry(key).or_insert(fresh);
-        if window.ends <= now {
-            *window = fresh;
-        }
-        let is_over = window.used >= quota.requests;
-        if !is_over {
-            window.used += 1;
-        }
-        let resets_in = window.ends.since(now).as_millis().div_ceil(1000);
-        Some(Standing {
-            name: self.name,
-            quota,
-            remaining: quota.requests.saturating_sub(window.used),
-            resets_in: u64::try_from(resets_in).unwrap_or(u64::MAX),
-            is_over,
+    }
+
+    /// Counts a request as far as this node knows by itself.
+    fn count_known(&self, key: &K, quota: Quota, now: Timestamp) -> Option<Counted> {
+        let is_silent = now.as_micros() < self.silent_until.load(Ordering::Relaxed);
+        self.with_window(key, quota, now, |entry| {
+            let step = match entry.window.count() {
+                Step::Ask(_) if is_silent => entry.window.count_unasked(),
+                step => step,
+            };
+            let is_over = match step {
+                Step::Admitted => false,
+                Step::Over => true,
+                Step::Ask(wanted) => {
+                    let turn = Arc::clone(entry.turn.get_or_insert_default());
+                    return Counted::Ask { wanted, ends_at: entry.window.ends, turn };
+                }
+            };
+            let resets_in = entry.window.ends.since(now).as_millis().div_ceil(1000);
+            Counted::Done(Standing {
+                name: self.name,
+                quota,
+                remaining: entry.window.remaining(),
+                resets_in: u64::try_from(resets_in).unwrap_or(u64::MAX),
+                is_over,
+            })
         })
     }
+
+    /// Runs `work` on the window of `key` that `now` is in.
+    fn with_window<T>(&self, key: &K, quota: Quota, now: Timestamp, work: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let place = usize::try_from(self.hasher.hash_one(key) % SHARDS).unwrap_or_default();
+        let shard = self.shards.get(place)?;
+        // A thread that panicked with the lock leaves counts that are as good as before.
+        let mut entries = shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if entries.len() >= SHARD_CAPACITY && !entries.contains_key(key) {
+            entries.retain(|_, entry| entry.window.ends > now);
+            if entries.len() >= SHARD_CAPACITY {
+                entries.clear();
+            }
+        }
+        let fresh = match self.nodes {
+            Nodes::One => Window::alone(quota.requests, now.plus(quota.window)),
+            Nodes::Several => Window::shared(quota.requests, end_of_window(now, quota.window)),
+        };
+        let entry = entries.entry(key.clone()).or_insert(Entry { window: fresh, turn: None });
+        if entry.window.ends <= now {
+            entry.window = fresh;
+        }
+        Some(work(entry))
+    }
+
+    fn note_silence(&self, now: Timestamp, error: &dyn std::error::Error) {
+        let until = now.plus(SILENCE).as_micros();
+        if self.silent_until.fetch_max(until, Ordering::Relaxed) < now.as_micros() {
+            let why: &dyn std::error::Error = error.source().unwrap_or(error);
+            tracing::warn!(
+                error.kind = "store",
+                temporary = true,
+                "Limit `{}` is counted by this node alone for now: {why}",
+                self.name
+            );
+        }
+    }
 }
+
+/// How long an answer of the database is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it is not asked after it gave none: much longer than requests wait for one answer.
+const SILENCE: Duration = Duration::from_secs(5);
 
 const SHARDS: u64 = 16;
 /// 16 shards of 8,192 windows are a few megabytes at most.
@@ -174,65 +288,4 @@ pub fn client_of(peer: IpAddr) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000)
-    }
-
-    #[test]
-    fn a_window_admits_its_quota_and_then_refuses_until_it_ends() {
-        let limiter = Limiter::new("preview", Some(Quota::per_minute(2)));
-        assert!(!limiter.count(1, at(0)).unwrap().is_over());
-        let second = limiter.count(1, at(10)).unwrap();
-        assert!(!second.is_over() && second.remaining == 0 && second.resets_in == 50);
-        let third = limiter.count(1, at(11)).unwrap();
-        let problem = third.admit(Code::RateLimited).unwrap_err();
-        assert_eq!(problem.code(), Code::RateLimited);
-        assert!(!limiter.count(2, at(11)).unwrap().is_over(), "another client is not held");
-        assert!(!limiter.count(1, at(60)).unwrap().is_over(), "the next window admits again");
-    }
-
-    #[test]
-    fn refused_requests_do_not_lengthen_the_wait() {
-        let limiter = Limiter::new("preview", Some(Quota::per_minute(1)));
-        for second in 0..60 {
-            limiter.count((), at(second));
-        }
-        assert!(!limiter.count((), at(60)).unwrap().is_over());
-    }
-
-    #[test]
-    fn headers_name_policy_and_rest() {
-        let limiter = Limiter::new("default", Some(Quota::per_minute(600)));
-        let mut headers = HeaderMap::new();
-        write_headers(&[limiter.count(1, at(48)).unwrap()], &mut headers);
-        assert_eq!(headers["ratelimit-policy"], "\"default\";q=600;w=60");
-        assert_eq!(headers["ratelimit"], "\"default\";r=599;t=60");
-        assert!(!headers.contains_key("retry-after"));
-    }
-
-    #[test]
-    fn a_lifted_limit_counts_nothing() {
-        assert_eq!(Limiter::new("preview", None).count(1, at(0)), None);
-    }
-
-    #[test]
-    fn memory_is_bounded_however_many_clients_come() {
-        let limiter = Limiter::new("preview", Some(Quota::per_minute(1)));
-        for client in 0..200_000u32 {
-            limiter.count(client, at(0));
-        }
-        let held: usize = limiter.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
-        assert!(held <= 16 * SHARD_CAPACITY);
-    }
-
-    #[test]
-    fn one_customer_network_is_one_client() {
-        let client = |text: &str| client_of(text.parse().unwrap());
-        assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::9"));
-        assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
-        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
-    }
-}
+mod tests;

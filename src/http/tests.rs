@@ -12,18 +12,20 @@ use tower::ServiceExt as _;
 use super::limits::Quota;
 use super::{Api, Settings, SharedApi, router};
 use crate::clock::{Clock, Timestamp};
-use crate::decide::Engine;
+use crate::decide;
 use crate::ids::TenantId;
 use crate::keys::{Environment, KeyBindings, Pepper, Scopes};
 use crate::service::Service;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::Store;
+use crate::store::tests::engine::{Engine, Place};
 
 mod contract;
 mod events;
 mod goldens;
 mod hostile;
 mod keys;
+mod limits;
 mod outcomes;
 mod problems;
 
@@ -36,7 +38,7 @@ struct Gateway {
     store: Store,
     clock: Clock,
     tenant: TenantId,
-    _folder: tempfile::TempDir,
+    place: Place,
 }
 
 /// A reply that was read to its end.
@@ -80,13 +82,27 @@ impl Gateway {
     }
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(Engine::Sqlite, change).await
+    }
+
+    async fn on(engine: Engine, change: impl FnOnce(&mut Settings)) -> Self {
+        let place = Place::new(engine).await;
         let clock = Clock::fixed(Timestamp::parse_rfc3339("2026-11-23T10:00:00Z").unwrap());
-        let store = Store::open(&folder.path().join("index.db"), clock.clone()).await.unwrap();
+        let store = place.open(clock.clone()).await;
         let tenant = store.add_tenant("acme").await.unwrap();
+        Self::over(place, store, tenant, change)
+    }
+
+    /// A second node over the same database, with the same clock.
+    async fn another_node(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let store = self.place.open(self.clock.clone()).await;
+        Self::over(self.place.clone(), store, self.tenant, change)
+    }
+
+    fn over(place: Place, store: Store, tenant: TenantId, change: impl FnOnce(&mut Settings)) -> Self {
         let service = Service {
             store: store.clone(),
-            engine: engine(),
+            engine: rules(),
             pepper: Pepper::new(b"pepper"),
             base_url: HOST.into(),
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
@@ -97,7 +113,7 @@ impl Gateway {
         settings.key_quota = Some(Quota::per_minute(600));
         change(&mut settings);
         let api = Api::new(service, settings).unwrap();
-        Self { router: router(Arc::clone(&api)), api, store, clock, tenant, _folder: folder }
+        Self { router: router(Arc::clone(&api)), api, clock: store.clock().clone(), store, tenant, place }
     }
 
     /// A new key of the tenant with every scope.
@@ -136,10 +152,10 @@ impl Gateway {
     }
 }
 
-/// The engine is the same for all tests and takes a while to compile.
-fn engine() -> Arc<Engine> {
-    static ENGINE: std::sync::OnceLock<Arc<Engine>> = std::sync::OnceLock::new();
-    Arc::clone(ENGINE.get_or_init(|| Arc::new(Engine::new().unwrap())))
+/// They are the same for all tests and take a while to compile.
+fn rules() -> Arc<decide::Engine> {
+    static RULES: std::sync::OnceLock<Arc<decide::Engine>> = std::sync::OnceLock::new();
+    Arc::clone(RULES.get_or_init(|| Arc::new(decide::Engine::new().unwrap())))
 }
 
 fn request(method: &str, path: &str, key: Option<&str>) -> axum::http::request::Builder {

@@ -1,7 +1,7 @@
 //! The spool of one machine: a durable log behind every `250`, and the store of the bodies.
 //!
 //! A segmented, append-only log of our own (`docs/spool-format.md`). Sessions hand bytes over; one thread appends all that
-//! wait and answers them after one flush. Only a flushed COMMIT makes a [`SpooledMessage`], and only that can become a
+//! wait and answers them after one flush. Only a flushed COMMIT makes a [`SpooledMessage`](super::SpooledMessage), and only that can become a
 //! `250`; chunks without a COMMIT are garbage.
 //!
 //! What it must never do: say that a message is stored which a power cut could still take; flush a segment again after a

@@ -21,12 +21,13 @@ mod contract;
 pub(crate) mod engine;
 mod lanes;
 mod postgres;
+mod schema;
 mod sqlite;
 
 use engine::{Engine, Place};
 
 struct Scene {
-    _place: Place,
+    place: Place,
     store: Store,
     tenant: TenantId,
     app: AppId,
@@ -38,7 +39,7 @@ impl Scene {
         let store = place.open(Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000))).await;
         let tenant = store.add_tenant("harbor").await.unwrap();
         let app = store.for_tenant(tenant).put_app("deals", &AppProfileRow::default()).await.unwrap();
-        Self { _place: place, store, tenant, app }
+        Self { place, store, tenant, app }
     }
 
     fn own(&self) -> TenantStore {

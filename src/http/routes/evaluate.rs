@@ -20,7 +20,7 @@ pub async fn preview(
     peer: Peer,
     request: axum::extract::Request,
 ) -> Response {
-    let standing = api.preview_limit.count(peer.0.map_or(0, client_of), api.clock().now());
+    let standing = api.preview_limit.count(peer.0.map_or(0, client_of), &api.service).await;
     let answer = match standing.map_or(Ok(()), |standing| standing.admit(Code::RateLimited)) {
         Ok(()) => preview_of(&api, &call, request).await,
         Err(problem) => Err(problem),

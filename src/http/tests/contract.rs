@@ -265,7 +265,7 @@ async fn an_instance_whose_database_takes_no_writes_is_not_ready_until_it_does()
         let status = reply.status().as_u16();
         (status, String::from_utf8(axum::body::to_bytes(reply.into_body(), 10_000).await.unwrap().to_vec()).unwrap())
     };
-    let lock = crate::store::hold_write_lock(&gateway._folder.path().join("index.db")).await;
+    let lock = crate::store::hold_write_lock(&gateway.place.file()).await;
     let (status, body) = ready().await;
     assert!(status == 503 && body.contains("takes no writes"), "{status} {body}");
     drop(lock);

@@ -99,7 +99,7 @@ async fn the_event_of_the_public_documentation_works_word_for_word() {
 #[test]
 fn the_preview_is_a_pure_function_of_request_and_clock() {
     let body: Value = serde_json::from_str(&read_curl("integration-preview").body).unwrap();
-    let engine = engine();
+    let engine = rules();
     let clock = Clock::fixed(Timestamp::parse_rfc3339("2026-11-23T10:00:00Z").unwrap());
     let answer = || {
         let request = serde_json::from_value(body.clone()).unwrap();

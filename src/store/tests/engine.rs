@@ -1,5 +1,7 @@
 //! A place for a store on either engine, of one test's own.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::{PostgresSettings, Store};
@@ -13,15 +15,16 @@ pub(crate) enum Engine {
 }
 
 /// Where a test's store is: a file in a folder, or a schema of the test server's database.
+#[derive(Clone)]
 pub(crate) enum Place {
-    Sqlite(tempfile::TempDir),
+    Sqlite(Arc<tempfile::TempDir>),
     Postgres(PostgresSettings),
 }
 
 impl Place {
     pub(crate) async fn new(engine: Engine) -> Self {
         match engine {
-            Engine::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
+            Engine::Sqlite => Self::Sqlite(Arc::new(tempfile::tempdir().unwrap())),
             Engine::Postgres => {
                 static SCHEMAS: AtomicU32 = AtomicU32::new(0);
                 let schema = format!("t{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
@@ -37,11 +40,17 @@ impl Place {
         }
     }
 
+    /// SQLite's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        let Self::Sqlite(folder) = self else { panic!("PostgreSQL has no file") };
+        folder.path().join("index.db")
+    }
+
     /// Runs a statement that no caller of the store could.
     pub(crate) async fn run(&self, sql: &str) {
         match self {
-            Self::Sqlite(folder) => {
-                let url = format!("sqlite://{}/index.db", folder.path().display());
+            Self::Sqlite(_) => {
+                let url = format!("sqlite://{}", self.file().display());
                 let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
                 sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
             }
@@ -55,7 +64,7 @@ impl Place {
     /// Opens the store that is here.
     pub(crate) async fn open(&self, clock: Clock) -> Store {
         match self {
-            Self::Sqlite(folder) => Store::open(&folder.path().join("index.db"), clock).await.unwrap(),
+            Self::Sqlite(_) => Store::open(&self.file(), clock).await.unwrap(),
             Self::Postgres(settings) => Store::open_postgres(settings, clock).await.unwrap(),
         }
     }

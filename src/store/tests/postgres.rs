@@ -7,7 +7,7 @@ async fn a_commit_that_the_server_warned_of_is_no_commit() {
     let scene = Scene::new(Engine::Postgres).await;
     // A standby that does not confirm is told in the same way: as a warning, while the commit itself succeeds.
     scene
-        ._place
+        .place
         .run(
             "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS \
              $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; RETURN NULL; END $$; \
@@ -44,7 +44,7 @@ async fn a_transaction_that_is_given_up_leaves_nothing_and_takes_no_connection_w
 #[tokio::test]
 async fn an_event_that_another_node_recorded_wakes_those_who_watch_here() {
     let scene = Scene::new(Engine::Postgres).await;
-    let other = scene._place.open(Clock::System).await;
+    let other = scene.place.open(Clock::System).await;
     let mut hints = other.events_recorded();
     // The listener says itself that it is there, by looking once.
     let patience = Duration::from_secs(20);
