@@ -22,7 +22,7 @@ pub fn set_up(config: &Path, dir: &Path, database: &Database, receiver: &Sink) -
     let maps = ["--status-map", "proof_of_funds_requested=Needs POF", "--industry", "real_estate"];
     run(&[&["app", "add", "your-saas", "--tenant", "sample"], &maps[..]].concat());
     let of_app = ["--tenant", "sample", "--app", "your-saas"];
-    let owner = ["--owner", "source-app", "--reply-policy", "source-app-only"];
+    let owner = ["--owner", "source_app", "--reply-policy", "source_app_only"];
     let own_pages = ["--external-reply-url", "https://your-saas.example/inbox"];
     run(&[&["mailbox", "add", MAILBOX], &of_app[..], &owner[..], &own_pages[..]].concat());
     let route = run(&[&["route", "add", "--kind", "bcc", "--peer", "127.0.0.0/8"], &of_app[..]].concat());
