@@ -24,6 +24,7 @@ mod contract;
 mod events;
 mod goldens;
 mod hostile;
+mod isolation;
 mod keys;
 mod limits;
 mod outcomes;

@@ -19,6 +19,7 @@ use crate::mail::address::Mailbox;
 
 mod contract;
 pub(crate) mod engine;
+mod isolation;
 mod lanes;
 mod postgres;
 mod schema;

@@ -84,6 +84,16 @@ fn migrations_have_the_same_names_for_both_engines() {
     assert_eq!(names("sqlite"), names("postgres"));
 }
 
+/// Tables, and names and kinds of their columns.
+pub(super) async fn columns(store: &Store) -> BTreeMap<String, Vec<(String, String)>> {
+    let schema = match store.readers {
+        Pool::Sqlite(_) => of_sqlite(store).await,
+        Pool::Postgres(_) => of_postgres(store).await,
+    };
+    let columns = |table: Table| table.columns.into_iter().map(|column| (column.name, column.kind)).collect();
+    schema.into_iter().map(|(name, table)| (name, columns(table))).collect()
+}
+
 async fn of_sqlite(store: &Store) -> Schema {
     const TABLES: &str = "\
 SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_sqlx_migrations'";

@@ -1,0 +1,304 @@
+//! Every endpoint, called by a tenant that knows all ids of another: it gets nothing of it, and changes nothing of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use super::super::endpoints::{Action, ENDPOINTS, Endpoint};
+use super::*;
+use crate::contract::webhook::PayloadMode;
+use crate::store::directory::{AppProfileRow, NewMailbox};
+use crate::store::ingest::{Kept, NewMessage, Progress, SpoolCursor};
+use crate::store::webhooks::NewEndpoint;
+
+/// What stands in everything that the owner handed over or set, and in nothing that the stranger sends.
+const MARK: &str = "saltwater";
+const STREAM: &str = "/api/v1/events/stream";
+
+/// A call of the stranger.
+struct Call {
+    path: String,
+    body: Value,
+    answer: Answered,
+}
+
+enum Answered {
+    /// 404: there is no such thing.
+    Unknown,
+    /// What was answered before the other tenant had anything.
+    AsBefore,
+    /// Something of the stranger's own, or of nobody's.
+    Own,
+}
+
+/// The owner's ids.
+struct Ids {
+    /// Of everything that can be explained.
+    chains: Vec<String>,
+    message: String,
+    event: String,
+    operation: String,
+    /// All of them.
+    all: BTreeSet<String>,
+}
+
+#[tokio::test]
+async fn no_endpoint_gives_a_stranger_anything_on_sqlite() {
+    no_endpoint_gives_a_stranger_anything(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn no_endpoint_gives_a_stranger_anything_on_postgresql() {
+    no_endpoint_gives_a_stranger_anything(Engine::Postgres).await;
+}
+
+async fn no_endpoint_gives_a_stranger_anything(engine: Engine) {
+    let owner = Gateway::on(engine, |settings| settings.heartbeat = Duration::from_millis(20)).await;
+    let stranger = owner.another_tenant("stranger").await;
+    let (owners, strangers) = (owner.key().await, stranger.key().await);
+    let mut before = Vec::new();
+    for call in ENDPOINTS.iter().flat_map(|endpoint| calls(endpoint, &Ids::none())) {
+        // Also its own, so that what it has is the same later.
+        match call.answer {
+            Answered::Unknown => {}
+            Answered::Own => drop(stranger.call(&call, &strangers).await),
+            Answered::AsBefore => before.push(stranger.call(&call, &strangers).await.1),
+        }
+    }
+    let mut before = before.into_iter();
+    let ids = fill(&owner, &owners).await;
+    let owned = told(&owner, &owners, &ids).await;
+    for endpoint in ENDPOINTS {
+        for call in calls(endpoint, &ids) {
+            let (status, text) = stranger.call(&call, &strangers).await;
+            let place = format!("{} {}: {status} {text}", endpoint.verb.as_str(), call.path);
+            assert!(!text.to_lowercase().contains(MARK), "{place}");
+            // A problem names the path that was asked for.
+            let text = text.replace(&call.path, "");
+            assert!(ids.all.iter().all(|id| !text.contains(id)), "{place}");
+            match call.answer {
+                Answered::Unknown => assert_eq!(status, StatusCode::NOT_FOUND, "{place}"),
+                Answered::AsBefore => assert_eq!(Some(text), before.next(), "{place}"),
+                Answered::Own => assert_eq!(status, StatusCode::OK, "{place}"),
+            }
+        }
+    }
+    stranger.follow_nothing(&strangers).await;
+    assert_eq!(told(&owner, &owners, &ids).await, owned, "the owner's is as it was");
+}
+
+/// What a stranger may try at an endpoint. A new action does not compile without a row here.
+fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
+    let call = |path: &str, body: Value, answer| Call { path: path.to_owned(), body, answer };
+    let here = |answer| vec![call(endpoint.path, Value::Null, answer)];
+    let of = |id: &str| call(&endpoint.path.replace("{id}", id), Value::Null, Answered::Unknown);
+    match endpoint.action {
+        Action::Preview | Action::Status => vec![call(endpoint.path, mailed("evt_1"), Answered::AsBefore)],
+        // The same name for an event is another event of another tenant.
+        Action::Event => vec![call(endpoint.path, mailed("evt_1"), Answered::Own)],
+        Action::Outcome => [
+            json!({ "eventId": ids.event }),
+            json!({ "operationId": ids.operation }),
+            json!({ "eventId": ids.event, "operationId": ids.operation }),
+            json!({ "sourceSystem": "crm", "sourceEventId": "evt_of_owner" }),
+        ]
+        .into_iter()
+        .map(|mut body| {
+            body["app"] = json!("crm");
+            body["outcome"] = json!("won");
+            call(endpoint.path, body, Answered::Unknown)
+        })
+        .collect(),
+        Action::Insights => ["status", "area", "priority", "source"]
+            .map(|group| call(endpoint.path, json!({ "groupBy": group }), Answered::AsBefore))
+            .into_iter()
+            .chain([call(endpoint.path, json!({ "app": "crm-of-owner" }), Answered::Unknown)])
+            .collect(),
+        Action::Trust => vec![
+            call(endpoint.path, json!({}), Answered::AsBefore),
+            call(endpoint.path, json!({ "app": "crm-of-owner" }), Answered::Unknown),
+        ],
+        Action::KeyCheck => vec![call(endpoint.path, json!({}), Answered::Own)],
+        Action::Events => [0, 1, 2]
+            .map(|after| format!("{}?after={after}", endpoint.path))
+            .iter()
+            .map(|path| {
+                // The stranger's own event is there by now.
+                call(path, Value::Null, Answered::Own)
+            })
+            .collect(),
+        Action::Explain => ids.chains.iter().map(|id| of(id)).collect(),
+        Action::Message | Action::RawMessage => vec![of(&ids.message)],
+        Action::ProblemPage => vec![call("/problems/not-found", Value::Null, Answered::Own)],
+        // Does not end by itself: `follow_nothing`.
+        Action::EventStream => Vec::new(),
+        Action::OpenApi
+        | Action::Discovery
+        | Action::LlmsText
+        | Action::SecurityText
+        | Action::Docs
+        | Action::DocsMarkdown => here(Answered::Own),
+    }
+}
+
+/// An event at the owner's mailbox, in the app of the owner's name.
+fn mailed(id: &str) -> Value {
+    let mut body = event(id);
+    body["sourceMailbox"] = json!({ "address": "deals@gate.example" });
+    body["message"]["inReplyTo"] = json!("<first@gate.example>");
+    body
+}
+
+impl Ids {
+    fn none() -> Self {
+        let none = String::new;
+        Self { chains: Vec::new(), message: none(), event: none(), operation: none(), all: BTreeSet::new() }
+    }
+}
+
+impl Gateway {
+    /// The same gateway, for another tenant.
+    async fn another_tenant(&self, name: &str) -> Self {
+        Self {
+            tenant: self.store.add_tenant(name).await.unwrap(),
+            router: self.router.clone(),
+            api: Arc::clone(&self.api),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            place: self.place.clone(),
+        }
+    }
+
+    async fn call(&self, call: &Call, key: &str) -> (StatusCode, String) {
+        let (verb, body) = match &call.body {
+            Value::Null => ("GET", Body::empty()),
+            body => ("POST", Body::from(body.to_string())),
+        };
+        let sent = request(verb, &call.path, Some(key)).header("x-request-id", "req_1").body(body).unwrap();
+        let reply = self.send(sent).await;
+        (reply.status, reply.text())
+    }
+
+    /// Follows the stream of events from its beginning until it is quiet; only the tenant's own may come.
+    async fn follow_nothing(&self, key: &str) {
+        let own = self.store.for_tenant(self.tenant).newest_cursor().await.unwrap();
+        let open = request("GET", &format!("{STREAM}?after=0"), Some(key)).body(Body::empty()).unwrap();
+        let reply = self.router.clone().oneshot(open).await.unwrap();
+        let mut stream = reply.into_body().into_data_stream();
+        let mut text = String::new();
+        while !text.contains(": alive") {
+            text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+        }
+        assert!(!text.contains(MARK), "{text}");
+        assert_eq!(text.matches("data: ").count() as i64, own, "{text}");
+    }
+}
+
+/// What the owner is told of its own.
+async fn told(owner: &Gateway, key: &str, ids: &Ids) -> Vec<Value> {
+    let mut told = vec![owner.get("/api/v1/events", Some(key)).await.json()];
+    for id in &ids.chains {
+        let reply = owner.get(&format!("/api/v1/explain/{id}"), Some(key)).await;
+        assert_eq!(reply.status, StatusCode::OK, "{id}: {}", reply.text());
+        told.push(reply.json());
+    }
+    let raw = owner.get(&format!("/api/v1/messages/{}/raw", ids.message), Some(key)).await;
+    assert_eq!(raw.status, StatusCode::OK, "{}", raw.text());
+    told.push(owner.get(&format!("/api/v1/messages/{}", ids.message), Some(key)).await.json());
+    told.push(owner.post("/api/connex/integration-insights", Some(key), &json!({})).await.json()["events"].clone());
+    assert!(told.iter().any(|told| told.to_string().to_lowercase().contains(MARK)));
+    told
+}
+
+/// Gives the owner something behind every endpoint.
+async fn fill(owner: &Gateway, key: &str) -> Ids {
+    let store = owner.store.for_tenant(owner.tenant);
+    let status_map = [("unclear", "Saltwater"), ("approval_needed", "Saltwater")];
+    let profile = AppProfileRow {
+        status_map: status_map.map(|(canonical, own)| (canonical.to_owned(), own.to_owned())).into(),
+        inboxes: vec!["Saltwater".into()],
+        ..AppProfileRow::default()
+    };
+    for app in ["crm", "crm-of-owner"] {
+        store.put_app(app, &profile).await.unwrap();
+    }
+    let mailbox = NewMailbox {
+        address: crate::mail::address::Mailbox::parse("deals@gate.example").unwrap(),
+        app: None,
+        identity_owner: "source_app".into(),
+        reply_policy: "human_approval".into(),
+        external_reply_url: Some("https://saltwater.example/reply".into()),
+    };
+    store.add_mailbox(mailbox).await.unwrap();
+    let endpoint = NewEndpoint {
+        app: None,
+        url: "https://saltwater.example/hook".into(),
+        secrets_sealed: MARK.into(),
+        event_types: vec!["*".into()],
+        mode: PayloadMode::Full,
+        schedule: "default",
+    };
+    store.add_endpoint(owner.clock.mint(), endpoint).await.unwrap();
+    let mut all = BTreeSet::from([owner.tenant.to_string()]);
+    let mut last = Value::Null;
+    for (number, id) in ["evt_1", "evt_of_owner"].into_iter().enumerate() {
+        let mut body = mailed(id);
+        body["message"]["subject"] = json!(format!("Saltwater: need approval {number}"));
+        body["message"]["messageId"] = json!("<first@gate.example>");
+        last = owner.post(EVENT, Some(key), &body).await.json();
+        assert_eq!(last["duplicate"], false, "{last}");
+        ids_in(&last, &mut all);
+        let report = json!({ "app": "crm", "eventId": last["eventId"], "outcome": "spam", "note": MARK });
+        let reply = owner.post(OUTCOME, Some(key), &report).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        ids_in(&reply.json(), &mut all);
+    }
+    let chain = owner.get(&format!("/api/v1/explain/{}", last["eventId"].as_str().unwrap()), Some(key)).await.json();
+    ids_in(&chain, &mut all);
+    let message = hold(owner).await;
+    all.insert(message.clone());
+    let explained = ["evt_", "op_", "task_", "drf_", "dec_", "dlv_", "msg_"];
+    let chains: Vec<String> =
+        all.iter().filter(|id| explained.iter().any(|prefix| id.starts_with(prefix))).cloned().collect();
+    for prefix in ["evt_", "op_", "task_", "dlv_", "msg_"] {
+        assert!(chains.iter().any(|id| id.starts_with(prefix)), "no {prefix} in {all:?}");
+    }
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    Ids { chains, message, event: text(&last["eventId"]), operation: text(&last["operations"][0]["id"]), all }
+}
+
+/// A message that was kept without an event.
+async fn hold(owner: &Gateway) -> String {
+    let id: crate::ids::MessageId = owner.clock.mint();
+    let message = NewMessage {
+        tenant: owner.tenant,
+        id,
+        received_at: owner.clock.now(),
+        size: 10,
+        manifest: json!({ "origin": MARK, "envelope": { "reverse_path": MARK } }).to_string(),
+        body: json!({ "sha256": MARK }).to_string(),
+        kept: Some(Kept::Held("peer_not_authorised")),
+        views: Vec::new(),
+    };
+    let cursor = SpoolCursor { segment: 1, position: 1 };
+    owner.store.record_mail(vec![message], Progress::Log { node: "n", cursor }).await.unwrap();
+    id.to_string()
+}
+
+/// Texts of our ids' form anywhere in a value.
+fn ids_in(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            let is_id = text
+                .split_once('_')
+                .is_some_and(|(_, rest)| rest.len() == 26 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            if is_id {
+                found.insert(text.clone());
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| ids_in(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| ids_in(field, found)),
+        _ => {}
+    }
+}

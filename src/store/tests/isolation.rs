@@ -1,0 +1,389 @@
+//! A tenant that knows every id, address and secret of another gets nothing of it, and changes nothing of it, by any call.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use super::*;
+use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
+use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
+use crate::mail::address::Domain;
+use crate::service::keys::{NewKey, make_key};
+use crate::store::directory::NewRoute;
+use crate::store::events::{NewApproval, NewDraft};
+use crate::store::idempotency::KeyedCall;
+use crate::store::insights::{Grouping, Span};
+use crate::store::outcomes::NewOutcome;
+use crate::store::spool::NewAccepted;
+
+/// What stands in every text of the one tenant.
+const MARK: &str = "saltwater";
+
+/// The names of what one tenant has.
+struct Owned {
+    app: AppId,
+    endpoint: EndpointId,
+    mailbox: MailboxId,
+    route: RouteId,
+    key: KeyRecord,
+    message: MessageId,
+    event: EventId,
+    thread: ThreadId,
+    operation: OperationId,
+    task: TaskId,
+    draft: DraftId,
+    delivery: DeliveryId,
+    source: SourceKey,
+    outcome: OutcomeId,
+}
+
+#[tokio::test]
+async fn a_stranger_gets_and_changes_nothing_by_any_call_on_sqlite() {
+    a_stranger_gets_and_changes_nothing_by_any_call(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_stranger_gets_and_changes_nothing_by_any_call_on_postgresql() {
+    a_stranger_gets_and_changes_nothing_by_any_call(Engine::Postgres).await;
+}
+
+/// One call of a stranger with names of the owner, and how its answer must begin.
+macro_rules! calls {
+    ($called:ident, $scene:ident, $rows:ident; $($name:ident($($argument:expr),* $(,)?) => $answer:expr;)*) => {$({
+        let own = $scene.store.for_tenant($called.stranger);
+        let answer = shown(&own.$name($($argument),*).await);
+        assert!(answer.starts_with($answer), "{}: {answer}", stringify!($name));
+        assert!(!answer.contains(MARK), "{}: {answer}", stringify!($name));
+        assert_eq!($rows.now(&$scene.store).await, $rows.before, "{} changed the other's rows", stringify!($name));
+        $called.names.push(stringify!($name));
+    })*};
+}
+
+/// Which methods were called, and as whom.
+struct Called {
+    stranger: TenantId,
+    names: Vec<&'static str>,
+}
+
+async fn a_stranger_gets_and_changes_nothing_by_any_call(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let owned = &fill(scene).await;
+    let stranger = scene.store.add_tenant("stranger").await.unwrap();
+    let rows = &Rows::of(scene.tenant, &scene.store).await;
+    let empty: Vec<_> = rows.before.iter().filter(|(_, rows)| rows.is_empty()).map(|(table, _)| table).collect();
+    assert!(rows.before.len() > 20 && empty.is_empty(), "nothing was put into {empty:?}");
+    let mut called = Called { stranger, names: Vec::new() };
+    read(scene, owned, rows, &mut called).await;
+    let own = Rows::of(stranger, &scene.store).await;
+    assert!(own.before.iter().all(|(table, rows)| table == "tenants" || rows.is_empty()), "reading wrote");
+    write(scene, owned, rows, &mut called).await;
+    called.names.sort_unstable();
+    called.names.dedup();
+    assert_eq!(called.names, methods(), "called here, and there are");
+}
+
+async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
+    let now = scene.store.clock().now();
+    let (from, to) = (Timestamp::from_micros(0), now.plus(Duration::from_secs(1)));
+    let span = Span { app: None, from, to };
+    let of_app = Span { app: Some(owned.app), ..span };
+    calls! { called, scene, rows;
+        app_by_name("deals") => "Ok(None)";
+        app(owned.app) => "Ok(None)";
+        apps() => "Ok([])";
+        mailboxes() => "Ok([])";
+        mailbox(owned.mailbox) => "Ok(None)";
+        routes() => "Ok([])";
+        route(owned.route) => "Ok(None)";
+        verified_domains() => "Ok([])";
+        keys() => "Ok([])";
+        endpoints() => "Ok([])";
+        attempts(owned.delivery) => "Ok([])";
+        source_event(&owned.source) => "Ok(None)";
+        thread_of("mbx_a", &[[7; 32]]) => "Ok(None)";
+        messages(None, 100) => "Ok([])";
+        messages(Some("held"), 100) => "Ok([])";
+        messages_after("", 100) => "Ok([])";
+        message(owned.message) => "Ok(None)";
+        events_after(0, 100) => "Ok([])";
+        newest_cursor() => "Ok(0)";
+        event(owned.event) => "Ok(None)";
+        explain(&owned.message.to_string()) => "Err(NotFound";
+        explain(&owned.event.to_string()) => "Err(NotFound";
+        explain(&owned.operation.to_string()) => "Err(NotFound";
+        explain(&owned.task.to_string()) => "Err(NotFound";
+        explain(&owned.draft.to_string()) => "Err(NotFound";
+        explain(&owned.delivery.to_string()) => "Err(NotFound";
+        target_of_operation(owned.operation) => "Ok(None)";
+        target_of_event(owned.event) => "Ok(None)";
+        targets_of_source(&owned.source.source_system, &owned.source.source_event_id) => "Ok([])";
+        outcome_history(owned.event) => "Ok([])";
+        volumes(span) => "Ok(Volumes { events: 0, approval_required: 0, abstained: 0 })";
+        volumes(of_app) => "Ok(Volumes { events: 0, approval_required: 0, abstained: 0 })";
+        events_by(Grouping::Status, span) => "Ok([])";
+        events_by(Grouping::Source, of_app) => "Ok([])";
+        outcomes_by_word(span) => "Ok([])";
+        outcomes_by_word(of_app) => "Ok([])";
+        value_by_status(span) => "Ok([])";
+        mean_seconds_to_outcome(span) => "Ok(None)";
+        deliveries_by_state(span) => "Ok([])";
+        spam_reports(span) => "Ok(None)";
+        suspended_since() => "Ok(None)";
+        tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: 0 }))";
+        tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: 0 }) => "Ok(([], ";
+    }
+}
+
+async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
+    let clock = scene.store.clock();
+    let mut event = scene.event("mbx_a", owned.thread);
+    event.app_id = Some(owned.app);
+    event.message_id = Some(owned.message);
+    let mut key = owned.key.clone();
+    key.tenant = called.stranger;
+    calls! { called, scene, rows;
+        remove_app(owned.app) => "Err(NotFound";
+        remove_mailbox(owned.mailbox) => "Err(NotFound";
+        remove_route(owned.route) => "Err(NotFound";
+        revoke_key(owned.key.id) => "Err(NotFound";
+        note_key_use(owned.key.id, Some("192.0.2.9".parse().unwrap()), clock.now().plus(LEASE)) => "Ok(())";
+        enable_endpoint(owned.endpoint) => "Err(NotFound";
+        remove_endpoint(owned.endpoint) => "Err(NotFound";
+        add_key(key) => "Err(Exists";
+        add_mailbox(mailbox(owned.app)) => "Err(Exists";
+        add_route(owned.route, route(owned.app)) => "Err(Exists";
+        assume_domain(&Domain::parse(DOMAIN).unwrap()) => "Err(Exists";
+        put_app("deals", &AppProfileRow::default()) => "Ok(";
+        app_or_new("deals") => "Ok((App { id: ";
+        app_or_new("other") => "Ok((App { id: ";
+        add_endpoint(owned.endpoint, endpoint(owned.app)) => "Ok(())";
+        record_source_event(owned.source.clone(), event) => "Ok(New)";
+        record_outcome(outcome(owned, owned.outcome, clock), Some(call(2))) => "Ok(First(()))";
+        record_outcome(NewOutcome { outcome: "approved".into(), ..outcome(owned, clock.mint(), clock) }, None) => "Ok(First(()))";
+        enable_endpoint(owned.endpoint) => "Err(NotFound";
+        remove_endpoint(owned.endpoint) => "Ok(())";
+        remove_app(owned.app) => "Err(NotFound";
+    }
+}
+
+const DOMAIN: &str = "saltwater.example";
+
+fn mailbox(app: AppId) -> NewMailbox {
+    NewMailbox {
+        address: Mailbox::parse("deals@saltwater.example").unwrap(),
+        app: Some(app),
+        identity_owner: "source_app".into(),
+        reply_policy: "source_app_only".into(),
+        external_reply_url: None,
+    }
+}
+
+fn route(app: AppId) -> NewRoute {
+    NewRoute { token_hash: [5; 32], address_sealed: MARK.into(), app: Some(app), peers: Vec::new() }
+}
+
+fn endpoint(app: AppId) -> NewEndpoint {
+    NewEndpoint {
+        app: Some(app),
+        url: "https://saltwater.example/hook".into(),
+        secrets_sealed: MARK.into(),
+        event_types: vec!["*".into()],
+        mode: PayloadMode::Full,
+        schedule: "default",
+    }
+}
+
+fn call(fingerprint: u8) -> KeyedCall {
+    KeyedCall {
+        principal: "key_of_both".into(),
+        key: "once".into(),
+        fingerprint: [fingerprint; 32],
+        body: format!("{{\"mark\":\"{MARK}\"}}"),
+    }
+}
+
+fn outcome(owned: &Owned, id: OutcomeId, clock: &Clock) -> NewOutcome {
+    NewOutcome {
+        id,
+        event: owned.event,
+        operation: Some(owned.operation),
+        app: Some(owned.app),
+        key: owned.key.id,
+        // Words that neither decide about the operation nor hide a report of spam.
+        outcome: "spam".into(),
+        applied_status: Some(MARK.into()),
+        note: Some(MARK.into()),
+        value: Some((7.5, "EUR".into())),
+        workflow: Some(MARK.into()),
+        agent: None,
+        occurred_at: clock.now(),
+    }
+}
+
+/// Gives the scene's tenant something of everything.
+async fn fill(scene: &Scene) -> Owned {
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let profile = AppProfileRow { industry: Some(MARK.into()), ..AppProfileRow::default() };
+    assert_eq!(own.put_app("deals", &profile).await.unwrap(), scene.app);
+    own.assume_domain(&Domain::parse(DOMAIN).unwrap()).await.unwrap();
+    let mailbox = own.add_mailbox(mailbox(scene.app)).await.unwrap();
+    let (route_id, endpoint_id) = (clock.mint(), clock.mint());
+    own.add_route(route_id, route(scene.app)).await.unwrap();
+    own.add_endpoint(endpoint_id, endpoint(scene.app)).await.unwrap();
+    let new = NewKey {
+        name: MARK.into(),
+        environment: Environment::Live,
+        scopes: Scopes::all(),
+        bindings: KeyBindings::default(),
+        allowed_networks: Vec::new(),
+        expires_at: None,
+    };
+    let (_, key) = make_key(new, scene.tenant, &Pepper::new(b"pepper"), clock);
+    own.add_key(key.clone()).await.unwrap();
+
+    let mut message = scene.message(1);
+    let event = &mut message.views[0].event;
+    let (task, draft) = (event.tasks[0].task_id, clock.mint());
+    mark(event, draft, clock.mint());
+    let owned = Owned {
+        app: scene.app,
+        endpoint: endpoint_id,
+        mailbox,
+        route: route_id,
+        key,
+        message: message.id,
+        event: event.event_id,
+        thread: event.thread.as_ref().unwrap().thread_id,
+        operation: event.decision.answer.operations[0].id.as_ref().unwrap().parse().unwrap(),
+        task,
+        draft,
+        delivery: clock.mint(),
+        source: SourceKey {
+            app_id: scene.app,
+            source_system: "crm".into(),
+            source_event_id: "evt_1".into(),
+            fingerprint: [1; 32],
+        },
+        outcome: clock.mint(),
+    };
+    let mut held = scene.message(2);
+    held.views.clear();
+    held.kept = Some(Kept::Held("peer_not_authorised"));
+    scene.store.record_mail(vec![message, held], at(CURSOR)).await.unwrap();
+    let mut source = scene.event("mbx_a", clock.mint());
+    mark(&mut source, clock.mint(), clock.mint());
+    own.record_source_event(owned.source.clone(), source).await.unwrap();
+    own.record_outcome(outcome(&owned, clock.mint(), clock), Some(call(1))).await.unwrap();
+
+    let worker = clock.mint();
+    let claimed = scene.claim(worker).await.remove(0);
+    let owned = Owned { delivery: claimed.id, ..owned };
+    let mut failed = attempt(1, clock.now(), NextStep::Retry(clock.now()));
+    failed.response = Some(MARK.into());
+    failed.endpoint = change(None, Some("gone"));
+    scene.store.finish_attempt(worker, &claimed, failed).await.unwrap();
+    accept(scene).await;
+    owned
+}
+
+/// Mail that waits in the database's spool.
+async fn accept(scene: &Scene) {
+    let body = MARK.as_bytes().to_vec();
+    let waiting = NewAccepted {
+        tenant: scene.tenant,
+        id: scene.store.clock().mint(),
+        size: body.len() as u64,
+        sha256: [0; 32],
+        manifest: "{}".into(),
+    };
+    scene.store.accept(vec![(waiting, body)]).await.unwrap();
+}
+
+fn mark(event: &mut NewEvent, draft_id: DraftId, approval_id: ApprovalId) {
+    event.content = format!("{{\"v\":1,\"mark\":\"{MARK}\"}}");
+    event.text = MARK.into();
+    event.tasks[0].title = MARK.into();
+    event.decision.answer.canonical.next_best_action = MARK.into();
+    event.approvals.push(NewApproval { approval_id, draft_id: Some(draft_id), reasons: vec![MARK.into()] });
+    event.drafts.push(NewDraft {
+        draft_id,
+        identity_owner: "source_app".into(),
+        state: "handed_off".into(),
+        external_reply_url: Some("https://saltwater.example/reply".into()),
+        content: serde_json::json!({ "mark": MARK }),
+    });
+}
+
+/// All rows of a tenant.
+struct Rows {
+    tenant: TenantId,
+    /// Table, and what reads its rows as text.
+    statements: Vec<(String, String)>,
+    before: BTreeMap<String, Vec<String>>,
+}
+
+impl Rows {
+    async fn of(tenant: TenantId, store: &Store) -> Self {
+        let mut statements = Vec::new();
+        for (table, columns) in schema::columns(store).await {
+            if columns.iter().any(|(name, _)| name == "tenant_id") {
+                let shown: Vec<String> = columns.iter().map(|(name, kind)| as_text(name, kind, store)).collect();
+                let sql = format!("SELECT {} FROM {table} WHERE tenant_id = $1", shown.join(" || '|' || "));
+                statements.push((table, sql));
+            }
+        }
+        let mut rows = Self { tenant, statements, before: BTreeMap::new() };
+        rows.before = rows.now(store).await;
+        rows
+    }
+
+    async fn now(&self, store: &Store) -> BTreeMap<String, Vec<String>> {
+        let mut found = BTreeMap::new();
+        for (table, sql) in &self.statements {
+            let rows = sql::built(sql.clone()).bind(self.tenant.to_string()).fetch_all(&store.readers).await.unwrap();
+            let mut rows: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap()).collect();
+            rows.sort();
+            found.insert(table.clone(), rows);
+        }
+        found
+    }
+}
+
+fn as_text(column: &str, kind: &str, store: &Store) -> String {
+    let text = match (kind, &store.readers) {
+        ("BLOB", Pool::Sqlite(_)) => format!("hex({column})"),
+        ("BLOB", Pool::Postgres(_)) => format!("encode({column}, 'hex')"),
+        _ => format!("CAST({column} AS TEXT)"),
+    };
+    format!("COALESCE({text}, '')")
+}
+
+/// An answer as text; a fault of the database is none.
+fn shown<T: Debug>(answer: &Result<T, StoreError>) -> String {
+    assert!(!matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    format!("{answer:?}")
+}
+
+/// Every `pub async fn` of the tenant's store, as the source has them.
+fn methods() -> Vec<String> {
+    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store.rs")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { &mut folders } else { &mut files }.push(path);
+        }
+    }
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "tests")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let text = text.split("#[cfg(test)]\nimpl TenantStore {\n").next().unwrap();
+        for block in text.split("\nimpl TenantStore {\n").skip(1) {
+            let block = block.split("\n}\n").next().unwrap();
+            let names = block.lines().filter_map(|line| line.trim().strip_prefix("pub async fn "));
+            found.extend(names.map(|name| name.split(['(', '<']).next().unwrap().to_owned()));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
