@@ -129,7 +129,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         spam_reports(span) => "Ok(None)";
         suspended_since() => "Ok(None)";
         tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: 0 }))";
-        tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: 0 }) => "Ok(([], ";
+        tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: (0, String::new()) }) => "Ok(([], ";
     }
 }
 
