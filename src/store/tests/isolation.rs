@@ -97,6 +97,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         verified_domains() => "Ok([])";
         keys() => "Ok([])";
         endpoints() => "Ok([])";
+        endpoint_secrets(owned.endpoint) => "Err(NotFound";
         attempts(owned.delivery) => "Ok([])";
         source_event(&owned.source) => "Ok(None)";
         thread_of("mbx_a", &[[7; 32]]) => "Ok(None)";
@@ -115,6 +116,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         explain(&owned.delivery.to_string()) => "Err(NotFound";
         target_of_operation(owned.operation) => "Ok(None)";
         target_of_event(owned.event) => "Ok(None)";
+        mailbox_of_event(owned.event) => "Ok(None)";
         targets_of_source(&owned.source.source_system, &owned.source.source_event_id) => "Ok([])";
         outcome_history(owned.event) => "Ok([])";
         volumes(span) => "Ok(Volumes { events: 0, approval_required: 0, abstained: 0 })";
@@ -128,7 +130,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         deliveries_by_state(span) => "Ok([])";
         spam_reports(span) => "Ok(None)";
         suspended_since() => "Ok(None)";
-        tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: 0 }))";
+        tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: (0, \"\") }))";
         tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: (0, String::new()) }) => "Ok(([], ";
     }
 }
@@ -146,6 +148,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_route(owned.route) => "Err(NotFound";
         revoke_key(owned.key.id) => "Err(NotFound";
         note_key_use(owned.key.id, Some("192.0.2.9".parse().unwrap()), clock.now().plus(LEASE)) => "Ok(())";
+        replace_endpoint_secrets(owned.endpoint, "s1:x".into(), "s1:y".into()) => "Err(Conflict";
         enable_endpoint(owned.endpoint) => "Err(NotFound";
         remove_endpoint(owned.endpoint) => "Err(NotFound";
         add_key(key) => "Err(Exists";
@@ -159,6 +162,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         record_source_event(owned.source.clone(), event) => "Ok(New)";
         record_outcome(outcome(owned, owned.outcome, clock), Some(call(2))) => "Ok(First(()))";
         record_outcome(NewOutcome { outcome: "approved".into(), ..outcome(owned, clock.mint(), clock) }, None) => "Ok(First(()))";
+        replace_endpoint_secrets(owned.endpoint, "s1:x".into(), "s1:y".into()) => "Err(Conflict";
         enable_endpoint(owned.endpoint) => "Err(NotFound";
         remove_endpoint(owned.endpoint) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
