@@ -142,3 +142,50 @@ fn crashes_of_the_database_lose_nothing_that_was_answered_250_and_make_no_event_
     load.more(20, READING, "mail after the last crash");
     expect_all(&installation, &nodes, &sink, &secret, load);
 }
+
+/// A standby that is asked for and is not there: commits wait for it, until somebody cancels the wait. The server then says
+/// that they succeeded, with a warning.
+#[test]
+fn mail_that_no_standby_confirmed_is_put_off_although_the_server_committed_it() {
+    let cluster = Cluster::start();
+    let installation = Installation::over(cluster.create_database(), UNLIMITED);
+    let node = installation.node(1);
+    let (id, to) = (fresh_id("standby"), installation.mailbox().to_owned());
+    let bytes = proof_of_funds(&id, &to);
+    let set = |sql: &str| {
+        cluster.sql("postgres", sql);
+        cluster.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    set("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    wait_for("the setting", || (cluster.sql("postgres", "SHOW synchronous_standby_names") == "nobody").then_some(()));
+    let door = node.smtp();
+    let sending = {
+        let (to, bytes) = (to.clone(), bytes.clone());
+        std::thread::spawn(move || Wire::hello(door).unwrap().mail(FROM, &to, &bytes).unwrap())
+    };
+    const CANCEL: &str = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let cancelled = wait_for("a commit that waits for the standby", || {
+        let cancelled = cluster.sql("postgres", CANCEL);
+        (cancelled != "0").then_some(cancelled)
+    });
+    eprintln!("{cancelled} waits were cancelled");
+    while !sending.is_finished() {
+        cluster.sql("postgres", CANCEL);
+    }
+    let (code, reply) = sending.join().unwrap();
+    assert_eq!(code, 451, "{reply}");
+    let log = cluster.log();
+    assert!(log.contains("canceling wait for synchronous replication"), "it was no warned commit: {log}");
+
+    set("ALTER SYSTEM RESET synchronous_standby_names");
+    let again = || Wire::hello(door).unwrap().mail(FROM, &to, &bytes).unwrap();
+    wait_for("the second try to be taken", || (again().0 == 250).then_some(()));
+    // The first was committed all the same: both copies are there, and are one event.
+    let states = wait_for("both copies to be read", || {
+        let states: Vec<_> = node.messages().iter().map(|message| text(message, "/state").to_owned()).collect();
+        (states.len() >= 2 && !states.iter().any(|state| state == "spooled")).then_some(states)
+    });
+    assert!(states.iter().any(|state| state == "duplicate"), "{states:?}");
+    let own = installation.events(&node).iter().filter(|event| event.to_string().contains(&id)).count();
+    assert_eq!(own, 1);
+}
