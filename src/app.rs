@@ -19,11 +19,12 @@ use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
+use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::{self, Ingest, IngestSettings};
+use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
@@ -139,7 +140,8 @@ impl App {
     /// Says what cannot be used; nothing is left running.
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
-        raise_file_limit(u64::from(config.smtp.limits.connections));
+        // Both HTTP doors have the same bound.
+        raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
@@ -161,12 +163,14 @@ impl App {
         let service = service(&instance, &spool, &engine, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
+        let public = Server::new("http", public, serve_limits(&config));
         for (_, listener) in http {
-            serve.spawn_once("http", http::serve::serve(listener, public.clone(), serve.stopping()));
+            serve.spawn_once("http", public.clone().run(listener, serve.stopping()));
         }
         let operations = http::operations::router(operations(service.clone(), &spool, metrics.clone()));
+        let operations = Server::new("admin", operations, serve_limits(&config));
         for (_, listener) in admin {
-            serve.spawn_once("admin", http::serve::serve(listener, operations.clone(), serve.stopping()));
+            serve.spawn_once("admin", operations.clone().run(listener, serve.stopping()));
         }
         let work = supervisor.spawner(Phase::Work);
         if let (Spool::Log(log), true) = (&spool, config.spool.verify_at_start) {
@@ -176,11 +180,16 @@ impl App {
         work.spawn("gauges", RestartPolicy::Restart, move |stop| {
             gauges(store.clone(), log.clone(), metrics.clone(), stop)
         });
-        let ingest =
-            Ingest::new(instance.store.clone(), &spool, engine, Arc::clone(&instance.key), ingest_settings(&config));
+        let parts =
+            (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
-            let ingest = ingest.clone();
-            apart::apart("ingest", move || ingest.run(stop))
+            let (store, spool, engine, key, settings) = parts.clone();
+            apart::apart("ingest", move || async move {
+                match store.apart().await {
+                    Ok(store) => Ingest::new(store, &spool, engine, key, settings).run(stop).await,
+                    Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
+                }
+            })
         });
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
@@ -241,9 +250,9 @@ async fn gauges(store: Store, spool: Spool, metrics: Metrics, stop: Cancellation
 /// How often the gauges are read.
 const GAUGES: Duration = Duration::from_secs(5);
 
-/// Lets this process open as many files as the system allows: each session is one. Many systems begin with 1,024.
+/// Lets this process open as many files as the system allows: each connection is one. Many systems begin with 1,024.
 fn raise_file_limit(connections: u64) {
-    /// For the spool, the database, HTTP and webhooks.
+    /// For the spool, the database and webhooks.
     const OTHERS: u64 = 512;
     let limit = getrlimit(Resource::Nofile);
     if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
@@ -252,7 +261,7 @@ fn raise_file_limit(connections: u64) {
     if getrlimit(Resource::Nofile).current.is_some_and(|files| files < connections.saturating_add(OTHERS)) {
         tracing::warn!(
             error.kind = "limit",
-            "smtp.limits.connections is {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
+            "smtp.limits.connections and twice http.connections are {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
 }
@@ -311,6 +320,16 @@ fn http_settings(config: &Config) -> http::Settings {
     }
 }
 
+fn serve_limits(config: &Config) -> ServeLimits {
+    let own = &config.http;
+    ServeLimits {
+        connections: own.connections,
+        connections_per_address: own.connections_per_address,
+        header_timeout: own.header_timeout,
+        idle_timeout: own.idle_timeout,
+    }
+}
+
 async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
     match &instance.config.database {
         Database::Sqlite { .. } => open_log(instance).await.map(Spool::Log),
@@ -324,9 +343,9 @@ async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
 async fn open_log(instance: &Instance) -> Result<Log, AppError> {
     let mut options = spool_options(&instance.config);
     let dir = options.dir.clone();
-    let cursor = instance.store.spool_cursor(ingest::NODE).await?;
-    // A log that lost its end must not give new mail places that the index takes for read.
-    if let Some(cursor) = cursor {
+    // A log that lost its end must not give new mail places that the index takes for read; nor may one that takes the place
+    // of another give it places that the index knows.
+    if let Some(cursor) = instance.store.farthest_spool_cursor().await? {
         options.read_to = Position { segment: cursor.segment, offset: cursor.position };
     }
     let clock = instance.clock.clone();
@@ -340,7 +359,8 @@ async fn open_log(instance: &Instance) -> Result<Log, AppError> {
         report.scanned_segments,
         report.findings.len(),
     );
-    if cursor.is_some() || instance.config.spool.adopt {
+    let is_known = instance.store.spool_cursor(&log.name()).await?.is_some();
+    if is_known || instance.config.spool.adopt {
         return Ok(log);
     }
     match unknown_log::is_known(&instance.store, &log).await {

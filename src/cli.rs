@@ -11,6 +11,7 @@
 pub mod app;
 pub mod bench;
 pub mod check_config;
+pub mod completions;
 pub mod dev;
 pub mod exit;
 pub mod explain;
@@ -18,6 +19,7 @@ mod installation;
 pub mod key;
 pub mod listen;
 pub mod mailbox;
+pub mod man;
 pub mod messages;
 pub mod migrate;
 pub mod output;
@@ -104,6 +106,12 @@ pub enum Command {
     /// Measure this machine.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex bench accept")]
     Bench(bench::BenchCommand),
+    /// Write what a shell needs to complete this command line.
+    #[command(after_help = "Example: connex completions bash > /etc/bash_completion.d/connex")]
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages.
+    #[command(after_help = "Example: connex man --dir /usr/local/share/man/man1")]
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -127,6 +135,8 @@ impl Command {
             Self::Migrate(args) => &args.json,
             Self::CheckConfig(args) => &args.json,
             Self::Bench(command) => command.json(),
+            // Their answer is for a shell or a pager.
+            Self::Completions(_) | Self::Man(_) => return false,
         };
         json.json
     }
@@ -176,6 +186,8 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Migrate(args) => migrate::run(args, out).await,
         Command::CheckConfig(args) => check_config::run(&args, out),
         Command::Bench(command) => bench::run(command, out).await,
+        Command::Completions(args) => completions::run(&args, out),
+        Command::Man(args) => man::run(&args, out),
     }
 }
 

@@ -25,7 +25,6 @@
 
 mod body;
 mod command;
-mod connections;
 pub mod intake;
 pub mod limits;
 mod line;

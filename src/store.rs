@@ -2,7 +2,7 @@
 //!
 //! [`Store`] speaks of use (`record_mail`, `claim_deliveries`), not of tables. Rows of customers are reached only through
 //! a [`TenantStore`], so that a query without its tenant cannot be written. SQL is constants beside the function that
-//! runs them, the same for SQLite and PostgreSQL ([`sql`]); what cannot be the same is in [`dialect`].
+//! runs them, the same for SQLite and PostgreSQL (`store::sql`); what cannot be the same is in [`dialect`].
 //!
 //! Durability: a call that returned `Ok` has been flushed. SQLite: WAL, `synchronous=FULL`, one commit for all writers that
 //! wait. PostgreSQL: `synchronous_commit`, set by each transaction; its own group commit, and its synchronous standbys.
@@ -103,6 +103,10 @@ const DOOR_READERS: u32 = 2;
 /// Connections that take blocks of rate limits.
 const LIMIT_TAKERS: u32 = 2;
 
+/// Connections of a store for work that runs apart.
+const APART_READERS: u32 = 2;
+const APART_WRITERS: u32 = 2;
+
 /// The store of one instance.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -117,12 +121,14 @@ pub struct Store {
 }
 
 /// How transactions are run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Writes {
     /// By the one writer.
     Sqlite(writer::Writer),
     /// Each on a connection of its own.
     Postgres {
+        /// Where the database is, for more pools.
+        url: std::sync::Arc<str>,
         /// For all but accepting mail.
         work: sqlx::PgPool,
         /// For accepting mail, which nothing else may keep waiting.
@@ -184,9 +190,11 @@ impl Store {
         migrate(&settings.url).await.map_err(StoreError::Migration)?;
         let wake = Wake::default();
         // Each kind of work has its share, so that none keeps another waiting.
-        let share = |part: u32| (settings.connections.saturating_sub(DOOR_READERS + LIMIT_TAKERS) * part / 8).max(1);
+        let kept = DOOR_READERS + LIMIT_TAKERS + APART_READERS + APART_WRITERS;
+        let share = |part: u32| (settings.connections.saturating_sub(kept) * part / 8).max(1);
         Ok(Self {
             writes: Writes::Postgres {
+                url: settings.url.as_str().into(),
                 work: open(&settings.url, share(3)).await?,
                 accept: open(&settings.url, share(3)).await?,
                 limits: open(&settings.url, LIMIT_TAKERS).await?,
@@ -198,6 +206,20 @@ impl Store {
             wake,
             blocks_taken: Arc::default(),
         })
+    }
+
+    /// The same store for work on a runtime of its own: the calling one. A connection belongs to the runtime that opened it,
+    /// and would answer nobody while that is busy, so this one shares none with the others.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the settings of the database are wrong.
+    pub async fn apart(&self) -> Result<Self, StoreError> {
+        let Writes::Postgres { url, .. } = &self.writes else { return Ok(self.clone()) };
+        let readers = dialect::postgres::open(url, APART_READERS).await?;
+        let work = dialect::postgres::open(url, APART_WRITERS).await?;
+        let writes = Writes::Postgres { url: url.clone(), accept: work.clone(), limits: work.clone(), work };
+        let readers = Pool::Postgres(readers);
+        Ok(Self { writes, doors: readers.clone(), readers, ..self.clone() })
     }
 
     /// The rows of one tenant.
@@ -270,7 +292,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.writes {
             Writes::Sqlite(writer) => writer.close().await,
-            Writes::Postgres { work, accept, limits } => {
+            Writes::Postgres { work, accept, limits, .. } => {
                 accept.close().await;
                 work.close().await;
                 limits.close().await;
@@ -325,6 +347,16 @@ where
     };
     let late = |_| StoreError::Unavailable(dialect::postgres::late());
     tokio::time::timeout(dialect::postgres::TRANSACTION, whole).await.map_err(late)?
+}
+
+/// Never shows the URL.
+impl std::fmt::Debug for Writes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Sqlite(_) => "Sqlite",
+            Self::Postgres { .. } => "Postgres",
+        })
+    }
 }
 
 /// Never shows the URL.

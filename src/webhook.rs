@@ -1,6 +1,6 @@
 //! Webhooks: events leave as signed HTTP requests.
 //!
-//! [`endpoint`] decides where they may go, [`sign`] signs them, [`request`] is what goes out, [`deliver`] makes one attempt, [`outcome`] reads its
+//! [`endpoint`] decides where they may go, [`sign`] signs them with [`secrets`], [`request`] is what goes out, [`deliver`] makes one attempt, [`outcome`] reads its
 //! answer, [`retry`] says when it is tried again and [`health`] how the endpoint is doing. [`receiver`] is the other end, for demonstrations and tests.
 //! Nothing here knows the database: whoever owns the rows calls [`deliver::WebhookClient::attempt`], stores what
 //! [`outcome`] and [`retry`] say, and never calls for an endpoint twice at a time when its breaker allows one probe.
@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod receiver;
 pub mod request;
 pub mod retry;
+pub mod secrets;
 pub mod sign;
 
 mod connect;

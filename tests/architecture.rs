@@ -34,16 +34,18 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("blob", with(&[VOCABULARY, RULES])),
         ("dns", vec!["clock"]),
         ("seal", vec!["clock"]),
+        // Counts of connections, the same for every door that accepts them.
+        ("connections", vec![]),
         // One of the two spools is rows of the store.
         ("spool", vec!["ids", "clock", "mail", "store"]),
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
-        ("smtp", with(&[VOCABULARY, &["spool", "mailauth"]])),
+        ("smtp", with(&[VOCABULARY, &["spool", "mailauth", "connections"]])),
         ("outbound", with(&[VOCABULARY, &["governance", "dns"]])),
         // Services and surfaces.
         ("service", with(&[VOCABULARY, RULES, RESOURCES, EDGES])),
         ("pipeline", with(&[VOCABULARY, RULES, RESOURCES, EDGES, &["service"]])),
-        ("http", with(&[VOCABULARY, &["service"]])),
+        ("http", with(&[VOCABULARY, &["service", "connections"]])),
         ("ws", with(&[VOCABULARY, &["service"]])),
         ("mcp", with(&[VOCABULARY, &["service"]])),
         ("ui", with(&[VOCABULARY, &["service"]])),
@@ -66,6 +68,8 @@ const SURFACES: &[&str] = &["http", "ws", "mcp", "ui"];
 /// Crate, and the modules that alone may name it.
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
+    ("hyper", &["http::serve"]),
+    ("hyper_util", &["http::serve"]),
     ("axum", &["http", "ws", "ui", "mcp", "webhook::receiver"]),
     // Rendering tells what a reader of a draft would see; it needs the reader's parser, bytes in, words out.
     ("mail_parser", &["mail", "governance::rendering"]),
@@ -75,6 +79,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["dns"]),
     ("rcgen", &["devcert"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("anyhow", &["cli", "app", "main"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
 ];

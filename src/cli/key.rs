@@ -9,6 +9,7 @@ use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::ids::TenantId;
 use crate::keys::{self, ApiKey, KeyBindings, KeyRecord, Scope, Scopes};
+use crate::mail::address::Mailbox;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::TenantStore;
 
@@ -17,7 +18,8 @@ use crate::store::TenantStore;
 pub enum KeyCommand {
     /// Add an API key and show it, once.
     #[command(
-        after_help = "Example: connex key add --tenant acme --name production --scope status:evaluate --app your-saas"
+        after_help = "Example: connex key add --tenant acme --name production --scope status:evaluate --app your-saas\n\
+                      Example: connex key add --tenant acme --name sales --mailbox sales@in.example.org"
     )]
     Add(AddArgs),
     /// List API keys.
@@ -49,6 +51,9 @@ pub struct AddArgs {
     /// App that it is bound to, by id or name; again for more. Without it, none.
     #[arg(long, value_name = "APP")]
     pub app: Vec<String>,
+    /// Address of a mailbox that it is bound to, here or in the app; again for more. Without it, none.
+    #[arg(long, value_name = "ADDRESS", value_parser = |text: &str| Mailbox::parse(text))]
+    pub mailbox: Vec<Mailbox>,
     /// Network from which it may be used; again for more. Without it, any.
     #[arg(long, value_name = "CIDR")]
     pub network: Vec<ipnet::IpNet>,
@@ -94,11 +99,12 @@ pub async fn run(command: KeyCommand, out: &mut Output) -> Result<(), CliError> 
             for app in &args.app {
                 apps.push(installation::app(&tenant, app).await?.name);
             }
+            let mailboxes = args.mailbox.iter().map(Mailbox::to_string).collect();
             let environment = match args.env {
                 Environment::Live => keys::Environment::Live,
                 Environment::Test => keys::Environment::Test,
             };
-            let bindings = KeyBindings { apps, ..KeyBindings::default() };
+            let bindings = KeyBindings { apps, mailboxes, ..KeyBindings::default() };
             let expires_at = None;
             let new =
                 NewKey { name: args.name, environment, scopes, bindings, allowed_networks: args.network, expires_at };
@@ -172,6 +178,7 @@ fn shown(key: &KeyRecord) -> serde_json::Value {
         "last4": key.last4,
         "scopes": key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
         "apps": key.bindings.apps,
+        "mailboxes": key.bindings.mailboxes,
         "networks": key.allowed_networks,
         "createdAt": key.created_at.to_string(),
         "revokedAt": key.revoked_at.map(|at| at.to_string()),

@@ -41,7 +41,7 @@ pub struct ListenArgs {
     /// API key; other users of this machine can see it, so better --key-file or CONNEX_API_KEY.
     #[arg(long, value_name = "KEY", env = "CONNEX_API_KEY", hide_env_values = true, conflicts_with = "key_file")]
     pub key: Option<String>,
-    /// File with the API key.
+    /// File with the API key: of scope events:read, and messages:read for the text of events.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Where each event is posted to, signed as a webhook; without it, events are only shown.
@@ -133,7 +133,10 @@ async fn take(told: &SseEvent, forward: Option<&Forward>, out: &mut Output) -> R
         }
     };
     let forwarded = match forward {
-        Some(forward) => Some(forward.post(&event, told.data.clone()).await),
+        Some(forward) => {
+            let body = event.capped(told.data.clone()).map_err(anyhow::Error::new)?;
+            Some(forward.post(&event, body).await)
+        }
         None => None,
     };
     if out.is_json() {

@@ -7,53 +7,85 @@ use clap::CommandFactory;
 
 use super::*;
 
-/// Every command that can be run, with its words.
-fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
-    let path = format!("{path} {}", command.get_name()).trim().to_owned();
-    let mut below = command.get_subcommands().filter(|below| below.get_name() != "help").peekable();
-    if below.peek().is_none() {
-        found.push((path, command.clone()));
-    } else {
-        below.for_each(|below| leaves(below, &path, found));
+/// Every command with its words: those that can be run, and the groups above them.
+fn all() -> Vec<(String, clap::Command)> {
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path = format!("{path} {}", command.get_name()).trim().to_owned();
+        found.push((path.clone(), command.clone()));
+        command.get_subcommands().for_each(|below| walk(below, &path, found));
     }
+    let mut found = Vec::new();
+    walk(&Cli::command(), "", &mut found);
+    found
 }
 
-fn all() -> Vec<(String, clap::Command)> {
-    let mut found = Vec::new();
-    leaves(&Cli::command(), "", &mut found);
-    found
+/// Commands that can be run.
+fn leaves() -> Vec<(String, clap::Command)> {
+    all().into_iter().filter(|(_, command)| !command.has_subcommands()).collect()
 }
 
 #[test]
 fn the_definition_is_consistent() {
     Cli::command().debug_assert();
-    assert!(all().len() >= 36, "{}", all().len());
+    assert!(leaves().len() >= 38, "{}", leaves().len());
 }
 
 #[test]
-fn every_command_has_help_with_an_example_json_and_a_place() {
-    for (path, mut command) in all() {
+fn every_command_has_help_json_and_a_place() {
+    for (path, command) in leaves() {
         let has = |name: &str| command.get_arguments().any(|argument| argument.get_id() == name);
-        assert!(has("json"), "{path} has no --json");
-        assert!(has("dir") || has("config"), "{path} has neither --dir nor --config");
-        assert!(command.get_about().is_some(), "{path} has no sentence");
+        // These write for a shell or a pager, and look at no installation.
+        if !["connex completions", "connex man"].contains(&path.as_str()) {
+            assert!(has("json"), "{path} has no --json");
+            assert!(has("dir") || has("config"), "{path} has neither --dir nor --config");
+        }
         for argument in command.get_arguments() {
             assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
         }
-        let help = command.render_long_help().to_string();
-        assert!(help.contains("Example: connex "), "{path}: {help}");
     }
 }
 
 #[test]
-fn every_example_parses_as_the_command_that_shows_it() {
-    for (path, command) in all() {
-        let help = command.get_after_help().unwrap().to_string();
-        let example = help.split("Example: ").nth(1).unwrap().split(" > ").next().unwrap();
-        assert!(example.starts_with(&path), "{path}: {example}");
-        if let Err(error) = Cli::try_parse_from(example.split_whitespace()) {
-            panic!("{example}: {error}");
+fn every_help_ends_with_examples_that_parse_as_the_command_that_shows_them() {
+    for (path, mut command) in all() {
+        assert!(command.get_about().is_some(), "{path} has no sentence");
+        let end = command.get_after_help().unwrap_or_else(|| panic!("{path} has no example")).to_string();
+        assert!(command.get_after_long_help().is_none(), "{path}: --help would show something else than -h");
+        assert!(command.render_long_help().to_string().trim_end().ends_with(end.trim_end()), "{path}: not at the end");
+        let examples: Vec<&str> = end.lines().filter_map(|line| line.strip_prefix("Example: ")).collect();
+        assert!(!examples.is_empty(), "{path} has no example");
+        for example in examples {
+            let words = example.split(" > ").next().unwrap();
+            assert!(words.starts_with(&path), "{path}: {example}");
+            if let Err(error) = Cli::try_parse_from(words.split_whitespace()) {
+                panic!("{example}: {error}");
+            }
         }
+    }
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_know_every_command() {
+    let run_words = async |words: &[&str]| {
+        let answer = Sink::default();
+        let mut out = Output::to(false, Box::new(answer.clone()), Box::new(Sink::default()));
+        run(Cli::try_parse_from(words).unwrap().command, &mut out).await.unwrap();
+        answer.text()
+    };
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run_words(&["connex", "completions", shell]).await;
+        for (path, command) in all() {
+            assert!(script.contains(command.get_name()), "{shell} does not know {path}");
+        }
+    }
+    assert!(run_words(&["connex", "man"]).await.contains(".TH connex 1"));
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man/man1");
+    run_words(&["connex", "man", "--dir", pages.to_str().unwrap()]).await;
+    for (path, command) in all() {
+        let page = std::fs::read_to_string(pages.join(format!("{}.1", path.replace(' ', "-")))).unwrap();
+        let example = command.get_after_help().unwrap().to_string().replace('-', "\\-");
+        assert!(page.contains(example.lines().next().unwrap()), "{path}: {page}");
     }
 }
 

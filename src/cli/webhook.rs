@@ -1,5 +1,7 @@
 //! `connex webhook`: where operations are delivered.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use super::installation::{self, open};
@@ -7,11 +9,13 @@ use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
+use crate::config::units::{DURATION_FORM, parse_duration};
 use crate::contract::webhook::PayloadMode;
-use crate::ids::{AppId, EndpointId};
+use crate::ids::{AppId, EndpointId, TenantId};
 use crate::store::TenantStore;
 use crate::store::webhooks::{EndpointRow, NewEndpoint};
 use crate::webhook::endpoint::PublicUrl;
+use crate::webhook::secrets::EndpointSecrets;
 use crate::webhook::sign::WebhookSecret;
 
 /// `connex webhook …`
@@ -28,6 +32,12 @@ pub enum WebhookCommand {
     /// Show one endpoint and how its deliveries go.
     #[command(after_help = "Example: connex webhook show whe_01kb3r8x7g0000000000000000 --tenant acme")]
     Show(OneArgs),
+    /// Make a new signing secret and show it, once; the one before signs too for a while.
+    #[command(
+        name = "rotate-secret",
+        after_help = "Example: connex webhook rotate-secret whe_01kb3r8x7g0000000000000000 --tenant acme --overlap 24h"
+    )]
+    RotateSecret(RotateArgs),
     /// Enable a webhook that was disabled; what it held is delivered.
     #[command(after_help = "Example: connex webhook enable whe_01kb3r8x7g0000000000000000 --tenant acme")]
     Enable(OneArgs),
@@ -59,11 +69,29 @@ pub struct AddArgs {
     pub json: JsonArgs,
 }
 
+/// Arguments of `connex webhook rotate-secret`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// Which endpoint.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// For how long the secret before signs too, up to 7d; 0s: not at all, nor any older one.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = overlap)]
+    pub overlap: Duration,
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+    let read = parse_duration(text).filter(|overlap| *overlap <= LONGEST);
+    read.ok_or_else(|| format!("must be {DURATION_FORM}, at most 7d"))
+}
+
 impl WebhookCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
+            Self::RotateSecret(args) => &args.one.json,
             Self::Show(args) | Self::Enable(args) | Self::Remove(args) => &args.json,
         }
     }
@@ -104,6 +132,19 @@ pub async fn run(command: WebhookCommand, out: &mut Output) -> Result<(), CliErr
             let text = serde_json::to_string_pretty(&row).map_err(anyhow::Error::new)?;
             out.answer(&row, |out| text.lines().try_for_each(|line| out.line(line)))
         }
+        WebhookCommand::RotateSecret(args) => {
+            let (instance, tenant, row) = one(&args.one).await?;
+            let secret = rotate_secret(&instance, tenant, row.id, args.overlap).await?.expose();
+            let until = instance.clock.now().plus(args.overlap).to_string();
+            let until = (!args.overlap.is_zero()).then_some(until);
+            out.answer(&serde_json::json!({ "id": row.id, "secret": secret, "previousSignsUntil": until }), |out| {
+                out.line(&format!("Signing secret of webhook {}, shown once: {secret}", row.id))?;
+                out.line(&match until {
+                    Some(until) => format!("The one before signs too until {until}"),
+                    None => "The one before signs no more".to_owned(),
+                })
+            })
+        }
         WebhookCommand::Enable(args) => {
             let (instance, tenant, row) = one(&args).await?;
             let resumed = instance.store.for_tenant(tenant).enable_endpoint(row.id).await?;
@@ -137,7 +178,7 @@ pub(super) async fn add_endpoint(
     let endpoint = NewEndpoint {
         app,
         url,
-        secrets_sealed: instance.key.seal(&id.to_string(), &secret.expose()),
+        secrets_sealed: instance.key.seal(&id.to_string(), &EndpointSecrets::new(secret.clone()).expose()),
         event_types: if event_types.is_empty() { vec!["message.classified".to_owned()] } else { event_types },
         mode: PayloadMode::Operations,
         schedule: instance.config.webhooks.schedule.as_str(),
@@ -146,7 +187,30 @@ pub(super) async fn add_endpoint(
     Ok((id, secret))
 }
 
-async fn one(args: &OneArgs) -> Result<(Instance, crate::ids::TenantId, EndpointRow), CliError> {
+/// Puts a new secret in front of an endpoint's own.
+async fn rotate_secret(
+    instance: &Instance,
+    tenant: TenantId,
+    id: EndpointId,
+    overlap: Duration,
+) -> Result<WebhookSecret, CliError> {
+    let tenant = instance.store.for_tenant(tenant);
+    let row = id.to_string();
+    let before = tenant.endpoint_secrets(id).await?;
+    let secret = WebhookSecret::generate();
+    // Without an overlap nothing of the old ones is needed, so that this also helps where they cannot be read.
+    let secrets = if overlap.is_zero() {
+        EndpointSecrets::new(secret.clone())
+    } else {
+        let opened = instance.key.open(&row, &before).map_err(anyhow::Error::new)?;
+        let stored = EndpointSecrets::parse(&opened).map_err(anyhow::Error::new)?;
+        stored.rotated(secret.clone(), overlap, instance.clock.now()).map_err(anyhow::Error::new)?
+    };
+    tenant.replace_endpoint_secrets(id, before, instance.key.seal(&row, &secrets.expose())).await?;
+    Ok(secret)
+}
+
+async fn one(args: &OneArgs) -> Result<(Instance, TenantId, EndpointRow), CliError> {
     let instance = open(&args.data).await?;
     let mut rows = Vec::new();
     for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {

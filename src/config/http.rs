@@ -21,6 +21,14 @@ pub struct Http {
     pub body_timeout: Duration,
     /// Requests handled at the same time.
     pub concurrency: u32,
+    /// Connections in all, of each of the two doors.
+    pub connections: u32,
+    /// Connections from one address.
+    pub connections_per_address: u32,
+    /// From the request's first byte to the end of its header.
+    pub header_timeout: Duration,
+    /// Silence between requests.
+    pub idle_timeout: Duration,
     /// `[http.rate_limits]`
     pub rate_limits: RateLimits,
 }
@@ -51,6 +59,10 @@ impl Http {
             request_timeout: reader.duration("http.request_timeout", 1_000..=600_000),
             body_timeout: reader.duration("http.body_timeout", 1_000..=600_000),
             concurrency: reader.count("http.concurrency", 1..=1_000_000),
+            connections: reader.count("http.connections", 1..=1_000_000),
+            connections_per_address: reader.count("http.connections_per_address", 1..=1_000_000),
+            header_timeout: reader.duration("http.header_timeout", 1_000..=600_000),
+            idle_timeout: reader.duration("http.idle_timeout", 1_000..=3_600_000),
             rate_limits,
         };
         if http.body_timeout > http.request_timeout {

@@ -105,11 +105,25 @@ impl WebhookEvent {
     /// # Errors
     /// The serialiser's, which these types do not cause.
     pub fn render(&self, mode: PayloadMode, text: &str) -> Result<String, serde_json::Error> {
-        let body = match mode {
-            PayloadMode::Operations => serde_json::to_string(&self.with_text(text, SNIPPET))?,
-            PayloadMode::Full => serde_json::to_string(&self.with_text(text, FULL_TEXT))?,
+        let told = match mode {
+            PayloadMode::Operations => self.with_snippet(text),
+            PayloadMode::Full => self.with_text(text, FULL_TEXT),
             PayloadMode::Thin => return serde_json::to_string(&self.thin(false)),
         };
+        self.capped(serde_json::to_string(&told)?)
+    }
+
+    /// The event with what [`PayloadMode::Operations`] shows of `text`.
+    #[must_use]
+    pub fn with_snippet(&self, text: &str) -> Self {
+        self.with_text(text, SNIPPET)
+    }
+
+    /// `body`, which tells of this event; a thin one where that is larger than a webhook may be.
+    ///
+    /// # Errors
+    /// As [`WebhookEvent::render`].
+    pub fn capped(&self, body: String) -> Result<String, serde_json::Error> {
         if body.len() > PAYLOAD_CAP { serde_json::to_string(&self.thin(true)) } else { Ok(body) }
     }
 

@@ -1,11 +1,30 @@
 //! From a bound socket to answered requests, until told to stop.
+//!
+//! HTTP/1.1 alone (RFC 9112): a proxy in front speaks to the outside whatever it likes. The loop is run as one named task
+//! of the program; its connections live in its own `JoinSet`, so that nothing outlives it.
+//!
+//! # Security
+//! A connection is counted before anything is read from it, and one too many is closed at once. One that sends half a
+//! request, none at all, or does not read its reply is closed when its time is over ([`ServeLimits`]). An error of accept
+//! never ends the loop: where file descriptors are short it waits a little.
+
+mod connection;
+mod pulse;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::limit::GlobalConcurrencyLimitLayer;
+
+use crate::connections::{Connections, Permit, is_about_one_connection};
+
+/// Waits after an accept that failed for want of resources: the first, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Handles at most `concurrency` requests at the same time; more wait. A stream that was begun does not count.
 pub fn bounded(router: Router, concurrency: u32) -> Router {
@@ -13,11 +32,114 @@ pub fn bounded(router: Router, concurrency: u32) -> Router {
     router.layer(GlobalConcurrencyLimitLayer::new(concurrency))
 }
 
-/// Serves `router` on `listener` until `stop`; requests that were begun are answered.
-///
-/// # Errors
-/// The listener's.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+/// Bounds of the connections at one door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServeLimits {
+    /// Connections in all.
+    pub connections: u32,
+    /// Connections from one address.
+    pub connections_per_address: u32,
+    /// From the first byte of a request to the end of its header.
+    pub header_timeout: Duration,
+    /// Silence before the first byte of a request, and of a peer that does not read its reply. A reply that takes its time,
+    /// such as a stream of events, is no silence.
+    pub idle_timeout: Duration,
 }
+
+/// What one door serves, and the connections of all its listeners. Clones count together.
+#[derive(Debug, Clone)]
+pub struct Server {
+    name: &'static str,
+    router: Router,
+    limits: ServeLimits,
+    connections: Connections,
+}
+
+impl Server {
+    /// Serves `router` at the door `name`, which its metrics carry.
+    #[must_use]
+    pub fn new(name: &'static str, router: Router, limits: ServeLimits) -> Self {
+        let [in_all, per_address] = [limits.connections, limits.connections_per_address]
+            .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        Self { name, router, limits, connections: Connections::new(in_all, per_address) }
+    }
+
+    /// Serves on `listener` until `stop`; requests that were begun are answered, idle connections closed.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let mut open = JoinSet::new();
+        let mut wait = BACK_OFF.0;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = open.join_next() => self.note(&ended),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        wait = BACK_OFF.0;
+                        self.admit(&mut open, stream, peer, &stop);
+                    }
+                    Err(error) if is_about_one_connection(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(error.kind = %error, "HTTP connections cannot be accepted now; waiting {} ms", wait.as_millis());
+                        metrics::counter!("connex_http_accept_errors_total", "door" => self.name).increment(1);
+                        tokio::select! { () = sleep(wait) => {}, () = stop.cancelled() => break }
+                        wait = (wait * 2).min(BACK_OFF.1);
+                    }
+                },
+            }
+        }
+        drop(listener);
+        // For how long is the business of the supervisor: when it drops this task, the set drops its own.
+        while let Some(ended) = open.join_next().await {
+            self.note(&ended);
+        }
+    }
+
+    fn admit(&self, open: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
+        let Some(permit) = self.connections.permit(peer.ip()) else {
+            metrics::counter!("connex_http_refused_total", "door" => self.name).increment(1);
+            tracing::debug!(peer.ip = %peer.ip(), "An HTTP connection too many is closed");
+            return;
+        };
+        // A reply must not wait for an acknowledgement; without the option all still works.
+        let _ = stream.set_nodelay(true);
+        let (counted, name, limits, stop) = (Counted::new(permit, self.name), self.name, self.limits, stop.clone());
+        let router = self.router.clone();
+        open.spawn(async move {
+            let _counted = counted;
+            if let Some(overdue) = connection::serve(stream, peer, router, limits, stop).await {
+                metrics::counter!("connex_http_timeouts_total", "door" => name, "waited_for" => overdue.word())
+                    .increment(1);
+            }
+        });
+    }
+
+    fn note(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            metrics::counter!("connex_task_panics_total", "task" => self.name).increment(1);
+            tracing::error!(error.kind = "panic", "An HTTP connection panicked; its peer was cut off");
+        }
+    }
+}
+
+/// A permit that also shows in the gauge of open connections.
+struct Counted {
+    _permit: Permit,
+    door: &'static str,
+}
+
+impl Counted {
+    fn new(permit: Permit, door: &'static str) -> Self {
+        metrics::gauge!("connex_http_connections", "door" => door).increment(1.0);
+        Self { _permit: permit, door }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("connex_http_connections", "door" => self.door).decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::webhook::health::{DisableReason, EndpointHealth, Permission};
 use crate::webhook::outcome::{AttemptVerdict, statement};
 use crate::webhook::request::{CustomHeaders, DeliveryAttempt, SignedRequest};
 use crate::webhook::retry::{Jitter, Schedule};
-use crate::webhook::sign::{SigningSecrets, WebhookSecret};
+use crate::webhook::secrets::EndpointSecrets;
 
 /// How the worker shares its capacity.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +57,23 @@ pub struct Deliver {
     worker: WorkerId,
 }
 
+/// Why there is no request: the endpoint cannot be called as it is set up.
+#[derive(Debug)]
+struct Unsendable {
+    reason: FailureReason,
+    /// For people.
+    detail: String,
+}
+
+impl Unsendable {
+    fn because(reason: FailureReason) -> impl Fn(String) -> Self {
+        move |detail| Self { reason, detail }
+    }
+}
+
 /// An attempt before it is recorded.
 struct Attempted {
-    report: Result<AttemptReport, String>,
+    report: Result<AttemptReport, Unsendable>,
     started_at: Timestamp,
 }
 
@@ -162,14 +176,17 @@ impl Deliver {
         Attempted { report, started_at }
     }
 
-    /// The signed request; a reason for people where the endpoint's settings do not allow one.
-    fn request(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Result<SignedRequest, String> {
-        let url = PublicUrl::parse(&delivery.target.url, &self.allow).map_err(|error| error.to_string())?;
+    fn request(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Result<SignedRequest, Unsendable> {
+        let blocked = Unsendable::because(FailureReason::BlockedAddress);
+        let unreadable = Unsendable::because(FailureReason::SecretUnreadable);
+        let unusable = Unsendable::because(FailureReason::UnusableSettings);
+        let url = PublicUrl::parse(&delivery.target.url, &self.allow).map_err(|error| blocked(error.to_string()))?;
         let row = delivery.endpoint.to_string();
-        let opened = self.key.open(&row, &delivery.target.secrets_sealed).map_err(|error| error.to_string())?;
-        let secrets = read_secrets(&opened).ok_or("the endpoint has no usable signing secret")?;
+        let opened = self.key.open(&row, &delivery.target.secrets_sealed);
+        let opened = opened.map_err(|error| unreadable(error.to_string()))?;
+        let secrets = EndpointSecrets::parse(&opened).map_err(|error| unreadable(error.to_string()))?.at(now);
         let headers = delivery.target.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let custom = CustomHeaders::parse(headers).map_err(|error| error.to_string())?;
+        let custom = CustomHeaders::parse(headers).map_err(|error| unusable(error.to_string()))?;
         let attempt = DeliveryAttempt {
             event: delivery.event,
             event_type: delivery.event_type.clone(),
@@ -177,7 +194,7 @@ impl Deliver {
             attempt: delivery.attempts.saturating_add(1),
         };
         let body = bytes::Bytes::from(delivery.body.clone());
-        SignedRequest::new(url, &attempt, body, &secrets, &custom, now).map_err(|error| error.to_string())
+        SignedRequest::new(url, &attempt, body, &secrets, &custom, now).map_err(|error| unusable(error.to_string()))
     }
 
     fn conclude(&self, delivery: &ClaimedDelivery, number: u32, attempted: Attempted) -> FinishedAttempt {
@@ -185,9 +202,9 @@ impl Deliver {
         let now = clock.now();
         let schedule = if delivery.target.schedule == "short" { Schedule::Short } else { Schedule::Standard };
         // An endpoint that cannot be called as it is set up fails like one that cannot be reached.
-        let report = attempted.report.unwrap_or_else(|detail| AttemptReport {
+        let report = attempted.report.unwrap_or_else(|Unsendable { reason, detail }| AttemptReport {
             status: None,
-            reason: Some(FailureReason::BlockedAddress),
+            reason: Some(reason),
             duration: now.since(attempted.started_at),
             resolved_ip: None,
             response_excerpt: String::new(),
@@ -263,15 +280,11 @@ fn change_of(verdict: AttemptVerdict, clock: Clock) -> EndpointUpdate {
 /// How fresh `lastSuccessAt` of a healthy endpoint is kept.
 const NOTED: Duration = Duration::from_secs(60);
 
-/// Secrets as they are sealed: one a line, newest first.
-fn read_secrets(text: &str) -> Option<SigningSecrets> {
-    let mut secrets = text.lines().filter_map(|line| WebhookSecret::parse(line).ok());
-    let newest = secrets.next()?;
-    Some(SigningSecrets::with_old(newest, secrets))
-}
-
 fn jitter() -> Jitter {
     let mut bits = [0u8; 4];
     crate::clock::random_bytes(&mut bits);
     Jitter::from_random(u32::from_le_bytes(bits))
 }
+
+#[cfg(test)]
+mod tests;

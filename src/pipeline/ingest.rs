@@ -28,8 +28,6 @@ use crate::store::{Store, StoreError};
 use directory::Directory;
 use source::{Batch, Fetched, Source};
 
-/// Name under which this node's place in its log is kept.
-pub const NODE: &str = "local";
 /// Octets of bodies, and of the events that they become, in one batch: large mail and many recipients must not add up.
 const BATCH_OCTETS: u64 = 16 * 1024 * 1024;
 /// Wait after trouble of the database or disk.

@@ -12,9 +12,10 @@ use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
 use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead, Standing};
-use super::{Service, ServiceError, announce};
+use super::{Service, ServiceError, announce, reading};
 use crate::contract::webhook::{API_VERSION, SourceRef, ThreadRef, WebhookEvent};
 use crate::ids::{MessageId, TenantId};
+use crate::keys::Scope;
 use crate::store::reading::{EventRow, describe};
 use crate::store::{StoreError, TenantStore};
 
@@ -34,7 +35,7 @@ pub struct EventPage {
 pub struct EventItem {
     /// Its place: 1, 2, 3 … without gaps.
     pub cursor: i64,
-    /// The event as webhooks carry it.
+    /// The event as webhooks carry it; its text only for a key that may read messages.
     pub event: WebhookEvent,
 }
 
@@ -170,6 +171,8 @@ struct View {
     store: TenantStore,
     tenant: TenantId,
     apps: Vec<String>,
+    /// Whether the key may read of messages; without that, events are told without their text.
+    shows_text: bool,
     base_url: Arc<str>,
 }
 
@@ -180,6 +183,7 @@ impl View {
             store: service.store.for_tenant(tenant),
             tenant,
             apps: caller.principal().bindings().apps.clone(),
+            shows_text: caller.principal().has(Scope::MessagesRead),
             base_url: Arc::clone(&service.base_url),
         }
     }
@@ -206,6 +210,7 @@ impl View {
             source: SourceRef { kind: row.source_kind, event_id: row.source_event_id },
             data: announce::data_of(row.answer, row.id, &self.base_url),
         };
+        let event = if self.shows_text { event.with_snippet(&reading::stored_text(&row.content)) } else { event };
         EventItem { cursor: row.cursor, event }
     }
 }

@@ -18,6 +18,7 @@ use crate::ids::{KeyId, TenantId};
 use crate::keys::{
     ApiKey, Environment, KeyBindings, KeyDigest, KeyRecord, KeyRefusal, KeySyntaxError, Pepper, Scope, Scopes,
 };
+use crate::mail::address::Mailbox;
 use crate::store::{Store, StoreError};
 
 /// A scope as a type, for [`Authenticated`].
@@ -148,12 +149,20 @@ impl<S> Authenticated<S> {
     /// # Errors
     /// [`Refusal::Mailbox`] when it is bound to others.
     pub fn require_mailbox(&self, address: Option<&str>) -> Result<(), Refusal> {
-        let bindings = self.principal.bindings();
-        if bindings.allows_mailbox(address.unwrap_or_default()) {
+        if self.may_speak_of(address) {
             Ok(())
         } else {
-            Err(Refusal::Mailbox { bound: bindings.mailboxes.clone() })
+            Err(Refusal::Mailbox { bound: self.principal.bindings().mailboxes.clone() })
         }
+    }
+
+    /// Whether the key is bound to the mailbox `address`, or to none. The domain may be written in either form.
+    #[must_use]
+    pub fn may_speak_of(&self, address: Option<&str>) -> bool {
+        let bindings = self.principal.bindings();
+        let address = address.unwrap_or_default();
+        bindings.allows_mailbox(address)
+            || Mailbox::parse(address).is_ok_and(|mailbox| bindings.allows_mailbox(&mailbox.to_string()))
     }
 }
 

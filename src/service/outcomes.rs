@@ -69,7 +69,8 @@ impl Service {
     /// Records what became of an event.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`]; [`ServiceError::NotFound`] when the tenant has no such event; [`ServiceError::Conflict`]
+    /// [`ServiceError::Invalid`]; [`ServiceError::NotFound`] when the tenant has no such event, or the
+    /// key does not see it; [`ServiceError::Conflict`]
     /// when several are named or the idempotency key was used for something else.
     pub async fn report_outcome(
         &self,
@@ -126,28 +127,49 @@ impl Service {
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let operation = request.operation_id.as_deref().map(str::parse::<OperationId>);
         let event = request.event_id.as_deref().map(str::parse::<EventId>);
-        let target = match (&operation, &event) {
+        let named = match (&operation, &event) {
             // An id of another form names nothing here.
-            (Some(Err(_)), _) | (None, Some(Err(_))) => None,
-            (Some(Ok(operation)), _) => tenant.target_of_operation(*operation).await?,
-            (None, Some(Ok(event))) => tenant.target_of_event(*event).await?,
+            (Some(Err(_)), _) | (None, Some(Err(_))) => Vec::new(),
+            (Some(Ok(operation)), _) => tenant.target_of_operation(*operation).await?.into_iter().collect(),
+            (None, Some(Ok(event))) => tenant.target_of_event(*event).await?.into_iter().collect(),
             (None, None) => {
                 let system = request.source_system.as_deref().unwrap_or_default();
                 let id = request.source_event_id.as_deref().unwrap_or_default();
-                one_of(&tenant.targets_of_source(system, id).await?, app)?
+                tenant.targets_of_source(system, id).await?
             }
         };
-        let target = target.ok_or(ServiceError::NotFound("event"))?;
+        // What the key does not see is gone before anything is said of it, also how many there are.
+        let mut seen = Vec::new();
+        for target in named {
+            if self.is_seen(target, app, caller).await? {
+                seen.push(target);
+            }
+        }
+        let target = one_of(&seen, app)?.ok_or(ServiceError::NotFound("event"))?;
         if let Some(Ok(event)) = event
             && event != target.event
         {
             return Err(ServiceError::Invalid(vec![Fault::at("/eventId", "is not the event of `operationId`")]));
         }
-        // A key that is bound to apps sees only their events.
-        if !caller.principal().bindings().apps.is_empty() && target.app != app {
-            return Err(ServiceError::NotFound("event"));
-        }
         Ok((target, operation.and_then(Result::ok)))
+    }
+
+    /// A key that is bound to apps sees only their events, and one that is bound to mailboxes only those of its own.
+    async fn is_seen(
+        &self,
+        target: OutcomeTarget,
+        app: Option<crate::ids::AppId>,
+        caller: &Authenticated<StatusEvaluate>,
+    ) -> Result<bool, ServiceError> {
+        let bindings = caller.principal().bindings();
+        if !bindings.apps.is_empty() && (target.app.is_none() || target.app != app) {
+            return Ok(false);
+        }
+        if bindings.mailboxes.is_empty() {
+            return Ok(true);
+        }
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        Ok(caller.may_speak_of(tenant.mailbox_of_event(target.event).await?.as_deref()))
     }
 }
 

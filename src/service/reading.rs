@@ -100,6 +100,20 @@ pub fn read<'a>(
     Ok(reading)
 }
 
+/// The text that was decided on, out of a stored event: of mail as it stands there, of an app read anew. Empty where
+/// nothing of it is kept.
+pub(super) fn stored_text(content: &serde_json::Value) -> String {
+    if content.get("kind").and_then(serde_json::Value::as_str) != Some("app") {
+        return content.get("visibleText").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    }
+    let Ok(mut request) = serde_json::from_value::<EventRequest>(content.clone()) else { return String::new() };
+    if let Some(given) = content.get("givenEventType").and_then(serde_json::Value::as_str) {
+        given.clone_into(&mut request.event_type);
+    }
+    let read = read(&request, Timestamp::from_micros(0), &mut Vec::new());
+    read.map(|reading| reading.visible_text).unwrap_or_default()
+}
+
 fn event_type<'a>(given: &'a str, warnings: &mut Vec<String>) -> &'a str {
     if EVENT_TYPES.contains(&given) {
         return given;

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
+use crate::connections::{Connections, Permit, is_about_one_connection};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
-use crate::smtp::connections::{Connections, Permit};
 use crate::smtp::intake::Intake;
 use crate::smtp::limits::Limits;
 use crate::smtp::reply;
@@ -163,14 +163,6 @@ fn send_away(stream: TcpStream) {
         let _ = stream.write(&farewell);
         let _ = stream.shutdown(Shutdown::Write);
     }
-}
-
-/// Whether accept failed only for the connection at the head of the queue.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
 }
 
 fn note(ended: Result<(), JoinError>) {

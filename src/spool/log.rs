@@ -1,7 +1,7 @@
 //! The spool of one machine: a durable log behind every `250`, and the store of the bodies.
 //!
 //! A segmented, append-only log of our own (`docs/spool-format.md`). Sessions hand bytes over; one thread appends all that
-//! wait and answers them after one flush. Only a flushed COMMIT makes a [`SpooledMessage`], and only that can become a
+//! wait and answers them after one flush. Only a flushed COMMIT makes a [`SpooledMessage`](super::SpooledMessage), and only that can become a
 //! `250`; chunks without a COMMIT are garbage.
 //!
 //! What it must never do: say that a message is stored which a power cut could still take; flush a segment again after a
@@ -123,6 +123,12 @@ impl Log {
             .map_err(|error| SpoolError::io("start its threads", error))?;
         let writer = Mutex::new(Some(writer));
         Ok((Self(Arc::new(Inner { shared, jobs, writer, probed_at: AtomicI64::new(i64::MIN) })), report))
+    }
+
+    /// The name of this log, made with it and kept in each of its files: 32 hexadecimal digits.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.shared.foundry.log.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Begins a body.

@@ -216,7 +216,7 @@ async fn commit_batches(spool: std::sync::Weak<Inner>, queue: Arc<Mutex<mpsc::Re
 }
 
 /// What waits, up to a batch; `None` when no more comes. Empty without a closing: a probe alone.
-async fn next_batch(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<(Vec<Box<Waiting>>, Option<oneshot::Sender<()>>)> {
+async fn next_batch(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<(Vec<Waiting>, Option<oneshot::Sender<()>>)> {
     let mut queue = queue.lock().await;
     let mut next = Some(queue.recv().await?);
     let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -224,7 +224,7 @@ async fn next_batch(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<(Vec<Box<Waiti
         match job {
             Job::Store(waiting) => {
                 bytes += waiting.body.len();
-                batch.push(waiting);
+                batch.push(*waiting);
             }
             Job::Probe => {}
             Job::Close(done) => {
@@ -240,12 +240,12 @@ async fn next_batch(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<(Vec<Box<Waiti
 }
 
 impl Inner {
-    async fn store_batch(&self, batch: Vec<Box<Waiting>>) {
+    async fn store_batch(&self, batch: Vec<Waiting>) {
         let mut answers = Vec::with_capacity(batch.len());
         let mut messages = Vec::with_capacity(batch.len());
         let mut bytes = 0;
         for waiting in batch {
-            let Waiting { message, body, answer, _share } = *waiting;
+            let Waiting { message, body, answer, _share } = waiting;
             bytes += body.len() as u64;
             messages.push((message, body));
             answers.push((answer, _share));

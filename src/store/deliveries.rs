@@ -68,8 +68,8 @@ pub struct Target {
 }
 
 /// From an endpoint's health as it is now (JSON) to what it is after an attempt; `None` where nothing is worth writing.
-/// Asked inside the transaction, since other attempts finish meanwhile.
-pub type EndpointUpdate = Box<dyn FnOnce(&str) -> Option<EndpointChange> + Send + Sync>;
+/// Asked inside the transaction, since other attempts finish meanwhile, and perhaps twice.
+pub type EndpointUpdate = Box<dyn Fn(&str) -> Option<EndpointChange> + Send + Sync>;
 
 /// What became of an attempt.
 pub struct FinishedAttempt {
@@ -185,7 +185,8 @@ UPDATE deliveries SET attempts = $5, next_attempt_at = $6, lease_owner = NULL, l
     ) THEN $7 ELSE finished_at END
 WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owner = $3";
         const HEALTH_NOW: &str = "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2";
-        let (tenant, id) = (delivery.tenant.to_string(), delivery.id.to_string());
+        let delivery_tenant = delivery.tenant;
+        let (tenant, id) = (delivery_tenant.to_string(), delivery.id.to_string());
         let endpoint = delivery.endpoint.to_string();
         let now = self.clock.now();
         self.write(move |connection| {
@@ -209,8 +210,14 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                 }
                 insert_attempt(connection, &tenant, &id, &attempt).await?;
                 let health = query(HEALTH_NOW).bind(&tenant).bind(&endpoint).fetch_one(&mut *connection).await?;
+                if (attempt.endpoint)(health.try_get(0)?).is_none() {
+                    return Ok(());
+                }
+                // Attempts of several nodes may end now: what is written follows from what no other can change any more.
+                let locked = query(dialect::locked_health(connection)).bind(&tenant).bind(&endpoint);
+                let health = locked.fetch_one(&mut *connection).await?;
                 match (attempt.endpoint)(health.try_get(0)?) {
-                    Some(change) => change_endpoint(connection, &tenant, &endpoint, &change).await,
+                    Some(change) => change_endpoint(connection, delivery_tenant, &endpoint, &change).await,
                     None => Ok(()),
                 }
             })
@@ -287,7 +294,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 /// Writes an endpoint's health; a disabled one keeps its waiting deliveries as `held`, never drops them.
 async fn change_endpoint(
     connection: &mut Connection,
-    tenant: &str,
+    owner: TenantId,
     endpoint: &str,
     change: &EndpointChange,
 ) -> Result<(), StoreError> {
@@ -300,8 +307,9 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'enabled'";
     const HOLD: &str = "\
 UPDATE deliveries SET state = 'held'
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')";
+    let tenant = owner.to_string();
     query(HEALTH)
-        .bind(tenant)
+        .bind(&tenant)
         .bind(endpoint)
         .bind(&change.health)
         .bind(change.blocked_until.as_micros())
@@ -309,8 +317,10 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')
         .execute(&mut *connection)
         .await?;
     if let Some(reason) = change.disabled {
-        query(DISABLE).bind(tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
-        query(HOLD).bind(tenant).bind(endpoint).execute(&mut *connection).await?;
+        // What is being recorded for it now would be missed.
+        dialect::lock_tenants(connection, [owner]).await?;
+        query(DISABLE).bind(&tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
+        query(HOLD).bind(&tenant).bind(endpoint).execute(&mut *connection).await?;
     }
     Ok(())
 }

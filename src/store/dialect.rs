@@ -147,6 +147,16 @@ pub(super) async fn lock_tenants(
     Ok(())
 }
 
+/// The health of an endpoint, which nobody else changes before this transaction ends. `$1` tenant, `$2` endpoint.
+pub(super) const fn locked_health(connection: &Connection) -> &'static str {
+    match connection {
+        Connection::Sqlite(_) => "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+        Connection::Postgres(_) => {
+            "SELECT health FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2 FOR NO KEY UPDATE"
+        }
+    }
+}
+
 /// Whether an error is trouble of the database rather than of the statement, so that the same call may succeed later.
 pub(super) fn is_temporary(error: &sqlx::Error) -> bool {
     match error {

@@ -2,10 +2,11 @@
 //! in one transaction. A crash before its commit leads to the same messages being read again; after it, never.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
-use super::sql::{Connection, Row, query};
+use super::sql::{Connection, Query, Row, query};
 use super::{Store, StoreError, TenantStore, dialect, from_id, rows};
 use crate::clock::Timestamp;
 use crate::ids::{MessageId, TenantId, ThreadId};
@@ -51,8 +52,8 @@ pub struct NewView {
     pub event: NewEvent,
 }
 
-/// How far a node has read its spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a log was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SpoolCursor {
     /// Segment.
     pub segment: u64,
@@ -63,10 +64,10 @@ pub struct SpoolCursor {
 /// What a recording transaction moves on, so that the same mail is not recorded again.
 #[derive(Debug, Clone)]
 pub enum Progress {
-    /// Its node's place in its log.
+    /// The place in a log.
     Log {
-        /// The node.
-        node: &'static str,
+        /// The log's name.
+        log: Arc<str>,
         /// Behind the last message of the batch.
         cursor: SpoolCursor,
     },
@@ -85,13 +86,26 @@ const BUCKETS: i64 = 14;
 const BUCKET_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
 
 impl Store {
-    /// How far `node` has read its spool; `None` when it has read nothing.
+    /// How far the log of this name was read; `None` when nothing of it was.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn spool_cursor(&self, node: &str) -> Result<Option<SpoolCursor>, StoreError> {
+    pub async fn spool_cursor(&self, log: &str) -> Result<Option<SpoolCursor>, StoreError> {
         const FIND: &str = "SELECT segment, position FROM spool_cursors WHERE node = $1";
-        let row = query(FIND).bind(node).fetch_optional(&self.readers).await?;
+        self.cursor(query(FIND).bind(log)).await
+    }
+
+    /// The farthest place that was read of any log that this database knew.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn farthest_spool_cursor(&self) -> Result<Option<SpoolCursor>, StoreError> {
+        const FIND: &str = "SELECT segment, position FROM spool_cursors ORDER BY segment DESC, position DESC LIMIT 1";
+        self.cursor(query(FIND)).await
+    }
+
+    async fn cursor(&self, find: Query<'_>) -> Result<Option<SpoolCursor>, StoreError> {
+        let row = find.fetch_optional(&self.readers).await?;
         let read = |row: Row| {
             Ok(SpoolCursor {
                 segment: row.try_get::<i64>(0)?.cast_unsigned(),
@@ -113,7 +127,7 @@ impl Store {
             .write(move |connection| {
                 Box::pin(async move {
                     match &progress {
-                        Progress::Log { node, cursor } => move_cursor(connection, node, *cursor, clock.now()).await?,
+                        Progress::Log { log, cursor } => move_cursor(connection, log, *cursor, clock.now()).await?,
                         Progress::Lane { lane, done } => {
                             spool::leave_queue(connection, *lane, done, clock.now()).await?;
                         }

@@ -76,6 +76,26 @@ WHERE tenant_id = $1 AND source_system = $2 AND source_event_id = $3 ORDER BY ev
         self.targets(FIND, &[system.to_owned(), id.to_owned()]).await
     }
 
+    /// Address of the mailbox of an event: the one that its mail reached, or that its app named. `None` for a copy route's
+    /// mail, and where the app named none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Unreadable`].
+    pub async fn mailbox_of_event(&self, event: EventId) -> Result<Option<String>, StoreError> {
+        const FIND: &str = "\
+SELECT e.source_kind, m.address, e.content FROM events AS e
+LEFT JOIN mailboxes AS m ON m.tenant_id = e.tenant_id AND m.mailbox_id = e.scope
+WHERE e.tenant_id = $1 AND e.event_id = $2";
+        let find = query(FIND).bind(self.tenant.to_string()).bind(event.to_string());
+        let Some(row) = find.fetch_optional(&self.store.readers).await? else { return Ok(None) };
+        if row.try_get::<&str>(0)? != "app" {
+            return Ok(row.try_get(1)?);
+        }
+        let content: serde_json::Value = serde_json::from_str(row.try_get(2)?)
+            .map_err(|error| StoreError::Unreadable { what: "event", detail: error.to_string() })?;
+        Ok(content.pointer("/sourceMailbox/address").and_then(serde_json::Value::as_str).map(str::to_owned))
+    }
+
     async fn targets(&self, sql: &'static str, names: &[String]) -> Result<Vec<OutcomeTarget>, StoreError> {
         let mut query = query(sql).bind(self.tenant.to_string());
         for name in names {

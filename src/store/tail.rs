@@ -11,12 +11,12 @@ pub struct TailPosition {
     pub message: String,
     /// Id of the last decision that was shown.
     pub decision: String,
-    /// Start of the last attempt that was shown, in microseconds.
-    pub attempt: i64,
+    /// Start, in microseconds, and delivery of the last attempt that was shown; several may start at once.
+    pub attempt: (i64, String),
 }
 
-/// Lines of one kind that are read in one go.
-const SHOWN: u32 = 200;
+/// Lines of one kind that are read in one go; the statements below name it.
+const SHOWN: usize = 200;
 
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -33,7 +33,7 @@ pub struct TailLine {
 }
 
 impl TenantStore {
-    /// About the last `count` lines, and where that leaves a watcher.
+    /// About the last `count` lines of each kind, and where that leaves a watcher.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -42,10 +42,22 @@ impl TenantStore {
 SELECT
 COALESCE((SELECT message_id FROM messages WHERE tenant_id = $1 ORDER BY message_id DESC LIMIT 1 OFFSET $2), ''),
 COALESCE((SELECT decision_id FROM decisions WHERE tenant_id = $1 ORDER BY decision_id DESC LIMIT 1 OFFSET $2), ''),
-COALESCE((SELECT started_at FROM attempts WHERE tenant_id = $1 ORDER BY started_at DESC LIMIT 1 OFFSET $2), 0)";
-        let count = i64::from(count.min(SHOWN));
-        let row = query(BEFORE).bind(self.tenant.to_string()).bind(count).fetch_one(&self.store.readers).await?;
-        self.tail(TailPosition { message: row.try_get(0)?, decision: row.try_get(1)?, attempt: row.try_get(2)? }).await
+COALESCE((SELECT started_at FROM attempts WHERE tenant_id = $1 ORDER BY started_at DESC, delivery_id DESC LIMIT 1 OFFSET $2), 0),
+COALESCE((SELECT delivery_id FROM attempts WHERE tenant_id = $1 ORDER BY started_at DESC, delivery_id DESC LIMIT 1 OFFSET $2), '')";
+        let before = query(BEFORE).bind(self.tenant.to_string()).bind(i64::from(count));
+        let row = before.fetch_one(&self.store.readers).await?;
+        let attempt = (row.try_get(2)?, row.try_get(3)?);
+        let mut position = TailPosition { message: row.try_get(0)?, decision: row.try_get(1)?, attempt };
+        let mut lines = Vec::new();
+        loop {
+            let (page, next) = self.tail(position).await?;
+            let is_last = page.len() < SHOWN;
+            lines.extend(page);
+            if is_last {
+                return Ok((lines, next));
+            }
+            position = next;
+        }
     }
 
     /// What happened behind `position`, in order of time, and where that leaves the watcher.
@@ -62,7 +74,7 @@ WHERE tenant_id = $1 AND decision_id > $2 ORDER BY decision_id LIMIT 200";
         const ATTEMPTS: &str = "\
 SELECT started_at, delivery_id, '#' || number || ' ' || COALESCE(CAST(status AS TEXT), reason, '') || ' in '
 || (duration_us / 1000) || ' ms' FROM attempts
-WHERE tenant_id = $1 AND started_at > $2 ORDER BY started_at LIMIT 200";
+WHERE tenant_id = $1 AND (started_at, delivery_id) > ($2, $3) ORDER BY started_at, delivery_id LIMIT 200";
         let tenant = self.tenant.to_string();
         let mut next = position.clone();
         let mut lines = Vec::new();
@@ -88,10 +100,11 @@ WHERE tenant_id = $1 AND started_at > $2 ORDER BY started_at LIMIT 200";
             next.decision.clone_from(&line.id);
             lines.push((at, line));
         }
-        let attempts = query(ATTEMPTS).bind(&tenant).bind(position.attempt).fetch_all(&self.store.readers).await?;
+        let (since, delivery) = position.attempt;
+        let attempts = query(ATTEMPTS).bind(&tenant).bind(since).bind(delivery).fetch_all(&self.store.readers).await?;
         for row in &attempts {
             let (at, line) = read("attempt", row)?;
-            next.attempt = at;
+            next.attempt = (at, line.id.clone());
             lines.push((at, line));
         }
         lines.sort_by_key(|(at, _)| *at);

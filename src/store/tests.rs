@@ -198,9 +198,9 @@ fn answer(clock: &Clock) -> Answer {
     }
 }
 
-/// A step on in the log of the node `n`.
+/// A step on in the log `n`.
 fn at(cursor: SpoolCursor) -> Progress {
-    Progress::Log { node: "n", cursor }
+    Progress::Log { log: "n".into(), cursor }
 }
 
 const CURSOR: SpoolCursor = SpoolCursor { segment: 1, position: 64 };

@@ -1,7 +1,7 @@
 //! Webhook endpoints of a tenant, as operators and the API keep them.
 
 use super::sql::{Row, query};
-use super::{StoreError, TenantStore, from_id, from_json, to_json};
+use super::{StoreError, TenantStore, dialect, from_id, from_json, to_json};
 use crate::contract::webhook::PayloadMode;
 use crate::ids::{AppId, EndpointId};
 use serde::Serialize;
@@ -105,6 +105,44 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
         rows.iter().map(read).collect()
     }
 
+    /// Sealed secrets of an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn endpoint_secrets(&self, id: EndpointId) -> Result<String, StoreError> {
+        const FIND: &str =
+            "SELECT secrets FROM webhook_endpoints WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'deleted'";
+        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        let row = find.fetch_optional(&self.store.readers).await?.ok_or(StoreError::NotFound("webhook endpoint"))?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Puts other sealed secrets in the place of `before`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when they are not `before` any more; [`StoreError::Unavailable`].
+    pub async fn replace_endpoint_secrets(
+        &self,
+        id: EndpointId,
+        before: String,
+        after: String,
+    ) -> Result<(), StoreError> {
+        const REPLACE: &str = "\
+UPDATE webhook_endpoints SET secrets = $4 WHERE tenant_id = $1 AND endpoint_id = $2 AND secrets = $3 AND state <> 'deleted'";
+        let (tenant, id) = (self.tenant.to_string(), id.to_string());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let replaced = query(REPLACE).bind(&tenant).bind(&id).bind(&before).bind(&after);
+                    match replaced.execute(connection).await? {
+                        0 => Err(StoreError::Conflict("the endpoint or its secrets were changed meanwhile")),
+                        _ => Ok(()),
+                    }
+                })
+            })
+            .await
+    }
+
     /// Enables an endpoint again, with a clean health; what it held is due now. How many deliveries that are.
     ///
     /// # Errors
@@ -144,10 +182,13 @@ UPDATE webhook_endpoints SET state = 'deleted' WHERE tenant_id = $1 AND endpoint
         const CANCEL: &str = "\
 UPDATE deliveries SET state = 'cancelled', finished_at = $3
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait', 'held')";
-        let (tenant, id, now) = (self.tenant.to_string(), id.to_string(), self.store.clock.now());
+        let (owner, id, now) = (self.tenant, id.to_string(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
+                    let tenant = owner.to_string();
+                    // What is being recorded for it now would be missed.
+                    dialect::lock_tenants(connection, [owner]).await?;
                     let removed = query(REMOVE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
                     if removed == 0 {
                         return Err(StoreError::NotFound("webhook endpoint"));

@@ -26,6 +26,14 @@ pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
 /// SMTP sessions that ended by a panic.
 pub const SMTP_SESSION_PANICS: &str = "connex_smtp_session_panics_total";
+/// HTTP connections open now, by door.
+pub const HTTP_CONNECTIONS: &str = "connex_http_connections";
+/// HTTP connections closed at once because there were too many, by door.
+pub const HTTP_REFUSED: &str = "connex_http_refused_total";
+/// HTTP connections closed because the peer took too long, by door and what was waited for.
+pub const HTTP_TIMEOUTS: &str = "connex_http_timeouts_total";
+/// HTTP connections that the operating system could not hand over, by door.
+pub const HTTP_ACCEPT_ERRORS: &str = "connex_http_accept_errors_total";
 /// Messages read from the spool and recorded.
 pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 /// Events recorded, with their decisions and deliveries.
@@ -61,6 +69,10 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
+    (HTTP_CONNECTIONS, Kind::Gauge, "HTTP connections open now, by door"),
+    (HTTP_REFUSED, Kind::Counter, "HTTP connections closed at once because there were too many, by door"),
+    (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),
+    (HTTP_ACCEPT_ERRORS, Kind::Counter, "HTTP connections that the operating system could not hand over, by door"),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),

@@ -109,6 +109,10 @@ pub enum FailureReason {
     HttpStatus,
     /// The answer broke off.
     BodyRead,
+    /// The endpoint's signing secret, as this instance stores it, cannot be read: nothing was sent.
+    SecretUnreadable,
+    /// What else is stored of the endpoint makes no request: nothing was sent.
+    UnusableSettings,
 }
 
 impl FailureReason {
@@ -123,6 +127,8 @@ impl FailureReason {
             Self::Timeout => "timeout",
             Self::HttpStatus => "http_status",
             Self::BodyRead => "body_read",
+            Self::SecretUnreadable => "secret_unreadable",
+            Self::UnusableSettings => "unusable_settings",
         }
     }
 }

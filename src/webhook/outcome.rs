@@ -87,6 +87,13 @@ pub fn statement(report: &AttemptReport) -> String {
         Some(FailureReason::BodyRead) => {
             format!("The answer cannot be trusted ({detail}). Send a complete answer; an empty 204 is best.")
         }
+        Some(FailureReason::SecretUnreadable) => format!(
+            "Not sent, since it cannot be signed: {detail}. The operator restores the instance key that it was sealed with, \
+             or makes a new secret: `connex webhook rotate-secret ID --overlap 0s`."
+        ),
+        Some(FailureReason::UnusableSettings) => {
+            format!("Not sent: {detail}. The operator makes the endpoint anew.")
+        }
     }
 }
 

@@ -20,17 +20,17 @@ fn a_forbidden_import_is_found_in_every_spelling() {
         "fn f<'a>(x: &'a str) -> char { '\"' } use crate::store::Store; const C: char = '\"';",
         "const R: &str = r#\"\"#; use crate::store;",
     ] {
-        assert_eq!(found("spool/log.rs", text), ["spool/log.rs: must not import `store`"], "{text}");
+        assert_eq!(found("smtp/log.rs", text), ["smtp/log.rs: must not import `store`"], "{text}");
     }
-    assert_eq!(found("spool.rs", "use super::store::Store;"), ["spool.rs: must not import `store`"]);
+    assert_eq!(found("smtp.rs", "use super::store::Store;"), ["smtp.rs: must not import `store`"]);
     assert_eq!(found("http/routes/trust.rs", "use crate::webhook::Url;").len(), 1);
     assert_eq!(found("ids.rs", "use crate::clock::Clock;").len(), 1);
 }
 
 #[test]
 fn a_way_around_the_table_is_found() {
-    assert_eq!(found("spool.rs", "use crate::*;"), ["spool.rs: must not import `*`"]);
-    assert_eq!(found("spool.rs", "use crate as root; fn f() { root::store::open() }").len(), 1);
+    assert_eq!(found("smtp.rs", "use crate::*;"), ["smtp.rs: must not import `*`"]);
+    assert_eq!(found("smtp.rs", "use crate as root; fn f() { root::store::open() }").len(), 1);
 }
 
 #[test]
@@ -45,15 +45,15 @@ fn what_only_looks_like_an_import_is_left_alone() {
         "use crate::mail::store; use super::store::Index; pub(crate) fn f() {}",
         "use crate::spool::store;",
     ] {
-        assert!(found("spool/log.rs", text).is_empty(), "{text}: {:?}", found("spool/log.rs", text));
+        assert!(found("smtp/log.rs", text).is_empty(), "{text}: {:?}", found("smtp/log.rs", text));
     }
-    assert!(found("spool/tests.rs", "use crate::store::Store;").is_empty());
+    assert!(found("smtp/tests.rs", "use crate::store::Store;").is_empty());
 }
 
 #[test]
 fn code_behind_a_test_module_is_still_read() {
     let text = "#[cfg(test)]\nmod tests { fn f() { if true {} } }\nuse crate::store::Store;\n";
-    assert_eq!(found("spool/log.rs", text).len(), 1);
+    assert_eq!(found("smtp/log.rs", text).len(), 1);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_impure_rule_is_found() {
     let found = |path: &str, text: &str| impurities(&Source::new(path, text)).len();
     assert_eq!(found("decide/classify.rs", "pub async fn f() {}"), 1);
     assert_eq!(found("governance/gate.rs", "fn f() { std::fs::read(\"x\"); }"), 1);
-    assert_eq!(found("spool/log.rs", "pub async fn f() {}"), 0);
+    assert_eq!(found("smtp/log.rs", "pub async fn f() {}"), 0);
     assert_eq!(found("decide/classify.rs", "/// Never async.\nfn asynchronous() {}"), 0);
 }
 

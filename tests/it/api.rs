@@ -4,7 +4,17 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, http, list, run, run_client, text};
+use crate::harness::{
+    Answer, Engine, Gateway, Wire, fresh_id, http, list, on_both_engines, proof_of_funds, run, run_client, text,
+};
+
+on_both_engines!(
+    both_curl_lines_of_the_public_documentation_work_word_for_word,
+    the_same_event_twice_is_one_event_and_another_under_its_name_is_a_conflict,
+    a_preview_needs_no_key_and_stores_nothing,
+    a_key_that_is_missing_wrong_or_too_narrow_is_refused_by_its_own_name,
+    answers_say_what_is_left_of_the_rate_limit,
+);
 
 const EVENT: &str = "/api/connex/integration-event";
 
@@ -56,9 +66,8 @@ fn events(gateway: &Gateway) -> usize {
     log["items"].as_array().unwrap_or_else(|| panic!("{log}")).len()
 }
 
-#[test]
-fn both_curl_lines_of_the_public_documentation_work_word_for_word() {
-    let gateway = Gateway::dev();
+fn both_curl_lines_of_the_public_documentation_work_word_for_word(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let preview = documented("integration-preview", &gateway);
     let answer = documented("integration-event", &gateway);
     for (name, answer) in [("preview", &preview), ("event", &answer)] {
@@ -76,9 +85,8 @@ fn both_curl_lines_of_the_public_documentation_work_word_for_word() {
     assert_eq!(documented("integration-event", &gateway)["duplicate"], true);
 }
 
-#[test]
-fn the_same_event_twice_is_one_event_and_another_under_its_name_is_a_conflict() {
-    let gateway = Gateway::dev();
+fn the_same_event_twice_is_one_event_and_another_under_its_name_is_a_conflict(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let key = gateway.field("/apiKey");
     let first = post(&gateway, EVENT, key, &event("evt_1", "What is your price?"));
     assert_eq!(first.status, 200, "{first:?}");
@@ -92,9 +100,8 @@ fn the_same_event_twice_is_one_event_and_another_under_its_name_is_a_conflict() 
     assert_eq!(events(&gateway), 1);
 }
 
-#[test]
-fn a_preview_needs_no_key_and_stores_nothing() {
-    let gateway = Gateway::dev();
+fn a_preview_needs_no_key_and_stores_nothing(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let answer = post(&gateway, "/api/connex/integration-preview", "", &event("evt_1", "What is your price?"));
     assert_eq!(answer.status, 200);
     assert_eq!(events(&gateway), 0);
@@ -103,9 +110,8 @@ fn a_preview_needs_no_key_and_stores_nothing() {
     assert_eq!(events(&gateway), 1, "the count counts");
 }
 
-#[test]
-fn a_key_that_is_missing_wrong_or_too_narrow_is_refused_by_its_own_name() {
-    let gateway = Gateway::dev();
+fn a_key_that_is_missing_wrong_or_too_narrow_is_refused_by_its_own_name(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let body = event("evt_1", "Hello");
     let missing = post(&gateway, EVENT, "", &body);
     expect_problem(&missing, 401, "missing_key");
@@ -123,6 +129,31 @@ fn a_key_that_is_missing_wrong_or_too_narrow_is_refused_by_its_own_name() {
     gateway.json(&["key", "remove", text(&narrow, "/id"), "--tenant", tenant]);
     expect_problem(&post(&gateway, EVENT, text(&narrow, "/key"), &body), 401, "invalid_key");
     assert_eq!(events(&gateway), 0);
+}
+
+#[test]
+fn a_key_that_is_bound_to_a_mailbox_reports_outcomes_of_its_mail_alone() {
+    let gateway = Gateway::dev();
+    let (tenant, app, deals) = (gateway.field("/tenant"), gateway.field("/app"), gateway.field("/mailbox"));
+    let sales = deals.replace("deals@", "sales@");
+    gateway.json(&["mailbox", "add", &sales, "--tenant", tenant, "--app", app]);
+    let add = ["key", "add", "--tenant", tenant, "--name", "sales", "--mailbox"];
+    let key = gateway.json(&[&add[..], &[&sales]].concat());
+    let shown = gateway.json(&["key", "show", text(&key, "/id")]);
+    assert_eq!(shown["mailboxes"], json!([sales]));
+    assert_eq!(gateway.connex(&[&add[..], &["nobody"]].concat()).code, 2, "no address");
+    let report = |mailbox: &str| {
+        let id = fresh_id("outcome");
+        let mail = proof_of_funds(&id, mailbox);
+        let (code, reply) = Wire::hello(gateway.smtp()).unwrap().mail("ann@lakeside.example", mailbox, &mail).unwrap();
+        assert_eq!(code, 250, "{reply}");
+        let event = text(&gateway.arrival(&id), "/body/id").to_owned();
+        let body = json!({ "app": app, "eventId": event, "outcome": "won" }).to_string();
+        post(&gateway, "/api/connex/integration-outcome", text(&key, "/key"), &body)
+    };
+    let own = report(&sales);
+    assert_eq!(own.status, 200, "{own:?}");
+    expect_problem(&report(deals), 404, "not_found");
 }
 
 #[test]
@@ -186,9 +217,8 @@ fn the_openapi_document_is_valid_openapi_3_1() {
     assert_eq!(http("GET", &format!("{}/api/connex/openapi", gateway.api()), &[], b"").json(), document);
 }
 
-#[test]
-fn answers_say_what_is_left_of_the_rate_limit() {
-    let gateway = Gateway::dev();
+fn answers_say_what_is_left_of_the_rate_limit(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let answer = post(&gateway, EVENT, gateway.field("/apiKey"), &event("evt_1", "x"));
     assert!(answer.header("ratelimit-policy").is_some_and(|policy| policy.contains("q=600")), "{answer:?}");
     assert!(answer.header("ratelimit").is_some_and(|left| left.contains("r=")), "{answer:?}");

@@ -1,6 +1,12 @@
 //! Blind copies through a secret address, and the same message more than once.
 
-use crate::harness::{Gateway, Wire, fresh_id, http, list, message, text, wait_for};
+use crate::harness::{Engine, Gateway, Wire, fresh_id, http, list, message, on_both_engines, text, wait_for};
+
+on_both_engines!(
+    a_copy_by_an_authorised_peer_makes_an_event_that_never_shows_the_routes_address,
+    a_second_copy_makes_no_second_event_and_other_content_under_its_name_does,
+    a_copy_from_a_peer_that_is_not_authorised_makes_no_operations,
+);
 
 /// A copy of mail that the user's own people sent.
 fn copy(id: &str, body: &str) -> Vec<u8> {
@@ -22,9 +28,8 @@ fn indexed(gateway: &Gateway, count: usize) -> Vec<serde_json::Value> {
     })
 }
 
-#[test]
-fn a_copy_by_an_authorised_peer_makes_an_event_that_never_shows_the_routes_address() {
-    let gateway = Gateway::dev();
+fn a_copy_by_an_authorised_peer_makes_an_event_that_never_shows_the_routes_address(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let route = gateway.field("/routes/bcc");
     let token = route.split('@').next().unwrap();
     let id = fresh_id("bcc");
@@ -57,9 +62,8 @@ fn a_copy_by_an_authorised_peer_makes_an_event_that_never_shows_the_routes_addre
     }
 }
 
-#[test]
-fn a_second_copy_makes_no_second_event_and_other_content_under_its_name_does() {
-    let gateway = Gateway::dev();
+fn a_second_copy_makes_no_second_event_and_other_content_under_its_name_does(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let route = gateway.field("/routes/bcc");
     let id = fresh_id("twice");
     send(&gateway, route, &copy(&id, "Please find our offer.\r\n"));
@@ -83,9 +87,8 @@ fn a_second_copy_makes_no_second_event_and_other_content_under_its_name_does() {
     wait_for("the second event", || (gateway.received(&id).len() == 2).then_some(()));
 }
 
-#[test]
-fn a_copy_from_a_peer_that_is_not_authorised_makes_no_operations() {
-    let gateway = Gateway::dev();
+fn a_copy_from_a_peer_that_is_not_authorised_makes_no_operations(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let tenant = gateway.field("/tenant");
     let route = gateway.json(&[
         "route",

@@ -1,8 +1,14 @@
 //! What the tests share: a running gateway, clients, a webhook receiver, and waiting with a deadline.
 
+mod complete;
+mod engine;
 mod gateway;
 mod http;
+mod installation;
+mod load;
 mod message;
+mod postgres;
+mod promise;
 mod sink;
 mod wire;
 
@@ -13,11 +19,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use engine::Engine;
+pub(crate) use engine::on_both_engines;
 pub use gateway::{Gateway, configuration, connex, set_up};
 pub use http::{Answer, http};
+pub use installation::Installation;
+pub use load::{Load, READING, Taken, random, seed};
 pub use message::{fresh_id, message, proof_of_funds};
+pub use postgres::{Cluster, Database};
+pub use promise::{each_is_one_event, expect_one_log, expect_stored};
 pub use sink::Sink;
-pub use wire::Wire;
+pub use wire::{Wire, stuffed};
 
 /// How long anything may take that should happen soon; generous, because machines can be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Wire, fresh_id, list, message, proof_of_funds, run, run_client, sha256, text};
+use crate::harness::{
+    Engine, Gateway, Wire, fresh_id, list, message, on_both_engines, proof_of_funds, run, run_client, sha256, text,
+};
+
+on_both_engines!(
+    a_mail_sent_with_starttls_by_smtplib_becomes_a_verified_event_with_operations,
+    stored_bytes_are_exactly_the_bytes_that_were_sent,
+    a_client_that_pipelines_gets_its_replies_in_order,
+    bdat_takes_a_message_in_chunks_to_the_octet,
+    an_international_address_is_taken_and_stored_as_given,
+);
 
 /// Sends with smtplib; every message must be answered 250. Returns the client's answer.
 fn send(gateway: &Gateway, tls: &str, messages: &[&[u8]]) -> Value {
@@ -32,9 +42,8 @@ fn stored(gateway: &Gateway, bytes: &[u8]) -> Vec<u8> {
     gateway.connex(&["messages", "raw", id]).stdout
 }
 
-#[test]
-fn a_mail_sent_with_starttls_by_smtplib_becomes_a_verified_event_with_operations() {
-    let gateway = Gateway::dev();
+fn a_mail_sent_with_starttls_by_smtplib_becomes_a_verified_event_with_operations(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let id = fresh_id("starttls");
     let bytes = proof_of_funds(&id, gateway.field("/mailbox"));
     let answer = send(&gateway, "starttls", &[&bytes]);
@@ -55,9 +64,8 @@ fn a_mail_sent_with_starttls_by_smtplib_becomes_a_verified_event_with_operations
     assert_eq!(gateway.received(&id).len(), 1);
 }
 
-#[test]
-fn stored_bytes_are_exactly_the_bytes_that_were_sent() {
-    let gateway = Gateway::dev();
+fn stored_bytes_are_exactly_the_bytes_that_were_sent(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let to = gateway.field("/mailbox");
     let dots = message(&fresh_id("dots"), to, "Dots", ".\r\n..\r\n...\r\n.line\r\n\r\n.\r\n");
     let eight_bit = message(&fresh_id("8bit"), to, "Gr\u{fc}\u{df}e", "Zw\u{f6}lf Boxk\u{e4}mpfer \u{1f980}\r\n");
@@ -126,9 +134,8 @@ fn swaks_delivers_with_tls() {
     gateway.arrival(&id);
 }
 
-#[test]
-fn a_client_that_pipelines_gets_its_replies_in_order() {
-    let gateway = Gateway::dev();
+fn a_client_that_pipelines_gets_its_replies_in_order(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let to = gateway.field("/mailbox");
     let ids = [fresh_id("pipelined"), fresh_id("pipelined")];
     let messages = ids.clone().map(|id| STANDARD.encode(proof_of_funds(&id, to)));
@@ -142,9 +149,8 @@ fn a_client_that_pipelines_gets_its_replies_in_order() {
     }
 }
 
-#[test]
-fn bdat_takes_a_message_in_chunks_to_the_octet() {
-    let gateway = Gateway::dev();
+fn bdat_takes_a_message_in_chunks_to_the_octet(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let to = gateway.field("/mailbox");
     let mut bytes = message(&fresh_id("bdat"), to, "Chunks", "No dot is special here:\r\n.\r\nand the end has none");
     bytes.extend_from_slice(b"\r\n.\r\n\x00\xff");
@@ -161,9 +167,8 @@ fn bdat_takes_a_message_in_chunks_to_the_octet() {
     assert_eq!(stored(&gateway, &bytes), bytes);
 }
 
-#[test]
-fn an_international_address_is_taken_and_stored_as_given() {
-    let gateway = Gateway::dev();
+fn an_international_address_is_taken_and_stored_as_given(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let domain = gateway.field("/mailbox").split('@').nth(1).unwrap();
     let address = format!("gr\u{fc}\u{df}e@{domain}");
     let tenant = gateway.field("/tenant");

@@ -15,6 +15,8 @@ mod cli;
 mod copies;
 mod crash;
 mod mail_in;
+mod nodes;
+mod outages;
 mod refusals;
 mod serve;
 mod trouble;

@@ -2,7 +2,13 @@
 
 use serde_json::Value;
 
-use crate::harness::{Gateway, Wire, fresh_id, list, message, proof_of_funds, sha256, text};
+use crate::harness::{Engine, Gateway, Wire, fresh_id, list, message, on_both_engines, proof_of_funds, sha256, text};
+
+on_both_engines!(
+    a_message_that_is_too_large_is_refused_and_the_next_one_taken,
+    whatever_comes_in_is_stored_and_becomes_an_event_with_its_defects,
+    a_bare_line_feed_never_ends_data,
+);
 
 const FROM: &str = "ann@lakeside.example";
 
@@ -32,9 +38,8 @@ fn only_recipients_that_exist_here_are_taken_and_postmaster_always() {
     assert_eq!(recipient(&mut wire, &detail).0, 250);
 }
 
-#[test]
-fn a_message_that_is_too_large_is_refused_and_the_next_one_taken() {
-    let gateway = Gateway::serving("[smtp.limits]\nmessage_size = \"64KiB\"\n");
+fn a_message_that_is_too_large_is_refused_and_the_next_one_taken(engine: Engine) {
+    let gateway = Gateway::serving(engine, "[smtp.limits]\nmessage_size = \"64KiB\"\n");
     let mut wire = Wire::connect(gateway.smtp()).unwrap();
     wire.reply().unwrap();
     let (_, ehlo) = wire.command("EHLO client.example").unwrap();
@@ -60,9 +65,8 @@ fn chain(gateway: &Gateway, bytes: &[u8]) -> Value {
     gateway.explained(text(found.unwrap_or_else(|| panic!("nothing has the digest {digest}: {messages:?}")), "/id"))
 }
 
-#[test]
-fn whatever_comes_in_is_stored_and_becomes_an_event_with_its_defects() {
-    let gateway = Gateway::dev();
+fn whatever_comes_in_is_stored_and_becomes_an_event_with_its_defects(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let to = gateway.field("/mailbox");
     let mut random = 0x2545_f491_u32;
     let garbage = std::iter::repeat_with(|| {
@@ -108,9 +112,8 @@ fn whatever_comes_in_is_stored_and_becomes_an_event_with_its_defects() {
     gateway.arrival(&id);
 }
 
-#[test]
-fn a_bare_line_feed_never_ends_data() {
-    let gateway = Gateway::dev();
+fn a_bare_line_feed_never_ends_data(engine: Engine) {
+    let gateway = Gateway::complete(engine);
     let to = gateway.field("/mailbox");
     let mut wire = Wire::hello(gateway.smtp()).unwrap();
     wire.command(&format!("MAIL FROM:<{FROM}>")).unwrap();

@@ -3,7 +3,14 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::harness::{Gateway, Wire, configuration, connex, fresh_id, http, message, sha256, text};
+use crate::harness::{
+    Engine, Gateway, Wire, configuration, connex, fresh_id, http, message, on_both_engines, sha256, text,
+};
+
+on_both_engines!(
+    a_small_configuration_serves_and_a_signal_stops_it,
+    a_message_in_flight_when_the_signal_comes_is_finished_answered_and_kept,
+);
 
 fn file(folder: &Path, text: &str) -> String {
     let path = folder.join("connex.toml");
@@ -11,9 +18,8 @@ fn file(folder: &Path, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-#[test]
-fn a_small_configuration_serves_and_a_signal_stops_it() {
-    let mut gateway = Gateway::serving("");
+fn a_small_configuration_serves_and_a_signal_stops_it(engine: Engine) {
+    let mut gateway = Gateway::serving(engine, "");
     assert_eq!(http("GET", &format!("{}/healthz", gateway.admin()), &[], b"").status, 200);
     assert_eq!(http("GET", &format!("{}/readyz", gateway.admin()), &[], b"").status, 200);
     let to = gateway.field("/mailbox");
@@ -61,10 +67,10 @@ fn check_config_shows_the_result_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let secret = "correct-horse-battery-staple-0123456789";
     let config =
-        file(folder.path(), &configuration(folder.path(), &format!("[keys]\ninstance_secret = \"{secret}\"\n")));
+        file(folder.path(), &configuration(folder.path(), None, &format!("[keys]\ninstance_secret = \"{secret}\"\n")));
     let in_file = connex(&["check-config", "--config", &config]);
     assert!(!in_file.text().contains(secret) && !in_file.stderr.contains(secret), "{}", in_file.stderr);
-    let config = file(folder.path(), &configuration(folder.path(), ""));
+    let config = file(folder.path(), &configuration(folder.path(), None, ""));
     let done = connex(&["check-config", "--config", &config]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(done.text().contains("gateway.example"), "{}", done.text());
@@ -82,7 +88,7 @@ fn a_port_in_use_is_named_with_its_key() {
         [("smtp.listen", "[smtp]\nlisten"), ("http.listen", "[http]\nlisten"), ("http.admin_listen", "admin_listen")];
     for (key, place) in sections {
         let free = format!("{place} = [\"127.0.0.1:0\"]");
-        let text = configuration(&folder.path().join("data"), "");
+        let text = configuration(&folder.path().join("data"), None, "");
         assert!(text.contains(&free));
         let config = file(folder.path(), &text.replace(&free, &format!("{place} = [\"{address}\"]")));
         let done = connex(&["serve", "--config", &config]);
@@ -91,9 +97,8 @@ fn a_port_in_use_is_named_with_its_key() {
     }
 }
 
-#[test]
-fn a_message_in_flight_when_the_signal_comes_is_finished_answered_and_kept() {
-    let mut gateway = Gateway::serving("");
+fn a_message_in_flight_when_the_signal_comes_is_finished_answered_and_kept(engine: Engine) {
+    let mut gateway = Gateway::serving(engine, "");
     let to = gateway.field("/mailbox").to_owned();
     let bytes = message(&fresh_id("in-flight"), &to, "In flight", &"0123456789\r\n".repeat(1000));
     let mut wire = Wire::hello(gateway.smtp()).unwrap();

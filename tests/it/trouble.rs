@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Gateway, Wire, fresh_id, http, message, proof_of_funds, run, sha256, text, wait_for};
+use crate::harness::{Engine, Gateway, Wire, fresh_id, http, message, proof_of_funds, run, sha256, text, wait_for};
 
 const FROM: &str = "ann@lakeside.example";
 
@@ -129,7 +129,8 @@ fn fill(path: &Path) {
 #[test]
 fn mail_is_put_off_while_less_than_the_reserve_is_free() {
     // More than any disk has: the reserve is never there.
-    let gateway = Gateway::serving("").reconfigured(&[("reserve = \"1MiB\"", "reserve = \"1000000GiB\"")]);
+    let gateway =
+        Gateway::serving(Engine::Sqlite, "").reconfigured(&[("reserve = \"1MiB\"", "reserve = \"1000000GiB\"")]);
     let (code, reply, _) = send(&gateway);
     assert!(code == 452 && reply.starts_with("452 4.3.1 "), "{reply}");
     let answer = http("GET", &format!("{}/readyz", gateway.admin()), &[], b"");
@@ -168,7 +169,7 @@ impl Drop for Locked {
 
 #[test]
 fn a_database_held_by_another_process_costs_no_mail_and_all_goes_on_afterwards() {
-    let gateway = Gateway::serving("");
+    let gateway = Gateway::serving(Engine::Sqlite, "");
     let mut taken = Vec::new();
     let (code, reply, bytes) = send(&gateway);
     assert_eq!(code, 250, "{reply}");

@@ -6,7 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Gateway, Sink, Wire, fresh_id, list, proof_of_funds, text, wait_for};
+use crate::harness::{Engine, Gateway, Sink, Wire, fresh_id, list, on_both_engines, proof_of_funds, text, wait_for};
+
+on_both_engines!(
+    a_receiver_that_was_down_gets_its_event_once_it_is_back,
+    every_attempt_carries_the_same_id_a_valid_signature_and_its_number,
+    a_rotated_secret_signs_from_then_on_and_the_one_before_as_long_as_it_is_told,
+    an_endpoint_that_is_gone_is_disabled_and_its_deliveries_are_held,
+    an_endpoint_that_never_answers_does_not_delay_another,
+);
 
 fn send(gateway: &Gateway, id: &str) {
     let to = gateway.field("/mailbox");
@@ -41,10 +49,9 @@ fn unused(last: u8) -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-#[test]
-fn a_receiver_that_was_down_gets_its_event_once_it_is_back() {
-    let gateway = Gateway::serving("");
-    let address = unused(1);
+fn a_receiver_that_was_down_gets_its_event_once_it_is_back(engine: Engine) {
+    let gateway = Gateway::serving(engine, "");
+    let address = unused(if engine == Engine::Sqlite { 1 } else { 2 });
     let (endpoint, secret) = add(&gateway, &format!("http://{address}/hook"));
     send(&gateway, &fresh_id("down"));
     let waiting = in_state(&gateway, &endpoint, "retry_wait");
@@ -58,9 +65,8 @@ fn a_receiver_that_was_down_gets_its_event_once_it_is_back() {
     assert_eq!(list(&done, "/attempts").len(), 2, "{done}");
 }
 
-#[test]
-fn every_attempt_carries_the_same_id_a_valid_signature_and_its_number() {
-    let gateway = Gateway::serving("");
+fn every_attempt_carries_the_same_id_a_valid_signature_and_its_number(engine: Engine) {
+    let gateway = Gateway::serving(engine, "");
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     let sink = Sink::answering(([127, 0, 0, 1], 0).into(), move |_| {
@@ -80,9 +86,34 @@ fn every_attempt_carries_the_same_id_a_valid_signature_and_its_number() {
     assert!(!hits[0].is_signed_with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "the check can fail");
 }
 
-#[test]
-fn an_endpoint_that_is_gone_is_disabled_and_its_deliveries_are_held() {
-    let gateway = Gateway::serving("");
+fn a_rotated_secret_signs_from_then_on_and_the_one_before_as_long_as_it_is_told(engine: Engine) {
+    let gateway = Gateway::serving(engine, "");
+    let sink = Sink::start();
+    let (endpoint, first) = add(&gateway, &sink.url());
+    let rotate = |more: &[&str]| {
+        let rotate = ["webhook", "rotate-secret", &endpoint, "--tenant", "acme"];
+        gateway.json(&[&rotate[..], more].concat())
+    };
+    let signed_with = |count: usize, secrets: &[&str]| {
+        send(&gateway, &fresh_id("rotate"));
+        let hit = wait_for("the event", || sink.hits().into_iter().nth(count - 1));
+        secrets.iter().map(|secret| hit.is_signed_with(secret)).collect::<Vec<_>>()
+    };
+    assert_eq!(signed_with(1, &[&first]), [true]);
+    let rotated = rotate(&[]);
+    let second = text(&rotated, "/secret");
+    assert!(!text(&rotated, "/previousSignsUntil").is_empty(), "{rotated}");
+    assert_eq!(signed_with(2, &[&first, second]), [true, true]);
+    let rotated = rotate(&["--overlap", "0s"]);
+    let third = text(&rotated, "/secret");
+    assert_eq!(rotated["previousSignsUntil"], Value::Null);
+    assert_eq!(signed_with(3, &[&first, second, third]), [false, false, true]);
+    let wrong = ["webhook", "rotate-secret", &endpoint, "--overlap", "8d"];
+    assert_eq!(gateway.connex(&wrong).code, 2, "longer than a week");
+}
+
+fn an_endpoint_that_is_gone_is_disabled_and_its_deliveries_are_held(engine: Engine) {
+    let gateway = Gateway::serving(engine, "");
     let sink = Sink::answering(([127, 0, 0, 1], 0).into(), |_| Some(410));
     let (endpoint, _) = add(&gateway, &sink.url());
     send(&gateway, &fresh_id("gone"));
@@ -96,10 +127,9 @@ fn an_endpoint_that_is_gone_is_disabled_and_its_deliveries_are_held() {
     assert_eq!(sink.hits().len(), 1, "nothing goes to an endpoint that is disabled");
 }
 
-#[test]
-fn an_endpoint_that_never_answers_does_not_delay_another() {
+fn an_endpoint_that_never_answers_does_not_delay_another(engine: Engine) {
     // One attempt may take 30 s: longer than this test waits for the other endpoint.
-    let gateway = Gateway::serving("")
+    let gateway = Gateway::serving(engine, "")
         .reconfigured(&[("timeout = \"1s\"", "timeout = \"60s\""), ("lease = \"2s\"", "lease = \"90s\"")]);
     let slow = Sink::answering(([127, 0, 0, 1], 0).into(), |_| None);
     let quick = Sink::start();
@@ -110,12 +140,13 @@ fn an_endpoint_that_never_answers_does_not_delay_another() {
         send(&gateway, &fresh_id("slow"));
     }
     wait_for("all events at the quick endpoint", || (quick.hits().len() == MESSAGES).then_some(()));
-    assert!((1..=4).contains(&slow.hits().len()), "attempts to one endpoint at the same time are bounded");
+    let attempts = slow.hits().len();
+    assert!((1..=4).contains(&attempts), "attempts to one endpoint at the same time are bounded: {attempts}");
 }
 
 #[test]
 fn addresses_that_are_not_public_are_refused_with_a_reason() {
-    let gateway = Gateway::serving("");
+    let gateway = Gateway::serving(Engine::Sqlite, "");
     for (url, reason) in [
         ("http://169.254.169.254/", "169.254.169.254"),
         ("https://169.254.169.254/latest", "169.254.169.254"),

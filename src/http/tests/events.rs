@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use super::*;
+use crate::keys::Scope;
 use crate::store::directory::{AppProfileRow, NewMailbox};
 
 #[tokio::test]
@@ -203,6 +204,34 @@ async fn a_bound_key_sees_the_events_of_its_app_only() {
     assert_eq!(explain(&ours["eventId"]).await.status, StatusCode::OK);
     explain(&theirs["eventId"]).await.problem(404, "not_found");
     explain(&json!("evt_nothing")).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_text_of_an_event_is_told_as_webhooks_do_to_a_key_that_may_read_messages() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let long = format!("{} end", "Can you confirm? ".repeat(100));
+    let mut quoted = event("1");
+    quoted["message"]["body"] = json!("We agree.\n\nOn Mon, 23 Nov 2026, Ann wrote:\n> Do you agree?");
+    let mut cut = event("2");
+    cut["message"]["body"] = json!(long);
+    let mut odd = event("3");
+    odd["eventType"] = json!("something_else");
+    odd["payload"] = json!({ "title": "T", "words": "one" });
+    odd["message"] = Value::Null;
+    for body in [quoted, cut, odd] {
+        assert_eq!(gateway.post(EVENT, Some(&key), &body).await.status, StatusCode::OK);
+    }
+    let texts = async |key: &str| {
+        let page = gateway.get("/api/v1/events", Some(key)).await.json();
+        let data =
+            |item: &Value| (item["event"]["data"]["text"].clone(), item["event"]["data"]["textTruncated"].clone());
+        page["items"].as_array().unwrap().iter().map(data).collect::<Vec<_>>()
+    };
+    let whole = (json!("We agree."), Value::Null);
+    assert_eq!(texts(&key).await, [whole, (json!(long[..1024]), json!(true)), (json!("one\n"), Value::Null)]);
+    let narrow = gateway.key_with(|key| key.scopes = Scopes::of(&[Scope::EventsRead])).await;
+    assert!(texts(&narrow).await.iter().all(|(text, _)| text.is_null()));
 }
 
 #[tokio::test]

@@ -76,6 +76,67 @@ async fn an_unknown_event_is_404_and_one_of_several_apps_409() {
 }
 
 #[tokio::test]
+async fn for_a_key_that_is_bound_to_mailboxes_there_are_no_events_of_others() {
+    let gateway = Gateway::new().await;
+    let open = gateway.key().await;
+    let in_mailbox = async |app: &str, id: &str, address: Option<&str>| {
+        let mut body = event(id);
+        body["app"] = json!(app);
+        body["sourceMailbox"] = json!({ "address": address });
+        gateway.post(EVENT, Some(&open), &body).await.json()
+    };
+    let [own, other] = [
+        in_mailbox("crm", "own", Some("Sales@Bücher.example")).await,
+        in_mailbox("crm", "other", Some("ceo@b.example")).await,
+    ];
+    let nowhere = in_mailbox("crm", "nowhere", None).await;
+    in_mailbox("billing", "other", Some("ceo@b.example")).await;
+    let bound = gateway.key_with(|key| key.bindings.mailboxes = vec!["sales@xn--bcher-kva.example".into()]).await;
+    let report = async |key: &str, mut about: Value| {
+        about["outcome"] = json!("won");
+        about["app"] = about.get("app").cloned().unwrap_or(json!("crm"));
+        gateway.post(OUTCOME, Some(key), &about).await
+    };
+    let operation = |answer: &Value| answer["operations"][0]["id"].clone();
+    for about in [
+        json!({ "eventId": other["eventId"] }),
+        json!({ "operationId": operation(&other) }),
+        json!({ "operationId": operation(&other), "eventId": own["eventId"] }),
+        json!({ "sourceSystem": "crm", "sourceEventId": "other" }),
+        // Nor how many there are.
+        json!({ "app": "third", "sourceSystem": "crm", "sourceEventId": "other" }),
+        json!({ "eventId": nowhere["eventId"] }),
+    ] {
+        let unknown = report(&bound, json!({ "eventId": "evt_00000000000000000000000000" })).await;
+        let problem = report(&bound, about.clone()).await.problem(404, "not_found");
+        assert_eq!(problem["detail"], unknown.problem(404, "not_found")["detail"], "{about}");
+    }
+    for about in [
+        json!({ "eventId": own["eventId"] }),
+        json!({ "operationId": operation(&own) }),
+        json!({ "sourceSystem": "crm", "sourceEventId": "own" }),
+    ] {
+        assert_eq!(report(&bound, about.clone()).await.status, StatusCode::OK, "{about}");
+    }
+    let told = report(&open, json!({ "eventId": other["eventId"] })).await.json();
+    assert_eq!(told["history"].as_array().unwrap().len(), 1, "only this one: {told}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_bound_to_apps_is_not_told_how_many_others_have_an_event() {
+    let gateway = Gateway::new().await;
+    let open = gateway.key().await;
+    for app in ["crm", "billing"] {
+        let mut body = event("1");
+        body["app"] = json!(app);
+        gateway.post(EVENT, Some(&open), &body).await;
+    }
+    let bound = gateway.key_with(|key| key.bindings.apps = vec!["third".into()]).await;
+    let body = json!({ "app": "third", "sourceSystem": "crm", "sourceEventId": "1", "outcome": "won" });
+    gateway.post(OUTCOME, Some(&bound), &body).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn what_an_outcome_lacks_is_named() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;

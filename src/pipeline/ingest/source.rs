@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::{BATCH_OCTETS, IngestError, NODE, view};
+use super::{BATCH_OCTETS, IngestError, view};
 use crate::ids::{MessageId, WorkerId};
 use crate::spool::log::{Log, Position};
 use crate::spool::rows;
@@ -44,7 +44,7 @@ impl Source {
             Self::Log { log, store, after } => {
                 let from = match *after {
                     Some(after) => after,
-                    None => place_in_log(store).await?,
+                    None => place_in_log(store, &log.name()).await?,
                 };
                 *after = Some(from);
                 let log = log.clone();
@@ -104,8 +104,8 @@ async fn renew(store: &Store, lane: Lane, lease: Duration) -> std::convert::Infa
     }
 }
 
-async fn place_in_log(store: &Store) -> Result<Position, StoreError> {
-    let cursor = store.spool_cursor(NODE).await?;
+async fn place_in_log(store: &Store, name: &str) -> Result<Position, StoreError> {
+    let cursor = store.spool_cursor(name).await?;
     Ok(cursor.map_or(Position::START, |cursor| Position { segment: cursor.segment, offset: cursor.position }))
 }
 
@@ -136,7 +136,7 @@ fn read_log(log: &Log, after: Position, count: usize) -> Result<Option<Batch>, I
         messages.push((StoredMessage { manifest: stored.manifest, body: BodyRef::Log(stored.body) }, bytes));
     }
     let cursor = SpoolCursor { segment: next.segment, position: next.offset };
-    Ok((!messages.is_empty()).then_some(Batch { messages, progress: Progress::Log { node: NODE, cursor } }))
+    Ok((!messages.is_empty()).then_some(Batch { messages, progress: Progress::Log { log: log.name().into(), cursor } }))
 }
 
 async fn read_lane(store: &Store, lane: Lane, count: usize) -> Result<Option<Batch>, IngestError> {

@@ -126,6 +126,26 @@ async fn an_accepted_message_becomes_one_event_with_its_decision() {
 }
 
 #[tokio::test]
+async fn two_logs_over_one_database_are_read_each_from_its_own_place() {
+    let mut scene = scene().await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    let dir = scene.folder.path().join("second");
+    let options = SpoolOptions { dir, segment_bytes: 1 << 20, reserve: Reserve::OFF, ..Default::default() };
+    let (log, _) = Log::open(options, Files::Real, scene.store.clock().clone()).unwrap();
+    let first = std::mem::replace(&mut scene.spool, Spool::Log(log));
+    let first_worker = scene.ingest.clone();
+    let (engine, key) = (scene.ingest.engine.clone(), Arc::new(InstanceKey::new(&[7; 32])));
+    scene.ingest = Ingest::new(scene.store.clone(), &scene.spool, engine, key, scene.ingest.settings.clone());
+    scene.accept(scene.to_mailbox(), &mail("2", "")).await;
+    scene.drain().await;
+    (scene.spool, scene.ingest) = (first, first_worker);
+    scene.accept(scene.to_mailbox(), &mail("3", "")).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, vec![("emitted".to_owned(), None); 3], "each once");
+}
+
+#[tokio::test]
 async fn a_reply_joins_the_thread_of_what_it_answers_also_within_one_batch() {
     let scene = scene().await;
     scene.accept(scene.to_mailbox(), &mail("1", "")).await;

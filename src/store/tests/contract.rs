@@ -13,6 +13,7 @@ on_both_engines! {
     only_subscribed_endpoints_of_the_app_get_a_delivery,
     a_delivery_is_held_by_one_worker_until_its_lease_ends,
     an_attempt_is_recorded_with_what_follows,
+    attempts_that_end_at_the_same_time_all_count_for_the_endpoints_health,
     a_disabled_endpoint_holds_what_waits_and_what_comes,
     what_was_under_way_when_its_endpoint_was_removed_is_cancelled,
     what_was_under_way_when_its_endpoint_was_disabled_is_held,
@@ -173,6 +174,29 @@ async fn an_attempt_is_recorded_with_what_follows(engine: Engine) {
     let chain = scene.own().explain(&claimed.event.to_string()).await.unwrap();
     assert_eq!(chain["events"][0]["deliveries"][0]["state"], "succeeded");
     assert!(chain["message"]["id"].is_string());
+}
+
+async fn attempts_that_end_at_the_same_time_all_count_for_the_endpoints_health(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    scene.endpoint(&["*"]).await;
+    let messages = (0..8).map(|key| scene.message(key)).collect();
+    scene.store.record_mail(messages, at(CURSOR)).await.unwrap();
+    let worker = scene.store.clock().mint();
+    let claimed = scene.claim(worker).await;
+    let ends = claimed.iter().map(|delivery| {
+        let mut failed = attempt(1, scene.store.clock().now(), NextStep::Exhausted);
+        failed.endpoint = Box::new(|health| {
+            let failures = serde_json::from_str::<serde_json::Value>(health).unwrap()["n"].as_i64().unwrap_or(0) + 1;
+            let health = format!("{{\"n\":{failures}}}");
+            let blocked_until = Timestamp::from_micros(0);
+            Some(EndpointChange { health, blocked_until, flight_limit: None, disabled: None })
+        });
+        scene.store.finish_attempt(worker, delivery, failed)
+    });
+    for end in futures_util::future::join_all(ends).await {
+        end.unwrap();
+    }
+    assert_eq!(scene.own().endpoints().await.unwrap()[0].health["n"], 8);
 }
 
 async fn a_disabled_endpoint_holds_what_waits_and_what_comes(engine: Engine) {
@@ -418,6 +442,11 @@ async fn a_watcher_sees_what_is_new_in_order(engine: Engine) {
     let (lines, newest) = scene.own().tail_newest(3).await.unwrap();
     assert_eq!(lines.len(), 6, "three messages and three decisions");
     assert_eq!(newest, scene.own().tail(next).await.unwrap().1);
+    // More than are read in one go.
+    scene.store.record_mail((10..=250).map(|key| scene.message(key)).collect(), at(CURSOR)).await.unwrap();
+    let (lines, newest) = scene.own().tail_newest(230).await.unwrap();
+    assert_eq!(lines.len(), 460, "230 messages and 230 decisions");
+    assert!(scene.own().tail(newest).await.unwrap().0.is_empty());
 }
 
 fn block(subject: &str, ends_at: Timestamp, quota: u32, wanted: u32) -> BlockRequest {

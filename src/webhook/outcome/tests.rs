@@ -49,6 +49,8 @@ fn a_failure_without_an_answer_is_tried_again() {
         (FailureReason::Connect, 5),
         (FailureReason::Tls, 5),
         (FailureReason::BlockedAddress, 5),
+        (FailureReason::SecretUnreadable, 5),
+        (FailureReason::UnusableSettings, 5),
         (FailureReason::Timeout, 60),
     ] {
         assert_eq!(wait(&report(None, Some(reason))), Some((expected, false)), "{reason:?}");
@@ -97,6 +99,8 @@ fn each_failure_has_a_sentence_that_says_what_to_do() {
         (report(None, Some(FailureReason::Dns)), "was not found: the detail"),
         (report(None, Some(FailureReason::Connect)), "Check that the service runs"),
         (report(Some(200), Some(FailureReason::BodyRead)), "Send a complete answer"),
+        (report(None, Some(FailureReason::SecretUnreadable)), "cannot be signed: the detail. The operator restores"),
+        (report(None, Some(FailureReason::UnusableSettings)), "Not sent: the detail"),
         (answered(204), "took the event"),
     ] {
         let sentence = statement(&report);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{PATIENCE, http, list, run, text, wait_for, wait_within};
+use super::{Database, Engine, PATIENCE, Sink, complete, http, list, run, text, wait_for, wait_within};
 
 /// A running gateway in a folder of its own; stopped when dropped.
 pub struct Gateway {
@@ -22,6 +23,10 @@ pub struct Gateway {
     fields: Value,
     dir: PathBuf,
     log: PathBuf,
+    /// The receiver of an endpoint that is no part of the program, and its secret.
+    receiver: Option<(Sink, String)>,
+    /// Where its data is, when that is its own and not in the folder.
+    database: Option<Database>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -37,6 +42,22 @@ impl Gateway {
         gateway
     }
 
+    /// All that [`Gateway::dev`] offers, on any engine: TLS, a tenant with app, mailbox and bcc route, and a receiver.
+    pub fn complete(engine: Engine) -> Self {
+        let Some(database) = engine.database() else { return Self::dev() };
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("connex.toml");
+        let dir = folder.path().join("data");
+        let receiver = Sink::start();
+        let (fields, secret) = complete::set_up(&config, &dir, &database, &receiver);
+        let mut gateway = Self::serve(&config, &dir);
+        gateway.fields = fields;
+        gateway.receiver = Some((receiver, secret));
+        gateway.database = Some(database);
+        gateway._folder = Some(folder);
+        gateway
+    }
+
     /// `connex serve` with this configuration file, whose `data_dir` is `dir`.
     pub fn serve(config: &Path, dir: &Path) -> Self {
         let mut command = program();
@@ -47,17 +68,29 @@ impl Gateway {
 
     /// `connex serve` on free ports with what `more` adds to a small configuration, with a tenant `acme`, an app `crm`
     /// and a mailbox.
-    pub fn serving(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut gateway = Self::serving_in(folder.path(), more);
+    pub fn serving(engine: Engine, more: &str) -> Self {
+        let (folder, database) = (tempfile::tempdir().unwrap(), engine.database());
+        let mut gateway = Self::set_up_in(folder.path(), database.as_ref(), more);
+        gateway.database = database;
         gateway._folder = Some(folder);
         gateway
     }
 
-    /// As [`Gateway::serving`], in a folder of the test's.
+    /// One of several over one database; `fields` is what was set up there.
+    pub fn node(config: &Path, fields: &Value) -> Self {
+        let mut gateway = Self::serve(config, &config.with_file_name("data"));
+        gateway.fields = fields.clone();
+        gateway
+    }
+
+    /// As [`Gateway::serving`] with SQLite, in a folder of the test's.
     pub fn serving_in(folder: &Path, more: &str) -> Self {
+        Self::set_up_in(folder, None, more)
+    }
+
+    fn set_up_in(folder: &Path, database: Option<&Database>, more: &str) -> Self {
         let (config, dir) = (folder.join("connex.toml"), folder.join("data"));
-        std::fs::write(&config, configuration(&dir, more)).unwrap();
+        std::fs::write(&config, configuration(&dir, database, more)).unwrap();
         let fields = set_up(&config);
         let mut gateway = Self::serve(&config, &dir);
         gateway.fields = fields;
@@ -70,6 +103,8 @@ impl Gateway {
         self.stopped();
         let mut gateway = Self::serve(&self.config(), &self.dir);
         gateway.fields = self.fields.take();
+        gateway.receiver = self.receiver.take();
+        gateway.database = self.database.take();
         gateway._folder = self._folder.take();
         gateway
     }
@@ -109,6 +144,8 @@ impl Gateway {
             fields: Value::Null,
             dir: dir.to_owned(),
             log: log.clone(),
+            receiver: None,
+            database: None,
             _folder: None,
         };
         let Ok(line) = receiver.recv_timeout(PATIENCE) else {
@@ -198,14 +235,17 @@ impl Gateway {
         })
     }
 
-    /// What arrived at the built-in receiver of `dev` with this Message-ID (without angle brackets).
+    /// What arrived at its receiver with this Message-ID (without angle brackets), each event once.
     pub fn received(&self, message_id: &str) -> Vec<Value> {
-        let answer = http("GET", &format!("{}received", self.field("/receiver")), &[], b"");
         let is_it = |event: &&Value| text(event, "/body/source/eventId").trim_matches(['<', '>']) == message_id;
-        list(&answer.json(), "/events").iter().filter(is_it).cloned().collect()
+        let answer = match &self.receiver {
+            Some((sink, secret)) => complete::received(sink, secret),
+            None => http("GET", &format!("{}received", self.field("/receiver")), &[], b"").json(),
+        };
+        list(&answer, "/events").iter().filter(is_it).cloned().collect()
     }
 
-    /// The first event with this Message-ID at the built-in receiver.
+    /// The first event with this Message-ID at its receiver.
     pub fn arrival(&self, message_id: &str) -> Value {
         wait_for(&format!("an event for <{message_id}>"), || self.received(message_id).into_iter().next())
     }
@@ -248,16 +288,30 @@ impl Drop for Gateway {
     }
 }
 
-/// A small configuration on loopback, with free ports, plus `more`.
-pub fn configuration(dir: &Path, more: &str) -> String {
+/// A small configuration on loopback, with free ports, over a database or in SQLite, plus `more`.
+pub fn configuration(dir: &Path, database: Option<&Database>, more: &str) -> String {
+    let database = database.map_or_else(String::new, |database| section(dir.parent().unwrap(), database));
     format!(
         "[server]\nhostname = \"gateway.example\"\ndata_dir = \"{}\"\nshutdown_grace = \"5s\"\n\
          [smtp]\nlisten = [\"127.0.0.1:0\"]\nplatform_domains = [\"gateway.example\"]\n\
          [http]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = [\"127.0.0.1:0\"]\n\
          [spool]\nsegment_size = \"1MiB\"\nreserve = \"1MiB\"\nreserve_percent = 0\n\
          [webhooks]\nallow = [\"127.0.0.0/8\"]\ntimeout = \"1s\"\nlease = \"2s\"\nschedule = \"short\"\n\
-         [log]\nlevel = \"warn\"\n{more}",
+         [log]\nlevel = \"warn\"\n{database}{more}",
         dir.display()
+    )
+}
+
+/// What names a database, with the secret that all gateways over it share, in a file of `folder`.
+fn section(folder: &Path, database: &Database) -> String {
+    const SECRET: &str = "a secret of tests, the same on every node";
+    let file = folder.join("instance.secret");
+    std::fs::write(&file, SECRET).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    format!(
+        "[database]\nurl = \"{}\"\n[pipeline]\nlease = \"2000ms\"\n[keys]\ninstance_secret_file = \"{}\"\n",
+        database.url(),
+        file.display()
     )
 }
 

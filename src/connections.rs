@@ -1,12 +1,16 @@
 //! How many connections there are, in all and from one address: counted before anything is allocated for them.
+//!
+//! Each door (SMTP, the HTTP API, the operator's listener) has counts of its own, so that a flood at one leaves the others
+//! open.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The connections of one listener.
+/// The connections of one door; clones count together.
 #[derive(Debug, Clone)]
-pub(super) struct Connections {
+pub struct Connections {
     counts: Arc<Mutex<Counts>>,
     in_all: usize,
     per_address: usize,
@@ -21,18 +25,20 @@ struct Counts {
 /// The right to be connected; given back when dropped.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Permit {
+pub struct Permit {
     counts: Arc<Mutex<Counts>>,
     network: IpAddr,
 }
 
 impl Connections {
-    pub(super) fn new(in_all: usize, per_address: usize) -> Self {
+    /// None yet; at most `in_all`, and `per_address` from one IPv4 address or IPv6 /64.
+    #[must_use]
+    pub fn new(in_all: usize, per_address: usize) -> Self {
         Self { counts: Arc::default(), in_all, per_address }
     }
 
     /// A permit for one more connection from `peer`, unless that is one too many.
-    pub(super) fn permit(&self, peer: IpAddr) -> Option<Permit> {
+    pub fn permit(&self, peer: IpAddr) -> Option<Permit> {
         let network = network(peer);
         let mut counts = lock(&self.counts);
         if counts.open >= self.in_all || counts.by_address.get(&network).is_some_and(|open| *open >= self.per_address) {
@@ -56,6 +62,16 @@ impl Drop for Permit {
             counts.by_address.remove(&self.network);
         }
     }
+}
+
+/// Whether accept failed only for the connection at the head of the queue; otherwise descriptors or memory are short, and it
+/// must not be called again at once.
+#[must_use]
+pub fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }
 
 /// Counts stay right whatever panicked, as nothing is done under the lock that can.
