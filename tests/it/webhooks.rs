@@ -141,7 +141,7 @@ fn an_endpoint_that_never_answers_does_not_delay_another(engine: Engine) {
     }
     wait_for("all events at the quick endpoint", || (quick.hits().len() == MESSAGES).then_some(()));
     let attempts = slow.hits().len();
-    assert!((1..=4).contains(&attempts), "attempts to one endpoint at the same time are bounded: {attempts}");
+    assert!((1..=16).contains(&attempts), "attempts to one endpoint at the same time are bounded: {attempts}");
 }
 
 #[test]
