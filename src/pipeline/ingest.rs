@@ -22,7 +22,7 @@ use crate::ids::ThreadId;
 use crate::mail::message::{self, Message};
 use crate::seal::InstanceKey;
 use crate::spool::{Committed, Spool, SpoolError, StoredMessage};
-use crate::store::ingest::{Kept, NewMessage};
+use crate::store::ingest::{Kept, NewMessage, Progress};
 use crate::store::{Store, StoreError};
 
 use directory::Directory;
@@ -70,6 +70,13 @@ pub struct IngestSettings {
     pub limits: message::Limits,
     /// Where this gateway is reached, without a slash at the end.
     pub public_url: String,
+}
+
+/// A batch that was read and decided on.
+struct Prepared {
+    messages: Vec<NewMessage>,
+    first: Option<StoredMessage>,
+    threads: NewThreads,
 }
 
 /// Conversations that were begun in the batch at hand: the store does not know them yet.
@@ -128,8 +135,10 @@ impl Ingest {
             return Ok(false);
         };
         let count = batch.messages.len();
-        let progress = batch.progress.clone();
-        match self.source.holding(&progress, self.record(batch)).await {
+        let Batch { messages, progress } = batch;
+        // What takes long is done before the transaction that records it, which needs no renewal: it holds the lane's row.
+        let prepared = self.source.holding(&progress, self.prepare(messages)).await?;
+        match self.record(prepared, progress.clone()).await {
             // Something in this batch can never be recorded: find it, and let the others pass.
             Err(IngestError::Store(error)) if !error.is_temporary() && !is_alone => {
                 tracing::warn!(error.kind = "ingest", "A batch cannot be recorded together: {error}");
@@ -144,20 +153,27 @@ impl Ingest {
         Ok(true)
     }
 
-    /// Records a batch; one message alone that cannot be recorded is kept as poisoned.
-    async fn record(&self, batch: Batch) -> Result<(), IngestError> {
-        let Batch { messages, progress } = batch;
-        let is_alone = messages.len() == 1;
+    /// Reads the messages of a batch and decides on them.
+    async fn prepare(&self, messages: Vec<Fetched>) -> Result<Prepared, IngestError> {
         let limits = self.settings.limits;
         let reading = tokio::task::spawn_blocking(move || {
             messages.into_iter().map(|fetched| parse(fetched, &limits)).collect::<Result<Vec<_>, _>>()
         });
-        let mut threads = NewThreads::new();
-        let (mut messages, mut first) = (Vec::new(), None);
+        let mut prepared = Prepared { messages: Vec::new(), first: None, threads: NewThreads::new() };
         for (stored, read) in reading.await.map_err(|_| IngestError::Interrupted)?? {
-            first.get_or_insert_with(|| stored.clone());
-            messages.push(self.message_or_poisoned(stored, read, &mut threads).await?);
+            prepared.first.get_or_insert_with(|| stored.clone());
+            let message = self.message_or_poisoned(stored, read, &mut prepared.threads).await?;
+            prepared.messages.push(message);
+            // A large batch must not keep a lease from being renewed.
+            tokio::task::yield_now().await;
         }
+        Ok(prepared)
+    }
+
+    /// Records a batch; one message alone that cannot be recorded is kept as poisoned.
+    async fn record(&self, prepared: Prepared, progress: Progress) -> Result<(), IngestError> {
+        let Prepared { messages, first, mut threads } = prepared;
+        let is_alone = messages.len() == 1;
         let recorded = match self.store.record_mail(messages, progress.clone()).await {
             Err(error) if is_alone && !error.is_temporary() => {
                 let Some(stored) = first else { return Err(error.into()) };

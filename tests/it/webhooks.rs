@@ -135,7 +135,7 @@ fn an_endpoint_that_never_answers_does_not_delay_another(engine: Engine) {
     let quick = Sink::start();
     add(&gateway, &slow.url());
     add(&gateway, &quick.url());
-    const MESSAGES: usize = 12;
+    const MESSAGES: usize = 24;
     for _ in 0..MESSAGES {
         send(&gateway, &fresh_id("slow"));
     }
