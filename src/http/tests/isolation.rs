@@ -282,7 +282,7 @@ async fn hold(owner: &Gateway) -> String {
         views: Vec::new(),
     };
     let cursor = SpoolCursor { segment: 1, position: 1 };
-    owner.store.record_mail(vec![message], Progress::Log { node: "n", cursor }).await.unwrap();
+    owner.store.record_mail(vec![message], Progress::Log { log: "n".into(), cursor }).await.unwrap();
     id.to_string()
 }
 
