@@ -172,6 +172,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         record_source_event(owned.source.clone(), event) => "Ok(New)";
         record_outcome(outcome(owned, owned.outcome, clock), Some(call(2))) => "Ok(First(()))";
         record_outcome(NewOutcome { outcome: "approved".into(), ..outcome(owned, clock.mint(), clock) }, None) => "Ok(First(()))";
+        replace_endpoint_secrets(owned.endpoint, "s1:x".into(), "s1:y".into()) => "Err(Conflict";
         enable_endpoint(owned.endpoint) => "Err(NotFound";
         remove_endpoint(owned.endpoint) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";

@@ -12,10 +12,13 @@ use super::{Wire, message, sha256, wait_within};
 /// How long it may take until all is read: a debug build reads large messages slowly, the more so on a busy machine.
 pub const READING: Duration = Duration::from_secs(120);
 
+/// So many messages are sent beyond those that are waited for: the load goes on while a test does something to a node.
+const AHEAD: usize = 100;
+
 /// Message-ID and SHA-256 of what was answered 250.
 pub type Taken = BTreeMap<String, String>;
 
-/// Sessions that send until they are told to stop. What was not answered is sent again with the same Message-ID and
+/// Sessions that send until they are told to stop, a little ahead of what is waited for. What was not answered is sent again with the same Message-ID and
 /// content, as MTAs do; with several addresses, to the next one.
 pub struct Load {
     shared: Arc<Shared>,
@@ -32,6 +35,8 @@ struct Shared {
     is_abandoned: AtomicBool,
     /// How often a message was answered 250.
     answered: AtomicUsize,
+    /// Nothing is sent beyond this: accepting is much quicker than reading, and a test must not drown in its own mail.
+    allowed: AtomicUsize,
     taken: Mutex<Taken>,
     refusals: Mutex<Vec<String>>,
 }
@@ -39,7 +44,7 @@ struct Shared {
 impl Load {
     /// Starts so many sessions, which wait until [`Load::go_to`] tells where the gateway is.
     pub fn start(sessions: usize, to: &str, seed: u64) -> Self {
-        let shared = Arc::new(Shared { to: to.to_owned(), ..Shared::default() });
+        let shared = Arc::new(Shared { to: to.to_owned(), allowed: AtomicUsize::new(AHEAD), ..Shared::default() });
         let clients = (0..sessions).map(|session| client(session, seed, Arc::clone(&shared))).collect();
         Self { shared, clients }
     }
@@ -57,6 +62,7 @@ impl Load {
     /// Waits until so many more were answered 250.
     pub fn more(&self, count: usize, patience: Duration, what: &str) {
         let wanted = self.answered() + count;
+        self.shared.allowed.fetch_max(wanted + AHEAD, Ordering::SeqCst);
         wait_within(patience, what, || (self.answered() >= wanted).then_some(()));
     }
 
@@ -87,6 +93,12 @@ fn client(session: usize, seed: u64, shared: Arc<Shared>) -> JoinHandle<()> {
         let mut random = random(seed ^ (session as u64 + 1).wrapping_mul(0x2545_f491_4f6c_dd1d));
         let (mut wire, mut turn) = (None, session);
         for number in 0.. {
+            while shared.answered.load(Ordering::SeqCst) >= shared.allowed.load(Ordering::SeqCst) {
+                if shared.stop.load(Ordering::SeqCst) || shared.is_abandoned.load(Ordering::SeqCst) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let id = format!("load-{session}-{number}@lakeside.example");
             let bytes = some_message(&id, &shared.to, &mut random);
             while !is_answered(&mut wire, turn, &bytes, &shared) {
