@@ -14,7 +14,7 @@ use crate::ids::TenantId;
 ///
 /// `$1` now, `$3` worker, `$4` how many, `$5` how many may be under way for one endpoint, `$6` for one tenant and worker.
 macro_rules! fair_deliveries {
-    ($columns:literal, $limit:literal) => {
+    ($columns:literal, $limit:literal, $oldest:expr) => {
         concat!(
             "SELECT ",
             $columns,
@@ -29,12 +29,9 @@ macro_rules! fair_deliveries {
                 WHERE f.tenant_id = d.tenant_id AND f.endpoint_id = d.endpoint_id AND f.state = 'in_flight'
             ) AS place
         FROM webhook_endpoints AS e
-        JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (
-            SELECT w.delivery_id FROM deliveries AS w
-            WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id
-                AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1
-            ORDER BY w.next_attempt_at LIMIT $5
-        )
+        ",
+            $oldest,
+            "
         WHERE e.state = 'enabled' AND e.blocked_until <= $1
     ) AS due
     LEFT JOIN (
@@ -52,6 +49,40 @@ ORDER BY tenant_place, next_attempt_at LIMIT ",
     };
 }
 
+/// The oldest due deliveries `w` of an endpoint `e`.
+macro_rules! oldest_deliveries {
+    ($columns:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM deliveries AS w WHERE w.tenant_id = e.tenant_id AND w.endpoint_id = e.endpoint_id \
+AND w.state IN ('pending', 'retry_wait') AND w.next_attempt_at <= $1 ORDER BY w.next_attempt_at LIMIT $5"
+        )
+    };
+}
+
+/// SQLite has no LATERAL, and looks the list up by index.
+macro_rules! oldest_in_sqlite {
+    () => {
+        concat!(
+            "JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (",
+            oldest_deliveries!("w.delivery_id"),
+            ")"
+        )
+    };
+}
+
+/// PostgreSQL would ask for that list once for each delivery that the tenant ever had.
+macro_rules! oldest_in_postgres {
+    () => {
+        concat!(
+            "CROSS JOIN LATERAL (",
+            oldest_deliveries!("w.tenant_id, w.endpoint_id, w.delivery_id, w.next_attempt_at"),
+            ") AS d"
+        )
+    };
+}
+
 macro_rules! claim_deliveries {
     ($which:expr) => {
         concat!(
@@ -63,12 +94,12 @@ macro_rules! claim_deliveries {
 }
 
 /// Claims the [`fair_deliveries`]. `$2` lease end. SQLite has one writer, so the sub-select needs no row locks.
-const CLAIM_SQLITE: &str = claim_deliveries!(fair_deliveries!("tenant_id, delivery_id", "$4"));
+const CLAIM_SQLITE: &str = claim_deliveries!(fair_deliveries!("tenant_id, delivery_id", "$4", oldest_in_sqlite!()));
 /// As [`CLAIM_SQLITE`]. Nodes that claim at the same moment see the same rows as due, so each looks at more than it takes:
 /// it skips what another has locked, and what was claimed meanwhile no longer has a state that waits.
 const CLAIM_POSTGRES: &str = claim_deliveries!(concat!(
     "SELECT d.tenant_id, d.delivery_id FROM deliveries AS d JOIN (",
-    fair_deliveries!("tenant_id, delivery_id, tenant_place, next_attempt_at", "4 * $4"),
+    fair_deliveries!("tenant_id, delivery_id, tenant_place, next_attempt_at", "4 * $4", oldest_in_postgres!()),
     ") AS f ON f.tenant_id = d.tenant_id AND f.delivery_id = d.delivery_id WHERE d.state IN ('pending', 'retry_wait') \
 ORDER BY f.tenant_place, f.next_attempt_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED"
 ));
