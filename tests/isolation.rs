@@ -31,6 +31,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("deliveries.rs", "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries", "a gauge of the whole installation"),
     ("deliveries/claim.rs", "WHERE d.state = 'in_flight' AND d.lease_owner = $1", "what this worker has just claimed"),
     ("dialect.rs", "AS tenant_place", "the worker serves all tenants, in turn"),
+    ("dialect.rs", "SELECT FROM deliveries AS w", "part of the line above: an endpoint's own, by its tenant"),
+    ("dialect.rs", "AS d ON d.tenant_id = e.tenant_id AND d.delivery_id IN (", "the same, for SQLite"),
     (
         "dialect.rs",
         "UPDATE deliveries SET state = 'in_flight'",
