@@ -17,6 +17,7 @@ mod crash;
 mod mail_in;
 mod nodes;
 mod outages;
+mod peers;
 mod refusals;
 mod serve;
 mod trouble;
