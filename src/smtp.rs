@@ -29,6 +29,7 @@ pub mod intake;
 pub mod limits;
 mod line;
 pub mod listener;
+pub mod proxy;
 pub mod reply;
 pub mod session;
 pub mod state;
