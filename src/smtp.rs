@@ -9,7 +9,6 @@
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
 //! | [`tls`] | certificates and handshakes |
-//! | [`intake`] | the one trait, implemented by the layers above |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP, submission with AUTH and the PROXY protocol are other doors to the same machine:
@@ -25,7 +24,6 @@
 
 mod body;
 mod command;
-pub mod intake;
 pub mod limits;
 mod line;
 pub mod listener;
@@ -38,7 +36,6 @@ pub mod tls;
 #[cfg(test)]
 mod conversations;
 
-pub use intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerOptions};
 pub use tls::{ServerTls, TlsError};

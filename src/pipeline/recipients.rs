@@ -5,16 +5,15 @@
 //!
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
 use crate::ids::TenantId;
+use crate::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::mail::address::{Domain, Mailbox};
-use crate::mail::envelope::Recipient;
-use crate::smtp::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
+use crate::mail::envelope::{Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
 use crate::store::{Store, StoreError};
 
@@ -124,13 +123,13 @@ impl Recipients {
         (is_token && self.platform_domains.contains(address.domain())).then_some(token)
     }
 
-    fn answer(&self, found: Found, peer: IpAddr, foreign: bool) -> RecipientAnswer {
+    fn answer(&self, found: Found, origin: &Origin, foreign: bool) -> RecipientAnswer {
         let (recipient, suspended_since) = match found {
             Found::Nobody if foreign => return RecipientAnswer::Foreign,
             Found::Nobody => return RecipientAnswer::Unknown,
             Found::Mailbox { recipient, suspended_since } => (recipient, suspended_since),
             Found::Route { row, suspended_since } => {
-                let peer_authorised = row.peers.iter().any(|range| range.contains(&peer));
+                let peer_authorised = row.peers.iter().any(|rule| rule.admits(origin));
                 let recipient = Recipient::BccRoute { tenant: row.tenant, route: row.id, peer_authorised };
                 (recipient, suspended_since)
             }
@@ -157,7 +156,7 @@ impl Intake for Recipients {
             (ForwardName::Postmaster, None) => return RecipientAnswer::Unavailable,
         };
         match self.find(address).await {
-            Ok(found) => self.answer(found, query.peer, !self.platform_domains.contains(address.domain())),
+            Ok(found) => self.answer(found, query.origin, !self.platform_domains.contains(address.domain())),
             Err(error) => {
                 tracing::warn!(error.kind = "store", temporary = true, "Recipient cannot be looked up: {error}");
                 RecipientAnswer::Unavailable
@@ -198,7 +197,9 @@ fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestam
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::ids::SessionId;
     use crate::mail::address::ReversePath;
+    use crate::mail::envelope::Door;
     use crate::store::directory::NewRoute;
 
     struct Scene {
@@ -220,14 +221,17 @@ mod tests {
     }
 
     async fn ask(scene: &Scene, name: ForwardName<'_>, peer: &str) -> RecipientAnswer {
-        let query = RecipientQuery {
-            name,
-            reverse_path: &ReversePath::Null,
-            announced_size: None,
-            peer: peer.parse().unwrap(),
-            helo: "",
+        let origin = Origin {
+            door: Door::Smtp,
+            session: SessionId::from_bits(1),
+            peer: Some(peer.parse().unwrap()),
+            proxy: None,
+            helo: String::new(),
             tls: None,
+            authenticated: None,
+            certificate: None,
         };
+        let query = RecipientQuery { name, reverse_path: &ReversePath::Null, announced_size: None, origin: &origin };
         scene.recipients.recipient(&query).await
     }
 

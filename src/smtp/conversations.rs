@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{MailboxId, MessageId, RouteId, TenantId};
+use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Recipient;
-use crate::smtp::intake::{ForwardName, RecipientAnswer};
 use crate::smtp::limits::Limits;
 use crate::smtp::reply::Accepted;
 use crate::smtp::state::{Channel, Dialect, Effect, Input, Machine, Settings};

@@ -17,17 +17,15 @@ use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::clock::Clock;
 use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
-use crate::smtp::intake::Intake;
 use crate::smtp::limits::Limits;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Shared};
 use crate::smtp::state::Settings;
 use crate::smtp::tls::ServerTls;
-use crate::spool::Spool;
 
 /// Connections that the kernel holds while they wait to be accepted.
 const BACKLOG: u32 = 4_096;
@@ -55,8 +53,7 @@ pub struct Listener<I> {
     settings: Arc<Settings>,
     tls: Option<Arc<ServerTls>>,
     intake: Arc<I>,
-    spool: Spool,
-    clock: Clock,
+    acceptor: Acceptor,
 }
 
 impl<I: Intake> Listener<I> {
@@ -64,13 +61,7 @@ impl<I: Intake> Listener<I> {
     ///
     /// # Errors
     /// The address cannot be bound, or implicit TLS is asked for without a certificate. Needs a tokio runtime.
-    pub fn bind(
-        address: SocketAddr,
-        options: ListenerOptions,
-        intake: Arc<I>,
-        spool: Spool,
-        clock: Clock,
-    ) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, options: ListenerOptions, intake: Arc<I>, acceptor: Acceptor) -> io::Result<Self> {
         if options.door == Door::Smtps && options.tls.is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "implicit TLS needs a certificate"));
         }
@@ -83,8 +74,7 @@ impl<I: Intake> Listener<I> {
             settings: Arc::new(Settings::new(&options.hostname, options.limits)),
             tls: options.tls,
             intake,
-            spool,
-            clock,
+            acceptor,
         })
     }
 
@@ -98,11 +88,11 @@ impl<I: Intake> Listener<I> {
 
     /// Serves until `shutdown`, then lets the messages in flight end.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { socket, door, settings, tls, intake, spool, clock } = self;
+        let Self { socket, door, settings, tls, intake, acceptor } = self;
         let limits = settings.limits();
         let connections = Connections::new(limits.connections, limits.connections_per_address);
         let grace = limits.shutdown_grace;
-        let shared = Arc::new(Shared { settings, door, tls, intake, spool, clock, shutdown: shutdown.clone() });
+        let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, shutdown: shutdown.clone() });
         let mut sessions = JoinSet::new();
         let mut wait = BACK_OFF.0;
         loop {

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::intake::RecipientAnswer;
 use crate::mail::address::Domain;
-use crate::smtp::intake::RecipientAnswer;
 use crate::spool::SpooledMessage;
 
 /// One reply, of one line or (for EHLO and HELP) several.

@@ -15,8 +15,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::clock::Clock;
+use crate::intake::{ForwardName, RecipientAnswer, RecipientQuery};
 use crate::smtp::conversations::directory;
-use crate::smtp::intake::{ForwardName, RecipientAnswer, RecipientQuery};
+use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
 use client::Client;
 
@@ -63,7 +65,9 @@ impl Server {
         let options =
             ListenerOptions { door, hostname: Domain::parse("mx.test").unwrap(), limits, tls: Some(Arc::new(tls)) };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), Spool::Log(log.clone()), clock).unwrap();
+        let listener =
+            Listener::bind(anywhere, options, Arc::new(TestIntake), Acceptor::new(Spool::Log(log.clone()), clock))
+                .unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();

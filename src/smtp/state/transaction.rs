@@ -4,10 +4,10 @@
 //! message is one piece of mail with one policy. The others are asked to come in a transaction of their own.
 
 use super::{Dialect, Effect, Greeted, Machine, Next, Question, State, Step};
+use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient};
 use crate::smtp::command::{ForwardPathName, MailCommand, RcptCommand};
-use crate::smtp::intake::{ForwardName, RecipientAnswer};
 use crate::smtp::reply::{self, Reply};
 use crate::spool::Admission;
 

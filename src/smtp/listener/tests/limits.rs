@@ -116,8 +116,7 @@ async fn an_idle_session_is_small() {
         door: Door::Smtp,
         tls: None,
         intake: Arc::new(TestIntake),
-        spool: Spool::Log(server.log.clone()),
-        clock: Clock::System,
+        acceptor: Acceptor::new(Spool::Log(server.log.clone()), Clock::System),
         shutdown: CancellationToken::new(),
     };
     let session = session::run(Arc::new(shared), socket, server.address.ip());
