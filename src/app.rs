@@ -39,6 +39,7 @@ use crate::telemetry::{Metrics, metric};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
+pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
 
 /// Why the gateway does not start, or stopped.
@@ -129,6 +130,8 @@ pub struct Addresses {
     pub smtp: Vec<SocketAddr>,
     /// SMTP with TLS from the first byte.
     pub smtps: Vec<SocketAddr>,
+    /// LMTP.
+    pub lmtp: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// Health and metrics.
@@ -150,7 +153,10 @@ impl App {
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;
-        let doors = doors::bind_smtp(&config, &recipients, &Acceptor::new(spool.clone(), instance.clock.clone()))?;
+        let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
+        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor)?;
+        doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
+        let files = doors::bind_files(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let admin = bind_http("http.admin_listen", &config.http.admin_listen).await?;
@@ -199,8 +205,12 @@ impl App {
         for (door, address, listener) in doors {
             match door {
                 Door::Smtps => addresses.smtps.push(address),
+                Door::Lmtp => addresses.lmtp.push(address),
                 _ => addresses.smtp.push(address),
             }
+            serve.spawn_once("smtp", listener.run(serve.stopping()));
+        }
+        for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })

@@ -21,6 +21,25 @@ fn postfix_relays_by_smtp_with_starttls() {
     assert!(chain.to_string().contains("TLSv1_3"), "{chain}");
 }
 
+#[test]
+fn postfix_delivers_by_lmtp_to_an_address() {
+    let gateway = Gateway::dev();
+    let postfix = Postfix::start(&format!("default_transport = lmtp:inet:{}\n", gateway.lmtp()));
+    relayed(&gateway, &postfix);
+}
+
+#[test]
+fn postfix_delivers_by_lmtp_to_a_socket_file_of_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = Postfix::socket_folder();
+    let socket = sockets.path().join("lmtp");
+    let gateway = Gateway::serving_in(folder.path(), &format!("[lmtp]\nsocket = {socket:?}\n"));
+    let postfix = Postfix::start(&format!("default_transport = lmtp:unix:{}\n", socket.display()));
+    relayed(&gateway, &postfix);
+    let chain = gateway.explained(text(&gateway.messages()[0], "/id"));
+    assert_eq!(text(&chain, "/events/0/event/source/door"), "lmtp", "{chain}");
+}
+
 /// What Postfix took by SMTP and from its `sendmail` is an event for each recipient, with the same body.
 fn relayed(gateway: &Gateway, postfix: &Postfix) {
     let first = gateway.field("/mailbox").to_owned();
@@ -57,7 +76,6 @@ fn relayed(gateway: &Gateway, postfix: &Postfix) {
     let id = fresh_id("sendmail");
     let text = "From: Ann <ann@lakeside.example>\nSubject: By pipe\nMessage-ID: <ID>\n\n.\n..\nA line\n.\n";
     postfix.sendmail(FROM, &[&first], text.replace("ID>", &format!("{id}>")).as_bytes());
-    gateway.arrival(&id);
     expect_same(body(&stored_with(gateway, &id)), b".\r\n..\r\nA line\r\n.\r\n", "what its sendmail took");
     assert_eq!(postfix.queued(), 0, "{}", postfix.log());
 }
