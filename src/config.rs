@@ -16,6 +16,7 @@ pub mod fault;
 pub mod http;
 pub mod layers;
 pub mod reader;
+pub mod routes;
 pub mod secret;
 pub mod sections;
 pub mod show;
@@ -30,6 +31,7 @@ pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
 pub use reader::Reader;
+pub use routes::Routes;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool, Tls};
 pub use smtp::{Smtp, SmtpLimits};
@@ -48,6 +50,8 @@ pub struct Config {
     pub server: Server,
     /// `[smtp]`: the mail listener and its limits.
     pub smtp: Smtp,
+    /// `[routes]`: peers that a route does not name.
+    pub routes: Routes,
     /// `[tls]`: certificate and key; `None` when there is none.
     pub tls: Option<Tls>,
     /// `[spool]`: the durable log.
@@ -89,6 +93,7 @@ impl Config {
         let server = Server::read(reader);
         let tls = Tls::read(reader);
         let smtp = Smtp::read(reader, tls.is_some());
+        let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
@@ -106,7 +111,7 @@ impl Config {
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
-            Ok(Self { server, smtp, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+            Ok(Self { server, smtp, routes, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
         } else {
             Err(ConfigFaults::new(faults))
         }
