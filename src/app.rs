@@ -27,7 +27,6 @@ use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
-use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::smtp::TlsError;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
@@ -149,7 +148,7 @@ impl App {
         raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
-        let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
+        let recipients = Arc::new(doors::recipients(&instance));
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;

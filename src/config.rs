@@ -17,6 +17,7 @@ pub mod http;
 pub mod layers;
 pub mod lmtp;
 pub mod reader;
+pub mod routes;
 pub mod secret;
 pub mod sections;
 pub mod show;
@@ -32,6 +33,7 @@ pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
 pub use lmtp::Lmtp;
 pub use reader::Reader;
+pub use routes::Routes;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool, Tls};
 pub use smtp::{Smtp, SmtpLimits};
@@ -52,6 +54,8 @@ pub struct Config {
     pub smtp: Smtp,
     /// `[lmtp]`: the door of local mail servers.
     pub lmtp: Lmtp,
+    /// `[routes]`: peers that a route does not name.
+    pub routes: Routes,
     /// `[tls]`: certificate and key; `None` when there is none.
     pub tls: Option<Tls>,
     /// `[spool]`: the durable log.
@@ -94,6 +98,7 @@ impl Config {
         let tls = Tls::read(reader);
         let smtp = Smtp::read(reader, tls.is_some());
         let lmtp = Lmtp::read(reader);
+        let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
@@ -112,7 +117,7 @@ impl Config {
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
-            Ok(Self { server, smtp, lmtp, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+            Ok(Self { server, smtp, lmtp, routes, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
         } else {
             Err(ConfigFaults::new(faults))
         }

@@ -5,15 +5,23 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::AppError;
+use super::{AppError, Instance};
 use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
-use crate::pipeline::recipients::Recipients;
+use crate::pipeline::recipients::{Recipients, StrangerSettings};
 use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls};
 
 /// A door, where it is, and its listener.
 pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
+
+/// Whom the addresses of this installation name.
+pub(super) fn recipients(instance: &Instance) -> Recipients {
+    let config = &instance.config;
+    let strangers =
+        StrangerSettings { put_off: config.routes.put_off_strangers, kept_per_day: config.routes.untrusted_per_day };
+    Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone(), strangers)
+}
 
 /// Binds every SMTP listener of the configuration.
 ///

@@ -3,6 +3,7 @@
 mod complete;
 mod engine;
 mod gateway;
+mod haproxy;
 mod http;
 mod installation;
 mod load;
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
 pub use gateway::{Gateway, configuration, connex, set_up};
+pub use haproxy::Haproxy;
 pub use http::{Answer, http};
 pub use installation::Installation;
 pub use load::{Load, READING, Taken, random, seed};

@@ -1,5 +1,6 @@
 //! Mail comes in from the servers and clients that others run, and leaves as events with exactly their bytes.
 
+mod haproxy;
 mod postfix;
 
 use crate::harness::{Gateway, sha256, text, wait_for};
