@@ -8,7 +8,6 @@
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
-//! | [`tls`] | certificates and handshakes |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP, submission with AUTH and the PROXY protocol are other doors to the same machine:
@@ -30,11 +29,9 @@ pub mod listener;
 pub mod reply;
 pub mod session;
 pub mod state;
-pub mod tls;
 
 #[cfg(test)]
 mod conversations;
 
 pub use limits::Limits;
 pub use listener::{Listener, ListenerOptions};
-pub use tls::{ServerTls, TlsError};

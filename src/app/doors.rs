@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
 use crate::pipeline::recipients::Recipients;
-use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls};
+use crate::smtp::{Limits, Listener, ListenerOptions};
+use crate::tls::ServerTls;
 
 /// A door, where it is, and its listener.
 pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
@@ -16,16 +17,13 @@ pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
 /// Binds every SMTP listener of the configuration.
 ///
 /// # Errors
-/// An address that cannot be bound, or a certificate that cannot be used.
+/// An address that cannot be bound.
 pub(super) fn bind_smtp(
     config: &Config,
     recipients: &Arc<Recipients>,
     acceptor: &Acceptor,
+    tls: Option<&Arc<ServerTls>>,
 ) -> Result<Vec<BoundDoor>, AppError> {
-    let tls = match &config.tls {
-        Some(tls) => Some(Arc::new(ServerTls::from_pem(&read(&tls.cert_file)?, &read(&tls.key_file)?)?)),
-        None => None,
-    };
     let doors =
         [("smtp.listen", Door::Smtp, &config.smtp.listen), ("smtp.listen_tls", Door::Smtps, &config.smtp.listen_tls)];
     let mut bound = Vec::new();
@@ -35,7 +33,7 @@ pub(super) fn bind_smtp(
                 door,
                 hostname: config.server.hostname.clone(),
                 limits: smtp_limits(config),
-                tls: tls.clone(),
+                tls: tls.cloned(),
             };
             let listener = Listener::bind(address, options, Arc::clone(recipients), acceptor.clone());
             let fail = |source| AppError::Listen { key, address, source };
@@ -44,10 +42,6 @@ pub(super) fn bind_smtp(
         }
     }
     Ok(bound)
-}
-
-fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
-    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
 }
 
 fn smtp_limits(config: &Config) -> Limits {

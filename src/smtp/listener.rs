@@ -25,7 +25,7 @@ use crate::smtp::limits::Limits;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Shared};
 use crate::smtp::state::Settings;
-use crate::smtp::tls::ServerTls;
+use crate::tls::ServerTls;
 
 /// Connections that the kernel holds while they wait to be accepted.
 const BACKLOG: u32 = 4_096;
