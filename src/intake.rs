@@ -5,8 +5,10 @@
 //!
 //! What it must never do: say that a message is accepted which is not on stable storage, or look into its bytes first.
 
+mod credentials;
 mod recipient;
 
+pub use credentials::{AuthenticationAnswer, Credentials};
 pub use recipient::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 
 use crate::clock::Clock;

@@ -30,6 +30,7 @@ mod line;
 pub mod listener;
 pub mod proxy;
 pub mod reply;
+mod sasl;
 pub mod session;
 mod socket;
 pub mod state;

@@ -58,7 +58,7 @@ impl Scene {
 
     async fn accept_for(&self, recipients: &[Recipient], bytes: &[u8]) {
         let mailbox = Mailbox::parse("deals@in.example").unwrap();
-        let path = |recipient: &Recipient| ForwardPath { mailbox: mailbox.clone(), recipient: *recipient };
+        let path = |recipient: &Recipient| ForwardPath::new(mailbox.clone(), *recipient);
         let clock = self.store.clock();
         let manifest = Manifest {
             id: clock.mint(),
@@ -69,6 +69,7 @@ impl Scene {
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,

@@ -49,10 +49,11 @@ fn manifest(number: u64) -> Manifest {
         received_at: Timestamp::from_micros(5),
         envelope: Envelope {
             reverse_path: ReversePath::Null,
-            forward_paths: vec![ForwardPath { mailbox, recipient }],
+            forward_paths: vec![ForwardPath::new(mailbox, recipient)],
             body: BodyKind::SevenBit,
             smtputf8: false,
             envelope_id: None,
+            returned: None,
         },
         origin: Origin {
             door: Door::Smtp,
