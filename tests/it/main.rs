@@ -19,5 +19,6 @@ mod nodes;
 mod outages;
 mod refusals;
 mod serve;
+mod tls;
 mod trouble;
 mod webhooks;
