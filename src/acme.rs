@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `client` | the account and one order, over the network |
 //! | [`answers`] | what a directory may ask about, until it has |
+//! | `placeholder` | what is shown before the first certificate |
 //! | [`storage`] | account and certificate in a folder |
 //! | [`plan`] | when to order, pure |
 //!
@@ -18,7 +19,9 @@
 
 pub mod answers;
 mod client;
+mod placeholder;
 pub mod plan;
 pub mod storage;
 
 pub use client::{AcmeError, Directory, Obtained};
+pub use placeholder::placeholder;

@@ -64,6 +64,12 @@ impl Storage {
         Ok(stored.filter(|stored| stored.directory == directory).map(|stored| stored.credentials))
     }
 
+    /// Whether there is an account at this directory, and so what is stored is of it.
+    #[must_use]
+    pub fn is_of(&self, directory: &str) -> bool {
+        matches!(self.account(directory), Ok(Some(_)))
+    }
+
     pub(super) fn keep_account(&self, directory: &str, credentials: AccountCredentials) -> io::Result<()> {
         let stored = StoredAccount { directory: directory.to_owned(), credentials };
         self.write(&self.account_file(), &serde_json::to_vec(&stored)?)

@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod acme;
 mod api;
 mod cli;
 mod copies;
