@@ -32,7 +32,6 @@ use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
-use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -47,6 +46,7 @@ use crate::webhook::endpoint::AllowList;
 
 use acme::Acme;
 use certificates::DoorTls;
+pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
 
 /// Why the gateway does not start, or stopped.
@@ -144,6 +144,8 @@ pub struct Addresses {
     pub smtp: Vec<SocketAddr>,
     /// SMTP with TLS from the first byte.
     pub smtps: Vec<SocketAddr>,
+    /// LMTP.
+    pub lmtp: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// HTTP API with TLS.
@@ -165,14 +167,16 @@ impl App {
         raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
-        let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
+        let recipients = Arc::new(doors::recipients(&instance));
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
         let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
-        let doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
+        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
+        doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
+        let files = doors::bind_files(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let https = bind_http("http.listen_tls", &config.http.listen_tls).await?;
@@ -227,8 +231,12 @@ impl App {
         for (door, address, listener) in doors {
             match door {
                 Door::Smtps => addresses.smtps.push(address),
+                Door::Lmtp => addresses.lmtp.push(address),
                 _ => addresses.smtp.push(address),
             }
+            serve.spawn_once("smtp", listener.run(serve.stopping()));
+        }
+        for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
         let (reload, reloads) = watch::channel(());

@@ -15,7 +15,9 @@ pub mod dev;
 pub mod fault;
 pub mod http;
 pub mod layers;
+pub mod lmtp;
 pub mod reader;
+pub mod routes;
 pub mod secret;
 pub mod sections;
 pub mod show;
@@ -30,7 +32,9 @@ use std::path::Path;
 pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
+pub use lmtp::Lmtp;
 pub use reader::Reader;
+pub use routes::Routes;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool};
 pub use smtp::{Smtp, SmtpLimits};
@@ -50,6 +54,10 @@ pub struct Config {
     pub server: Server,
     /// `[smtp]`: the mail listener and its limits.
     pub smtp: Smtp,
+    /// `[lmtp]`: the door of local mail servers.
+    pub lmtp: Lmtp,
+    /// `[routes]`: peers that a route does not name.
+    pub routes: Routes,
     /// `[tls]`: certificates from files, and those of clients.
     pub tls: Tls,
     /// `[acme]`: where a certificate is obtained; `None` when nowhere.
@@ -101,6 +109,8 @@ impl Config {
         let acme = Acme::read(reader);
         let has_tls = !tls.own.is_empty() || acme.is_some();
         let smtp = Smtp::read(reader, has_tls);
+        let lmtp = Lmtp::read(reader);
+        let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
@@ -112,6 +122,7 @@ impl Config {
         check_listeners(&[
             ("smtp.listen", &smtp.listen),
             ("smtp.listen_tls", &smtp.listen_tls),
+            ("lmtp.listen", &lmtp.listen),
             ("http.listen", &http.listen),
             ("http.listen_tls", &http.listen_tls),
             ("http.admin_listen", &http.admin_listen),
@@ -120,7 +131,23 @@ impl Config {
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
-            Ok(Self { server, smtp, tls, acme, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+            Ok(Self {
+                server,
+                smtp,
+                lmtp,
+                routes,
+                tls,
+                acme,
+                spool,
+                database,
+                dns,
+                http,
+                keys,
+                webhooks,
+                pipeline,
+                log,
+                layers,
+            })
         } else {
             Err(ConfigFaults::new(faults))
         }

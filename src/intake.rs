@@ -29,13 +29,20 @@ pub struct Offer {
 pub struct Acceptor {
     spool: Spool,
     clock: Clock,
+    quiet: bool,
 }
 
 impl Acceptor {
     /// Takes messages into `spool`.
     #[must_use]
     pub const fn new(spool: Spool, clock: Clock) -> Self {
-        Self { spool, clock }
+        Self { spool, clock, quiet: false }
+    }
+
+    /// The same for a door of history: its messages become events, and nothing follows from them.
+    #[must_use]
+    pub fn quietly(&self) -> Self {
+        Self { quiet: true, ..self.clone() }
     }
 
     /// Whether new mail may be taken; cheap.
@@ -62,7 +69,8 @@ impl Acceptor {
     /// The message does not count as stored. All errors but [`SpoolError::TooLarge`] are temporary: the peer tries again.
     pub async fn accept(&self, incoming: Incoming, offer: Offer) -> Result<SpooledMessage, SpoolError> {
         let Offer { envelope, origin, defects } = offer;
-        let manifest = Manifest { id: self.clock.mint(), received_at: self.clock.now(), envelope, origin, defects };
+        let (id, received_at) = (self.clock.mint(), self.clock.now());
+        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet };
         incoming.commit(manifest).await
     }
 }

@@ -35,6 +35,9 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         out.line(&format!("smtp {}  smtps {}", list(&addresses.smtp), list(&addresses.smtps)))?;
+        if !addresses.lmtp.is_empty() {
+            out.line(&format!("lmtp {}", list(&addresses.lmtp)))?;
+        }
         let [http, https, admin] = [&addresses.http, &addresses.https, &addresses.admin].map(|some| list(some));
         out.line(&format!("http {http}  https {https}  admin {admin}"))
     })?;

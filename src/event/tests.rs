@@ -50,6 +50,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
             certificate: None,
         },
         defects: Vec::new(),
+        quiet: false,
     }
 }
 

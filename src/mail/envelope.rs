@@ -191,6 +191,9 @@ pub struct Manifest {
     /// What was seen during the transfer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<TransferDefect>,
+    /// Whether nothing follows from it but its event: it is history, and nobody is to act on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
 }
 
 impl Manifest {

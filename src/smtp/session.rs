@@ -18,7 +18,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -31,10 +30,11 @@ use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Set
 use crate::spool::Incoming;
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
-use wire::Wire;
 
 mod ledger;
 mod wire;
+
+pub(super) use wire::Wire;
 
 /// Read at once where a command is awaited.
 const COMMAND_READ: usize = 8 * 1024;
@@ -56,8 +56,17 @@ pub(super) struct Shared<I> {
     pub(super) shutdown: CancellationToken,
 }
 
+/// Who is connected.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Peer {
+    /// Its address; `None` for a program of this machine.
+    pub(super) address: Option<IpAddr>,
+    /// The load balancer that speaks for it.
+    pub(super) proxy: Option<IpAddr>,
+}
+
 /// Serves one connection to its end.
-pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, peer: IpAddr) {
+pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Peer) {
     let id: SessionId = shared.acceptor.clock().mint();
     let channel = match (&shared.tls, shared.door) {
         (None, _) => Channel::Clear,
@@ -69,7 +78,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, pe
         peer,
         tls: None,
         certificate: None,
-        wire: Wire::Plain(stream),
+        wire,
         machine: Machine::new(Arc::clone(&shared.settings), channel),
         out: Vec::new(),
         incoming: None,
@@ -78,17 +87,18 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, pe
         message_deadline: None,
         shared,
     };
-    debug!(session.id = %id, peer.ip = %peer, "Session `{id}` begins");
+    let shown = peer.address.map(tracing::field::display);
+    debug!(session.id = %id, peer.ip = shown, "Session `{id}` begins");
     let end = session.serve().await;
     session.close_ledger(0);
     let error = end.err().map(|error| tracing::field::display(error.kind()));
-    debug!(session.id = %id, peer.ip = %peer, error.kind = error, "Session `{id}` ends");
+    debug!(session.id = %id, peer.ip = shown, error.kind = error, "Session `{id}` ends");
 }
 
 struct Session<I> {
     shared: Arc<Shared<I>>,
     id: SessionId,
-    peer: IpAddr,
+    peer: Peer,
     /// Version and cipher suite, under TLS.
     tls: Option<Box<str>>,
     /// What the peer proved to hold, under TLS.
@@ -240,8 +250,8 @@ impl<I: Intake> Session<I> {
         Origin {
             door: self.shared.door,
             session: self.id,
-            peer: Some(self.peer),
-            proxy: None,
+            peer: self.peer.address,
+            proxy: self.peer.proxy,
             helo: helo.to_owned(),
             tls: self.tls.as_deref().map(str::to_owned),
             authenticated: None,

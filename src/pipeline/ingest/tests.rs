@@ -81,6 +81,7 @@ impl Scene {
                 certificate: None,
             },
             defects: Vec::new(),
+            quiet: false,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();

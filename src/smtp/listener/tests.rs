@@ -3,6 +3,7 @@
 mod client;
 mod limits;
 mod messages;
+mod proxied;
 mod stopping;
 mod trouble;
 
@@ -37,6 +38,9 @@ impl Intake for TestIntake {
     }
 }
 
+/// Where connections begin with a header.
+const BALANCER: &str = "127.0.0.9/32";
+
 /// A running listener.
 struct Server {
     _dir: TempDir,
@@ -65,8 +69,10 @@ impl Server {
         let (chain, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         let certificates = Certificates::single(chain.as_bytes(), key.as_bytes()).unwrap();
         let tls = ServerTls::for_mail(Arc::new(certificates), ClientCertificates::Off).unwrap();
-        let options =
-            ListenerOptions { door, hostname: Domain::parse("mx.test").unwrap(), limits, tls: Some(Arc::new(tls)) };
+        let hostname = Domain::parse("mx.test").unwrap();
+        // The test speaks for a balancer where it comes from this address.
+        let proxy_from = vec![BALANCER.parse().unwrap()];
+        let options = ListenerOptions { door, hostname, limits, tls: Some(Arc::new(tls)), proxy_from };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener =
             Listener::bind(anywhere, options, Arc::new(TestIntake), Acceptor::new(Spool::Log(log.clone()), clock))

@@ -46,7 +46,8 @@ impl Ledger {
         info!(
             session.id = %session.id,
             message.id = message,
-            peer.ip = %session.peer,
+            peer.ip = session.peer.address.map(tracing::field::display),
+            door = session.shared.door.as_str(),
             helo = session.machine.helo(),
             tls = session.tls.as_deref(),
             size_bytes = size,

@@ -65,6 +65,7 @@ fn manifest(number: u64) -> Manifest {
             certificate: None,
         },
         defects: Vec::new(),
+        quiet: false,
     }
 }
 

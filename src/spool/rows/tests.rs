@@ -62,6 +62,7 @@ impl Scene {
                 certificate: None,
             },
             defects: Vec::new(),
+            quiet: false,
         }
     }
 
