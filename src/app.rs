@@ -2,6 +2,7 @@
 //!
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
+mod acme;
 mod apart;
 mod certificates;
 mod doors;
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::AcmeError;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::decide::{DataError, Engine};
@@ -42,6 +44,7 @@ use crate::tls::files::FileError;
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
+use acme::Acme;
 use certificates::DoorTls;
 pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
@@ -95,6 +98,9 @@ pub enum AppError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The ACME client cannot be set up.
+    #[error("certificates cannot be ordered: {0}")]
+    Acme(#[from] AcmeError),
     /// A certificate, or a list of authorities, cannot be used.
     #[error("a certificate cannot be used: {0}")]
     Certificate(#[from] FileError),
@@ -146,6 +152,8 @@ pub struct Addresses {
     pub https: Vec<SocketAddr>,
     /// Health and metrics.
     pub admin: Vec<SocketAddr>,
+    /// Answers to an ACME authority.
+    pub acme: Vec<SocketAddr>,
 }
 
 impl App {
@@ -165,6 +173,7 @@ impl App {
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
+        let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
@@ -232,6 +241,10 @@ impl App {
         }
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);
+        if let Some(acme) = acme {
+            addresses.acme = acme.addresses();
+            acme.start(&serve, &work, &reloads);
+        }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, reload, instance, addresses })
     }
 
@@ -469,17 +482,21 @@ fn deliver_limits(config: &Config) -> DeliverLimits {
 }
 
 fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<WebhookClient, AppError> {
-    let resolver = Resolver::new(&ResolverSettings {
-        servers: config.dns.servers.clone(),
-        timeout: config.dns.timeout,
-        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
-    })?;
+    let resolver = resolver(config)?;
     let settings = ClientSettings {
         connect_timeout: config.webhooks.connect_timeout,
         total_timeout: config.webhooks.timeout,
         ..ClientSettings::default()
     };
     Ok(WebhookClient::new(&settings, &resolver, allow, clock.clone())?)
+}
+
+fn resolver(config: &Config) -> Result<Resolver, DnsError> {
+    Resolver::new(&ResolverSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
+    })
 }
 
 /// Cancelled at SIGTERM or SIGINT.

@@ -42,6 +42,8 @@ pub const HTTP_ACCEPT_ERRORS: &str = "connex_http_accept_errors_total";
 pub const TLS_RELOADS: &str = "connex_tls_reloads_total";
 /// Seconds until a certificate ends, by where it comes from; negative behind its end.
 pub const TLS_CERTIFICATE_EXPIRES: &str = "connex_tls_certificate_expires_seconds";
+/// Certificates ordered from an ACME authority, by outcome.
+pub const ACME_ORDERS: &str = "connex_acme_orders_total";
 /// Messages read from the spool and recorded.
 pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 /// Events recorded, with their decisions and deliveries.
@@ -85,6 +87,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (HTTP_ACCEPT_ERRORS, Kind::Counter, "HTTP connections that the operating system could not hand over, by door"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),
     (TLS_CERTIFICATE_EXPIRES, Kind::Gauge, "Seconds until a certificate ends, by where it comes from."),
+    (ACME_ORDERS, Kind::Counter, "Certificates ordered from an ACME authority, by outcome"),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),

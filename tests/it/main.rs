@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod acme;
 mod api;
 mod cli;
 mod copies;
@@ -21,5 +22,6 @@ mod outages;
 mod peers;
 mod refusals;
 mod serve;
+mod tls;
 mod trouble;
 mod webhooks;
