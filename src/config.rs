@@ -117,7 +117,22 @@ impl Config {
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
-            Ok(Self { server, smtp, lmtp, routes, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+            Ok(Self {
+                server,
+                smtp,
+                lmtp,
+                routes,
+                tls,
+                spool,
+                database,
+                dns,
+                http,
+                keys,
+                webhooks,
+                pipeline,
+                log,
+                layers,
+            })
         } else {
             Err(ConfigFaults::new(faults))
         }
