@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::{Engine, Gateway, fresh_id, list, on_both_engines, text};
+use crate::harness::{Engine, Gateway, fresh_id, list, on_both_engines, run, text};
 
 on_both_engines!(a_piped_message_is_accepted_for_every_recipient_and_tells_its_door);
 
@@ -49,12 +49,13 @@ fn recipients_of_two_tenants_get_the_message_in_two_transactions() {
     let to = gateway.field("/mailbox").to_owned();
     let input = piped(&fresh_id("two"), &to);
     // As sendmail is called by those who know nothing of its options.
-    let arguments = ["inject", "-bm", "-oi", "-oem", "-F", "Ann Lee", "-f", "<>", "--", &to, "theirs@gateway.example"];
-    let done = gateway.connex_with(&arguments, input.as_bytes());
-    assert_eq!(done.code, 0, "{}", done.stderr);
+    let mut command = gateway.command(&["inject"]);
+    command.args(["-bm", "-oi", "-oem", "-F", "Ann Lee", "-f", "<>", "--", &to, "theirs@gateway.example"]);
+    let output = run(&mut command, input.as_bytes());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let messages = gateway.messages();
     assert_eq!(messages.len(), 2, "{messages:?}");
-    assert_ne!(messages[0]["tenant"], messages[1]["tenant"], "{messages:?}");
+    assert_ne!(messages[0]["tenantId"], messages[1]["tenantId"], "{messages:?}");
 }
 
 #[test]
