@@ -40,6 +40,8 @@ pub enum Kind {
     Report,
     /// What an app handed over by the API.
     App,
+    /// History out of files.
+    Import,
 }
 
 /// What happened.

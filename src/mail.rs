@@ -4,8 +4,10 @@
 
 pub mod address;
 pub mod copy;
+pub mod crlf;
 pub mod envelope;
 pub mod key;
+pub mod mbox;
 pub mod message;
 pub mod notice;
 pub mod peer;

@@ -91,6 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("indicatif", &["cli"]),
     ("anyhow", &["cli", "app", "main"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
 ];

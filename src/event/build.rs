@@ -7,7 +7,7 @@ use crate::event::{
 use crate::ids::{EventId, ThreadId};
 use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
-use crate::mail::envelope::{ForwardPath, Manifest, Recipient, TransferDefect};
+use crate::mail::envelope::{Door, ForwardPath, Manifest, Recipient, TransferDefect};
 use crate::mail::message::{Attachment, Defect, HeaderAddress, ListHeaders, Message};
 use crate::mail::notice::{self, Automated, FailedRecipient};
 use crate::mail::text::split_reply;
@@ -72,7 +72,10 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
         received_at: manifest.received_at,
         sent_at: message.date,
         source: Source {
-            kind: source_kind(view.recipient),
+            kind: match manifest.origin.door {
+                Door::Import => Kind::Import,
+                _ => source_kind(view.recipient),
+            },
             door: manifest.origin.door,
             session: manifest.origin.session,
             tls: manifest.origin.tls.clone(),

@@ -2,6 +2,7 @@
 
 mod complete;
 mod engine;
+mod exim;
 mod gateway;
 mod haproxy;
 mod http;
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
+pub use exim::Exim;
 pub use gateway::{Gateway, configuration, connex, set_up};
 pub use haproxy::Haproxy;
 pub use http::{Answer, http};

@@ -15,6 +15,8 @@ mod api;
 mod cli;
 mod copies;
 mod crash;
+mod import;
+mod inject;
 mod lmtp;
 mod mail_in;
 mod nodes;

@@ -230,10 +230,25 @@ impl Gateway {
 
     /// Runs `connex ARGUMENTS` for this installation.
     pub fn connex(&self, arguments: &[&str]) -> Done {
+        self.connex_with(arguments, b"")
+    }
+
+    fn place(&self) -> [std::ffi::OsString; 2] {
         // `dev` leaves its configuration in its data folder.
-        let (config, dir) = (self.config(), self.dir.to_str().unwrap());
-        let place = if config.is_file() { ["--config", config.to_str().unwrap()] } else { ["--dir", dir] };
-        connex(&[arguments, &place].concat())
+        let config = self.config();
+        if config.is_file() { ["--config".into(), config.into()] } else { ["--dir".into(), self.dir.clone().into()] }
+    }
+
+    /// As [`Gateway::connex`], with this standard input.
+    pub fn connex_with(&self, arguments: &[&str], input: &[u8]) -> Done {
+        done(self.command(arguments), input)
+    }
+
+    /// `connex ARGUMENTS` for this installation, to be started by the test.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.args(arguments).args(self.place());
+        command
     }
 
     /// The JSON answer of `connex ARGUMENTS --json`, which must work.
@@ -387,7 +402,13 @@ impl Done {
 
 /// Runs `connex ARGUMENTS` to its end.
 pub fn connex(arguments: &[&str]) -> Done {
-    let output = run(program().args(arguments), b"");
+    let mut command = program();
+    command.args(arguments);
+    done(command, b"")
+}
+
+fn done(mut command: Command, input: &[u8]) -> Done {
+    let output = run(&mut command, input);
     Done {
         code: output.status.code().unwrap_or(-1),
         stdout: output.stdout,
