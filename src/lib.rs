@@ -20,6 +20,7 @@ pub mod http;
 pub mod ids;
 pub mod keys;
 pub mod mail;
+pub mod mailauth;
 pub mod pipeline;
 pub mod seal;
 pub mod service;
