@@ -3,6 +3,7 @@
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
 mod apart;
+mod doors;
 pub mod instance;
 mod unknown_log;
 
@@ -21,13 +22,13 @@ use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
+use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
-use crate::pipeline::recipients::Recipients;
 use crate::service::Service;
-use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls, TlsError};
+use crate::smtp::TlsError;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{Admission, BodyRef, Spool, SpoolError};
@@ -37,6 +38,7 @@ use crate::telemetry::{Metrics, metric};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
+pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
 
 /// Why the gateway does not start, or stopped.
@@ -127,6 +129,8 @@ pub struct Addresses {
     pub smtp: Vec<SocketAddr>,
     /// SMTP with TLS from the first byte.
     pub smtps: Vec<SocketAddr>,
+    /// LMTP.
+    pub lmtp: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// Health and metrics.
@@ -144,11 +148,14 @@ impl App {
         raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
-        let recipients = Arc::new(Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone()));
+        let recipients = Arc::new(doors::recipients(&instance));
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;
-        let doors = bind_smtp(&config, &recipients, &spool, &instance.clock)?;
+        let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
+        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor)?;
+        doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
+        let files = doors::bind_files(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let admin = bind_http("http.admin_listen", &config.http.admin_listen).await?;
@@ -196,9 +203,13 @@ impl App {
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
         for (door, address, listener) in doors {
             match door {
-                Door::Smtp => addresses.smtp.push(address),
                 Door::Smtps => addresses.smtps.push(address),
+                Door::Lmtp => addresses.lmtp.push(address),
+                _ => addresses.smtp.push(address),
             }
+            serve.spawn_once("smtp", listener.run(serve.stopping()));
+        }
+        for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
@@ -391,61 +402,6 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         segment_bytes: config.spool.segment_size,
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
         ..SpoolOptions::default()
-    }
-}
-
-type Door3 = (Door, SocketAddr, Listener<Recipients>);
-
-fn bind_smtp(
-    config: &Config,
-    recipients: &Arc<Recipients>,
-    spool: &Spool,
-    clock: &Clock,
-) -> Result<Vec<Door3>, AppError> {
-    let tls = match &config.tls {
-        Some(tls) => Some(Arc::new(ServerTls::from_pem(&read(&tls.cert_file)?, &read(&tls.key_file)?)?)),
-        None => None,
-    };
-    let doors =
-        [("smtp.listen", Door::Smtp, &config.smtp.listen), ("smtp.listen_tls", Door::Smtps, &config.smtp.listen_tls)];
-    let mut bound = Vec::new();
-    for (key, door, addresses) in doors {
-        for &address in addresses {
-            let options = ListenerOptions {
-                door,
-                hostname: config.server.hostname.clone(),
-                limits: smtp_limits(config),
-                tls: tls.clone(),
-            };
-            let listener = Listener::bind(address, options, Arc::clone(recipients), spool.clone(), clock.clone());
-            let fail = |source| AppError::Listen { key, address, source };
-            let listener = listener.map_err(fail)?;
-            bound.push((door, listener.local_addr().map_err(fail)?, listener));
-        }
-    }
-    Ok(bound)
-}
-
-fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
-    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
-}
-
-fn smtp_limits(config: &Config) -> Limits {
-    let own = &config.smtp.limits;
-    let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
-    Limits {
-        command_line: count(own.command_line),
-        message: own.message_size,
-        recipients: count(own.recipients),
-        messages: own.messages_per_connection,
-        errors: own.errors_per_connection,
-        command_timeout: own.command_timeout,
-        data_timeout: own.data_timeout,
-        handshake_timeout: own.handshake_timeout,
-        connections_per_address: count(own.connections_per_address),
-        connections: count(own.connections),
-        shutdown_grace: config.server.shutdown_grace / 2,
-        ..Limits::default()
     }
 }
 

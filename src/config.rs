@@ -15,7 +15,9 @@ pub mod dev;
 pub mod fault;
 pub mod http;
 pub mod layers;
+pub mod lmtp;
 pub mod reader;
+pub mod routes;
 pub mod secret;
 pub mod sections;
 pub mod show;
@@ -29,7 +31,9 @@ use std::path::Path;
 pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
+pub use lmtp::Lmtp;
 pub use reader::Reader;
+pub use routes::Routes;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool, Tls};
 pub use smtp::{Smtp, SmtpLimits};
@@ -48,6 +52,10 @@ pub struct Config {
     pub server: Server,
     /// `[smtp]`: the mail listener and its limits.
     pub smtp: Smtp,
+    /// `[lmtp]`: the door of local mail servers.
+    pub lmtp: Lmtp,
+    /// `[routes]`: peers that a route does not name.
+    pub routes: Routes,
     /// `[tls]`: certificate and key; `None` when there is none.
     pub tls: Option<Tls>,
     /// `[spool]`: the durable log.
@@ -89,6 +97,8 @@ impl Config {
         let server = Server::read(reader);
         let tls = Tls::read(reader);
         let smtp = Smtp::read(reader, tls.is_some());
+        let lmtp = Lmtp::read(reader);
+        let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
@@ -100,13 +110,14 @@ impl Config {
         check_listeners(&[
             ("smtp.listen", &smtp.listen),
             ("smtp.listen_tls", &smtp.listen_tls),
+            ("lmtp.listen", &lmtp.listen),
             ("http.listen", &http.listen),
             ("http.admin_listen", &http.admin_listen),
         ])
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
-            Ok(Self { server, smtp, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+            Ok(Self { server, smtp, lmtp, routes, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
         } else {
             Err(ConfigFaults::new(faults))
         }

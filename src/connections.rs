@@ -27,7 +27,8 @@ struct Counts {
 #[must_use]
 pub struct Permit {
     counts: Arc<Mutex<Counts>>,
-    network: IpAddr,
+    /// `None` while it counts in all alone.
+    network: Option<IpAddr>,
 }
 
 impl Connections {
@@ -46,7 +47,31 @@ impl Connections {
         }
         counts.open += 1;
         *counts.by_address.entry(network).or_default() += 1;
-        Some(Permit { counts: Arc::clone(&self.counts), network })
+        Some(Permit { counts: Arc::clone(&self.counts), network: Some(network) })
+    }
+
+    /// A permit that counts in all alone: for a program of this machine, or a client whose address a balancer will tell.
+    pub fn permit_without_address(&self) -> Option<Permit> {
+        let mut counts = lock(&self.counts);
+        if counts.open >= self.in_all {
+            return None;
+        }
+        counts.open += 1;
+        Some(Permit { counts: Arc::clone(&self.counts), network: None })
+    }
+
+    /// Counts a connection that counts in all alone for `peer` too; whether that is not one too many.
+    #[must_use]
+    pub fn count_for(&self, peer: IpAddr, permit: &mut Permit) -> bool {
+        let network = network(peer);
+        let mut counts = lock(&self.counts);
+        let open = counts.by_address.get(&network).copied().unwrap_or_default();
+        if permit.network.is_some() || open >= self.per_address {
+            return permit.network == Some(network);
+        }
+        counts.by_address.insert(network, open + 1);
+        permit.network = Some(network);
+        true
     }
 }
 
@@ -54,12 +79,13 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
         counts.open = counts.open.saturating_sub(1);
-        let left = counts.by_address.get_mut(&self.network).map(|open| {
+        let Some(network) = self.network else { return };
+        let left = counts.by_address.get_mut(&network).map(|open| {
             *open = open.saturating_sub(1);
             *open
         });
         if left == Some(0) {
-            counts.by_address.remove(&self.network);
+            counts.by_address.remove(&network);
         }
     }
 }
@@ -105,6 +131,24 @@ mod tests {
         assert!(connections.permit(ip("192.0.2.2")).is_none());
         drop(first);
         assert!(connections.permit(ip("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn a_client_behind_a_balancer_counts_once_it_is_known() {
+        let connections = Connections::new(3, 1);
+        let client = ip("192.0.2.1");
+        let mut first = connections.permit_without_address().unwrap();
+        let mut second = connections.permit_without_address().unwrap();
+        assert!(connections.count_for(client, &mut first));
+        assert!(connections.count_for(client, &mut first), "it is counted once");
+        assert!(!connections.count_for(client, &mut second));
+        let third = connections.permit_without_address().unwrap();
+        assert!(connections.permit_without_address().is_none());
+        drop(first);
+        assert!(connections.count_for(client, &mut second));
+        drop((second, third));
+        assert!(connections.permit(client).is_some());
+        assert_eq!(lock(&connections.counts).open, 0);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
 //! vocabulary ([`ids`], [`clock`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
-//! edges ([`store`], [`dns`], [`spool`], [`smtp`], [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
+//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`smtp`],
+//! [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
 pub mod app;
@@ -18,6 +19,7 @@ pub mod event;
 pub mod governance;
 pub mod http;
 pub mod ids;
+pub mod intake;
 pub mod keys;
 pub mod mail;
 pub mod mailauth;

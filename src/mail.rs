@@ -9,5 +9,6 @@ pub mod envelope;
 pub mod key;
 pub mod message;
 pub mod notice;
+pub mod peer;
 pub mod text;
 pub mod thread;

@@ -3,21 +3,22 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`listener`] | accept loop, connection limits, shutdown |
+//! | `socket` | where it waits: an address or a socket file |
+//! | [`proxy`] | the header of a load balancer |
 //! | [`session`] | socket loop: does what the machine says |
 //! | [`state`] | the machine: bytes in, replies and effects out, no IO |
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
 //! | [`tls`] | certificates and handshakes |
-//! | [`intake`] | the one trait, implemented by the layers above |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
-//! 5xx for trouble of our own. LMTP, submission with AUTH and the PROXY protocol are other doors to the same machine:
-//! they add commands and one reply per recipient, and leave the rest as it is.
+//! 5xx for trouble of our own. LMTP is another dialect of the same machine; behind a load balancer only the client's
+//! address comes from elsewhere.
 //!
 //! Standards: RFC 5321 (SMTP), RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3030 (CHUNKING,
 //! BINARYMIME), RFC 6531 (SMTPUTF8), RFC 2034 and RFC 3463 (enhanced status codes), RFC 3207 (STARTTLS), RFC 8314
-//! (implicit TLS).
+//! (implicit TLS), RFC 2033 (LMTP).
 //!
 //! # Security
 //! Nothing but CRLF.CRLF ends DATA. What arrives before a TLS handshake is never looked at after it. Every buffer, count
@@ -25,19 +26,19 @@
 
 mod body;
 mod command;
-pub mod intake;
 pub mod limits;
 mod line;
 pub mod listener;
+pub mod proxy;
 pub mod reply;
 pub mod session;
+mod socket;
 pub mod state;
 pub mod tls;
 
 #[cfg(test)]
 mod conversations;
 
-pub use intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerOptions};
 pub use tls::{ServerTls, TlsError};

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod limits;
 pub mod outcomes;
 pub mod reading;
+pub mod refusals;
 mod rows;
 pub mod spool;
 mod sql;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&str] = &["ids", "clock", "mail", "contract", "keys", "event"];
 const RULES: &[&str] = &["trust", "graph", "outcome", "decide", "governance"];
 const RESOURCES: &[&str] = &["store", "blob", "dns", "seal"];
-const EDGES: &[&str] = &["spool", "smtp", "mailauth", "webhook", "outbound"];
+const EDGES: &[&str] = &["spool", "intake", "smtp", "mailauth", "webhook", "outbound"];
 
 /// Module, and what it may import.
 fn table() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -41,7 +41,9 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         // Checks what the doors took in; what it finds is vocabulary (`mail::authentication`).
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
-        ("smtp", with(&[VOCABULARY, &["spool", "mailauth", "connections"]])),
+        // Where every door ends.
+        ("intake", with(&[VOCABULARY, &["spool"]])),
+        ("smtp", with(&[VOCABULARY, &["spool", "intake", "mailauth", "connections"]])),
         ("outbound", with(&[VOCABULARY, &["governance", "dns"]])),
         // Services and surfaces.
         ("service", with(&[VOCABULARY, RULES, RESOURCES, EDGES])),

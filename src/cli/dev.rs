@@ -113,6 +113,7 @@ async fn tell(
             "admin": places.admin_url(),
             "smtp": places.smtp(),
             "smtps": places.smtps(),
+            "lmtp": places.lmtp(),
             "apiKey": seed.api_key,
             "tenant": seed.tenant,
             "app": seed::APP,

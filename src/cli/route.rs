@@ -7,6 +7,7 @@ use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
+use crate::mail::peer::PeerRule;
 use crate::pipeline::recipients::{new_token, token_hash};
 use crate::store::directory::{NewRoute, RouteRow};
 
@@ -39,9 +40,10 @@ pub struct AddArgs {
     /// What kind of copy it takes.
     #[arg(long, value_enum)]
     pub kind: RouteKind,
-    /// Network whose copies are trusted; again for more.
-    #[arg(long, value_name = "CIDR")]
-    pub peer: Vec<ipnet::IpNet>,
+    /// Whose copies are trusted: a network, key:KEY_ID, cert:sha256:HEX, cert:name:ISSUER:NAME, door:lmtp, door:milter;
+    /// again for more.
+    #[arg(long, value_name = "PEER")]
+    pub peer: Vec<PeerRule>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -120,7 +122,7 @@ pub(super) async fn add_route(
     instance: &Instance,
     tenant: &crate::store::TenantStore,
     app: Option<crate::ids::AppId>,
-    peers: Vec<ipnet::IpNet>,
+    peers: Vec<PeerRule>,
 ) -> Result<(crate::ids::RouteId, String), CliError> {
     let domain = instance.config.smtp.platform_domains.first();
     let domain = domain.ok_or_else(|| CliError::failed("smtp.platform_domains is empty"))?;

@@ -34,6 +34,9 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         out.line(&format!("smtp {}  smtps {}", list(&addresses.smtp), list(&addresses.smtps)))?;
+        if !addresses.lmtp.is_empty() {
+            out.line(&format!("lmtp {}", list(&addresses.lmtp)))?;
+        }
         out.line(&format!("http {}  admin {}", list(&addresses.http), list(&addresses.admin)))
     })?;
     app.run_until(interrupted()).await?;

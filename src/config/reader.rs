@@ -109,6 +109,12 @@ impl<'a> Reader<'a> {
         self.parse(key, &allowed, |text| parse_duration(text).filter(|time| (least..=most).contains(time)))
     }
 
+    /// Where a file will be made; `None` when the key is empty.
+    pub(super) fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
+        let path = self.parse(key, "a path, or empty", |text| Some(PathBuf::from(text)));
+        (!path.as_os_str().is_empty()).then_some(path)
+    }
+
     /// A file that must exist; `None` when the key is empty.
     pub(super) fn optional_file(&mut self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.text(key)?);

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::lmtp::networks;
 use super::reader::Reader;
 use crate::mail::address::Domain;
 
@@ -13,6 +16,8 @@ pub struct Smtp {
     pub listen: Vec<SocketAddr>,
     /// Addresses with TLS from the first byte.
     pub listen_tls: Vec<SocketAddr>,
+    /// Load balancers whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
     /// Domains on which this installation gives out addresses.
     pub platform_domains: Vec<Domain>,
     /// `[smtp.limits]`
@@ -56,7 +61,8 @@ impl Smtp {
         if platform_domains.is_empty() && reader.has_no_fault("smtp.platform_domains") {
             reader.fault("smtp.platform_domains", "must name at least one domain");
         }
-        Self { listen, listen_tls, platform_domains, limits: SmtpLimits::read(reader) }
+        let proxy_from = networks(reader, "smtp.proxy_from");
+        Self { listen, listen_tls, proxy_from, platform_domains, limits: SmtpLimits::read(reader) }
     }
 }
 

@@ -42,11 +42,15 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
         origin: Origin {
             door: Door::Smtp,
             session: SessionId::from_bits(5),
-            peer: "192.0.2.1".parse().unwrap(),
+            peer: Some("192.0.2.1".parse().unwrap()),
+            proxy: None,
             helo: "mx.lake.example".to_owned(),
             tls: None,
+            authenticated: None,
+            certificate: None,
         },
         defects: Vec::new(),
+        quiet: false,
     }
 }
 

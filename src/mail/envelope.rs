@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::ids::{MailboxId, MessageId, RouteId, SessionId, TenantId};
+use crate::ids::{KeyId, MailboxId, MessageId, RouteId, SessionId, TenantId};
 use crate::mail::address::{Mailbox, ReversePath};
 
 /// The `BODY=` parameter of MAIL (RFC 6152, RFC 3030).
@@ -99,6 +99,49 @@ pub enum Door {
     Smtp,
     /// SMTP with TLS from the first byte.
     Smtps,
+    /// LMTP: a mail server of this machine, or of its network.
+    Lmtp,
+    /// The hook of a mail server, which shows what passes through it.
+    Milter,
+    /// The HTTP API.
+    Http,
+    /// The command `inject`.
+    Inject,
+    /// The command `import`.
+    Import,
+}
+
+impl Door {
+    /// Its word in logs, metrics and rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Smtps => "smtps",
+            Self::Lmtp => "lmtp",
+            Self::Milter => "milter",
+            Self::Http => "http",
+            Self::Inject => "inject",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// A certificate that a peer showed, and whose key it proved to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// SHA-256 of its DER form, in lower-case hexadecimal.
+    pub sha256: String,
+    /// Whom it is for.
+    pub subject: String,
+    /// Common name of who issued it.
+    pub issuer: String,
+    /// Its DNS names.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Whether its chain ends in an authority that the operator listed, and it was valid then.
+    #[serde(default)]
+    pub is_verified: bool,
 }
 
 /// Facts about the session that handed a message over.
@@ -108,13 +151,22 @@ pub struct Origin {
     pub door: Door,
     /// The session, as in the log.
     pub session: SessionId,
-    /// Address of the peer.
-    pub peer: IpAddr,
+    /// Address of the peer: the client behind a listed load balancer; `None` for a program of this machine.
+    pub peer: Option<IpAddr>,
+    /// Address of the load balancer that spoke for the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<IpAddr>,
     /// What the peer called itself in EHLO or HELO; empty when it did not.
     pub helo: String,
     /// TLS version and cipher suite, where the session was encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// The API key with which the peer authenticated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<KeyId>,
+    /// The certificate that the peer showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// Something about the bytes that the session saw while they arrived, kept because it cannot be seen later.
@@ -139,6 +191,9 @@ pub struct Manifest {
     /// What was seen during the transfer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<TransferDefect>,
+    /// Whether nothing follows from it but its event: it is history, and nobody is to act on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
 }
 
 impl Manifest {

@@ -5,18 +5,22 @@
 //!
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
 
-use std::net::IpAddr;
+mod strangers;
+
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
 use crate::ids::TenantId;
+use crate::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::mail::address::{Domain, Mailbox};
-use crate::mail::envelope::Recipient;
-use crate::smtp::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
+use crate::mail::envelope::{Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
 use crate::store::{Store, StoreError};
+use strangers::Strangers;
+
+pub use strangers::StrangerSettings;
 
 /// The operator's own tenant, which every instance has: owner of postmaster and abuse.
 pub const OPERATOR: TenantId = TenantId::from_bits(0);
@@ -36,6 +40,7 @@ pub struct Recipients {
     store: Store,
     platform_domains: Vec<Domain>,
     found: moka::sync::Cache<String, Found>,
+    strangers: Strangers,
 }
 
 /// What stands in the directory under one address.
@@ -49,9 +54,10 @@ enum Found {
 impl Recipients {
     /// Looks recipients up in `store`; `platform_domains` are the domains that this instance takes mail for.
     #[must_use]
-    pub fn new(store: Store, platform_domains: Vec<Domain>) -> Self {
+    pub fn new(store: Store, platform_domains: Vec<Domain>, strangers: StrangerSettings) -> Self {
         let found = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
-        Self { store, platform_domains, found }
+        let strangers = Strangers::new(store.clone(), strangers);
+        Self { store, platform_domains, found, strangers }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -124,21 +130,23 @@ impl Recipients {
         (is_token && self.platform_domains.contains(address.domain())).then_some(token)
     }
 
-    fn answer(&self, found: Found, peer: IpAddr, foreign: bool) -> RecipientAnswer {
-        let (recipient, suspended_since) = match found {
-            Found::Nobody if foreign => return RecipientAnswer::Foreign,
-            Found::Nobody => return RecipientAnswer::Unknown,
-            Found::Mailbox { recipient, suspended_since } => (recipient, suspended_since),
-            Found::Route { row, suspended_since } => {
-                let peer_authorised = row.peers.iter().any(|range| range.contains(&peer));
-                let recipient = Recipient::BccRoute { tenant: row.tenant, route: row.id, peer_authorised };
-                (recipient, suspended_since)
-            }
+    async fn answer(&self, found: Found, origin: &Origin, foreign: bool) -> Result<RecipientAnswer, StoreError> {
+        let (Found::Mailbox { suspended_since, .. } | Found::Route { suspended_since, .. }) = found else {
+            return Ok(if foreign { RecipientAnswer::Foreign } else { RecipientAnswer::Unknown });
         };
         match suspended_since {
-            None => RecipientAnswer::Known(recipient),
-            Some(since) if self.store.clock().now().since(since) < GRACE => RecipientAnswer::Paused,
-            Some(_) => RecipientAnswer::Closed,
+            None => {}
+            Some(since) if self.store.clock().now().since(since) < GRACE => return Ok(RecipientAnswer::Paused),
+            Some(_) => return Ok(RecipientAnswer::Closed),
+        }
+        match found {
+            Found::Nobody => Ok(RecipientAnswer::Unknown),
+            Found::Mailbox { recipient, .. } => Ok(RecipientAnswer::Known(recipient)),
+            Found::Route { row, .. } if row.peers.iter().any(|rule| rule.admits(origin)) => {
+                let recipient = Recipient::BccRoute { tenant: row.tenant, route: row.id, peer_authorised: true };
+                Ok(RecipientAnswer::Known(recipient))
+            }
+            Found::Route { row, .. } => self.strangers.answer(&row, origin).await,
         }
     }
 }
@@ -156,8 +164,10 @@ impl Intake for Recipients {
             (ForwardName::Mailbox(address), _) | (ForwardName::Postmaster, Some(address)) => address,
             (ForwardName::Postmaster, None) => return RecipientAnswer::Unavailable,
         };
-        match self.find(address).await {
-            Ok(found) => self.answer(found, query.peer, !self.platform_domains.contains(address.domain())),
+        let foreign = !self.platform_domains.contains(address.domain());
+        let answer = async { self.answer(self.find(address).await?, query.origin, foreign).await };
+        match answer.await {
+            Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(error.kind = "store", temporary = true, "Recipient cannot be looked up: {error}");
                 RecipientAnswer::Unavailable
@@ -197,9 +207,16 @@ fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU32;
+
     use crate::clock::Clock;
+    use crate::ids::SessionId;
     use crate::mail::address::ReversePath;
+    use crate::mail::envelope::Door;
     use crate::store::directory::NewRoute;
+
+    const STRANGERS: StrangerSettings =
+        StrangerSettings { put_off: Duration::from_secs(12 * 3_600), kept_per_day: NonZeroU32::MIN };
 
     struct Scene {
         _folder: tempfile::TempDir,
@@ -213,21 +230,24 @@ mod tests {
         let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
         let store = Store::open(&folder.path().join("index.db"), clock).await.unwrap();
         let tenant = store.add_tenant("harbor").await.unwrap();
-        let recipients = Recipients::new(store.clone(), vec![Domain::parse("in.example").unwrap()]);
+        let recipients = Recipients::new(store.clone(), vec![Domain::parse("in.example").unwrap()], STRANGERS);
         recipients.ensure_operator().await.unwrap();
         recipients.ensure_operator().await.unwrap();
         Scene { _folder: folder, store, recipients, tenant }
     }
 
     async fn ask(scene: &Scene, name: ForwardName<'_>, peer: &str) -> RecipientAnswer {
-        let query = RecipientQuery {
-            name,
-            reverse_path: &ReversePath::Null,
-            announced_size: None,
-            peer: peer.parse().unwrap(),
-            helo: "",
+        let origin = Origin {
+            door: Door::Smtp,
+            session: SessionId::from_bits(1),
+            peer: Some(peer.parse().unwrap()),
+            proxy: None,
+            helo: String::new(),
             tls: None,
+            authenticated: None,
+            certificate: None,
         };
+        let query = RecipientQuery { name, reverse_path: &ReversePath::Null, announced_size: None, origin: &origin };
         scene.recipients.recipient(&query).await
     }
 
@@ -269,10 +289,9 @@ mod tests {
         let id = scene.store.clock().mint();
         scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
         let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
-        for (peer, authorised) in [("192.0.2.9", true), ("198.51.100.1", false)] {
-            let wanted = Recipient::BccRoute { tenant: scene.tenant, route: id, peer_authorised: authorised };
-            assert_eq!(ask_for(&scene, &address, peer).await, RecipientAnswer::Known(wanted));
-        }
+        let wanted = Recipient::BccRoute { tenant: scene.tenant, route: id, peer_authorised: true };
+        assert_eq!(ask_for(&scene, &address, "192.0.2.9").await, RecipientAnswer::Known(wanted));
+        assert_eq!(ask_for(&scene, &address, "198.51.100.1").await, RecipientAnswer::NotAuthorised);
         let elsewhere = format!("bcc-{token}@elsewhere.example");
         assert_eq!(ask_for(&scene, &elsewhere, "192.0.2.9").await, RecipientAnswer::Foreign);
     }

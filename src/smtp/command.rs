@@ -19,6 +19,7 @@ use crate::smtp::reply::{self, Reply};
 pub(super) enum Command {
     Ehlo(Box<str>),
     Helo(Box<str>),
+    Lhlo(Box<str>),
     Mail(Box<MailCommand>),
     Rcpt(Box<RcptCommand>),
     Data,
@@ -99,6 +100,7 @@ pub(super) fn parse(text: &str) -> Result<Command, Fault> {
     match request {
         Ok(Request::Ehlo { host }) => Ok(Command::Ehlo(host.into())),
         Ok(Request::Helo { host }) => Ok(Command::Helo(host.into())),
+        Ok(Request::Lhlo { host }) => Ok(Command::Lhlo(host.into())),
         Ok(Request::Data) => bare(Command::Data),
         Ok(Request::Rset) => bare(Command::Rset),
         Ok(Request::Quit) => bare(Command::Quit),
@@ -117,7 +119,7 @@ pub(super) fn parse(text: &str) -> Result<Command, Fault> {
 }
 
 fn is_helo(verb: &str) -> bool {
-    verb.eq_ignore_ascii_case("EHLO") || verb.eq_ignore_ascii_case("HELO")
+    ["EHLO", "HELO", "LHLO"].iter().any(|helo| verb.eq_ignore_ascii_case(helo))
 }
 
 fn parse_mail(arguments: &str) -> Result<MailCommand, Reply> {

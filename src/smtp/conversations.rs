@@ -3,7 +3,7 @@
 //! Lines: `C:` the client sends (CRLF is added unless the line ends in `\c`; escapes `\r \n \t \0 \\ \xHH`, and `{300}`
 //! behind `\*` repeats the text before it on the line), `S:` the server replies (`*` at the end stands for anything),
 //! `M:` a message became durable (envelope), `B:` a line of its bytes, `D:` a defect of it, `!` something happens to the
-//! session: `tls`, `clear`, `secured`, `shutdown`, `timeout`, `spool fails`, `spool full`, `body fails`, `limit NAME N`.
+//! session: `lmtp`, `tls`, `clear`, `secured`, `shutdown`, `timeout`, `spool fails`, `spool full`, `body fails`, `limit NAME N`.
 //! `X:` the server closes. `#` is a comment. All `C:` lines up to the next other line are one packet.
 
 use std::collections::VecDeque;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{MailboxId, MessageId, RouteId, TenantId};
+use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Recipient;
-use crate::smtp::intake::{ForwardName, RecipientAnswer};
 use crate::smtp::limits::Limits;
 use crate::smtp::reply::Accepted;
-use crate::smtp::state::{Channel, Effect, Input, Machine, Settings};
+use crate::smtp::state::{Channel, Dialect, Effect, Input, Machine, Settings};
 use crate::spool::Admission;
 
 /// Whom the conversations know at `in.test`.
@@ -70,7 +70,11 @@ enum Storing {
 
 impl Stage {
     pub(super) fn new(limits: Limits, channel: Channel) -> Self {
-        let settings = Arc::new(Settings::new(&Domain::parse("mx.test").unwrap(), limits));
+        Self::speaking(Dialect::Smtp, limits, channel)
+    }
+
+    pub(super) fn speaking(dialect: Dialect, limits: Limits, channel: Channel) -> Self {
+        let settings = Arc::new(Settings::new(&Domain::parse("mx.test").unwrap(), limits).speaking(dialect));
         let machine = Machine::new(settings, channel);
         let mut stage = Self {
             admission: Admission::Open,
@@ -253,7 +257,7 @@ enum Cut {
 
 fn check(script: &str, cut: Cut) -> Result<(), String> {
     let mut limits = Limits { message: 1_000, ..Limits::default() };
-    let mut channel = Channel::Upgradable;
+    let (mut channel, mut dialect) = (Channel::Upgradable, Dialect::Smtp);
     let mut stage: Option<Stage> = None;
     let mut packet = Vec::new();
     for (number, line) in script.lines().enumerate() {
@@ -276,8 +280,9 @@ fn check(script: &str, cut: Cut) -> Result<(), String> {
         match line {
             "! tls" => channel = Channel::Encrypted,
             "! clear" => channel = Channel::Clear,
+            "! lmtp" => dialect = Dialect::Lmtp,
             _ => {
-                let stage = stage.get_or_insert_with(|| Stage::new(limits.clone(), channel));
+                let stage = stage.get_or_insert_with(|| Stage::speaking(dialect, limits.clone(), channel));
                 if let Some(text) = line.strip_prefix("C: ") {
                     packet.extend(octets(text));
                     continue;

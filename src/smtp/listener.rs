@@ -4,40 +4,44 @@
 //! outlives it and a panic in one is seen, counted, and ends only that one. It stops in three phases: no more
 //! connections; 421 to sessions between messages while those inside one finish it; after the grace the rest is dropped.
 //!
+//! From a listed load balancer the PROXY header is read first; a client's own address then counts in place of the balancer's.
+//!
 //! An error of accept never ends the listener: where file descriptors or memory are short it waits a little, and the
 //! connections wait in the backlog.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use ipnet::IpNet;
+use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::clock::Clock;
 use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
-use crate::smtp::intake::Intake;
 use crate::smtp::limits::Limits;
 use crate::smtp::reply;
-use crate::smtp::session::{self, Shared};
-use crate::smtp::state::Settings;
+use crate::smtp::session::{self, Peer, Shared, Wire};
+use crate::smtp::socket::{Connection, Socket};
+use crate::smtp::state::{Dialect, Settings};
 use crate::smtp::tls::ServerTls;
-use crate::spool::Spool;
 
-/// Connections that the kernel holds while they wait to be accepted.
-const BACKLOG: u32 = 4_096;
+mod proxied;
+
 /// Waits after an accept that failed for want of resources: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How a listener is set up.
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
-    /// [`Door::Smtp`] (STARTTLS where there is a certificate) or [`Door::Smtps`] (TLS from the first byte).
+    /// [`Door::Smtp`] (STARTTLS where there is a certificate) or [`Door::Smtps`] (TLS from the first byte); every other door
+    /// speaks LMTP, in the clear.
     pub door: Door,
     /// What the server calls itself.
     pub hostname: Domain,
@@ -45,18 +49,20 @@ pub struct ListenerOptions {
     pub limits: Limits,
     /// Certificate; [`Door::Smtps`] needs one.
     pub tls: Option<Arc<ServerTls>>,
+    /// Load balancers whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
 }
 
 /// A bound socket with all that its sessions need.
 #[derive(Debug)]
 pub struct Listener<I> {
-    socket: TcpListener,
+    socket: Socket,
     door: Door,
     settings: Arc<Settings>,
     tls: Option<Arc<ServerTls>>,
+    proxy_from: Vec<IpNet>,
     intake: Arc<I>,
-    spool: Spool,
-    clock: Clock,
+    acceptor: Acceptor,
 }
 
 impl<I: Intake> Listener<I> {
@@ -64,56 +70,66 @@ impl<I: Intake> Listener<I> {
     ///
     /// # Errors
     /// The address cannot be bound, or implicit TLS is asked for without a certificate. Needs a tokio runtime.
-    pub fn bind(
-        address: SocketAddr,
-        options: ListenerOptions,
-        intake: Arc<I>,
-        spool: Spool,
-        clock: Clock,
-    ) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, options: ListenerOptions, intake: Arc<I>, acceptor: Acceptor) -> io::Result<Self> {
         if options.door == Door::Smtps && options.tls.is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "implicit TLS needs a certificate"));
         }
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(Self {
-            socket: socket.listen(BACKLOG)?,
-            door: options.door,
-            settings: Arc::new(Settings::new(&options.hostname, options.limits)),
-            tls: options.tls,
-            intake,
-            spool,
-            clock,
-        })
+        Ok(Self::new(Socket::at(address)?, options, intake, acceptor))
+    }
+
+    /// Makes a socket file that may be used as `mode` says; it is removed when the listener ends.
+    ///
+    /// # Errors
+    /// The file cannot be made: somebody listens there, or another file has its name. Needs a tokio runtime.
+    pub fn bind_file(
+        (path, mode): (&Path, u32),
+        options: ListenerOptions,
+        intake: Arc<I>,
+        acceptor: Acceptor,
+    ) -> io::Result<Self> {
+        Ok(Self::new(Socket::in_file(path, mode)?, options, intake, acceptor))
+    }
+
+    fn new(socket: Socket, options: ListenerOptions, intake: Arc<I>, acceptor: Acceptor) -> Self {
+        let ListenerOptions { door, hostname, limits, tls, proxy_from } = options;
+        let dialect = match door {
+            Door::Smtp | Door::Smtps => Dialect::Smtp,
+            _ => Dialect::Lmtp,
+        };
+        let settings = Arc::new(Settings::new(&hostname, limits).speaking(dialect));
+        let tls = tls.filter(|_| dialect == Dialect::Smtp);
+        Self { socket, door, settings, tls, proxy_from, intake, acceptor }
     }
 
     /// The address that was bound, with the port where 0 was asked for.
     ///
     /// # Errors
-    /// The operating system does not say.
+    /// The operating system does not say, or it is a file.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr(),
+            Socket::Local(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Serves until `shutdown`, then lets the messages in flight end.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { socket, door, settings, tls, intake, spool, clock } = self;
+        let Self { socket, door, settings, tls, proxy_from, intake, acceptor } = self;
         let limits = settings.limits();
         let connections = Connections::new(limits.connections, limits.connections_per_address);
         let grace = limits.shutdown_grace;
-        let shared = Arc::new(Shared { settings, door, tls, intake, spool, clock, shutdown: shutdown.clone() });
-        let mut sessions = JoinSet::new();
+        let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, shutdown: shutdown.clone() });
+        let mut entrance = Entrance { shared, connections, proxy_from, sessions: JoinSet::new() };
         let mut wait = BACK_OFF.0;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                Some(ended) = sessions.join_next() => note(ended),
+                Some(ended) = entrance.sessions.join_next() => note(ended),
                 accepted = socket.accept() => match accepted {
-                    Ok((stream, peer)) => {
+                    Ok(connection) => {
                         wait = BACK_OFF.0;
-                        admit(&shared, &connections, &mut sessions, stream, peer.ip().to_canonical());
+                        entrance.admit(connection);
                     }
                     Err(error) if is_about_one_connection(&error) => {}
                     Err(error) => {
@@ -126,37 +142,80 @@ impl<I: Intake> Listener<I> {
             }
         }
         drop(socket);
-        finish(sessions, grace).await;
+        finish(entrance.sessions, grace).await;
     }
 }
 
-/// Starts the session of a connection, or sends it away at once.
-fn admit<I: Intake>(
-    shared: &Arc<Shared<I>>,
-    connections: &Connections,
-    sessions: &mut JoinSet<()>,
-    stream: TcpStream,
-    peer: IpAddr,
-) {
-    let Some(permit) = connections.permit(peer) else {
-        metrics::counter!("connex_smtp_refused_total", "reason" => reply::TOO_MANY_CONNECTIONS.reason()).increment(1);
-        debug!(peer.ip = %peer, "A connection too many is sent away");
-        if shared.door == Door::Smtp {
-            send_away(stream);
-        }
-        return;
-    };
-    // A reply must not wait for an acknowledgement; without the option all still works.
-    let _ = stream.set_nodelay(true);
-    let shared = Arc::clone(shared);
-    sessions.spawn(async move {
-        let _counted = Counted::new(permit);
-        session::run(shared, stream, peer).await;
-    });
+/// Where connections become sessions.
+struct Entrance<I> {
+    shared: Arc<Shared<I>>,
+    connections: Connections,
+    proxy_from: Vec<IpNet>,
+    sessions: JoinSet<()>,
 }
 
-/// Says 421 without waiting for anything: the send buffer of a new connection has room.
-fn send_away(stream: TcpStream) {
+impl<I: Intake> Entrance<I> {
+    /// Starts the session of a connection, or sends it away at once.
+    fn admit(&mut self, connection: Connection) {
+        match connection {
+            Connection::Local(stream) => {
+                if let Some(permit) = self.connections.permit_without_address() {
+                    self.serve(permit, Wire::Local(stream), Peer::default());
+                } else {
+                    too_many(None, self.shared.door, None);
+                }
+            }
+            Connection::Tcp(stream, peer) if self.proxy_from.iter().any(|network| network.contains(&peer)) => {
+                match self.connections.permit_without_address() {
+                    Some(permit) => self.serve_proxied(permit, stream, peer),
+                    None => too_many(Some(stream), self.shared.door, Some(peer)),
+                }
+            }
+            Connection::Tcp(stream, peer) => match self.connections.permit(peer) {
+                Some(permit) => {
+                    self.serve(permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
+                }
+                None => too_many(Some(stream), self.shared.door, Some(peer)),
+            },
+        }
+    }
+
+    fn serve(&mut self, permit: Permit, wire: Wire, peer: Peer) {
+        let shared = Arc::clone(&self.shared);
+        self.sessions.spawn(async move {
+            let _counted = Counted::new(permit);
+            session::run(shared, wire, peer).await;
+        });
+    }
+
+    /// As [`Entrance::serve`], once the balancer has said for whom it speaks.
+    fn serve_proxied(&mut self, mut permit: Permit, mut stream: TcpStream, balancer: IpAddr) {
+        let (shared, connections) = (Arc::clone(&self.shared), self.connections.clone());
+        self.sessions.spawn(async move {
+            let outcome = tokio::select! {
+                peer = proxied::peer(&mut stream, balancer) => peer,
+                () = shared.shutdown.cancelled() => return,
+            };
+            let label = outcome.as_ref().map_or_else(|fault| fault.reason(), |_| "ok");
+            metrics::counter!("connex_smtp_proxy_headers_total", "outcome" => label).increment(1);
+            let peer = match outcome {
+                Ok(peer) => peer,
+                Err(fault) => return fault.report(balancer),
+            };
+            if peer.address.is_some_and(|address| !connections.count_for(address, &mut permit)) {
+                return too_many(Some(stream), shared.door, peer.address);
+            }
+            let _counted = Counted::new(permit);
+            session::run(shared, Wire::plain(stream), peer).await;
+        });
+    }
+}
+
+/// Sends a connection away without waiting for anything: the send buffer of a new connection has room for a 421.
+fn too_many(stream: Option<TcpStream>, door: Door, peer: Option<IpAddr>) {
+    metrics::counter!("connex_smtp_refused_total", "reason" => reply::TOO_MANY_CONNECTIONS.reason()).increment(1);
+    debug!(peer.ip = peer.map(tracing::field::display), "A connection too many is sent away");
+    let Some(stream) = stream.filter(|_| door != Door::Smtps) else { return };
     let mut farewell = Vec::new();
     reply::TOO_MANY_CONNECTIONS.write(&mut farewell);
     if let Ok(mut stream) = stream.into_std() {

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::intake::RecipientAnswer;
 use crate::mail::address::Domain;
-use crate::smtp::intake::RecipientAnswer;
 use crate::spool::SpooledMessage;
 
 /// One reply, of one line or (for EHLO and HELP) several.
@@ -54,6 +54,17 @@ impl Reply {
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         self.code >= 500
+    }
+
+    /// The reply, said `count` times (RFC 2033 §4.2: once for each recipient); once for anything less than two.
+    #[must_use]
+    pub fn times(self, count: usize) -> Self {
+        if count < 2 {
+            return self;
+        }
+        let mut once = Vec::new();
+        self.write(&mut once);
+        Self { text: Text::Block(Arc::from(String::from_utf8_lossy(&once).repeat(count))), ..self }
     }
 
     /// Appends the reply as it goes over the wire.
@@ -103,6 +114,7 @@ impl Accepted {
 #[derive(Debug, Clone)]
 pub struct HostReplies {
     greeting: Arc<str>,
+    greeting_lmtp: Arc<str>,
     helo: Arc<str>,
     ehlo_offering_tls: Arc<str>,
     ehlo: Arc<str>,
@@ -123,6 +135,7 @@ impl HostReplies {
         };
         Self {
             greeting: Arc::from(format!("220 {hostname} ESMTP\r\n")),
+            greeting_lmtp: Arc::from(format!("220 {hostname} LMTP\r\n")),
             helo: Arc::from(format!("250 {hostname}\r\n")),
             ehlo_offering_tls: ehlo(&["STARTTLS"]),
             ehlo: ehlo(&[]),
@@ -133,6 +146,12 @@ impl HostReplies {
     #[must_use]
     pub fn greeting(&self) -> Reply {
         Reply { code: 220, text: Text::Block(Arc::clone(&self.greeting)), reason: "" }
+    }
+
+    /// What a connection is met with that must speak LMTP.
+    #[must_use]
+    pub fn greeting_lmtp(&self) -> Reply {
+        Reply { code: 220, text: Text::Block(Arc::clone(&self.greeting_lmtp)), reason: "" }
     }
 
     /// The answer to HELO.
@@ -224,6 +243,10 @@ pub const NOT_IMPLEMENTED: Reply = Reply::refusal(502, "not_implemented", "5.5.1
 pub const NO_EXPANSION: Reply = Reply::refusal(502, "not_implemented", "5.7.0 EXPN is not allowed here");
 /// MAIL before EHLO or HELO.
 pub const HELO_FIRST: Reply = Reply::refusal(503, "sequence", "5.5.1 Send EHLO first");
+/// MAIL before LHLO.
+pub const LHLO_FIRST: Reply = Reply::refusal(503, "sequence", "5.5.1 Send LHLO first");
+/// EHLO or HELO where LMTP is spoken (RFC 2033 §4.1).
+pub const THIS_IS_LMTP: Reply = Reply::refusal(500, "syntax", "5.5.1 LMTP is spoken here; send LHLO");
 /// MAIL inside a transaction.
 pub const NESTED_MAIL: Reply = Reply::refusal(503, "sequence", "5.5.1 A transaction is open; RSET ends it");
 /// RCPT or DATA without MAIL.

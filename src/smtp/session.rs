@@ -18,24 +18,23 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::clock::Clock;
 use crate::ids::SessionId;
-use crate::mail::envelope::{Door, Manifest, Origin};
-use crate::smtp::intake::{Intake, RecipientAnswer, RecipientQuery};
+use crate::intake::{Acceptor, Intake, Offer, RecipientAnswer, RecipientQuery};
+use crate::mail::envelope::{Door, Origin};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
 use crate::smtp::tls::{self, ServerTls};
-use crate::spool::{Incoming, Spool};
+use crate::spool::Incoming;
 use ledger::Ledger;
-use wire::Wire;
 
 mod ledger;
 mod wire;
+
+pub(super) use wire::Wire;
 
 /// Read at once where a command is awaited.
 const COMMAND_READ: usize = 8 * 1024;
@@ -53,24 +52,32 @@ pub(super) struct Shared<I> {
     pub(super) door: Door,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) intake: Arc<I>,
-    pub(super) spool: Spool,
-    pub(super) clock: Clock,
+    pub(super) acceptor: Acceptor,
     pub(super) shutdown: CancellationToken,
 }
 
+/// Who is connected.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Peer {
+    /// Its address; `None` for a program of this machine.
+    pub(super) address: Option<IpAddr>,
+    /// The load balancer that speaks for it.
+    pub(super) proxy: Option<IpAddr>,
+}
+
 /// Serves one connection to its end.
-pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, peer: IpAddr) {
-    let id: SessionId = shared.clock.mint();
+pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Peer) {
+    let id: SessionId = shared.acceptor.clock().mint();
     let channel = match (&shared.tls, shared.door) {
         (None, _) => Channel::Clear,
-        (Some(_), Door::Smtp) => Channel::Upgradable,
         (Some(_), Door::Smtps) => Channel::Encrypted,
+        (Some(_), _) => Channel::Upgradable,
     };
     let mut session = Session {
         id,
         peer,
         tls: None,
-        wire: Wire::Plain(stream),
+        wire,
         machine: Machine::new(Arc::clone(&shared.settings), channel),
         out: Vec::new(),
         incoming: None,
@@ -79,17 +86,18 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, stream: TcpStream, pe
         message_deadline: None,
         shared,
     };
-    debug!(session.id = %id, peer.ip = %peer, "Session `{id}` begins");
+    let shown = peer.address.map(tracing::field::display);
+    debug!(session.id = %id, peer.ip = shown, "Session `{id}` begins");
     let end = session.serve().await;
     session.close_ledger(0);
     let error = end.err().map(|error| tracing::field::display(error.kind()));
-    debug!(session.id = %id, peer.ip = %peer, error.kind = error, "Session `{id}` ends");
+    debug!(session.id = %id, peer.ip = shown, error.kind = error, "Session `{id}` ends");
 }
 
 struct Session<I> {
     shared: Arc<Shared<I>>,
     id: SessionId,
-    peer: IpAddr,
+    peer: Peer,
     /// Version and cipher suite, under TLS.
     tls: Option<Box<str>>,
     wire: Wire,
@@ -175,8 +183,8 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Admit => {
                     self.forget_message();
-                    self.ledger = Some(Box::new(Ledger::open(self.shared.clock.now())));
-                    Input::Admission(self.shared.spool.admission())
+                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now())));
+                    Input::Admission(self.shared.acceptor.admission())
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
@@ -210,7 +218,7 @@ impl<I: Intake> Session<I> {
     }
 
     async fn keep(&mut self, run: &[u8]) -> bool {
-        let incoming = self.incoming.get_or_insert_with(|| Box::new(self.shared.spool.begin()));
+        let incoming = self.incoming.get_or_insert_with(|| Box::new(self.shared.acceptor.begin()));
         let result = incoming.push(run).await;
         if let Err(error) = &result {
             warn!(session.id = %self.id, error.kind = %error, temporary = true, "The spool takes no bytes");
@@ -226,9 +234,7 @@ impl<I: Intake> Session<I> {
             name: question.name,
             reverse_path: question.reverse_path,
             announced_size: question.announced_size,
-            peer: self.peer,
-            helo: question.helo,
-            tls: self.tls.as_deref(),
+            origin: &self.origin(question.helo),
         };
         // Boxed: the future of the layers above must not make every idle session larger.
         let answer = Box::pin(self.shared.intake.recipient(&query));
@@ -236,27 +242,33 @@ impl<I: Intake> Session<I> {
         timeout(patience, answer).await.unwrap_or(RecipientAnswer::Unavailable)
     }
 
+    /// Who hands the message over.
+    fn origin(&self, helo: &str) -> Origin {
+        Origin {
+            door: self.shared.door,
+            session: self.id,
+            peer: self.peer.address,
+            proxy: self.peer.proxy,
+            helo: helo.to_owned(),
+            tls: self.tls.as_deref().map(str::to_owned),
+            authenticated: None,
+            certificate: None,
+        }
+    }
+
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
         self.message_deadline = None;
         let incoming = match self.incoming.take() {
             Some(incoming) => *incoming,
-            None => self.shared.spool.begin(),
+            None => self.shared.acceptor.begin(),
         };
-        let manifest = Manifest {
-            id: self.shared.clock.mint(),
-            received_at: self.shared.clock.now(),
+        let offer = Offer {
             envelope: commission.envelope,
-            origin: Origin {
-                door: self.shared.door,
-                session: self.id,
-                peer: self.peer,
-                helo: self.machine.helo().to_owned(),
-                tls: self.tls.as_deref().map(str::to_owned),
-            },
+            origin: self.origin(self.machine.helo()),
             defects: commission.defects,
         };
         // Boxed for the same reason as the question about a recipient.
-        match Box::pin(incoming.commit(manifest)).await {
+        match Box::pin(self.shared.acceptor.accept(incoming, offer)).await {
             Ok(message) => {
                 if let Some(ledger) = &mut self.ledger {
                     ledger.stored(&message);

@@ -2,11 +2,11 @@
 //!
 //! It must never read a clock, wait, or keep more of the input than one command line. One call of [`Machine::on`] makes
 //! one [`Step`]; whoever drives it writes the reply, does the effect, and comes back with the effect's answer, or else with
-//! the bytes that were not used, also when none are left, until a step does nothing. How bytes are cut into pieces changes nothing. A server that speaks LMTP, submission or PROXY
-//! is this machine with more commands; AUTH has its place beside `greeted`.
+//! the bytes that were not used, also when none are left, until a step does nothing. How bytes are cut into pieces changes nothing.
+//! LMTP is this machine with another word for EHLO and a reply for each recipient ([`Dialect`]).
 //!
 //! Standards: RFC 5321 §3.3, §4.1.4 (order of commands), RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 3207 §4 (STARTTLS),
-//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8).
+//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8), RFC 2033 §4 (LMTP).
 //!
 //! # Security
 //! STARTTLS inside a transaction is refused, so that no byte sent in the clear can become part of a message under TLS. What
@@ -31,6 +31,7 @@ use transaction::{Asked, Transaction};
 /// What all sessions of a listener have in common.
 #[derive(Debug)]
 pub struct Settings {
+    dialect: Dialect,
     replies: HostReplies,
     postmaster: Option<Mailbox>,
     limits: Limits,
@@ -41,10 +42,18 @@ impl Settings {
     #[must_use]
     pub fn new(hostname: &Domain, limits: Limits) -> Self {
         Self {
+            dialect: Dialect::Smtp,
             replies: HostReplies::new(hostname, limits.message),
             postmaster: Mailbox::parse(&format!("postmaster@{hostname}")).ok(),
             limits,
         }
+    }
+
+    /// The same for a listener that speaks `dialect`; without it, that is SMTP.
+    #[must_use]
+    pub const fn speaking(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
     }
 
     /// The bounds of a session.
@@ -52,6 +61,15 @@ impl Settings {
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
+}
+
+/// Which of the two protocols is spoken; they have the same commands but for the first (RFC 2033 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SMTP: HELO or EHLO, and one reply for a message.
+    Smtp,
+    /// LMTP: LHLO, and one reply for each recipient of a message.
+    Lmtp,
 }
 
 /// How the bytes travel.
@@ -97,7 +115,7 @@ enum State {
     /// Inside the octets of a BDAT that is refused.
     Skipping(Box<Skipping>),
     /// The message is complete; the spool is asked to keep it.
-    Committing(Greeted),
+    Committing { greeted: Greeted, replies: usize },
     /// STARTTLS was answered; the handshake comes.
     Securing,
     /// Nothing is read any more.
@@ -108,6 +126,7 @@ enum State {
 #[derive(Debug)]
 struct Greeted {
     helo: Box<str>,
+    dialect: Dialect,
 }
 
 type Next<'a> = (State, Step<'a>);
@@ -122,7 +141,10 @@ impl Machine {
     /// The greeting, to be sent before anything is read (RFC 5321 §3.1).
     #[must_use]
     pub fn greeting(&self) -> Reply {
-        self.settings.replies.greeting()
+        match self.settings.dialect {
+            Dialect::Smtp => self.settings.replies.greeting(),
+            Dialect::Lmtp => self.settings.replies.greeting_lmtp(),
+        }
     }
 
     /// What the session is waiting for.
@@ -145,7 +167,7 @@ impl Machine {
     #[must_use]
     pub fn helo(&self) -> &str {
         match &self.state {
-            State::Greeted(greeted) | State::Committing(greeted) => &greeted.helo,
+            State::Greeted(greeted) | State::Committing { greeted, .. } => &greeted.helo,
             State::Admitting(transaction) | State::Addressing(transaction) | State::BetweenChunks(transaction) => {
                 transaction.helo()
             }
@@ -187,11 +209,13 @@ impl Machine {
             (State::Asking(asked), Input::Recipient(answer)) => self.answered(*asked, answer),
             (State::Receiving(receiving), Input::BodyFailed) => receiving.fail(),
             (State::Chunk(chunk), Input::BodyFailed) => chunk.fail(),
-            (State::Committing(greeted), Input::Stored(accepted)) => {
+            (State::Committing { greeted, replies }, Input::Stored(accepted)) => {
                 self.messages = self.messages.saturating_add(1);
-                (State::Greeted(greeted), Step::reply(accepted.into_reply()))
+                (State::Greeted(greeted), Step::reply(accepted.into_reply().times(replies)))
             }
-            (State::Committing(greeted), Input::NotStored) => (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN)),
+            (State::Committing { greeted, replies }, Input::NotStored) => {
+                (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN.times(replies)))
+            }
             (State::Securing, Input::Secured) => {
                 // RFC 3207 §4.2: nothing that was said before counts.
                 self.channel = Channel::Encrypted;
@@ -211,7 +235,7 @@ impl Machine {
             // RFC 3207 §4.2: bytes that overtook the handshake are thrown away.
             State::Securing => (State::Securing, Step { consumed: bytes.len(), ..Step::nothing() }),
             // A question is open: the bytes wait.
-            state @ (State::Admitting(_) | State::Asking(_) | State::Committing(_)) => (state, Step::nothing()),
+            state @ (State::Admitting(_) | State::Asking(_) | State::Committing { .. }) => (state, Step::nothing()),
             state => self.line(state, bytes),
         }
     }
@@ -246,14 +270,20 @@ impl Machine {
             (state, Command::Vrfy) => (state, Step::reply(reply::CANNOT_VERIFY)),
             (state, Command::Help) => (state, Step::reply(reply::HELP)),
             (state, Command::Rset) => Self::reset(state),
-            (state, Command::Ehlo(helo)) => {
+            (state, Command::Lhlo(_)) if self.settings.dialect == Dialect::Smtp => {
+                self.fault(state, reply::UNKNOWN_COMMAND)
+            }
+            (state, Command::Ehlo(_) | Command::Helo(_)) if self.settings.dialect == Dialect::Lmtp => {
+                self.fault(state, reply::THIS_IS_LMTP)
+            }
+            (state, Command::Ehlo(helo) | Command::Lhlo(helo)) => {
                 let reply = match self.channel {
                     Channel::Upgradable => self.settings.replies.ehlo_offering_tls(),
                     Channel::Clear | Channel::Encrypted => self.settings.replies.ehlo(),
                 };
-                Self::greet(&state, helo, reply)
+                self.greet(&state, helo, reply)
             }
-            (state, Command::Helo(helo)) => Self::greet(&state, helo, self.settings.replies.helo()),
+            (state, Command::Helo(helo)) => self.greet(&state, helo, self.settings.replies.helo()),
             (state, Command::StartTls) => self.start_tls(state),
             (State::BetweenChunks(transaction), _) => {
                 self.fault(State::BetweenChunks(transaction), reply::BDAT_GOES_ON) // RFC 3030 §3
@@ -265,9 +295,10 @@ impl Machine {
     }
 
     /// RFC 5321 §4.1.4: EHLO and HELO end an open transaction as RSET does.
-    fn greet<'a>(state: &State, helo: Box<str>, reply: Reply) -> Next<'a> {
+    fn greet<'a>(&self, state: &State, helo: Box<str>, reply: Reply) -> Next<'a> {
         let effect = if matches!(state, State::BetweenChunks(_)) { Effect::Discard } else { Effect::None };
-        (State::Greeted(Greeted { helo }), Step { consumed: 0, reply: Some(reply), effect })
+        let greeted = Greeted { helo, dialect: self.settings.dialect };
+        (State::Greeted(greeted), Step { consumed: 0, reply: Some(reply), effect })
     }
 
     fn reset<'a>(state: State) -> Next<'a> {

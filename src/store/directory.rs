@@ -7,6 +7,7 @@ use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json}
 use crate::clock::Timestamp;
 use crate::ids::{AppId, MailboxId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
+use crate::mail::peer::PeerRule;
 use serde::{Deserialize, Serialize};
 
 /// A customer of this instance.
@@ -103,8 +104,8 @@ pub struct RouteRow {
     pub address_sealed: String,
     /// The app that is told of its mail.
     pub app: Option<AppId>,
-    /// Address ranges whose peers are authorised.
-    pub peers: Vec<ipnet::IpNet>,
+    /// Who is authorised to hand copies over.
+    pub peers: Vec<PeerRule>,
     /// `active` or `paused`.
     pub state: String,
     /// Since when.
@@ -120,8 +121,8 @@ pub struct NewRoute {
     pub address_sealed: String,
     /// The app that is told of its mail.
     pub app: Option<AppId>,
-    /// Address ranges whose peers are authorised.
-    pub peers: Vec<ipnet::IpNet>,
+    /// Who is authorised to hand copies over.
+    pub peers: Vec<PeerRule>,
 }
 
 const MAILBOX_COLUMNS: &str = "SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, \

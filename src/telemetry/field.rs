@@ -27,6 +27,8 @@ pub const TENANT_ID: &str = "tenant.id";
 pub const APP_ID: &str = "app.id";
 /// Address of the SMTP peer; of no other peer.
 pub const PEER_IP: &str = "peer.ip";
+/// The door by which something came in.
+pub const DOOR: &str = "door";
 /// What the peer calls itself, or the domain of a next hop.
 pub const PEER_DOMAIN: &str = "peer.domain";
 /// Result of SPF.
@@ -64,6 +66,7 @@ pub const ALL: &[&str] = &[
     TENANT_ID,
     APP_ID,
     PEER_IP,
+    DOOR,
     PEER_DOMAIN,
     VERDICT_SPF,
     VERDICT_DKIM,

@@ -22,6 +22,8 @@ pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
 /// TLS handshakes of SMTP sessions, by outcome.
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
+/// Headers of load balancers, by what came of them.
+pub const SMTP_PROXY_HEADERS: &str = "connex_smtp_proxy_headers_total";
 /// Connections that the operating system could not hand over.
 pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
 /// SMTP sessions that ended by a panic.
@@ -67,6 +69,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and connections answered 4xx or 5xx, by reason"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
+    (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
     (HTTP_CONNECTIONS, Kind::Gauge, "HTTP connections open now, by door"),

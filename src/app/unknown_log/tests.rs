@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use super::super::{Instance, open_spool};
 use super::*;
+use crate::app::doors;
 use crate::clock::Clock;
 use crate::config::Loader;
 use crate::ids::{SessionId, TenantId};
-use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin};
-use crate::pipeline::recipients::Recipients;
 use crate::spool::Spool;
 
 async fn open(folder: &Path, adopt: &str) -> Instance {
     let config = Loader::new().dir(Some(folder)).set("--adopt", "spool.adopt", adopt);
     let config = config.set("--segment", "spool.segment_size", "1MiB").load().unwrap();
     let instance = Instance::open(Arc::new(config), Clock::System).await.unwrap();
-    let platform = vec![Domain::parse("in.example").unwrap()];
-    Recipients::new(instance.store.clone(), platform).ensure_operator().await.unwrap();
+    doors::recipients(&instance).ensure_operator().await.unwrap();
     instance
 }
 
@@ -48,11 +47,15 @@ async fn take_one(folder: &Path, recipient: impl AsyncFnOnce(&Instance) -> Recip
         origin: Origin {
             door: Door::Smtp,
             session: clock.mint::<SessionId>(),
-            peer: "127.0.0.1".parse().unwrap(),
+            peer: Some("127.0.0.1".parse().unwrap()),
+            proxy: None,
             helo: "client.example".into(),
             tls: None,
+            authenticated: None,
+            certificate: None,
         },
         defects: Vec::new(),
+        quiet: false,
     };
     let mut incoming = spool.begin();
     incoming.push(b"Subject: x\r\n\r\nx\r\n").await.unwrap();

@@ -13,15 +13,15 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::devcert::{self, DevCertificate};
 
-/// Ports of a development instance without `--port-base`: SMTP, SMTP over TLS, API, admin, receiver.
-const PORTS: [u16; 5] = [2525, 2465, 8080, 8081, 8082];
+/// Ports of a development instance without `--port-base`: SMTP, SMTP over TLS, API, admin, receiver, LMTP.
+const PORTS: [u16; 6] = [2525, 2465, 8080, 8081, 8082, 2424];
 
 /// Files and addresses.
 #[derive(Debug)]
 pub(super) struct Places {
     dir: PathBuf,
     certificate: DevCertificate,
-    ports: [u16; 5],
+    ports: [u16; 6],
 }
 
 impl Places {
@@ -41,7 +41,7 @@ impl Places {
 
     /// The configuration of the instance.
     pub(super) fn config(&self) -> Result<Config, CliError> {
-        let listen = [self.smtp(), self.smtps(), self.http(), self.admin()];
+        let listen = [self.smtp(), self.smtps(), self.http(), self.admin(), self.lmtp()];
         Ok(config::dev::loader(&self.dir, listen, &self.certificate.cert_file, &self.certificate.key_file).load()?)
     }
 
@@ -65,6 +65,10 @@ impl Places {
 
     pub(super) fn smtps(&self) -> SocketAddr {
         self.address(1)
+    }
+
+    pub(super) fn lmtp(&self) -> SocketAddr {
+        self.address(5)
     }
 
     fn http(&self) -> SocketAddr {
@@ -112,9 +116,9 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Five ports that are free now; held together, so that they differ.
-fn free_ports() -> Result<[u16; 5], CliError> {
-    let mut ports = [0; 5];
+/// Ports that are free now; held together, so that they differ.
+fn free_ports() -> Result<[u16; 6], CliError> {
+    let mut ports = [0; 6];
     let mut held = Vec::new();
     for port in &mut ports {
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

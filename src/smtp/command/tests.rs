@@ -40,7 +40,7 @@ fn what_is_no_command_has_its_own_answer() {
     for (text, reply) in [
         ("", reply::UNKNOWN_COMMAND),
         ("GET / HTTP/1.1", reply::UNKNOWN_COMMAND),
-        ("LHLO x", reply::UNKNOWN_COMMAND),
+        ("LHLO", reply::BAD_HELO),
         ("EHLO", reply::BAD_HELO),
         ("EHLO ", reply::BAD_HELO),
         ("DATA now", reply::BAD_ARGUMENTS),

@@ -3,6 +3,7 @@
 mod client;
 mod limits;
 mod messages;
+mod proxied;
 mod stopping;
 mod trouble;
 
@@ -15,8 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::clock::Clock;
+use crate::intake::{ForwardName, RecipientAnswer, RecipientQuery};
 use crate::smtp::conversations::directory;
-use crate::smtp::intake::{ForwardName, RecipientAnswer, RecipientQuery};
+use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
 use client::Client;
 
@@ -33,6 +36,9 @@ impl Intake for TestIntake {
         }
     }
 }
+
+/// Where connections begin with a header.
+const BALANCER: &str = "127.0.0.9/32";
 
 /// A running listener.
 struct Server {
@@ -60,10 +66,14 @@ impl Server {
         let (log, _) = Log::open(options, files, clock.clone()).unwrap();
         let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
         let tls = ServerTls::from_pem(pair.cert.pem().as_bytes(), pair.signing_key.serialize_pem().as_bytes()).unwrap();
-        let options =
-            ListenerOptions { door, hostname: Domain::parse("mx.test").unwrap(), limits, tls: Some(Arc::new(tls)) };
+        let hostname = Domain::parse("mx.test").unwrap();
+        // The test speaks for a balancer where it comes from this address.
+        let proxy_from = vec![BALANCER.parse().unwrap()];
+        let options = ListenerOptions { door, hostname, limits, tls: Some(Arc::new(tls)), proxy_from };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(anywhere, options, Arc::new(TestIntake), Spool::Log(log.clone()), clock).unwrap();
+        let listener =
+            Listener::bind(anywhere, options, Arc::new(TestIntake), Acceptor::new(Spool::Log(log.clone()), clock))
+                .unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -5,7 +5,7 @@ use tracing::info;
 use super::Session;
 use crate::clock::Timestamp;
 use crate::ids::MessageId;
-use crate::smtp::intake::RecipientAnswer;
+use crate::intake::RecipientAnswer;
 use crate::spool::SpooledMessage;
 
 /// The account of one open transaction.
@@ -40,13 +40,14 @@ impl Ledger {
             (None, _) => "abandoned",
         };
         metrics::counter!("connex_smtp_messages_total", "outcome" => outcome).increment(1);
-        let spent = session.shared.clock.now().since(self.opened);
+        let spent = session.shared.acceptor.clock().now().since(self.opened);
         let (id, size) = self.stored.unzip();
         let message = id.map(tracing::field::display);
         info!(
             session.id = %session.id,
             message.id = message,
-            peer.ip = %session.peer,
+            peer.ip = session.peer.address.map(tracing::field::display),
+            door = session.shared.door.as_str(),
             helo = session.machine.helo(),
             tls = session.tls.as_deref(),
             size_bytes = size,

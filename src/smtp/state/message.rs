@@ -64,7 +64,8 @@ impl Machine {
         match state {
             State::Addressing(transaction) | State::BetweenChunks(transaction) if transaction.has_recipients() => {
                 if transaction.size.saturating_add(size) > self.settings.limits.message {
-                    let skipping = Skipping { left: size, reply: reply::TOO_LARGE, next: transaction.end() };
+                    let reply = reply::TOO_LARGE.times(replies(&transaction, last));
+                    let skipping = Skipping { left: size, reply, next: transaction.end() };
                     return (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard));
                 }
                 (State::Chunk(Box::new(Chunk { transaction, left: size, last })), Step::nothing())
@@ -103,7 +104,10 @@ impl Receiving {
             },
             Piece::End => match self.fate {
                 Fate::Keep => commit(*self.transaction, self.defects),
-                Fate::Refuse(reply) => (self.transaction.end(), Step::reply(reply)),
+                Fate::Refuse(reply) => {
+                    let reply = reply.times(self.transaction.replies());
+                    (self.transaction.end(), Step::reply(reply))
+                }
             },
         };
         match state {
@@ -165,8 +169,9 @@ impl Chunk {
 
     /// The spool takes no more of it.
     pub(super) fn fail<'a>(self) -> Next<'a> {
+        let reply = reply::TRY_AGAIN.times(replies(&self.transaction, self.last));
         let next = self.transaction.end();
-        let skipping = Skipping { left: self.left, reply: reply::TRY_AGAIN, next };
+        let skipping = Skipping { left: self.left, reply, next };
         (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard))
     }
 }
@@ -188,11 +193,20 @@ fn within(bytes: &[u8], left: u64) -> &[u8] {
     usize::try_from(left).ok().and_then(|left| bytes.get(..left)).unwrap_or(bytes)
 }
 
+/// How many replies a chunk has: that of the end of the message where it is the last (RFC 2033 §4.3).
+fn replies(transaction: &Transaction, chunk: command::Chunk) -> usize {
+    match chunk {
+        command::Chunk::More => 1,
+        command::Chunk::Last => transaction.replies(),
+    }
+}
+
 fn octets(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn commit<'a>(transaction: Transaction, defects: Vec<TransferDefect>) -> Next<'a> {
+    let replies = transaction.replies();
     let (greeted, envelope) = transaction.into_parts();
-    (State::Committing(greeted), Step::effect(Effect::Commit(Box::new(Commission { envelope, defects }))))
+    (State::Committing { greeted, replies }, Step::effect(Effect::Commit(Box::new(Commission { envelope, defects }))))
 }

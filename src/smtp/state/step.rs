@@ -1,8 +1,8 @@
 //! What goes into the machine and what comes out of it.
 
+use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Envelope, TransferDefect};
-use crate::smtp::intake::{ForwardName, RecipientAnswer};
 use crate::smtp::reply::{Accepted, Reply};
 use crate::spool::Admission;
 

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::intake::RecipientAnswer;
 use crate::smtp::conversations::Stage;
-use crate::smtp::intake::RecipientAnswer;
 use crate::spool::Admission;
 
 fn limits() -> Limits {

@@ -3,12 +3,12 @@
 //! All recipients of a transaction belong to one tenant and are either all mailboxes or all copy routes, so that one
 //! message is one piece of mail with one policy. The others are asked to come in a transaction of their own.
 
-use super::{Effect, Greeted, Machine, Next, Question, State, Step};
+use super::{Dialect, Effect, Greeted, Machine, Next, Question, State, Step};
+use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient};
 use crate::smtp::command::{ForwardPathName, MailCommand, RcptCommand};
-use crate::smtp::intake::{ForwardName, RecipientAnswer};
-use crate::smtp::reply;
+use crate::smtp::reply::{self, Reply};
 use crate::spool::Admission;
 
 /// MAIL and what followed it.
@@ -47,6 +47,14 @@ impl Transaction {
     /// Whether the message is a copy, which is kept also with bare line breaks.
     pub(super) fn is_copy(&self) -> bool {
         self.forward_paths.first().is_some_and(|path| path.recipient.is_copy())
+    }
+
+    /// How many replies the end of the message has (RFC 2033 §4.2): as many as there are recipients in LMTP.
+    pub(super) fn replies(&self) -> usize {
+        match self.greeted.dialect {
+            Dialect::Smtp => 1,
+            Dialect::Lmtp => self.forward_paths.len(),
+        }
     }
 
     /// The session after the transaction.
@@ -92,7 +100,7 @@ impl Machine {
         let greeted = match state {
             State::Greeted(greeted) => greeted,
             State::Addressing(transaction) => return self.fault(State::Addressing(transaction), reply::NESTED_MAIL),
-            state => return self.fault(state, reply::HELO_FIRST),
+            state => return self.fault(state, self.hello_first()),
         };
         let limits = &self.settings.limits;
         if self.messages >= limits.messages {
@@ -114,6 +122,13 @@ impl Machine {
             size: 0,
         };
         (State::Admitting(Box::new(transaction)), Step::effect(Effect::Admit))
+    }
+
+    fn hello_first(&self) -> Reply {
+        match self.settings.dialect {
+            Dialect::Smtp => reply::HELO_FIRST,
+            Dialect::Lmtp => reply::LHLO_FIRST,
+        }
     }
 
     pub(super) fn admitted<'a>(&mut self, transaction: Box<Transaction>, admission: Admission) -> Next<'a> {

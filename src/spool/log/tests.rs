@@ -57,11 +57,15 @@ fn manifest(number: u64) -> Manifest {
         origin: Origin {
             door: Door::Smtp,
             session: SessionId::from_parts(1, [4; 10]),
-            peer: "127.0.0.1".parse().unwrap(),
+            peer: Some("127.0.0.1".parse().unwrap()),
+            proxy: None,
             helo: "client.example".into(),
             tls: None,
+            authenticated: None,
+            certificate: None,
         },
         defects: Vec::new(),
+        quiet: false,
     }
 }
 

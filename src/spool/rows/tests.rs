@@ -54,11 +54,15 @@ impl Scene {
             origin: Origin {
                 door: Door::Smtp,
                 session: clock.mint::<SessionId>(),
-                peer: "127.0.0.1".parse().unwrap(),
+                peer: Some("127.0.0.1".parse().unwrap()),
+                proxy: None,
                 helo: "client.example".into(),
                 tls: None,
+                authenticated: None,
+                certificate: None,
             },
             defects: Vec::new(),
+            quiet: false,
         }
     }
 

@@ -155,6 +155,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_app(owned.app) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
         remove_route(owned.route) => "Err(NotFound";
+        route_refused(owned.route, "192.0.2.0/24".to_owned()) => "Err(NotFound";
         revoke_key(owned.key.id) => "Err(NotFound";
         note_key_use(owned.key.id, Some("192.0.2.9".parse().unwrap()), clock.now().plus(LEASE)) => "Ok(())";
         replace_endpoint_secrets(owned.endpoint, MARK.into(), "other".into()) => "Err(Conflict";
@@ -242,6 +243,7 @@ async fn fill(scene: &Scene) -> Owned {
     let mailbox = own.add_mailbox(mailbox(scene.app)).await.unwrap();
     let (route_id, endpoint_id) = (clock.mint(), clock.mint());
     own.add_route(route_id, route(scene.app)).await.unwrap();
+    own.route_refused(route_id, "192.0.2.0/24".into()).await.unwrap();
     own.add_endpoint(endpoint_id, endpoint(scene.app)).await.unwrap();
     let new = NewKey {
         name: MARK.into(),

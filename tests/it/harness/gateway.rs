@@ -175,6 +175,11 @@ impl Gateway {
         self.address("/smtps")
     }
 
+    /// The LMTP port.
+    pub fn lmtp(&self) -> SocketAddr {
+        self.address("/lmtp")
+    }
+
     fn address(&self, pointer: &str) -> SocketAddr {
         // `dev` names one address, `serve` lists all.
         let one = self.ready.pointer(pointer).and_then(|value| value.get(0).or(Some(value)));

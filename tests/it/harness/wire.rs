@@ -1,14 +1,16 @@
-//! A raw SMTP client: writes what it is told and reads replies.
+//! A raw SMTP or LMTP client: writes what it is told and reads replies.
 
-use std::io::{BufRead as _, BufReader, Error, ErrorKind, Result, Write as _};
+use std::io::{BufRead as _, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use super::PATIENCE;
 
 /// One connection.
 pub struct Wire {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    stream: Box<dyn Write>,
+    reader: BufReader<Box<dyn Read>>,
 }
 
 impl Wire {
@@ -17,7 +19,14 @@ impl Wire {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { reader: BufReader::new(stream.try_clone()?), stream })
+        Ok(Self { reader: BufReader::new(Box::new(stream.try_clone()?)), stream: Box::new(stream) })
+    }
+
+    /// As [`Wire::connect`], to a socket file.
+    pub fn connect_file(path: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { reader: BufReader::new(Box::new(stream.try_clone()?)), stream: Box::new(stream) })
     }
 
     /// Connects, reads the greeting and says EHLO.

@@ -30,6 +30,13 @@ impl Client {
         Ok(Self { stream: BufReader::new(Box::new(stream)) })
     }
 
+    /// Connects from an address of its own.
+    pub(super) async fn connect_from(own: &str, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(own.parse().unwrap(), 0)).unwrap();
+        Self { stream: BufReader::new(Box::new(socket.connect(address).await.unwrap())) }
+    }
+
     /// Does the client's side of a handshake; what the server sent before it must have been heard.
     pub(super) async fn secures(self, certificate: &[u8], version: &'static SupportedProtocolVersion) -> Self {
         assert!(self.stream.buffer().is_empty(), "something was sent before the handshake");

@@ -110,16 +110,15 @@ async fn ten_thousand_pipelined_commands_are_answered_in_order() {
 #[tokio::test]
 async fn an_idle_session_is_small() {
     let server = Server::start(Door::Smtp, Limits::default());
-    let socket = TcpSocket::new_v4().unwrap().connect(server.address).await.unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap().connect(server.address).await.unwrap();
     let shared = Shared {
         settings: Arc::new(Settings::new(&Domain::parse("mx.test").unwrap(), Limits::default())),
         door: Door::Smtp,
         tls: None,
         intake: Arc::new(TestIntake),
-        spool: Spool::Log(server.log.clone()),
-        clock: Clock::System,
+        acceptor: Acceptor::new(Spool::Log(server.log.clone()), Clock::System),
         shutdown: CancellationToken::new(),
     };
-    let session = session::run(Arc::new(shared), socket, server.address.ip());
+    let session = session::run(Arc::new(shared), Wire::plain(socket), Peer::default());
     assert!(size_of_val(&session) <= 2_048, "{} bytes", size_of_val(&session));
 }

@@ -1,15 +1,14 @@
-//! What the session asks the layers above it: whom a forward-path names here.
+//! What a door asks the layers above it: whom a forward-path names here.
 //!
-//! The trait exists to turn an import around: the door must not know the store. It must never be asked about bytes of a
-//! message; those go to the spool and are looked at after the `250`.
+//! The trait exists to turn an import around: a door must not know the store. It must never be asked about bytes of a
+//! message; those go to the spool.
 
 use std::future::Future;
-use std::net::IpAddr;
 
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::Recipient;
+use crate::mail::envelope::{Origin, Recipient};
 
-/// The answers that a session needs from above.
+/// The answers that a door needs from above.
 pub trait Intake: Send + Sync + 'static {
     /// Whom a forward-path names here; asked once per RCPT, so it must be quick (from a cache).
     ///
@@ -17,7 +16,7 @@ pub trait Intake: Send + Sync + 'static {
     fn recipient(&self, query: &RecipientQuery<'_>) -> impl Future<Output = RecipientAnswer> + Send;
 }
 
-/// One RCPT, with what is known of the session so far.
+/// One RCPT, with what is known of the peer so far.
 #[derive(Debug, Clone, Copy)]
 pub struct RecipientQuery<'a> {
     /// Whom the peer asks for.
@@ -26,12 +25,8 @@ pub struct RecipientQuery<'a> {
     pub reverse_path: &'a ReversePath,
     /// `SIZE=` of the transaction in octets, where it was announced.
     pub announced_size: Option<u64>,
-    /// Address of the peer.
-    pub peer: IpAddr,
-    /// What the peer called itself.
-    pub helo: &'a str,
-    /// TLS version and cipher suite, where the session is encrypted.
-    pub tls: Option<&'a str>,
+    /// Who asks.
+    pub origin: &'a Origin,
 }
 
 /// The recipient as the peer wrote it.

@@ -1,0 +1,179 @@
+//! Binds the doors for mail as configured.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{AppError, Instance};
+use crate::config::Config;
+use crate::intake::Acceptor;
+use crate::mail::envelope::Door;
+use crate::pipeline::recipients::{Recipients, StrangerSettings};
+use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls};
+
+/// A door, where it is, and its listener.
+pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
+
+/// Whom the addresses of this installation name.
+pub(super) fn recipients(instance: &Instance) -> Recipients {
+    let config = &instance.config;
+    let strangers =
+        StrangerSettings { put_off: config.routes.put_off_strangers, kept_per_day: config.routes.untrusted_per_day };
+    Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone(), strangers)
+}
+
+/// Binds every SMTP listener of the configuration.
+///
+/// # Errors
+/// An address that cannot be bound, or a certificate that cannot be used.
+pub(super) fn bind_smtp(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<BoundDoor>, AppError> {
+    let tls = match &config.tls {
+        Some(tls) => Some(Arc::new(ServerTls::from_pem(&read(&tls.cert_file)?, &read(&tls.key_file)?)?)),
+        None => None,
+    };
+    let doors =
+        [("smtp.listen", Door::Smtp, &config.smtp.listen), ("smtp.listen_tls", Door::Smtps, &config.smtp.listen_tls)];
+    let mut bound = Vec::new();
+    for (key, door, addresses) in doors {
+        for &address in addresses {
+            let options = ListenerOptions {
+                door,
+                hostname: config.server.hostname.clone(),
+                limits: smtp_limits(config),
+                tls: tls.clone(),
+                proxy_from: config.smtp.proxy_from.clone(),
+            };
+            let listener = Listener::bind(address, options, Arc::clone(recipients), acceptor.clone());
+            let fail = |source| AppError::Listen { key, address, source };
+            let listener = listener.map_err(fail)?;
+            bound.push((door, listener.local_addr().map_err(fail)?, listener));
+        }
+    }
+    Ok(bound)
+}
+
+/// Binds the LMTP listeners of the configuration that have an address.
+///
+/// # Errors
+/// An address that cannot be bound.
+pub(super) fn bind_lmtp(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<BoundDoor>, AppError> {
+    let mut bound = Vec::new();
+    for &address in &config.lmtp.listen {
+        let fail = |source| AppError::Listen { key: "lmtp.listen", address, source };
+        let options = lmtp_options(config, Door::Lmtp);
+        let listener = Listener::bind(address, options, Arc::clone(recipients), acceptor.clone()).map_err(fail)?;
+        bound.push((Door::Lmtp, listener.local_addr().map_err(fail)?, listener));
+    }
+    Ok(bound)
+}
+
+/// Makes the socket files: that of the configuration, and those of the commands `inject` and `import` in the data folder,
+/// which its owner alone can use.
+///
+/// # Errors
+/// A file that cannot be made.
+pub(super) fn bind_files(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<Listener<Recipients>>, AppError> {
+    let mut bound = Vec::new();
+    let mut bind = |path: &Path, mode: u32, door: Door, acceptor: Acceptor| {
+        let options = lmtp_options(config, door);
+        let listener = Listener::bind_file((path, mode), options, Arc::clone(recipients), acceptor);
+        bound.push(listener.map_err(|source| AppError::File { path: path.to_owned(), source })?);
+        Ok::<_, AppError>(())
+    };
+    if let Some(path) = &config.lmtp.socket {
+        bind(path, config.lmtp.socket_mode, Door::Lmtp, acceptor.clone())?;
+    }
+    let local = LocalDoors::of(&config.server.data_dir);
+    if !local.fit() {
+        tracing::warn!(
+            error.kind = "path_too_long",
+            "`connex inject` and `connex import` do not work: no socket file can be made in {}, whose path is too long",
+            local.folder.display()
+        );
+        return Ok(bound);
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&local.folder);
+    made.map_err(|source| AppError::File { path: local.folder.clone(), source })?;
+    bind(&local.inject, PRIVATE, Door::Inject, acceptor.clone())?;
+    bind(&local.import, PRIVATE, Door::Import, acceptor.quietly())?;
+    bind(&local.import_and_emit, PRIVATE, Door::Import, acceptor.clone())?;
+    Ok(bound)
+}
+
+/// For the owner of the data folder, and root.
+const PRIVATE: u32 = 0o600;
+
+/// Where the commands of the local operator hand mail over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalDoors {
+    folder: PathBuf,
+    /// `connex inject`.
+    pub inject: PathBuf,
+    /// `connex import`.
+    pub import: PathBuf,
+    /// `connex import --emit`.
+    pub import_and_emit: PathBuf,
+}
+
+impl LocalDoors {
+    /// Those of the installation with this data folder.
+    #[must_use]
+    pub fn of(data_dir: &Path) -> Self {
+        let folder = data_dir.join("local");
+        let file = |name: &str| folder.join(name);
+        Self { inject: file("inject"), import: file("import"), import_and_emit: file("import-emit"), folder }
+    }
+
+    /// Whether the system takes paths so long for socket files: 108 octets with the end, and `.new` while they are made.
+    fn fit(&self) -> bool {
+        self.import_and_emit.as_os_str().len() <= 103
+    }
+}
+
+/// A local mail server is one peer with many connections, and knows no reason to come back for more messages.
+fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
+    let limits = smtp_limits(config);
+    ListenerOptions {
+        door,
+        hostname: config.server.hostname.clone(),
+        limits: Limits { messages: u32::MAX, connections_per_address: limits.connections, ..limits },
+        tls: None,
+        proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
+    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
+}
+
+fn smtp_limits(config: &Config) -> Limits {
+    let own = &config.smtp.limits;
+    let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    Limits {
+        command_line: count(own.command_line),
+        message: own.message_size,
+        recipients: count(own.recipients),
+        messages: own.messages_per_connection,
+        errors: own.errors_per_connection,
+        command_timeout: own.command_timeout,
+        data_timeout: own.data_timeout,
+        handshake_timeout: own.handshake_timeout,
+        connections_per_address: count(own.connections_per_address),
+        connections: count(own.connections),
+        shutdown_grace: config.server.shutdown_grace / 2,
+        ..Limits::default()
+    }
+}

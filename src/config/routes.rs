@@ -1,0 +1,26 @@
+//! `[routes]`: how peers are met that a copy route does not name.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::reader::Reader;
+
+/// `[routes]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routes {
+    /// How long copies from a network that a route does not name are put off.
+    pub put_off_strangers: Duration,
+    /// Copies of one route that are kept untrusted in a day.
+    pub untrusted_per_day: NonZeroU32,
+}
+
+impl Routes {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            // Exchange Online gives a copy up after 24 hours.
+            put_off_strangers: reader.duration("routes.put_off_strangers", 0..=72_000_000),
+            untrusted_per_day: NonZeroU32::new(reader.count("routes.untrusted_per_day", 1..=1_000_000))
+                .unwrap_or(NonZeroU32::MIN),
+        }
+    }
+}
