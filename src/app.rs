@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +24,10 @@ use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
+use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
 use crate::mail::message;
+use crate::mailauth::{self, Authenticator, Forwarder};
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::service::Service;
@@ -189,11 +192,24 @@ impl App {
         });
         let parts =
             (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
+        // Said at the start, not by the worker.
+        authenticator(&config)?;
+        let configured = Arc::clone(&config);
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
             let (store, spool, engine, key, settings) = parts.clone();
+            let config = Arc::clone(&configured);
             apart::apart("ingest", move || async move {
                 match store.apart().await {
-                    Ok(store) => Ingest::new(store, &spool, engine, key, settings).run(stop).await,
+                    Ok(store) => {
+                        let ingest = Ingest::new(store, &spool, engine, key, settings);
+                        match authenticator(&config) {
+                            Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
+                            Ok(None) => ingest.run(stop).await,
+                            Err(error) => {
+                                tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}")
+                            }
+                        }
+                    }
                     Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
                 }
             })
@@ -419,8 +435,35 @@ fn ingest_settings(config: &Config) -> IngestSettings {
             text: count(own.text_size),
             ..message::Limits::default()
         },
+        hostname: config.server.hostname.to_string(),
         public_url: config.server.public_url.clone(),
     }
+}
+
+/// What finds out who really sent a message; `None` where that is switched off. Its resolver's connections belong to the
+/// runtime that it is first used on, so that each thread of work has its own.
+fn authenticator(config: &Config) -> Result<Option<Authenticator>, DnsError> {
+    let own = &config.authentication;
+    if !own.enabled {
+        return Ok(None);
+    }
+    // One server that is silent must leave time for another question.
+    let timeout = config.dns.timeout.min(own.timeout / 4);
+    let resolver = Resolver::new(&ResolverSettings {
+        servers: config.dns.servers.clone(),
+        timeout,
+        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
+    })?;
+    let forwarder = |(id, network): &(Domain, IpNet)| Forwarder { authserv_id: id.clone(), network: *network };
+    let settings = mailauth::Settings {
+        authserv_id: config.server.hostname.clone(),
+        budget: own.timeout,
+        signatures: usize::try_from(own.signatures).unwrap_or(usize::MAX),
+        relays: own.relays.clone(),
+        forwarders: own.trusted_authserv.iter().map(forwarder).collect(),
+        sealers: own.trusted_sealers.clone(),
+    };
+    Ok(Some(Authenticator::new(&resolver, settings)))
 }
 
 fn deliver_limits(config: &Config) -> DeliverLimits {

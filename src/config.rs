@@ -11,6 +11,7 @@
 //! Secrets come from the environment or from a file of their own, never from the configuration file, and live in
 //! [`Secret`], which cannot be printed.
 
+pub mod authentication;
 pub mod dev;
 pub mod fault;
 pub mod http;
@@ -28,6 +29,7 @@ pub mod webhooks;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use authentication::Authentication;
 pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
@@ -64,6 +66,8 @@ pub struct Config {
     pub database: Database,
     /// `[dns]`: the resolver.
     pub dns: Dns,
+    /// `[authentication]`: who really sent a message.
+    pub authentication: Authentication,
     /// `[http]`: the API and the admin listener.
     pub http: Http,
     /// `[keys]`: the secret of API keys.
@@ -102,6 +106,7 @@ impl Config {
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
+        let authentication = Authentication::read(reader);
         let http = Http::read(reader);
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
@@ -117,7 +122,23 @@ impl Config {
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
         if faults.is_empty() {
-            Ok(Self { server, smtp, lmtp, routes, tls, spool, database, dns, http, keys, webhooks, pipeline, log, layers })
+            Ok(Self {
+                server,
+                smtp,
+                lmtp,
+                routes,
+                tls,
+                spool,
+                database,
+                dns,
+                authentication,
+                http,
+                keys,
+                webhooks,
+                pipeline,
+                log,
+                layers,
+            })
         } else {
             Err(ConfigFaults::new(faults))
         }

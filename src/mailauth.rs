@@ -38,7 +38,7 @@ use crate::mail::address::Domain;
 use crate::mail::authentication::{
     Authentication, AuthorDoubt, Claim, Claims, Identity, Method, MethodResult, Outcome, Voucher, VoucherKind,
 };
-use crate::mail::envelope::Manifest;
+use crate::mail::envelope::{Door, Manifest};
 use crate::mail::message::Message;
 
 use lookup::Records;
@@ -103,6 +103,10 @@ impl Authenticator {
     /// the digests of the body take.
     pub async fn check(&self, bytes: &[u8], message: &Message, manifest: &Manifest) -> Authentication {
         let Some(dns) = &self.dns else { return Authentication::default() };
+        // Keys of old mail are gone, and their absence shows nothing.
+        if manifest.origin.door == Door::Import {
+            return Authentication::default();
+        }
         let check = Check { dns, settings: &self.settings, message, manifest, until: Times::new(self.budget()) };
         // The library reads hostile bytes; a fault in it must cost no more than this message's results.
         let found = AssertUnwindSafe(check.run(bytes)).catch_unwind().await;
@@ -257,12 +261,14 @@ impl Check<'_> {
     }
 
     fn peer(&self) -> Option<IpAddr> {
-        Some(self.manifest.origin.peer)
+        self.manifest.origin.peer
     }
 
     /// Whether the peer hands over the mail of others: then nothing is known of the sender's address.
     fn is_relayed(&self) -> bool {
-        self.peer().is_none_or(|peer| self.settings.relays.iter().any(|network| network.contains(&peer)))
+        let is_senders_door = matches!(self.manifest.origin.door, Door::Smtp | Door::Smtps | Door::Milter);
+        let is_relay = |peer: IpAddr| self.settings.relays.iter().any(|network| network.contains(&peer));
+        !is_senders_door || self.peer().is_none_or(is_relay)
     }
 
     async fn spf_of_mail_from(&self) -> MailFrom {

@@ -16,7 +16,7 @@ use crate::dns::zone::{Trouble, Zone};
 use crate::ids::SessionId;
 use crate::mail::address::ReversePath;
 use crate::mail::authentication::{FailurePolicy, RequestedPolicy};
-use crate::mail::envelope::{BodyKind, Door, Envelope, Origin};
+use crate::mail::envelope::{BodyKind, Envelope, Origin};
 use crate::mail::message::{self, Limits};
 
 mod hostile;
@@ -111,11 +111,15 @@ impl Scene {
             origin: Origin {
                 door: Door::Smtp,
                 session: clock.mint::<SessionId>(),
-                peer: self.peer.parse().unwrap(),
+                peer: Some(self.peer.parse().unwrap()),
+                proxy: None,
                 helo: self.helo.into(),
                 tls: None,
+                authenticated: None,
+                certificate: None,
             },
             defects: Vec::new(),
+            quiet: false,
         }
     }
 

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Authentication, Identity, Method, MethodResult};
+use super::{Authentication, Identity, Method, MethodResult, TOKEN};
+use crate::mail::envelope::{Door, Manifest};
 
 /// Header text that a mail server would have put on top of the message.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +24,47 @@ pub struct Trace {
     /// Authentication-Results, without the field name; null where nothing was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication_results: Option<String>,
+}
+
+impl Trace {
+    /// What a server called `hostname` would have put on top of the message of `manifest`.
+    #[must_use]
+    pub fn of(manifest: &Manifest, hostname: &str, authentication: &Authentication) -> Self {
+        let origin = &manifest.origin;
+        let results = authentication.checked.then(|| authentication_results(hostname, origin.peer, authentication));
+        Self {
+            return_path: format!("<{}>", manifest.envelope.reverse_path),
+            received: received(manifest, hostname),
+            authentication_results: results,
+        }
+    }
+}
+
+/// RFC 5321 §4.4, without a `for` clause.
+fn received(manifest: &Manifest, hostname: &str) -> String {
+    let origin = &manifest.origin;
+    let helo: String = origin.helo.chars().filter(|letter| is_helo(*letter)).take(TOKEN).collect();
+    let helo = if helo.is_empty() { "unknown" } else { &helo };
+    let peer = match origin.peer {
+        Some(IpAddr::V4(address)) => format!(" ([{address}])"),
+        Some(IpAddr::V6(address)) => format!(" ([IPv6:{address}])"),
+        None => String::new(),
+    };
+    // RFC 3848 §2
+    let secured = if origin.tls.is_some() { "S" } else { "" };
+    let with = match origin.door {
+        Door::Smtp | Door::Smtps | Door::Milter if manifest.envelope.smtputf8 => format!("UTF8SMTP{secured}"),
+        Door::Smtp | Door::Smtps | Door::Milter => format!("ESMTP{secured}"),
+        Door::Lmtp | Door::Inject | Door::Import => format!("LMTP{secured}"),
+        Door::Http => format!("HTTP{secured}"),
+    };
+    let (id, date) = (manifest.id, manifest.received_at.to_rfc5322());
+    format!("from {helo}{peer}\r\n\tby {hostname} with {with} id {id};\r\n\t{date}")
+}
+
+/// What a host name or address literal may hold; the peer may have written anything.
+const fn is_helo(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':' | '[' | ']')
 }
 
 /// The value of an Authentication-Results field that `authserv_id` writes; `peer` is the address that handed it over.
