@@ -3,6 +3,7 @@
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
 mod apart;
+mod certificates;
 mod doors;
 pub mod instance;
 mod unknown_log;
@@ -15,6 +16,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -31,16 +34,18 @@ use crate::mailauth::{self, Authenticator, Forwarder};
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::service::Service;
-use crate::smtp::TlsError;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{Admission, BodyRef, Spool, SpoolError};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
 use crate::telemetry::{Metrics, metric};
+use crate::tls::TlsError;
+use crate::tls::files::FileError;
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
+use certificates::DoorTls;
 pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
 
@@ -90,9 +95,12 @@ pub enum AppError {
         /// The operating system's words.
         source: std::io::Error,
     },
-    /// The certificate cannot be used.
-    #[error("the certificate cannot be used: {0}")]
+    /// TLS cannot be set up.
+    #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A certificate, or a list of authorities, cannot be used.
+    #[error("a certificate cannot be used: {0}")]
+    Certificate(#[from] FileError),
     /// The resolver cannot be made.
     #[error("the resolver cannot be made: {0}")]
     Dns(#[from] DnsError),
@@ -119,6 +127,7 @@ pub struct App {
     supervisor: Supervisor,
     grace: Duration,
     spool: Spool,
+    reload: watch::Sender<()>,
     /// What it stands on.
     pub instance: Instance,
     /// Where it listens.
@@ -136,6 +145,8 @@ pub struct Addresses {
     pub lmtp: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
+    /// HTTP API with TLS.
+    pub https: Vec<SocketAddr>,
     /// Health and metrics.
     pub admin: Vec<SocketAddr>,
 }
@@ -155,17 +166,20 @@ impl App {
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;
+        let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
-        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor)?;
+        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
+        let https = bind_http("http.listen_tls", &config.http.listen_tls).await?;
         let admin = bind_http("http.admin_listen", &config.http.admin_listen).await?;
 
         let supervisor = Supervisor::new();
         let mut addresses = Addresses {
             http: http.iter().map(|(address, _)| *address).collect(),
+            https: https.iter().map(|(address, _)| *address).collect(),
             admin: admin.iter().map(|(address, _)| *address).collect(),
             ..Addresses::default()
         };
@@ -176,6 +190,10 @@ impl App {
         let public = Server::new("http", public, serve_limits(&config));
         for (_, listener) in http {
             serve.spawn_once("http", public.clone().run(listener, serve.stopping()));
+        }
+        let public = public.with_tls(tls.http.clone());
+        for (_, listener) in https {
+            serve.spawn_once("https", public.clone().run(listener, serve.stopping()));
         }
         let operations = http::operations::router(operations(service.clone(), &spool, metrics.clone()));
         let operations = Server::new("admin", operations, serve_limits(&config));
@@ -228,7 +246,25 @@ impl App {
         for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
-        Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, instance, addresses })
+        let (reload, reloads) = watch::channel(());
+        tls.keep(&work, &reloads, &instance.clock);
+        Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, reload, instance, addresses })
+    }
+
+    /// Reads certificates again at each SIGHUP, which without this ends the process.
+    ///
+    /// # Errors
+    /// The operating system does not let the signal be heard.
+    pub fn reload_at_hangup(&self) -> std::io::Result<()> {
+        let mut hangups = signal(SignalKind::hangup())?;
+        let (reload, work) = (self.reload.clone(), self.supervisor.spawner(Phase::Work));
+        let stop = work.stopping();
+        work.spawn_once("reload", async move {
+            while let Some(Some(())) = stop.run_until_cancelled(hangups.recv()).await {
+                reload.send_replace(());
+            }
+        });
+        Ok(())
     }
 
     /// The spool, to ask it for its figures.

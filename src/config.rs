@@ -23,6 +23,7 @@ pub mod secret;
 pub mod sections;
 pub mod show;
 pub mod smtp;
+pub mod tls;
 pub mod units;
 pub mod webhooks;
 
@@ -37,8 +38,9 @@ pub use lmtp::Lmtp;
 pub use reader::Reader;
 pub use routes::Routes;
 pub use secret::Secret;
-pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool, Tls};
+pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool};
 pub use smtp::{Smtp, SmtpLimits};
+pub use tls::{Acme, Tls};
 pub use webhooks::{Schedule, Webhooks};
 
 /// The compiled-in lowest layer.
@@ -58,8 +60,10 @@ pub struct Config {
     pub lmtp: Lmtp,
     /// `[routes]`: peers that a route does not name.
     pub routes: Routes,
-    /// `[tls]`: certificate and key; `None` when there is none.
-    pub tls: Option<Tls>,
+    /// `[tls]`: certificates from files, and those of clients.
+    pub tls: Tls,
+    /// `[acme]`: where a certificate is obtained; `None` when nowhere.
+    pub acme: Option<Acme>,
     /// `[spool]`: the durable log.
     pub spool: Spool,
     /// `[database]`: the index behind the log.
@@ -95,19 +99,27 @@ impl Config {
         loader.environment(env).load()
     }
 
+    /// Whether the doors have a certificate to show.
+    #[must_use]
+    pub const fn has_tls(&self) -> bool {
+        !self.tls.own.is_empty() || self.acme.is_some()
+    }
+
     fn check(layers: Layers, mut faults: Vec<Fault>) -> Result<Self, ConfigFaults> {
         let mut reader = Reader::new(&layers, &mut faults);
         let reader = &mut reader;
         let server = Server::read(reader);
         let tls = Tls::read(reader);
-        let smtp = Smtp::read(reader, tls.is_some());
+        let acme = Acme::read(reader);
+        let has_tls = !tls.own.is_empty() || acme.is_some();
+        let smtp = Smtp::read(reader, has_tls);
         let lmtp = Lmtp::read(reader);
         let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
         let authentication = Authentication::read(reader);
-        let http = Http::read(reader);
+        let http = Http::read(reader, has_tls);
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
         let pipeline = Pipeline::read(reader);
@@ -117,7 +129,9 @@ impl Config {
             ("smtp.listen_tls", &smtp.listen_tls),
             ("lmtp.listen", &lmtp.listen),
             ("http.listen", &http.listen),
+            ("http.listen_tls", &http.listen_tls),
             ("http.admin_listen", &http.admin_listen),
+            ("acme.http_listen", acme.as_ref().map_or(&Vec::new(), |acme| &acme.http_listen)),
         ])
         .into_iter()
         .for_each(|(key, message)| reader.fault(key, &message));
@@ -128,6 +142,7 @@ impl Config {
                 lmtp,
                 routes,
                 tls,
+                acme,
                 spool,
                 database,
                 dns,

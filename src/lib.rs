@@ -2,7 +2,7 @@
 //!
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
 //! vocabulary ([`ids`], [`clock`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
-//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`smtp`],
+//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`smtp`],
 //! [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
@@ -31,4 +31,5 @@ pub mod spool;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tls;
 pub mod webhook;

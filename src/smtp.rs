@@ -10,7 +10,6 @@
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
-//! | [`tls`] | certificates and handshakes |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP is another dialect of the same machine; behind a load balancer only the client's
@@ -34,11 +33,9 @@ pub mod reply;
 pub mod session;
 mod socket;
 pub mod state;
-pub mod tls;
 
 #[cfg(test)]
 mod conversations;
 
 pub use limits::Limits;
 pub use listener::{Listener, ListenerOptions};
-pub use tls::{ServerTls, TlsError};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&str] = &["ids", "clock", "mail", "contract", "keys", "event"];
 const RULES: &[&str] = &["trust", "graph", "outcome", "decide", "governance"];
 const RESOURCES: &[&str] = &["store", "blob", "dns", "seal"];
-const EDGES: &[&str] = &["spool", "intake", "smtp", "mailauth", "webhook", "outbound"];
+const EDGES: &[&str] = &["spool", "intake", "tls", "smtp", "mailauth", "webhook", "outbound"];
 
 /// Module, and what it may import.
 fn table() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -43,18 +43,20 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("webhook", with(&[VOCABULARY, &["dns"]])),
         // Where every door ends.
         ("intake", with(&[VOCABULARY, &["spool"]])),
-        ("smtp", with(&[VOCABULARY, &["spool", "intake", "mailauth", "connections"]])),
+        // Handshakes, the same for every door that speaks TLS.
+        ("tls", vec!["ids", "clock", "mail"]),
+        ("smtp", with(&[VOCABULARY, &["spool", "intake", "mailauth", "connections", "tls"]])),
         ("outbound", with(&[VOCABULARY, &["governance", "dns"]])),
         // Services and surfaces.
         ("service", with(&[VOCABULARY, RULES, RESOURCES, EDGES])),
         ("pipeline", with(&[VOCABULARY, RULES, RESOURCES, EDGES, &["service"]])),
-        ("http", with(&[VOCABULARY, &["service", "connections"]])),
+        ("http", with(&[VOCABULARY, &["service", "connections", "tls"]])),
         ("ws", with(&[VOCABULARY, &["service"]])),
         ("mcp", with(&[VOCABULARY, &["service"]])),
         ("ui", with(&[VOCABULARY, &["service"]])),
         // Root.
         // Checked settings are of the types that the edge itself checks with.
-        ("config", vec!["ids", "clock", "mail", "webhook"]),
+        ("config", vec!["ids", "clock", "mail", "webhook", "tls"]),
         ("telemetry", vec!["ids", "clock", "config"]),
         ("supervisor", vec!["ids", "clock", "telemetry"]),
         ("devcert", vec!["clock"]),
@@ -81,6 +83,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("smtp_proto", &["smtp", "outbound::wire"]),
     ("hickory_resolver", &["dns"]),
     ("rcgen", &["devcert"]),
+    ("x509_parser", &["tls"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
 use crate::pipeline::recipients::{Recipients, StrangerSettings};
-use crate::smtp::{Limits, Listener, ListenerOptions, ServerTls};
+use crate::smtp::{Limits, Listener, ListenerOptions};
+use crate::tls::ServerTls;
 
 /// A door, where it is, and its listener.
 pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
@@ -26,16 +27,13 @@ pub(super) fn recipients(instance: &Instance) -> Recipients {
 /// Binds every SMTP listener of the configuration.
 ///
 /// # Errors
-/// An address that cannot be bound, or a certificate that cannot be used.
+/// An address that cannot be bound.
 pub(super) fn bind_smtp(
     config: &Config,
     recipients: &Arc<Recipients>,
     acceptor: &Acceptor,
+    tls: Option<&Arc<ServerTls>>,
 ) -> Result<Vec<BoundDoor>, AppError> {
-    let tls = match &config.tls {
-        Some(tls) => Some(Arc::new(ServerTls::from_pem(&read(&tls.cert_file)?, &read(&tls.key_file)?)?)),
-        None => None,
-    };
     let doors =
         [("smtp.listen", Door::Smtp, &config.smtp.listen), ("smtp.listen_tls", Door::Smtps, &config.smtp.listen_tls)];
     let mut bound = Vec::new();
@@ -45,7 +43,7 @@ pub(super) fn bind_smtp(
                 door,
                 hostname: config.server.hostname.clone(),
                 limits: smtp_limits(config),
-                tls: tls.clone(),
+                tls: tls.cloned(),
                 proxy_from: config.smtp.proxy_from.clone(),
             };
             let listener = Listener::bind(address, options, Arc::clone(recipients), acceptor.clone());
@@ -153,10 +151,6 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
         tls: None,
         proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
     }
-}
-
-fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
-    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
 }
 
 fn smtp_limits(config: &Config) -> Limits {

@@ -212,12 +212,12 @@ fn security(args: &SendArgs, config: &Config) -> Result<Security, CliError> {
 }
 
 fn own_security(config: &Config) -> Result<Security, CliError> {
-    if config.tls.is_some() { Ok(Security::Required(roots(config)?)) } else { Ok(Security::Plain) }
+    if config.has_tls() { Ok(Security::Required(roots(config)?)) } else { Ok(Security::Plain) }
 }
 
 /// The public authorities, and the development one where there is one.
 fn roots(config: &Config) -> Result<TrustedRoots, InvalidAuthority> {
-    let own = config.tls.as_ref().map(|tls| tls.cert_file.parent().unwrap_or(Path::new("")).join("ca.pem"));
+    let own = config.tls.own.first().map(|pair| pair.cert_file.parent().unwrap_or(Path::new("")).join("ca.pem"));
     match own.filter(|file| file.is_file()) {
         Some(file) => TrustedRoots::public_and(&file),
         None => TrustedRoots::public(),

@@ -18,7 +18,7 @@ pub struct ServeArgs {
     pub json: JsonArgs,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; SIGHUP has certificates read again.
 ///
 /// # Errors
 /// What went wrong, with its exit code.
@@ -28,6 +28,7 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
     let metrics = Metrics::init().map_err(anyhow::Error::new)?;
     let instance = open(&args.data).await?;
     let app = App::start(instance, metrics).await?;
+    app.reload_at_hangup().map_err(anyhow::Error::new)?;
     let addresses = app.addresses.clone();
     out.answer(&addresses, |out| {
         let list = |addresses: &[std::net::SocketAddr]| {
@@ -37,7 +38,8 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
         if !addresses.lmtp.is_empty() {
             out.line(&format!("lmtp {}", list(&addresses.lmtp)))?;
         }
-        out.line(&format!("http {}  admin {}", list(&addresses.http), list(&addresses.admin)))
+        let [http, https, admin] = [&addresses.http, &addresses.https, &addresses.admin].map(|some| list(some));
+        out.line(&format!("http {http}  https {https}  admin {admin}"))
     })?;
     app.run_until(interrupted()).await?;
     Ok(())

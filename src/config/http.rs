@@ -11,6 +11,8 @@ use super::reader::Reader;
 pub struct Http {
     /// Addresses of the API.
     pub listen: Vec<SocketAddr>,
+    /// Addresses of the API with TLS.
+    pub listen_tls: Vec<SocketAddr>,
     /// Addresses of `/healthz`, `/readyz` and `/metrics`.
     pub admin_listen: Vec<SocketAddr>,
     /// Octets of a request body.
@@ -45,7 +47,7 @@ pub struct RateLimits {
 }
 
 impl Http {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+    pub(super) fn read(reader: &mut Reader<'_>, has_tls: bool) -> Self {
         let mut limit = |key| NonZeroU32::new(reader.count(key, 0..=1_000_000_000));
         let rate_limits = RateLimits {
             preview_per_minute: limit("http.rate_limits.preview_per_minute"),
@@ -54,6 +56,7 @@ impl Http {
         };
         let http = Self {
             listen: reader.addresses("http.listen"),
+            listen_tls: reader.addresses("http.listen_tls"),
             admin_listen: reader.addresses("http.admin_listen"),
             body_limit: reader.size("http.body_limit", (16 << 10)..=(64 << 20)),
             request_timeout: reader.duration("http.request_timeout", 1_000..=600_000),
@@ -65,6 +68,10 @@ impl Http {
             idle_timeout: reader.duration("http.idle_timeout", 1_000..=3_600_000),
             rate_limits,
         };
+        if !http.listen_tls.is_empty() && !has_tls {
+            reader
+                .fault("http.listen_tls", "needs tls.cert_file and tls.key_file, or acme.directory, or must be empty");
+        }
         if http.body_timeout > http.request_timeout {
             reader.fault("http.body_timeout", "must not be longer than http.request_timeout");
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::{Fault, Place};
@@ -118,12 +118,21 @@ impl<'a> Reader<'a> {
     /// A file that must exist; `None` when the key is empty.
     pub(super) fn optional_file(&mut self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.text(key)?);
-        match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => self.fault(key, "is not a file"),
-            Err(error) => self.fault(key, &format!("cannot be opened: {error}")),
+        if let Some(why) = why_no_file(&path) {
+            self.fault(key, &why);
         }
         Some(path)
+    }
+
+    /// Files that must exist.
+    pub(super) fn files(&mut self, key: &str) -> Vec<PathBuf> {
+        let paths = self.list(key, "the path of a file", super::sections::path);
+        for path in &paths {
+            if let Some(why) = why_no_file(path) {
+                self.fault(key, &format!("{} {why}", path.display()));
+            }
+        }
+        paths
     }
 
     /// A secret of at least `least` octets, from the environment (`key`) or from a file of its own (`file_key`).
@@ -177,6 +186,14 @@ impl<'a> Reader<'a> {
         self.fault(key, &format!("must be {allowed}"));
         #[expect(clippy::expect_used, reason = "the compiled-in defaults are checked by a unit test")]
         entry.and_then(|entry| read(&entry.default)).expect("config/connex.toml has this key, with a sound value")
+    }
+}
+
+fn why_no_file(path: &Path) -> Option<String> {
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => None,
+        Ok(_) => Some("is not a file".to_owned()),
+        Err(error) => Some(format!("cannot be opened: {error}")),
     }
 }
 

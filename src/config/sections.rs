@@ -1,4 +1,4 @@
-//! The small sections: server, TLS, spool, database, DNS, keys, pipeline, log.
+//! The small sections: server, spool, database, DNS, keys, pipeline, log.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,34 +29,6 @@ impl Server {
             data_dir: reader.parse("server.data_dir", "a folder", path),
             public_url: reader.parse("server.public_url", "an http or https URL without query or fragment", public_url),
             shutdown_grace: reader.duration("server.shutdown_grace", 1_000..=600_000),
-        }
-    }
-}
-
-/// `[tls]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// Certificate chain, leaf first, PEM.
-    pub cert_file: PathBuf,
-    /// Its private key, PEM.
-    pub key_file: PathBuf,
-}
-
-impl Tls {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let cert_file = reader.optional_file("tls.cert_file");
-        let key_file = reader.optional_file("tls.key_file");
-        match (cert_file, key_file) {
-            (Some(cert_file), Some(key_file)) => Some(Self { cert_file, key_file }),
-            (None, None) => None,
-            (Some(_), None) => {
-                reader.fault("tls.key_file", "is empty, but tls.cert_file is set: both or none");
-                None
-            }
-            (None, Some(_)) => {
-                reader.fault("tls.cert_file", "is empty, but tls.key_file is set: both or none");
-                None
-            }
         }
     }
 }
@@ -275,7 +247,7 @@ impl Log {
     }
 }
 
-fn path(text: &str) -> Option<PathBuf> {
+pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
 }
 

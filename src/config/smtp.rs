@@ -54,7 +54,8 @@ impl Smtp {
         let listen = reader.addresses("smtp.listen");
         let listen_tls = reader.addresses("smtp.listen_tls");
         if !listen_tls.is_empty() && !has_tls {
-            reader.fault("smtp.listen_tls", "needs tls.cert_file and tls.key_file, or must be empty");
+            reader
+                .fault("smtp.listen_tls", "needs tls.cert_file and tls.key_file, or acme.directory, or must be empty");
         }
         let allowed = "a domain such as in.example.org";
         let platform_domains = reader.list("smtp.platform_domains", allowed, |text| Domain::parse(text).ok());

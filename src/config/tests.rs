@@ -25,7 +25,7 @@ fn the_compiled_in_defaults_are_sound() {
     assert_eq!(config.smtp.limits.command_timeout, std::time::Duration::from_secs(300));
     assert_eq!(config.database.describe(), "connex-data/connex.db");
     assert!(config.layers.iter().count() > 50);
-    assert!(config.tls.is_none() && config.keys.instance_secret.is_none());
+    assert!(!config.has_tls() && config.keys.instance_secret.is_none());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From a bound socket to answered requests, until told to stop.
 //!
-//! HTTP/1.1 alone (RFC 9112): a proxy in front speaks to the outside whatever it likes. The loop is run as one named task
+//! HTTP/1.1 alone (RFC 9112), in the clear or behind TLS: a proxy in front speaks to the outside whatever it likes. The loop is run as one named task
 //! of the program; its connections live in its own `JoinSet`, so that nothing outlives it.
 //!
 //! # Security
@@ -12,6 +12,7 @@ mod connection;
 mod pulse;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::tls::ServerTls;
 
 /// Waits after an accept that failed for want of resources: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -39,7 +41,7 @@ pub struct ServeLimits {
     pub connections: u32,
     /// Connections from one address.
     pub connections_per_address: u32,
-    /// From the first byte of a request to the end of its header.
+    /// From the first byte of a request to the end of its header; a TLS handshake as well.
     pub header_timeout: Duration,
     /// Silence before the first byte of a request, and of a peer that does not read its reply. A reply that takes its time,
     /// such as a stream of events, is no silence.
@@ -53,6 +55,7 @@ pub struct Server {
     router: Router,
     limits: ServeLimits,
     connections: Connections,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Server {
@@ -61,7 +64,13 @@ impl Server {
     pub fn new(name: &'static str, router: Router, limits: ServeLimits) -> Self {
         let [in_all, per_address] = [limits.connections, limits.connections_per_address]
             .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-        Self { name, router, limits, connections: Connections::new(in_all, per_address) }
+        Self { name, router, limits, connections: Connections::new(in_all, per_address), tls: None }
+    }
+
+    /// The same door behind TLS, where `tls` is some; its connections count together with the others.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Serves on `listener` until `stop`; requests that were begun are answered, idle connections closed.
@@ -104,10 +113,17 @@ impl Server {
         // A reply must not wait for an acknowledgement; without the option all still works.
         let _ = stream.set_nodelay(true);
         let (counted, name, limits, stop) = (Counted::new(permit, self.name), self.name, self.limits, stop.clone());
-        let router = self.router.clone();
+        let (router, tls) = (self.router.clone(), self.tls.clone());
         open.spawn(async move {
             let _counted = counted;
-            if let Some(overdue) = connection::serve(stream, peer, router, limits, stop).await {
+            let overdue = match tls {
+                None => connection::serve(stream, peer, router, limits, stop).await,
+                Some(tls) => match connection::secure(stream, &tls, limits, &stop).await {
+                    Ok(stream) => connection::serve(stream, peer, router, limits, stop).await,
+                    Err(overdue) => overdue,
+                },
+            };
+            if let Some(overdue) = overdue {
                 metrics::counter!("connex_http_timeouts_total", "door" => name, "waited_for" => overdue.word())
                     .increment(1);
             }

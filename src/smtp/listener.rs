@@ -30,7 +30,7 @@ use crate::smtp::reply;
 use crate::smtp::session::{self, Peer, Shared, Wire};
 use crate::smtp::socket::{Connection, Socket};
 use crate::smtp::state::{Dialect, Settings};
-use crate::smtp::tls::ServerTls;
+use crate::tls::ServerTls;
 
 mod proxied;
 

@@ -24,11 +24,11 @@ use tracing::{debug, warn};
 
 use crate::ids::SessionId;
 use crate::intake::{Acceptor, Intake, Offer, RecipientAnswer, RecipientQuery};
-use crate::mail::envelope::{Door, Origin};
+use crate::mail::envelope::{Certificate, Door, Origin};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
-use crate::smtp::tls::{self, ServerTls};
 use crate::spool::Incoming;
+use crate::tls::{self, ServerTls};
 use ledger::Ledger;
 
 mod ledger;
@@ -77,6 +77,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         id,
         peer,
         tls: None,
+        certificate: None,
         wire,
         machine: Machine::new(Arc::clone(&shared.settings), channel),
         out: Vec::new(),
@@ -100,6 +101,8 @@ struct Session<I> {
     peer: Peer,
     /// Version and cipher suite, under TLS.
     tls: Option<Box<str>>,
+    /// What the peer proved to hold, under TLS.
+    certificate: Option<Box<Certificate>>,
     wire: Wire,
     machine: Machine,
     /// Replies that have not been sent.
@@ -252,7 +255,7 @@ impl<I: Intake> Session<I> {
             helo: helo.to_owned(),
             tls: self.tls.as_deref().map(str::to_owned),
             authenticated: None,
-            certificate: None,
+            certificate: self.certificate.as_deref().cloned(),
         }
     }
 
@@ -345,6 +348,7 @@ impl<I: Intake> Session<I> {
         metrics::counter!("connex_smtp_handshakes_total", "outcome" => outcome).increment(1);
         let stream = result??;
         self.tls = Some(tls::description(&stream));
+        self.certificate = tls.client_certificate(&stream, self.shared.acceptor.clock().now()).map(Box::new);
         self.wire = Wire::Tls(Box::new(stream));
         self.command_deadline = Instant::now() + self.shared.settings.limits().command_timeout;
         Ok(())

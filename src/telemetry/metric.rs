@@ -34,8 +34,14 @@ pub const HTTP_CONNECTIONS: &str = "connex_http_connections";
 pub const HTTP_REFUSED: &str = "connex_http_refused_total";
 /// HTTP connections closed because the peer took too long, by door and what was waited for.
 pub const HTTP_TIMEOUTS: &str = "connex_http_timeouts_total";
+/// TLS handshakes of HTTP connections, by outcome.
+pub const HTTP_HANDSHAKES: &str = "connex_http_handshakes_total";
 /// HTTP connections that the operating system could not hand over, by door.
 pub const HTTP_ACCEPT_ERRORS: &str = "connex_http_accept_errors_total";
+/// Certificates read again, by outcome.
+pub const TLS_RELOADS: &str = "connex_tls_reloads_total";
+/// Seconds until a certificate ends, by where it comes from; negative behind its end.
+pub const TLS_CERTIFICATE_EXPIRES: &str = "connex_tls_certificate_expires_seconds";
 /// Messages read from the spool and recorded.
 pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 /// Events recorded, with their decisions and deliveries.
@@ -77,7 +83,10 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (HTTP_CONNECTIONS, Kind::Gauge, "HTTP connections open now, by door"),
     (HTTP_REFUSED, Kind::Counter, "HTTP connections closed at once because there were too many, by door"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),
+    (HTTP_HANDSHAKES, Kind::Counter, "TLS handshakes of HTTP connections, by outcome"),
     (HTTP_ACCEPT_ERRORS, Kind::Counter, "HTTP connections that the operating system could not hand over, by door"),
+    (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),
+    (TLS_CERTIFICATE_EXPIRES, Kind::Gauge, "Seconds until a certificate ends, by where it comes from."),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
+use crate::tls::{Certificates, ClientCertificates, ServerTls};
 
 /// A server's part of one connection: what it hears, in order, and what it says to each.
 enum Turn {
@@ -337,7 +338,8 @@ async fn secured(
     secured: &[u8],
 ) -> Result<bool, SmtpError> {
     let read = |path: &std::path::Path| std::fs::read(path).unwrap();
-    let tls = crate::smtp::ServerTls::from_pem(&read(&files.cert_file), &read(&files.key_file)).unwrap();
+    let certificates = Certificates::single(&read(&files.cert_file), &read(&files.key_file)).unwrap();
+    let tls = ServerTls::for_mail(std::sync::Arc::new(certificates), ClientCertificates::Off).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = async {

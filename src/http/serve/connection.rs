@@ -14,17 +14,41 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::ServeLimits;
 use super::pulse::{Answering, Overdue, Pulse, Socket};
+use crate::tls::ServerTls;
+
+/// Does the TLS handshake.
+///
+/// # Errors
+/// What the peer let us wait for too long; `None` where it went away, speaks no TLS, or we stop.
+pub(super) async fn secure(
+    stream: TcpStream,
+    tls: &ServerTls,
+    limits: ServeLimits,
+    stop: &CancellationToken,
+) -> Result<Box<TlsStream<TcpStream>>, Option<Overdue>> {
+    let handshake = timeout(limits.header_timeout, Box::pin(tls.accept(stream)));
+    let Some(ended) = stop.run_until_cancelled(handshake).await else { return Err(None) };
+    let (outcome, result) = match ended {
+        Ok(Ok(stream)) => ("ok", Ok(Box::new(stream))),
+        Ok(Err(_)) => ("failed", Err(None)),
+        Err(_) => ("failed", Err(Some(Overdue::Handshake))),
+    };
+    metrics::counter!("connex_http_handshakes_total", "outcome" => outcome).increment(1);
+    result
+}
 
 /// Serves `stream` to its end; says what it was closed for, where the peer let it wait for too long.
-pub(super) async fn serve(
-    stream: TcpStream,
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     peer: SocketAddr,
     router: Router,
     limits: ServeLimits,

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::ServeLimits;
@@ -22,6 +21,8 @@ pub(super) enum Overdue {
     Header,
     /// That it reads its reply.
     Reading,
+    /// Its part of a TLS handshake.
+    Handshake,
 }
 
 impl Overdue {
@@ -31,6 +32,7 @@ impl Overdue {
             Self::Request => "request",
             Self::Header => "header",
             Self::Reading => "reading",
+            Self::Handshake => "handshake",
         }
     }
 }
@@ -137,12 +139,12 @@ impl HttpBody for Answering {
 
 /// A socket that tells its pulse what goes through it.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) stream: TcpStream,
+pub(super) struct Socket<S> {
+    pub(super) stream: S,
     pub(super) pulse: Pulse,
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -153,7 +155,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.pulse.wrote(&written);

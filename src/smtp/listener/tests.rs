@@ -21,6 +21,7 @@ use crate::intake::{ForwardName, RecipientAnswer, RecipientQuery};
 use crate::smtp::conversations::directory;
 use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
+use crate::tls::{Certificates, ClientCertificates};
 use client::Client;
 
 /// Knows the recipients of the conversations, one that takes for ever to look up, and one that breaks the look-up.
@@ -65,7 +66,9 @@ impl Server {
         };
         let (log, _) = Log::open(options, files, clock.clone()).unwrap();
         let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
-        let tls = ServerTls::from_pem(pair.cert.pem().as_bytes(), pair.signing_key.serialize_pem().as_bytes()).unwrap();
+        let (chain, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+        let certificates = Certificates::single(chain.as_bytes(), key.as_bytes()).unwrap();
+        let tls = ServerTls::for_mail(Arc::new(certificates), ClientCertificates::Off).unwrap();
         let hostname = Domain::parse("mx.test").unwrap();
         // The test speaks for a balancer where it comes from this address.
         let proxy_from = vec![BALANCER.parse().unwrap()];

@@ -1,0 +1,102 @@
+//! Certificates of the doors: read at the start, kept current, and what they tell the operator.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::AppError;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::supervisor::{RestartPolicy, Spawner};
+use crate::telemetry::metric;
+use crate::tls::files::{Look, Reading, Watch};
+use crate::tls::{Certificates, ServerTls};
+
+/// What every door with TLS shares.
+pub(super) struct DoorTls {
+    /// Of the mail doors; `None` where there is no certificate.
+    pub(super) mail: Option<Arc<ServerTls>>,
+    /// Of the API.
+    pub(super) http: Option<Arc<ServerTls>>,
+    /// Those that are current.
+    pub(super) certificates: Arc<Certificates>,
+    files: Arc<Mutex<Watch>>,
+}
+
+impl DoorTls {
+    /// Reads what `[tls]` names.
+    ///
+    /// # Errors
+    /// A file that cannot be used: the gateway does not start with less than it was told to show.
+    pub(super) async fn open(config: &Config) -> Result<Self, AppError> {
+        let certificates = Arc::new(Certificates::default());
+        let (own, tls) = (Arc::clone(&certificates), config.tls.clone());
+        let opening = tokio::task::spawn_blocking(move || Watch::open(own, tls.own, tls.client_ca_file));
+        let files = opening.await.map_err(|_| AppError::Interrupted)??;
+        let (mut mail, mut http) = (None, None);
+        if config.has_tls() {
+            let clients = config.tls.client_certificates;
+            mail = Some(Arc::new(ServerTls::for_mail(Arc::clone(&certificates), clients)?));
+            http = Some(Arc::new(ServerTls::for_http(Arc::clone(&certificates))?));
+        }
+        Ok(Self { mail, http, certificates, files: Arc::new(Mutex::new(files)) })
+    }
+
+    /// Keeps them current: reads files that change, and all of them when `reload` says so.
+    pub(super) fn keep(&self, spawner: &Spawner, reload: &watch::Receiver<()>, clock: &Clock) {
+        let parts = (Arc::clone(&self.files), Arc::clone(&self.certificates), reload.clone(), clock.clone());
+        spawner.spawn("certificates", RestartPolicy::Restart, move |stop| {
+            let (files, certificates, reload, clock) = parts.clone();
+            keep(files, certificates, reload, clock, stop)
+        });
+    }
+}
+
+async fn keep(
+    files: Arc<Mutex<Watch>>,
+    certificates: Arc<Certificates>,
+    mut reload: watch::Receiver<()>,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    loop {
+        show_ends(&certificates, &clock);
+        let look = tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => Look::Changed,
+            Ok(()) = reload.changed() => Look::All,
+        };
+        let files = Arc::clone(&files);
+        let looking =
+            tokio::task::spawn_blocking(move || files.lock().unwrap_or_else(PoisonError::into_inner).look(look));
+        looking.await.unwrap_or_default().iter().for_each(tell);
+    }
+}
+
+fn tell(reading: &Reading) {
+    let outcome = match &reading.result {
+        Ok(()) => {
+            tracing::info!("Read {} again; handshakes from now on use it", reading.file.display());
+            "ok"
+        }
+        Err(error) => {
+            tracing::error!(error.kind = "certificate", "What was in use before stays in use: {error}");
+            "failed"
+        }
+    };
+    metrics::counter!(metric::TLS_RELOADS, "outcome" => outcome).increment(1);
+}
+
+fn show_ends(certificates: &Certificates, clock: &Clock) {
+    let now = clock.now().as_seconds();
+    for (source, certificate) in certificates.all() {
+        let left = certificate.ends().as_seconds().saturating_sub(now);
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating point; so many seconds are near enough")]
+        metrics::gauge!(metric::TLS_CERTIFICATE_EXPIRES, "source" => source.to_string()).set(left as f64);
+    }
+}
+
+/// How often files are looked at.
+const EVERY: Duration = Duration::from_secs(5);
