@@ -3,6 +3,7 @@
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
 mod apart;
+mod authentication;
 mod certificates;
 mod doors;
 pub mod instance;
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,12 +27,11 @@ use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
-use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
 use crate::mail::message;
-use crate::mailauth::{self, Authenticator, Forwarder};
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
+use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -168,6 +167,13 @@ impl App {
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
+        let acceptor = match authentication::authenticator(&config)? {
+            Some(found) => {
+                let limits = ingest_settings(&config).limits;
+                acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(&recipients), found, limits)))
+            }
+            None => acceptor,
+        };
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
@@ -210,8 +216,6 @@ impl App {
         });
         let parts =
             (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
-        // Said at the start, not by the worker.
-        authenticator(&config)?;
         let configured = Arc::clone(&config);
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
             let (store, spool, engine, key, settings) = parts.clone();
@@ -220,7 +224,7 @@ impl App {
                 match store.apart().await {
                     Ok(store) => {
                         let ingest = Ingest::new(store, &spool, engine, key, settings);
-                        match authenticator(&config) {
+                        match authentication::authenticator(&config) {
                             Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
                             Ok(None) => ingest.run(stop).await,
                             Err(error) => {
@@ -474,32 +478,6 @@ fn ingest_settings(config: &Config) -> IngestSettings {
         hostname: config.server.hostname.to_string(),
         public_url: config.server.public_url.clone(),
     }
-}
-
-/// What finds out who really sent a message; `None` where that is switched off. Its resolver's connections belong to the
-/// runtime that it is first used on, so that each thread of work has its own.
-fn authenticator(config: &Config) -> Result<Option<Authenticator>, DnsError> {
-    let own = &config.authentication;
-    if !own.enabled {
-        return Ok(None);
-    }
-    // One server that is silent must leave time for another question.
-    let timeout = config.dns.timeout.min(own.timeout / 4);
-    let resolver = Resolver::new(&ResolverSettings {
-        servers: config.dns.servers.clone(),
-        timeout,
-        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
-    })?;
-    let forwarder = |(id, network): &(Domain, IpNet)| Forwarder { authserv_id: id.clone(), network: *network };
-    let settings = mailauth::Settings {
-        authserv_id: config.server.hostname.clone(),
-        budget: own.timeout,
-        signatures: usize::try_from(own.signatures).unwrap_or(usize::MAX),
-        relays: own.relays.clone(),
-        forwarders: own.trusted_authserv.iter().map(forwarder).collect(),
-        sealers: own.trusted_sealers.clone(),
-    };
-    Ok(Some(Authenticator::new(&resolver, settings)))
 }
 
 fn deliver_limits(config: &Config) -> DeliverLimits {

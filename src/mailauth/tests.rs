@@ -120,6 +120,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            verdict: crate::mail::envelope::Verdict::NotAsked,
         }
     }
 

@@ -12,9 +12,10 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
-use crate::ids::TenantId;
+use crate::ids::{MailboxId, TenantId};
 use crate::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
 use crate::store::{Store, StoreError};
@@ -29,6 +30,8 @@ pub const OPERATOR: TenantId = TenantId::from_bits(0);
 const GRACE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(1);
+/// How long it is known that a mailbox refuses: longer than any transaction takes.
+const REFUSING_KEPT: Duration = Duration::from_secs(3_600);
 /// How many answers are kept.
 const ANSWERS: u64 = 50_000;
 /// Letters of a route token: 128 bits in base32.
@@ -40,6 +43,8 @@ pub struct Recipients {
     store: Store,
     platform_domains: Vec<Domain>,
     found: moka::sync::Cache<String, Found>,
+    /// Mailboxes that were asked for lately, and refuse mail that fails DMARC.
+    refusing: moka::sync::Cache<MailboxId, ()>,
     strangers: Strangers,
 }
 
@@ -56,8 +61,9 @@ impl Recipients {
     #[must_use]
     pub fn new(store: Store, platform_domains: Vec<Domain>, strangers: StrangerSettings) -> Self {
         let found = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
+        let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
-        Self { store, platform_domains, found, strangers }
+        Self { store, platform_domains, found, refusing, strangers }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -91,6 +97,12 @@ impl Recipients {
         Ok(())
     }
 
+    /// Whether a mailbox refuses mail that fails DMARC, as it was when it was last asked for. From memory.
+    #[must_use]
+    pub fn refuses_failures(&self, mailbox: MailboxId) -> bool {
+        self.refusing.contains_key(&mailbox)
+    }
+
     async fn find(&self, address: &Mailbox) -> Result<Found, StoreError> {
         let key = address.key_without_detail();
         if let Some(found) = self.found.get(&key) {
@@ -108,7 +120,12 @@ impl Recipients {
         let Some((row, tenant_suspended)) = self.store.mailbox_by_address(key).await? else {
             return Ok(Found::Nobody);
         };
-        let MailboxRow { tenant, id, state, state_since, .. } = row;
+        let MailboxRow { tenant, id, state, state_since, authentication_policy, .. } = row;
+        if authentication_policy == FailurePolicy::Reject {
+            self.refusing.insert(id, ());
+        } else {
+            self.refusing.invalidate(&id);
+        }
         let own = (state == "suspended").then_some(state_since);
         let recipient = Recipient::Mailbox { tenant, mailbox: id };
         Ok(Found::Mailbox { recipient, suspended_since: earliest(own, tenant_suspended) })

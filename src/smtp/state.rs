@@ -216,6 +216,9 @@ impl Machine {
             (State::Committing { greeted, replies }, Input::NotStored) => {
                 (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN.times(replies)))
             }
+            (State::Committing { greeted, replies }, Input::Refused) => {
+                (State::Greeted(greeted), Step::reply(reply::NOT_AUTHENTIC.times(replies)))
+            }
             (State::Securing, Input::Secured) => {
                 // RFC 3207 §4.2: nothing that was said before counts.
                 self.channel = Channel::Encrypted;

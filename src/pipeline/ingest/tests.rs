@@ -88,6 +88,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            verdict: crate::mail::envelope::Verdict::NotAsked,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();

@@ -21,6 +21,8 @@ pub enum Input<'a> {
     Stored(Accepted),
     /// Answer to [`Effect::Commit`]: it is not.
     NotStored,
+    /// Answer to [`Effect::Commit`]: its recipients do not want it.
+    Refused,
     /// Answer to [`Effect::Secure`].
     Secured,
     /// The peer was too slow.

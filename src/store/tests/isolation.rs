@@ -309,6 +309,7 @@ async fn fill(scene: &Scene) -> Owned {
 async fn accept(scene: &Scene) {
     let body = MARK.as_bytes().to_vec();
     let waiting = NewAccepted {
+        is_awaiting: false,
         tenant: scene.tenant,
         id: scene.store.clock().mint(),
         size: body.len() as u64,
