@@ -4,6 +4,7 @@
 
 mod acme;
 mod apart;
+mod authentication;
 mod certificates;
 mod doors;
 pub mod instance;
@@ -32,6 +33,7 @@ use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
+use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -174,6 +176,13 @@ impl App {
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
         let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
+        let acceptor = match authentication::authenticator(&config)? {
+            Some(found) => {
+                let limits = ingest_settings(&config).limits;
+                acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(&recipients), found, limits)))
+            }
+            None => acceptor,
+        };
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
@@ -216,11 +225,22 @@ impl App {
         });
         let parts =
             (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
+        let configured = Arc::clone(&config);
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
             let (store, spool, engine, key, settings) = parts.clone();
+            let config = Arc::clone(&configured);
             apart::apart("ingest", move || async move {
                 match store.apart().await {
-                    Ok(store) => Ingest::new(store, &spool, engine, key, settings).run(stop).await,
+                    Ok(store) => {
+                        let ingest = Ingest::new(store, &spool, engine, key, settings);
+                        match authentication::authenticator(&config) {
+                            Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
+                            Ok(None) => ingest.run(stop).await,
+                            Err(error) => {
+                                tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}")
+                            }
+                        }
+                    }
                     Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
                 }
             })
@@ -468,6 +488,7 @@ fn ingest_settings(config: &Config) -> IngestSettings {
             text: count(own.text_size),
             ..message::Limits::default()
         },
+        hostname: config.server.hostname.to_string(),
         public_url: config.server.public_url.clone(),
     }
 }

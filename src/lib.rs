@@ -23,6 +23,7 @@ pub mod ids;
 pub mod intake;
 pub mod keys;
 pub mod mail;
+pub mod mailauth;
 pub mod pipeline;
 pub mod seal;
 pub mod service;

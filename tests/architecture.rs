@@ -38,6 +38,7 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("connections", vec![]),
         // One of the two spools is rows of the store.
         ("spool", vec!["ids", "clock", "mail", "store"]),
+        // Checks what the doors took in; what it finds is vocabulary (`mail::authentication`).
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
         // Where every door ends.

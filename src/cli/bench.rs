@@ -108,6 +108,10 @@ pub struct LoadArgs {
     /// `pipeline`) the highest rate that lasts.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
+    /// Find out who sent each message, by a name server on loopback that knows the author's domain. Only with a gateway of
+    /// its own.
+    #[arg(long)]
+    pub authentication: bool,
 }
 
 impl BenchCommand {

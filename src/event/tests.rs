@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Manifest, Origin, Recipient, TransferDefect};
 use crate::mail::message::{Limits, Message, read};
 
 const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
+/// Nothing was checked.
+static UNCHECKED: Authentication =
+    Authentication { checked: false, results: Vec::new(), verified: Vec::new(), voucher: None, forged_results: false };
 const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
 
 fn mailbox() -> ForwardPath {
@@ -52,6 +56,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
         },
         defects: Vec::new(),
         quiet: false,
+        verdict: crate::mail::envelope::Verdict::NotAsked,
     }
 }
 
@@ -71,6 +76,8 @@ fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
         route_addresses: &[],
         thread: ThreadId::from_bits(7),
         is_known_thread: true,
+        authentication: &UNCHECKED,
+        failure_policy: FailurePolicy::Mark,
     }
 }
 

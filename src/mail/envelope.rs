@@ -216,6 +216,27 @@ pub enum TransferDefect {
     BareLf,
 }
 
+/// Whether the layers above were asked before the message was answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// No: the message was accepted as it came.
+    #[default]
+    NotAsked,
+    /// They are being asked. A message that stays so was never accepted: its peer has it, or was refused.
+    Awaited,
+    /// They let it pass.
+    Passed,
+}
+
+impl Verdict {
+    /// Whether nobody was asked.
+    #[must_use]
+    pub const fn is_not_asked(&self) -> bool {
+        matches!(self, Self::NotAsked)
+    }
+}
+
 /// All that is stored beside the bytes of an accepted message: the content of a COMMIT record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -233,6 +254,9 @@ pub struct Manifest {
     /// Whether nothing follows from it but its event: it is history, and nobody is to act on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quiet: bool,
+    /// Whether it was judged before it was accepted.
+    #[serde(default, skip_serializing_if = "Verdict::is_not_asked")]
+    pub verdict: Verdict,
 }
 
 impl Manifest {

@@ -15,10 +15,11 @@ use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
-use crate::ids::TenantId;
+use crate::ids::{MailboxId, TenantId};
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{Door, Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
 use crate::store::{Store, StoreError};
@@ -35,6 +36,8 @@ pub const OPERATOR: TenantId = TenantId::from_bits(0);
 const GRACE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(1);
+/// How long it is known that a mailbox refuses: longer than any transaction takes.
+const REFUSING_KEPT: Duration = Duration::from_secs(3_600);
 /// How many answers are kept.
 const ANSWERS: u64 = 50_000;
 /// Letters of a route token: 128 bits in base32.
@@ -46,6 +49,8 @@ pub struct Recipients {
     store: Store,
     platform_domains: Vec<Domain>,
     found: moka::sync::Cache<String, Found>,
+    /// Mailboxes that were asked for lately, and refuse mail that fails DMARC.
+    refusing: moka::sync::Cache<MailboxId, ()>,
     strangers: Strangers,
     callers: Callers,
 }
@@ -75,9 +80,10 @@ impl Recipients {
     pub fn new(store: Store, pepper: Pepper, settings: RecipientSettings) -> Self {
         let RecipientSettings { platform_domains, strangers, guesses } = settings;
         let found = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
+        let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
         let callers = Callers::new(store.clone(), pepper, guesses);
-        Self { store, platform_domains, found, strangers, callers }
+        Self { store, platform_domains, found, refusing, strangers, callers }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -111,6 +117,12 @@ impl Recipients {
         Ok(())
     }
 
+    /// Whether a mailbox refuses mail that fails DMARC, as it was when it was last asked for. From memory.
+    #[must_use]
+    pub fn refuses_failures(&self, mailbox: MailboxId) -> bool {
+        self.refusing.contains_key(&mailbox)
+    }
+
     async fn find(&self, address: &Mailbox) -> Result<Found, StoreError> {
         let key = address.key_without_detail();
         if let Some(found) = self.found.get(&key) {
@@ -128,7 +140,12 @@ impl Recipients {
         let Some((row, tenant_suspended)) = self.store.mailbox_by_address(key).await? else {
             return Ok(Found::Nobody);
         };
-        let MailboxRow { tenant, id, state, state_since, .. } = row;
+        let MailboxRow { tenant, id, state, state_since, authentication_policy, .. } = row;
+        if authentication_policy == FailurePolicy::Reject {
+            self.refusing.insert(id, ());
+        } else {
+            self.refusing.invalidate(&id);
+        }
         let own = (state == "suspended").then_some(state_since);
         let recipient = Recipient::Mailbox { tenant, mailbox: id };
         Ok(Found::Mailbox { recipient, suspended_since: earliest(own, tenant_suspended) })

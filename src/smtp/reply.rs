@@ -332,6 +332,9 @@ pub const TALKS_FIRST: Reply = Reply::refusal(554, "talks_first", "5.5.1 Wait fo
 pub const UNKNOWN_RECIPIENT: Reply = Reply::refusal(550, "unknown_recipient", "5.1.1 No such recipient here");
 /// The domain is not ours.
 pub const NO_RELAY: Reply = Reply::refusal(550, "no_relay", "5.7.1 No mail is relayed here");
+/// The author's domain asks not to take what it does not stand behind, and the mailbox does so (RFC 7372 §3.3).
+pub const NOT_AUTHENTIC: Reply =
+    Reply::refusal(550, "not_authentic", "5.7.26 The author's domain does not stand behind this message (DMARC)");
 /// Suspended for good.
 pub const CLOSED_MAILBOX: Reply = Reply::refusal(550, "closed", "5.2.1 This recipient takes no mail");
 /// Suspended for a while.

@@ -27,7 +27,7 @@ use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, 
 use crate::mail::envelope::{Certificate, Door, Origin};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
-use crate::spool::Incoming;
+use crate::spool::{Incoming, SpoolError};
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
 
@@ -316,6 +316,7 @@ impl<I: Intake> Session<I> {
                 }
                 Input::Stored(reply::accepted(&message))
             }
+            Err(SpoolError::Refused) => Input::Refused,
             Err(error) => {
                 warn!(session.id = %self.id, error.kind = %error, temporary = true, "A message could not be stored");
                 Input::NotStored

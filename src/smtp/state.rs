@@ -244,6 +244,9 @@ impl Machine {
                 (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN.times(replies)))
             }
             (State::Verifying(greeted), Input::Authenticated(answer)) => self.authenticated(greeted, answer),
+            (State::Committing { greeted, replies }, Input::Refused) => {
+                (State::Greeted(greeted), Step::reply(reply::NOT_AUTHENTIC.times(replies)))
+            }
             (State::Securing, Input::Secured) => {
                 // RFC 3207 §4.2: nothing that was said before counts.
                 self.channel = Channel::Encrypted;

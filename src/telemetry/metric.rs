@@ -50,6 +50,8 @@ pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 pub const EVENTS_RECORDED: &str = "connex_events_recorded_total";
 /// Messages kept without operations, by state and reason.
 pub const MESSAGES_KEPT: &str = "connex_messages_kept_total";
+/// Results of sender authentication, by method and result.
+pub const AUTHENTICATION_RESULTS: &str = "connex_authentication_results_total";
 /// Webhook attempts, by outcome.
 pub const WEBHOOK_ATTEMPTS: &str = "connex_webhook_attempts_total";
 /// Time of one webhook attempt.
@@ -91,6 +93,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),
+    (AUTHENTICATION_RESULTS, Kind::Counter, "Results of SPF, DKIM, DMARC, ARC and iprev, by method and result"),
     (WEBHOOK_ATTEMPTS, Kind::Counter, "Webhook attempts, by outcome"),
     (WEBHOOK_SECONDS, Kind::Histogram, "Time of one webhook attempt"),
     (WEBHOOK_PENDING, Kind::Gauge, "Deliveries that wait for an attempt."),

@@ -20,8 +20,10 @@ mod wire;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use connex::dns::zone::Zone;
 use serde_json::Value;
 
 pub use engine::Engine;
@@ -40,6 +42,12 @@ pub use postgres::{Cluster, Database};
 pub use promise::{each_is_one_event, expect_one_log, expect_stored};
 pub use sink::Sink;
 pub use wire::{Wire, stuffed};
+
+/// The name server that every gateway of the tests asks; it knows nothing but what tests tell it.
+pub fn zone() -> &'static Zone {
+    static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::start().unwrap());
+    &ZONE
+}
 
 /// How long anything may take that should happen soon; generous, because machines can be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);

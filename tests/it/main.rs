@@ -12,6 +12,7 @@ mod harness;
 
 mod acme;
 mod api;
+mod authentication;
 mod cli;
 mod copies;
 mod crash;

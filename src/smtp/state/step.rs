@@ -23,6 +23,8 @@ pub enum Input<'a> {
     NotStored,
     /// Answer to [`Effect::Authenticate`].
     Authenticated(AuthenticationAnswer),
+    /// Answer to [`Effect::Commit`]: its recipients do not want it.
+    Refused,
     /// Answer to [`Effect::Secure`].
     Secured,
     /// The peer was too slow.
