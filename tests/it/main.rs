@@ -11,6 +11,8 @@
 mod harness;
 
 mod api;
+mod attack;
+mod bombs;
 mod cli;
 mod copies;
 mod crash;

@@ -36,9 +36,19 @@ const DOMAIN: &str = "bench.localhost";
 impl Gateway {
     /// Starts one in a new folder within `--dir`, or within the working folder.
     pub(super) async fn start(data: &DataArgs, database: Option<&Path>) -> Result<Self, CliError> {
+        Self::start_with(data, database, |_| Ok(Vec::new())).await
+    }
+
+    /// The same with further settings, made for its folder.
+    pub(super) async fn start_with(
+        data: &DataArgs,
+        database: Option<&Path>,
+        more: impl FnOnce(&Path) -> Result<Vec<(&'static str, String)>, CliError>,
+    ) -> Result<Self, CliError> {
         let parent = data.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         let scratch = Scratch::within(&parent)?;
-        let config = config(data, database, &scratch.path)?;
+        let more = more(&scratch.path)?;
+        let config = config(data, database, &scratch.path, &more)?;
         // Both are there in real use as well.
         let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
         let metrics = Metrics::init().map_err(anyhow::Error::new)?;
@@ -62,7 +72,12 @@ impl Gateway {
     }
 }
 
-fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config, CliError> {
+fn config(
+    data: &DataArgs,
+    database: Option<&Path>,
+    dir: &Path,
+    more: &[(&'static str, String)],
+) -> Result<Config, CliError> {
     let mut loader = Loader::new();
     if let Some(file) = &data.config {
         loader = loader.file(file);
@@ -78,6 +93,9 @@ fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config
         ("smtp.platform_domains", DOMAIN),
         ("smtp.limits.connections", "1000000"),
         ("smtp.limits.connections_per_address", "1000000"),
+        ("smtp.limits.connections_per_network", "1000000"),
+        ("smtp.limits.connects_per_minute", "0"),
+        ("smtp.limits.transactions_per_tenant", "1000000"),
         ("smtp.limits.messages_per_connection", "1000000"),
         ("http.listen", "127.0.0.1:0"),
         ("http.admin_listen", "127.0.0.1:0"),
@@ -86,7 +104,8 @@ fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config
         ("webhooks.allow", "127.0.0.1"),
         ("log.level", "warn"),
     ];
-    for (key, value) in settings {
+    let more = more.iter().map(|(key, value)| (*key, value.as_str()));
+    for (key, value) in settings.into_iter().chain(more) {
         loader = loader.set("connex bench", key, value);
     }
     if let Some(file) = database {
@@ -147,7 +166,7 @@ mod tests {
     #[test]
     fn its_configuration_is_sound_and_stays_on_loopback() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&DataArgs::default(), None, folder.path()).unwrap();
+        let config = config(&DataArgs::default(), None, folder.path(), &[]).unwrap();
         for address in config.smtp.listen.iter().chain(&config.http.listen).chain(&config.http.admin_listen) {
             assert!(address.ip().is_loopback() && address.port() == 0, "{address}");
         }
