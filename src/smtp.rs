@@ -10,6 +10,7 @@
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
+//! | `tenants` | open transactions of each tenant |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP is another dialect of the same machine; behind a load balancer only the client's
@@ -34,6 +35,7 @@ mod sasl;
 pub mod session;
 mod socket;
 pub mod state;
+mod tenants;
 
 #[cfg(test)]
 mod conversations;

@@ -156,7 +156,13 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
     ListenerOptions {
         door,
         hostname: config.server.hostname.clone(),
-        limits: Limits { messages: u32::MAX, connections_per_address: limits.connections, ..limits },
+        limits: Limits {
+            messages: u32::MAX,
+            connections_per_address: limits.connections,
+            connections_per_network: limits.connections,
+            connects_per_minute: 0,
+            ..limits
+        },
         tls: None,
         proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
     }
@@ -171,7 +177,16 @@ fn smtp_limits(config: &Config) -> Limits {
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,
+        tarpit_after: own.tarpit_after,
+        tarpit: own.tarpit,
         command_timeout: own.command_timeout,
+        reply_timeout: own.reply_timeout,
+        data_rate: own.data_rate,
+        idle_timeout: own.idle_timeout,
+        transaction_timeout: own.transaction_timeout,
+        connections_per_network: count(own.connections_per_network),
+        connects_per_minute: own.connects_per_minute,
+        transactions_per_tenant: own.transactions_per_tenant,
         data_timeout: own.data_timeout,
         handshake_timeout: own.handshake_timeout,
         greeting_delay: own.greeting_delay,

@@ -27,11 +27,15 @@ use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, 
 use crate::mail::envelope::{Certificate, Door, Origin};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
+use crate::smtp::tenants::Tenants;
 use crate::spool::{Incoming, SpoolError};
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
+use pace::Pace;
 
+mod counters;
 mod ledger;
+mod pace;
 mod wire;
 
 pub(super) use wire::Wire;
@@ -53,6 +57,7 @@ pub(super) struct Shared<I> {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) intake: Arc<I>,
     pub(super) acceptor: Acceptor,
+    pub(super) tenants: Tenants,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -73,6 +78,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         (Some(_), Door::Smtps) => Channel::Encrypted,
         (Some(_), _) => Channel::Upgradable,
     };
+    let now = Instant::now();
     let mut session = Session {
         id,
         peer,
@@ -84,8 +90,9 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         out: Vec::new(),
         incoming: None,
         ledger: None,
-        command_deadline: Instant::now() + shared.settings.limits().command_timeout,
-        message_deadline: None,
+        command_deadline: now + shared.settings.limits().command_timeout,
+        pace: Pace::new(now, shared.settings.limits()),
+        punished: 0,
         shared,
     };
     let shown = peer.address.map(tracing::field::display);
@@ -115,7 +122,9 @@ struct Session<I> {
     /// What is written to the log about the open transaction.
     ledger: Option<Box<Ledger>>,
     command_deadline: Instant,
-    message_deadline: Option<Instant>,
+    pace: Pace,
+    /// Errors whose replies were held back.
+    punished: u32,
 }
 
 /// What came of waiting for the peer.
@@ -198,15 +207,18 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Admit => {
                     self.forget_message();
-                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now())));
+                    self.pace.mail(Instant::now(), self.shared.settings.limits());
+                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now(), self.machine.helo())));
                     Input::Admission(self.shared.acceptor.admission())
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
-                    if let Some(ledger) = &mut self.ledger {
-                        ledger.asked(answer);
+                    let tenants = &self.shared.tenants;
+                    if self.ledger.as_mut().is_none_or(|ledger| ledger.asked(answer, tenants)) {
+                        Input::Recipient(answer)
+                    } else {
+                        Input::TenantBusy
                     }
-                    Input::Recipient(answer)
                 }
                 Effect::Commit(commission) => {
                     // RFC 2920 §3.2: nothing that is already decided waits for the disk.
@@ -232,7 +244,6 @@ impl<I: Intake> Session<I> {
     /// Drops all there is of a message that was not committed.
     fn forget_message(&mut self) {
         self.incoming = None;
-        self.message_deadline = None;
         self.close_ledger(0);
     }
 
@@ -298,7 +309,6 @@ impl<I: Intake> Session<I> {
     }
 
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
-        self.message_deadline = None;
         let incoming = match self.incoming.take() {
             Some(incoming) => *incoming,
             None => self.shared.acceptor.begin(),
@@ -311,6 +321,7 @@ impl<I: Intake> Session<I> {
         // Boxed for the same reason as the question about a recipient.
         match Box::pin(self.shared.acceptor.accept(incoming, offer)).await {
             Ok(message) => {
+                self.pace.taken(Instant::now(), self.shared.settings.limits());
                 if let Some(ledger) = &mut self.ledger {
                     ledger.stored(&message);
                 }
@@ -328,6 +339,7 @@ impl<I: Intake> Session<I> {
         if !reply.reason().is_empty() {
             metrics::counter!("connex_smtp_refused_total", "reason" => reply.reason()).increment(1);
         }
+        counters::replied(self.shared.door, reply.code());
         reply.write(&mut self.out);
         self.command_deadline = Instant::now() + self.shared.settings.limits().command_timeout;
     }
@@ -342,39 +354,55 @@ impl<I: Intake> Session<I> {
         if self.out.is_empty() {
             return Ok(());
         }
+        self.hold_back().await;
         let out = std::mem::take(&mut self.out);
         let wire = &mut self.wire;
         let send = async {
             wire.write_all(&out).await?;
             wire.flush().await
         };
-        timeout(self.shared.settings.limits().command_timeout, send).await?
+        timeout(self.shared.settings.limits().reply_timeout, send).await?
+    }
+
+    /// Lets a peer wait for the refusals that it asks for again and again.
+    async fn hold_back(&mut self) {
+        let errors = self.machine.errors();
+        if errors <= self.punished || self.machine.phase() == Phase::Closed {
+            return;
+        }
+        self.punished = errors;
+        let penalty = pace::penalty(errors, self.shared.settings.limits());
+        if !penalty.is_zero() {
+            metrics::counter!("connex_smtp_held_back_total", "door" => self.shared.door.as_str()).increment(1);
+            // Boxed: well-behaved sessions have no room for it.
+            let _ = timeout(penalty, Box::pin(self.shared.shutdown.cancelled())).await;
+        }
     }
 
     /// Waits for bytes, as long as the phase allows.
     async fn hear(&mut self, inbox: &mut Vec<u8>) -> io::Result<Heard> {
         let limits = self.shared.settings.limits();
         let now = Instant::now();
-        let (deadline, size, may_stop) = match self.machine.phase() {
-            Phase::Message => {
-                let whole = *self.message_deadline.get_or_insert(now + limits.message_timeout);
-                (whole.min(now + limits.data_timeout), MESSAGE_READ, false)
-            }
-            Phase::Command | Phase::Closed => {
-                self.message_deadline = None;
-                (self.command_deadline, COMMAND_READ, true)
-            }
+        let is_message = self.machine.phase() == Phase::Message;
+        let (deadline, size) = if is_message {
+            (self.pace.data_due(now, limits), MESSAGE_READ)
+        } else {
+            (self.command_deadline.min(self.pace.due()), COMMAND_READ)
         };
         // Asked first: a peer that never stops sending would otherwise never be late.
         if now >= deadline {
             return Ok(Heard::Nothing(Input::TimedOut));
         }
-        tokio::select! {
+        let octets = tokio::select! {
             biased;
-            () = self.shared.shutdown.cancelled(), if may_stop => Ok(Heard::Nothing(Input::ShuttingDown)),
-            read = read_some(&mut self.wire, inbox, size) => Ok(if read? == 0 { Heard::End } else { Heard::Bytes }),
-            () = sleep_until(deadline) => Ok(Heard::Nothing(Input::TimedOut)),
+            () = self.shared.shutdown.cancelled(), if !is_message => return Ok(Heard::Nothing(Input::ShuttingDown)),
+            read = read_some(&mut self.wire, inbox, size) => read?,
+            () = sleep_until(deadline) => return Ok(Heard::Nothing(Input::TimedOut)),
+        };
+        if is_message {
+            self.pace.received(octets, now.elapsed(), limits);
         }
+        Ok(if octets == 0 { Heard::End } else { Heard::Bytes })
     }
 
     async fn handshake(&mut self) -> io::Result<()> {

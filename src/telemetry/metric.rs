@@ -20,6 +20,10 @@ pub const SMTP_SESSIONS: &str = "connex_smtp_sessions";
 pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
 /// Messages, recipients and connections answered 4xx or 5xx, by reason.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
+/// Replies of SMTP and LMTP sessions, by door and code.
+pub const SMTP_REPLIES: &str = "connex_smtp_replies_total";
+/// Replies that were held back as the peer was refused again and again, by door.
+pub const SMTP_HELD_BACK: &str = "connex_smtp_held_back_total";
 /// TLS handshakes of SMTP sessions, by outcome.
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 /// Headers of load balancers, by what came of them.
@@ -78,6 +82,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_SESSIONS, Kind::Gauge, "SMTP sessions open now"),
     (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and connections answered 4xx or 5xx, by reason"),
+    (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
+    (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),

@@ -12,7 +12,9 @@ mod harness;
 
 mod acme;
 mod api;
+mod attack;
 mod authentication;
+mod bombs;
 mod cli;
 mod copies;
 mod crash;
