@@ -32,6 +32,7 @@ pub mod listener;
 mod memory;
 pub mod proxy;
 pub mod reply;
+mod sasl;
 pub mod session;
 mod socket;
 pub mod state;

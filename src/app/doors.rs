@@ -9,7 +9,7 @@ use super::{AppError, Instance};
 use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
-use crate::pipeline::recipients::{Recipients, StrangerSettings};
+use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::tls::ServerTls;
 
@@ -19,9 +19,18 @@ pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
 /// Whom the addresses of this installation name.
 pub(super) fn recipients(instance: &Instance) -> Recipients {
     let config = &instance.config;
-    let strangers =
-        StrangerSettings { put_off: config.routes.put_off_strangers, kept_per_day: config.routes.untrusted_per_day };
-    Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone(), strangers)
+    let settings = RecipientSettings {
+        platform_domains: config.smtp.platform_domains.clone(),
+        strangers: StrangerSettings {
+            put_off: config.routes.put_off_strangers,
+            kept_per_day: config.routes.untrusted_per_day,
+        },
+        guesses: GuessSettings {
+            failures: config.smtp.limits.auth_failures,
+            window: config.smtp.limits.auth_failure_window,
+        },
+    };
+    Recipients::new(instance.store.clone(), instance.pepper(), settings)
 }
 
 /// Binds every SMTP listener of the configuration.
@@ -181,6 +190,8 @@ fn smtp_limits(config: &Config) -> Limits {
         body_memory: own.body_memory,
         data_timeout: own.data_timeout,
         handshake_timeout: own.handshake_timeout,
+        greeting_delay: own.greeting_delay,
+        auth_failure_delay: own.auth_failure_delay,
         connections_per_address: count(own.connections_per_address),
         connections: count(own.connections),
         shutdown_grace: config.server.shutdown_grace / 2,

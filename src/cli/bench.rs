@@ -10,6 +10,7 @@ mod bombs;
 mod cpu;
 mod figures;
 mod gateway;
+mod idle;
 mod load;
 mod pipeline;
 mod steps;
@@ -35,6 +36,9 @@ pub enum BenchCommand {
     /// What messages cost that are built to be expensive to read.
     #[command(after_help = "Example: connex bench bombs --json")]
     Bombs(BombsArgs),
+    /// How much memory of a running server an idle session costs.
+    #[command(after_help = "Example: connex bench idle --server 127.0.0.1:2525 --process 4711 --sessions 2000")]
+    Idle(IdleArgs),
 }
 
 /// Arguments of `connex bench accept`.
@@ -114,6 +118,26 @@ pub struct BombsArgs {
     pub json: JsonArgs,
 }
 
+/// Arguments of `connex bench idle`.
+#[derive(Debug, Args)]
+pub struct IdleArgs {
+    /// SMTP server to connect to; one of yours.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: String,
+    /// Process of that server, on this machine.
+    #[arg(long, value_name = "PID")]
+    pub process: u32,
+    /// Sessions at the same time.
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub sessions: u32,
+    /// Certificate authority of the server (PEM): the sessions use STARTTLS. Without it they stay in the clear.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
 /// What is sent.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
@@ -130,6 +154,10 @@ pub struct LoadArgs {
     /// `pipeline`) the highest rate that lasts.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: Option<u32>,
+    /// Find out who sent each message, by a name server on loopback that knows the author's domain. Only with a gateway of
+    /// its own.
+    #[arg(long)]
+    pub authentication: bool,
 }
 
 impl BenchCommand {
@@ -139,6 +167,7 @@ impl BenchCommand {
             Self::Pipeline(args) => &args.json,
             Self::Attack(args) => &args.json,
             Self::Bombs(args) => &args.json,
+            Self::Idle(args) => &args.json,
         }
     }
 }
@@ -153,6 +182,7 @@ pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError
         BenchCommand::Pipeline(args) => pipeline::run(args, out).await,
         BenchCommand::Attack(args) => attack::run(args, out).await,
         BenchCommand::Bombs(args) => bombs::run(&args, out),
+        BenchCommand::Idle(args) => idle::run(args, out).await,
     }
 }
 

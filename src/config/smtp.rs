@@ -67,6 +67,14 @@ pub struct SmtpLimits {
     pub transaction_timeout: Duration,
     /// A TLS handshake.
     pub handshake_timeout: Duration,
+    /// How long the greeting waits for a peer that talks first.
+    pub greeting_delay: Duration,
+    /// Refused AUTH of one network within the window.
+    pub auth_failures: u32,
+    /// How long they count.
+    pub auth_failure_window: Duration,
+    /// How long the answer to a refused AUTH waits.
+    pub auth_failure_delay: Duration,
 }
 
 impl Smtp {
@@ -112,6 +120,11 @@ impl SmtpLimits {
             idle_timeout: reader.duration("smtp.limits.idle_timeout", 1_000..=86_400_000),
             transaction_timeout: reader.duration("smtp.limits.transaction_timeout", 1_000..=86_400_000),
             handshake_timeout: reader.duration("smtp.limits.handshake_timeout", 1_000..=600_000),
+            // RFC 5321 §4.5.3.2.1: a client waits five minutes for the greeting.
+            greeting_delay: reader.duration("smtp.limits.greeting_delay", 0..=60_000),
+            auth_failures: reader.count("smtp.limits.auth_failures", 1..=1_000),
+            auth_failure_window: reader.duration("smtp.limits.auth_failure_window", 1_000..=86_400_000),
+            auth_failure_delay: reader.duration("smtp.limits.auth_failure_delay", 0..=30_000),
         }
     }
 }

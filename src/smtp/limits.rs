@@ -35,6 +35,10 @@ pub struct Limits {
     pub transaction_timeout: Duration,
     /// Time for a TLS handshake.
     pub handshake_timeout: Duration,
+    /// Time that the greeting waits for a peer that talks first (RFC 5321 §3.1); zero: it is only looked whether one has.
+    pub greeting_delay: Duration,
+    /// Time that the answer to a refused AUTH waits.
+    pub auth_failure_delay: Duration,
     /// Time in which the layers above must know a recipient.
     pub recipient_timeout: Duration,
     /// Time that sessions get to finish a message when the program stops.
@@ -70,6 +74,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(15 * 60),
             transaction_timeout: Duration::from_secs(60 * 60),
             handshake_timeout: Duration::from_secs(30),
+            greeting_delay: Duration::ZERO,
+            auth_failure_delay: Duration::from_secs(2),
             recipient_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(30),
             connections_per_address: 50,

@@ -10,7 +10,7 @@
 //! connections wait in the backlog.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -165,24 +165,21 @@ impl<I: Intake> Entrance<I> {
     /// Starts the session of a connection, or sends it away at once.
     fn admit(&mut self, connection: Connection) {
         match connection {
-            Connection::Local(stream) => {
-                if let Some(permit) = self.connections.permit_without_address() {
-                    self.serve(permit, Wire::Local(stream), Peer::default());
-                } else {
-                    too_many(None, self.shared.door, None);
-                }
-            }
+            Connection::Local(stream) => match self.connections.permit_without_address() {
+                Some(permit) => self.serve(permit, Wire::Local(stream), Peer::default()),
+                None => too_many(stream.into_std(), self.shared.door, None),
+            },
             Connection::Tcp(stream, peer) if self.proxy_from.iter().any(|network| network.contains(&peer)) => {
                 match self.connections.permit_without_address() {
                     Some(permit) => self.serve_proxied(permit, stream, peer),
-                    None => too_many(Some(stream), self.shared.door, Some(peer)),
+                    None => too_many(stream.into_std(), self.shared.door, Some(peer)),
                 }
             }
             Connection::Tcp(stream, peer) => match self.connections.permit(peer) {
                 Some(permit) => {
                     self.serve(permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
                 }
-                None => too_many(Some(stream), self.shared.door, Some(peer)),
+                None => too_many(stream.into_std(), self.shared.door, Some(peer)),
             },
         }
     }
@@ -210,7 +207,7 @@ impl<I: Intake> Entrance<I> {
                 Err(fault) => return fault.report(balancer),
             };
             if peer.address.is_some_and(|address| !connections.count_for(address, &mut permit)) {
-                return too_many(Some(stream), shared.door, peer.address);
+                return too_many(stream.into_std(), shared.door, peer.address);
             }
             let _counted = Counted::new(permit);
             session::run(shared, Wire::plain(stream), peer).await;
@@ -219,15 +216,16 @@ impl<I: Intake> Entrance<I> {
 }
 
 /// Sends a connection away without waiting for anything: the send buffer of a new connection has room for a 421.
-fn too_many(stream: Option<TcpStream>, door: Door, peer: Option<IpAddr>) {
+fn too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>) {
     metrics::counter!("connex_smtp_refused_total", "reason" => reply::TOO_MANY_CONNECTIONS.reason()).increment(1);
     debug!(peer.ip = peer.map(tracing::field::display), "A connection too many is sent away");
-    let Some(stream) = stream.filter(|_| door != Door::Smtps) else { return };
+    if door == Door::Smtps {
+        return;
+    }
     let mut farewell = Vec::new();
     reply::TOO_MANY_CONNECTIONS.write(&mut farewell);
-    if let Ok(mut stream) = stream.into_std() {
+    if let Ok(mut stream) = stream {
         let _ = stream.write(&farewell);
-        let _ = stream.shutdown(Shutdown::Write);
     }
 }
 

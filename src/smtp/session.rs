@@ -18,18 +18,18 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::ids::SessionId;
-use crate::intake::{Acceptor, Intake, Offer, RecipientAnswer, RecipientQuery};
+use crate::ids::{KeyId, SessionId};
+use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, RecipientAnswer, RecipientQuery};
 use crate::mail::envelope::{Certificate, Door, Origin};
 use crate::smtp::memory::{Memory, Share};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
 use crate::smtp::tenants::Tenants;
-use crate::spool::{Admission, Incoming};
+use crate::spool::{Admission, Incoming, SpoolError};
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
 use pace::Pace;
@@ -86,6 +86,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         peer,
         tls: None,
         certificate: None,
+        authenticated: None,
         wire,
         machine: Machine::new(Arc::clone(&shared.settings), channel),
         out: Vec::new(),
@@ -112,6 +113,8 @@ struct Session<I> {
     tls: Option<Box<str>>,
     /// What the peer proved to hold, under TLS.
     certificate: Option<Box<Certificate>>,
+    /// The key by which it authenticated.
+    authenticated: Option<KeyId>,
     wire: Wire,
     machine: Machine,
     /// Replies that have not been sent.
@@ -137,6 +140,15 @@ impl<I: Intake> Session<I> {
     async fn serve(&mut self) -> io::Result<()> {
         if self.shared.door == Door::Smtps {
             self.handshake().await?;
+        }
+        let patience = self.shared.settings.limits().greeting_delay;
+        // RFC 5321 §3.1: the server speaks first. Who does not wait does not read answers either.
+        // A balancer's timing is not its client's.
+        let is_watched = self.shared.door == Door::Smtp && self.peer.proxy.is_none();
+        if is_watched && self.wire.talks_within(patience).await {
+            self.say(&reply::TALKS_FIRST);
+            self.flush().await?;
+            return self.hang_up().await;
         }
         self.say(&self.machine.greeting());
         let mut inbox = Vec::new();
@@ -215,6 +227,10 @@ impl<I: Intake> Session<I> {
                     self.flush().await?;
                     self.commit(*commission).await
                 }
+                Effect::Authenticate(credentials) => {
+                    self.flush().await?;
+                    Input::Authenticated(self.authenticate(*credentials).await)
+                }
                 Effect::Secure => {
                     // RFC 3207 §4.2: no byte that came in the clear may be part of what follows under TLS.
                     self.forget_message();
@@ -268,6 +284,28 @@ impl<I: Intake> Session<I> {
         timeout(patience, answer).await.unwrap_or(RecipientAnswer::Unavailable)
     }
 
+    async fn authenticate(&mut self, credentials: Credentials) -> AuthenticationAnswer {
+        let origin = self.origin(self.machine.helo());
+        let limits = self.shared.settings.limits();
+        let asked = Box::pin(self.shared.intake.authenticate(&credentials, &origin));
+        let answer = timeout(limits.recipient_timeout, asked).await.unwrap_or(AuthenticationAnswer::Unavailable);
+        match answer {
+            AuthenticationAnswer::Known(key) => {
+                self.authenticated = Some(key);
+                debug!(session.id = %self.id, key.id = %key, "Session `{}` authenticated", self.id);
+            }
+            // A guesser pays with its own time.
+            AuthenticationAnswer::Refused => {
+                tokio::select! {
+                    () = sleep(limits.auth_failure_delay) => {}
+                    () = self.shared.shutdown.cancelled() => {}
+                }
+            }
+            AuthenticationAnswer::TooOften | AuthenticationAnswer::Unavailable => {}
+        }
+        answer
+    }
+
     /// Who hands the message over.
     fn origin(&self, helo: &str) -> Origin {
         Origin {
@@ -277,7 +315,7 @@ impl<I: Intake> Session<I> {
             proxy: self.peer.proxy,
             helo: helo.to_owned(),
             tls: self.tls.as_deref().map(str::to_owned),
-            authenticated: None,
+            authenticated: self.authenticated,
             certificate: self.certificate.as_deref().cloned(),
         }
     }
@@ -301,6 +339,7 @@ impl<I: Intake> Session<I> {
                 }
                 Input::Stored(reply::accepted(&message))
             }
+            Err(SpoolError::Refused) => Input::Refused,
             Err(error) => {
                 warn!(session.id = %self.id, error.kind = %error, temporary = true, "A message could not be stored");
                 Input::NotStored

@@ -46,12 +46,16 @@ pub const HTTP_ACCEPT_ERRORS: &str = "connex_http_accept_errors_total";
 pub const TLS_RELOADS: &str = "connex_tls_reloads_total";
 /// Seconds until a certificate ends, by where it comes from; negative behind its end.
 pub const TLS_CERTIFICATE_EXPIRES: &str = "connex_tls_certificate_expires_seconds";
+/// Certificates ordered from an ACME authority, by outcome.
+pub const ACME_ORDERS: &str = "connex_acme_orders_total";
 /// Messages read from the spool and recorded.
 pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 /// Events recorded, with their decisions and deliveries.
 pub const EVENTS_RECORDED: &str = "connex_events_recorded_total";
 /// Messages kept without operations, by state and reason.
 pub const MESSAGES_KEPT: &str = "connex_messages_kept_total";
+/// Results of sender authentication, by method and result.
+pub const AUTHENTICATION_RESULTS: &str = "connex_authentication_results_total";
 /// Webhook attempts, by outcome.
 pub const WEBHOOK_ATTEMPTS: &str = "connex_webhook_attempts_total";
 /// Time of one webhook attempt.
@@ -91,9 +95,11 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (HTTP_ACCEPT_ERRORS, Kind::Counter, "HTTP connections that the operating system could not hand over, by door"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),
     (TLS_CERTIFICATE_EXPIRES, Kind::Gauge, "Seconds until a certificate ends, by where it comes from."),
+    (ACME_ORDERS, Kind::Counter, "Certificates ordered from an ACME authority, by outcome"),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),
+    (AUTHENTICATION_RESULTS, Kind::Counter, "Results of SPF, DKIM, DMARC, ARC and iprev, by method and result"),
     (WEBHOOK_ATTEMPTS, Kind::Counter, "Webhook attempts, by outcome"),
     (WEBHOOK_SECONDS, Kind::Histogram, "Time of one webhook attempt"),
     (WEBHOOK_PENDING, Kind::Gauge, "Deliveries that wait for an attempt."),

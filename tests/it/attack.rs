@@ -49,6 +49,9 @@ fn kinds(to: &str) -> [Kind; 7] {
 fn attack(server: SocketAddr, kind: &Kind) {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(server).unwrap();
+    // Who talks first is sent away at once; these know better.
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    assert!(stream.read(&mut [0; 128]).unwrap() > 0, "{} is not greeted", kind.name);
     stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     let piece = if kind.reads { kind.on_and_on.to_owned() } else { kind.on_and_on.repeat(5_000) };

@@ -10,12 +10,16 @@
 
 mod harness;
 
+mod acme;
 mod api;
 mod attack;
+mod authentication;
 mod bombs;
 mod cli;
 mod copies;
 mod crash;
+mod import;
+mod inject;
 mod lmtp;
 mod mail_in;
 mod nodes;
@@ -23,5 +27,6 @@ mod outages;
 mod peers;
 mod refusals;
 mod serve;
+mod tls;
 mod trouble;
 mod webhooks;

@@ -74,7 +74,7 @@ struct Client {
 }
 
 pub(super) async fn run(args: AttackArgs, out: &mut Output) -> Result<(), CliError> {
-    let gateway = Gateway::start_with(&args.data, None, |dir| {
+    let gateway = Gateway::start_with(&args.data, None, None, |dir| {
         // STARTTLS is attacked too.
         let files = devcert::ensure(dir, "localhost", Clock::System.now()).map_err(anyhow::Error::new)?;
         let file = |path: std::path::PathBuf| path.display().to_string();
