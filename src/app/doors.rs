@@ -187,6 +187,7 @@ fn smtp_limits(config: &Config) -> Limits {
         connections_per_network: count(own.connections_per_network),
         connects_per_minute: own.connects_per_minute,
         transactions_per_tenant: own.transactions_per_tenant,
+        body_memory: own.body_memory,
         data_timeout: own.data_timeout,
         handshake_timeout: own.handshake_timeout,
         greeting_delay: own.greeting_delay,

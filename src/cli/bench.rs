@@ -30,15 +30,15 @@ pub enum BenchCommand {
     /// How long it takes from a message to its signed webhook, and which rate lasts.
     #[command(after_help = "Example: connex bench pipeline --sessions 10 --rate 200")]
     Pipeline(PipelineArgs),
-    /// How much memory of a running server an idle session costs.
-    #[command(after_help = "Example: connex bench idle --server 127.0.0.1:2525 --process 4711 --sessions 2000")]
-    Idle(IdleArgs),
     /// What a client notices of many peers that hold connections and hand nothing over.
     #[command(after_help = "Example: connex bench attack --attackers 1000 --rounds 3")]
     Attack(AttackArgs),
     /// What messages cost that are built to be expensive to read.
     #[command(after_help = "Example: connex bench bombs --json")]
     Bombs(BombsArgs),
+    /// How much memory of a running server an idle session costs.
+    #[command(after_help = "Example: connex bench idle --server 127.0.0.1:2525 --process 4711 --sessions 2000")]
+    Idle(IdleArgs),
 }
 
 /// Arguments of `connex bench accept`.
@@ -81,26 +81,6 @@ pub struct PipelineArgs {
     pub json: JsonArgs,
 }
 
-/// Arguments of `connex bench idle`.
-#[derive(Debug, Args)]
-pub struct IdleArgs {
-    /// SMTP server to connect to; one of yours.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub server: String,
-    /// Process of that server, on this machine.
-    #[arg(long, value_name = "PID")]
-    pub process: u32,
-    /// Sessions at the same time.
-    #[arg(long, value_name = "COUNT", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
-    pub sessions: u32,
-    /// Certificate authority of the server (PEM): the sessions use STARTTLS. Without it they stay in the clear.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
 /// Arguments of `connex bench attack`.
 #[derive(Debug, Args)]
 pub struct AttackArgs {
@@ -138,6 +118,26 @@ pub struct BombsArgs {
     pub json: JsonArgs,
 }
 
+/// Arguments of `connex bench idle`.
+#[derive(Debug, Args)]
+pub struct IdleArgs {
+    /// SMTP server to connect to; one of yours.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: String,
+    /// Process of that server, on this machine.
+    #[arg(long, value_name = "PID")]
+    pub process: u32,
+    /// Sessions at the same time.
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub sessions: u32,
+    /// Certificate authority of the server (PEM): the sessions use STARTTLS. Without it they stay in the clear.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
 /// What is sent.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
@@ -165,9 +165,9 @@ impl BenchCommand {
         match self {
             Self::Accept(args) => &args.json,
             Self::Pipeline(args) => &args.json,
-            Self::Idle(args) => &args.json,
             Self::Attack(args) => &args.json,
             Self::Bombs(args) => &args.json,
+            Self::Idle(args) => &args.json,
         }
     }
 }
@@ -180,9 +180,9 @@ pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError
     match command {
         BenchCommand::Accept(args) => accept::run(args, out).await,
         BenchCommand::Pipeline(args) => pipeline::run(args, out).await,
-        BenchCommand::Idle(args) => idle::run(args, out).await,
         BenchCommand::Attack(args) => attack::run(args, out).await,
         BenchCommand::Bombs(args) => bombs::run(&args, out),
+        BenchCommand::Idle(args) => idle::run(args, out).await,
     }
 }
 

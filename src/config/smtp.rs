@@ -51,6 +51,8 @@ pub struct SmtpLimits {
     pub transactions_per_tenant: u32,
     /// Sessions in all.
     pub connections: u32,
+    /// Octets of memory for all bodies that are arriving.
+    pub body_memory: u64,
     /// Silence before a command.
     pub command_timeout: Duration,
     /// The peer takes no reply.
@@ -110,6 +112,7 @@ impl SmtpLimits {
             connects_per_minute: reader.count("smtp.limits.connects_per_minute", 0..=1_000_000),
             transactions_per_tenant: reader.count("smtp.limits.transactions_per_tenant", 1..=1_000_000),
             connections: reader.count("smtp.limits.connections", 1..=1_000_000),
+            body_memory: reader.size("smtp.limits.body_memory", 1 << 20..=1 << 40),
             command_timeout: reader.duration("smtp.limits.command_timeout", 1_000..=3_600_000),
             data_timeout: reader.duration("smtp.limits.data_timeout", 1_000..=3_600_000),
             reply_timeout: reader.duration("smtp.limits.reply_timeout", 1_000..=3_600_000),

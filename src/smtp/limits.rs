@@ -51,6 +51,8 @@ pub struct Limits {
     pub connects_per_minute: u32,
     /// Transactions for one tenant at the same time.
     pub transactions_per_tenant: u32,
+    /// Octets of memory for all bodies that are arriving.
+    pub body_memory: u64,
     /// Connections in all at the same time.
     pub connections: usize,
 }
@@ -80,6 +82,7 @@ impl Default for Limits {
             connections_per_network: 500,
             connects_per_minute: 1_200,
             transactions_per_tenant: 1_000,
+            body_memory: 512 * 1024 * 1024,
             connections: 10_000,
         }
     }

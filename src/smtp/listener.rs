@@ -26,6 +26,7 @@ use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
 use crate::smtp::limits::Limits;
+use crate::smtp::memory::Memory;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Peer, Shared, Wire};
 use crate::smtp::socket::{Connection, Socket};
@@ -121,8 +122,10 @@ impl<I: Intake> Listener<I> {
             .per_network(limits.connections_per_network)
             .per_minute(limits.connects_per_minute);
         let tenants = Tenants::new(limits.transactions_per_tenant);
+        let memory = Memory::new(limits.body_memory);
         let grace = limits.shutdown_grace;
-        let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, shutdown: shutdown.clone() });
+        let shared =
+            Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
         let mut entrance = Entrance { shared, connections, proxy_from, sessions: JoinSet::new() };
         let mut wait = BACK_OFF.0;
         loop {

@@ -25,10 +25,11 @@ use tracing::{debug, warn};
 use crate::ids::{KeyId, SessionId};
 use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, RecipientAnswer, RecipientQuery};
 use crate::mail::envelope::{Certificate, Door, Origin};
+use crate::smtp::memory::{Memory, Share};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
 use crate::smtp::tenants::Tenants;
-use crate::spool::{Incoming, SpoolError};
+use crate::spool::{Admission, Incoming, SpoolError};
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
 use pace::Pace;
@@ -58,6 +59,7 @@ pub(super) struct Shared<I> {
     pub(super) intake: Arc<I>,
     pub(super) acceptor: Acceptor,
     pub(super) tenants: Tenants,
+    pub(super) memory: Memory,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -118,7 +120,7 @@ struct Session<I> {
     /// Replies that have not been sent.
     out: Vec<u8>,
     /// The message that is coming in.
-    incoming: Option<Box<Incoming>>,
+    incoming: Option<Box<(Incoming, Share)>>,
     /// What is written to the log about the open transaction.
     ledger: Option<Box<Ledger>>,
     command_deadline: Instant,
@@ -209,7 +211,7 @@ impl<I: Intake> Session<I> {
                     self.forget_message();
                     self.pace.mail(Instant::now(), self.shared.settings.limits());
                     self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now(), self.machine.helo())));
-                    Input::Admission(self.shared.acceptor.admission())
+                    Input::Admission(self.admission())
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
@@ -247,8 +249,18 @@ impl<I: Intake> Session<I> {
         self.close_ledger(0);
     }
 
+    fn admission(&self) -> Admission {
+        if self.shared.memory.is_spent() { Admission::Reserve } else { self.shared.acceptor.admission() }
+    }
+
     async fn keep(&mut self, run: &[u8]) -> bool {
-        let incoming = self.incoming.get_or_insert_with(|| Box::new(self.shared.acceptor.begin()));
+        let shared = &self.shared;
+        let begin = || Box::new((shared.acceptor.begin(), shared.memory.share()));
+        let (incoming, share) = &mut **self.incoming.get_or_insert_with(begin);
+        if !share.grow(run.len()) {
+            warn!(session.id = %self.id, error.kind = "memory", temporary = true, "No memory is left for the body of a message");
+            return false;
+        }
         let result = incoming.push(run).await;
         if let Err(error) = &result {
             warn!(session.id = %self.id, error.kind = %error, temporary = true, "The spool takes no bytes");
@@ -309,9 +321,9 @@ impl<I: Intake> Session<I> {
     }
 
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
-        let incoming = match self.incoming.take() {
+        let (incoming, _share) = match self.incoming.take() {
             Some(incoming) => *incoming,
-            None => self.shared.acceptor.begin(),
+            None => (self.shared.acceptor.begin(), self.shared.memory.share()),
         };
         let offer = Offer {
             envelope: commission.envelope,

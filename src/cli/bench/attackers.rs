@@ -146,6 +146,8 @@ async fn connect(index: u32, server: SocketAddr) -> io::Result<TcpStream> {
 
 /// Until the server ends the connection.
 async fn hold(kind: Kind, mut stream: TcpStream, to: &str) -> io::Result<()> {
+    // Who talks first is sent away at once; these know better.
+    let _ = stream.read(&mut [0; 128]).await?;
     match kind {
         Kind::Silent => listen(&mut stream).await,
         Kind::Letters => drip(stream, &b"EHLO ".iter().chain(&[b'a'; 2_000]).copied().collect::<Vec<_>>()).await,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 
 const SOON: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// So long that a test which waits for it fails.
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -83,15 +84,18 @@ async fn a_peer_that_goes_away_leaves_its_place_to_the_next() {
     drop(client);
     // The place is free as soon as the server has seen the end.
     let mut next = server.greeted().await;
-    loop {
-        next.says("MAIL FROM:<a@b.test>\r\nRCPT TO:<known@in.test>\r\nRSET\r\n").await;
-        next.hears("250 2.1.0").await;
-        let reply = next.reply().await;
-        next.hears("250").await;
-        if reply.starts_with("250 2.1.5") {
-            return;
+    let taken = async {
+        loop {
+            next.says("MAIL FROM:<a@b.test>\r\nRCPT TO:<known@in.test>\r\nRSET\r\n").await;
+            next.hears("250 2.1.0").await;
+            let reply = next.reply().await;
+            next.hears("250").await;
+            if reply.starts_with("250 2.1.5") {
+                return;
+            }
         }
-    }
+    };
+    timeout(PATIENCE, taken).await.expect("the place of a peer that went away is never free");
 }
 
 #[tokio::test]
@@ -127,4 +131,29 @@ async fn a_thousand_connections_at_once_are_all_greeted() {
         });
     }
     assert_eq!(connecting.join_all().await.len(), 1_000);
+}
+
+#[tokio::test]
+async fn bodies_take_no_more_memory_than_they_may_and_new_mail_is_put_off() {
+    let server = Server::start(Door::Smtp, Limits { body_memory: 100_000, ..Limits::default() });
+    let (mut one, mut two) = (server.greeted().await, server.greeted().await);
+    open_data(&mut one).await;
+    one.says(&"a line\r\n".repeat(12_500)).await;
+    // The octets are counted as soon as the server has read them.
+    let put_off = async {
+        loop {
+            two.says("MAIL FROM:<a@b.test>\r\nRSET\r\n").await;
+            let reply = two.reply().await;
+            two.hears("250").await;
+            if reply.starts_with("452 4.3.1") {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, put_off).await.expect("mail is taken although the memory is spent");
+    one.says(&format!("{}.\r\n", "a line\r\n".repeat(1_000))).await;
+    one.hears("451 4.3.0").await;
+    open_data(&mut two).await;
+    two.says("x\r\n.\r\n").await;
+    two.hears("250 2.0.0 Ok: msg_").await;
 }

@@ -118,6 +118,7 @@ async fn an_idle_session_is_small() {
         intake: Arc::new(TestIntake),
         acceptor: Acceptor::new(Spool::Log(server.log.clone()), Clock::System),
         tenants: Tenants::new(1),
+        memory: Memory::new(1),
         shutdown: CancellationToken::new(),
     };
     let session = session::run(Arc::new(shared), Wire::plain(socket), Peer::default());
