@@ -3,6 +3,7 @@
 //! Reading hostile mail never fails here; what is wrong with a message is a defect, kept as data.
 
 pub mod address;
+pub mod authentication;
 pub mod copy;
 pub mod crlf;
 pub mod envelope;

@@ -114,6 +114,7 @@ impl Scene {
             size: 10,
             manifest: "{}".into(),
             body: "{}".into(),
+            trace: None,
             kept: None,
             views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], event }],
         }

@@ -10,7 +10,11 @@
 
 mod harness;
 
+mod acme;
 mod api;
+mod attack;
+mod authentication;
+mod bombs;
 mod cli;
 mod copies;
 mod crash;
@@ -23,5 +27,6 @@ mod outages;
 mod peers;
 mod refusals;
 mod serve;
+mod tls;
 mod trouble;
 mod webhooks;

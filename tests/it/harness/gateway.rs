@@ -88,9 +88,18 @@ impl Gateway {
         Self::set_up_in(folder, None, more)
     }
 
+    /// As [`Gateway::serving_in`], with a configuration that `change` has had in its hands.
+    pub fn serving_with(folder: &Path, more: &str, change: impl Fn(String) -> String) -> Self {
+        Self::set_up_as(folder, &change(configuration(&folder.join("data"), None, more)))
+    }
+
     fn set_up_in(folder: &Path, database: Option<&Database>, more: &str) -> Self {
+        Self::set_up_as(folder, &configuration(&folder.join("data"), database, more))
+    }
+
+    fn set_up_as(folder: &Path, text: &str) -> Self {
         let (config, dir) = (folder.join("connex.toml"), folder.join("data"));
-        std::fs::write(&config, configuration(&dir, database, more)).unwrap();
+        std::fs::write(&config, text).unwrap();
         let fields = set_up(&config);
         let mut gateway = Self::serve(&config, &dir);
         gateway.fields = fields;
@@ -173,6 +182,11 @@ impl Gateway {
     /// The port with TLS from the first byte.
     pub fn smtps(&self) -> SocketAddr {
         self.address("/smtps")
+    }
+
+    /// The port of the API with TLS.
+    pub fn https(&self) -> SocketAddr {
+        self.address("/https")
     }
 
     /// The LMTP port.
@@ -274,6 +288,19 @@ impl Gateway {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Asks it to read its certificates again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+
+    /// The value of a metric, with its labels as Prometheus writes them; `None` before it was counted.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = http("GET", &format!("{}/metrics", self.admin()), &[], b"");
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
     }
 
     /// Asks it to stop.
@@ -397,5 +424,7 @@ fn program() -> Command {
             command.env_remove(name);
         }
     }
+    // Nothing that a test sends may depend on the names of the world.
+    command.env("CONNEX__DNS__SERVERS", super::zone().address().to_string());
     command
 }
