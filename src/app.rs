@@ -140,6 +140,8 @@ pub struct Addresses {
     pub smtps: Vec<SocketAddr>,
     /// LMTP.
     pub lmtp: Vec<SocketAddr>,
+    /// Milter.
+    pub milter: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// HTTP API with TLS.
@@ -156,7 +158,11 @@ impl App {
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
         // Both HTTP doors have the same bound.
-        raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
+        raise_file_limit(
+            u64::from(config.smtp.limits.connections)
+                + u64::from(config.milter.connections)
+                + 2 * u64::from(config.http.connections),
+        );
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(doors::recipients(&instance));
@@ -168,6 +174,7 @@ impl App {
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
+        let milters = doors::bind_milter(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let https = bind_http("http.listen_tls", &config.http.listen_tls).await?;
@@ -229,6 +236,10 @@ impl App {
         }
         for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
+        }
+        for listener in milters {
+            addresses.milter.extend(listener.local_addr());
+            serve.spawn_once("milter", listener.run(serve.stopping()));
         }
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);

@@ -10,7 +10,7 @@ mod recipient;
 pub use recipient::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 
 use crate::clock::Clock;
-use crate::mail::envelope::{Envelope, Manifest, Origin, TransferDefect};
+use crate::mail::envelope::{Envelope, Manifest, MilterEnvelope, Origin, TransferDefect};
 use crate::spool::{Admission, Incoming, Spool, SpoolError, SpooledMessage};
 
 /// A message whose bytes have all come, and what is stored beside them.
@@ -22,6 +22,8 @@ pub struct Offer {
     pub origin: Origin,
     /// What was seen of the bytes.
     pub defects: Vec<TransferDefect>,
+    /// What a mail server told of it, at the milter door.
+    pub milter: Option<Box<MilterEnvelope>>,
 }
 
 /// Takes messages for good; clones share one spool.
@@ -68,9 +70,9 @@ impl Acceptor {
     /// # Errors
     /// The message does not count as stored. All errors but [`SpoolError::TooLarge`] are temporary: the peer tries again.
     pub async fn accept(&self, incoming: Incoming, offer: Offer) -> Result<SpooledMessage, SpoolError> {
-        let Offer { envelope, origin, defects } = offer;
+        let Offer { envelope, origin, defects, milter } = offer;
         let (id, received_at) = (self.clock.mint(), self.clock.now());
-        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet };
+        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet, milter };
         incoming.commit(manifest).await
     }
 }

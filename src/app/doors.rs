@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AppError, Instance};
 use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
+use crate::milter;
 use crate::pipeline::recipients::{Recipients, StrangerSettings};
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::tls::ServerTls;
@@ -110,6 +112,42 @@ pub(super) fn bind_files(
     bind(&local.import_and_emit, PRIVATE, Door::Import, acceptor.clone())?;
     Ok(bound)
 }
+
+/// Binds the milter door of the configuration.
+///
+/// # Errors
+/// An address that cannot be bound, or a file that cannot be made.
+pub(super) fn bind_milter(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<milter::Listener<Recipients>>, AppError> {
+    let own = &config.milter;
+    // The configuration was refused if the door is open and the route is not set.
+    let Some(route) = own.route.clone() else { return Ok(Vec::new()) };
+    let limits = milter::Limits {
+        message: own.message_size,
+        patience: own.patience,
+        connections: usize::try_from(own.connections).unwrap_or(usize::MAX),
+        silence: MILTER_SILENCE,
+        shutdown_grace: config.server.shutdown_grace / 2,
+    };
+    let options = milter::ListenerOptions { limits, peers: own.peers.clone(), route };
+    let mut bound = Vec::new();
+    for &address in &own.listen {
+        let listener = milter::Listener::bind(address, options.clone(), Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::Listen { key: "milter.listen", address, source })?);
+    }
+    if let Some(path) = &own.socket {
+        let place = (path.as_path(), own.socket_mode);
+        let listener = milter::Listener::bind_file(place, options, Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
+    }
+    Ok(bound)
+}
+
+/// Longer than mail servers keep a silent client of their own (RFC 5321 §4.5.3.2.7).
+const MILTER_SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// For the owner of the data folder, and root.
 const PRIVATE: u32 = 0o600;

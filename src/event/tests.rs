@@ -51,6 +51,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
         },
         defects: Vec::new(),
         quiet: false,
+        milter: None,
     }
 }
 

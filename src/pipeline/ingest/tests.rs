@@ -82,6 +82,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            milter: None,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();

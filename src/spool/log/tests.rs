@@ -66,6 +66,7 @@ fn manifest(number: u64) -> Manifest {
         },
         defects: Vec::new(),
         quiet: false,
+        milter: None,
     }
 }
 

@@ -63,6 +63,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            milter: None,
         }
     }
 
