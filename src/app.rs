@@ -31,6 +31,7 @@ use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::service::Service;
+use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{Admission, BodyRef, Spool, SpoolError};
@@ -188,7 +189,8 @@ impl App {
             ..Addresses::default()
         };
         let serve = supervisor.spawner(Phase::Serve);
-        let service = service(&instance, &spool, &engine, serve.stopping());
+        let mail = doors::mail_door(&config, &recipients, &acceptor);
+        let service = service(&instance, &spool, &engine, mail, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
         let public = Server::new("http", public, serve_limits(&config));
@@ -334,7 +336,13 @@ async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(S
     Ok(bound)
 }
 
-fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: CancellationToken) -> Service {
+fn service(
+    instance: &Instance,
+    spool: &Spool,
+    engine: &Arc<Engine>,
+    mail: MailDoor,
+    stop: CancellationToken,
+) -> Service {
     let spool = spool.clone();
     Service {
         store: instance.store.clone(),
@@ -345,6 +353,7 @@ fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: Cance
             let spool = spool.clone();
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
+        mail: Some(mail),
         stop,
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::{AppError, Instance};
 use crate::config::Config;
-use crate::intake::Acceptor;
+use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
+use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
 use crate::milter;
 use crate::pipeline::recipients::{Recipients, StrangerSettings};
+use crate::service::intake::MailDoor;
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::tls::ServerTls;
 
@@ -124,7 +126,8 @@ pub(super) fn bind_milter(
 ) -> Result<Vec<milter::Listener<Recipients>>, AppError> {
     let own = &config.milter;
     // The configuration was refused if the door is open and the route is not set.
-    let Some(route) = own.route.clone() else { return Ok(Vec::new()) };
+    let route = own.route.as_ref().and_then(|route| Mailbox::parse(route.expose()).ok());
+    let Some(route) = route else { return Ok(Vec::new()) };
     let limits = milter::Limits {
         message: own.message_size,
         patience: own.patience,
@@ -144,6 +147,23 @@ pub(super) fn bind_milter(
         bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
     }
     Ok(bound)
+}
+
+/// Where mail that comes in by the API goes.
+pub(super) fn mail_door(config: &Config, recipients: &Arc<Recipients>, acceptor: &Acceptor) -> MailDoor {
+    let recipients = Arc::clone(recipients);
+    MailDoor {
+        acceptor: acceptor.clone(),
+        recipient: Arc::new(move |mailbox, reverse_path, origin| {
+            let recipients = Arc::clone(&recipients);
+            Box::pin(async move {
+                let name = ForwardName::Mailbox(&mailbox);
+                let query = RecipientQuery { name, reverse_path: &reverse_path, announced_size: None, origin: &origin };
+                recipients.recipient(&query).await
+            })
+        }),
+        message_size: config.smtp.limits.message_size,
+    }
 }
 
 /// Longer than mail servers keep a silent client of their own (RFC 5321 §4.5.3.2.7).

@@ -1,5 +1,7 @@
 //! Postfix shows us the mail that passes through it.
 
+mod packets;
+
 use std::path::Path;
 
 use super::{body, contains, difficult_body, expect_same, stored_with};
