@@ -38,6 +38,9 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
         if !addresses.lmtp.is_empty() {
             out.line(&format!("lmtp {}", list(&addresses.lmtp)))?;
         }
+        if !addresses.milter.is_empty() {
+            out.line(&format!("milter {}", list(&addresses.milter)))?;
+        }
         let [http, https, admin] = [&addresses.http, &addresses.https, &addresses.admin].map(|some| list(some));
         out.line(&format!("http {http}  https {https}  admin {admin}"))
     })?;

@@ -20,6 +20,7 @@ mod copies;
 mod crash;
 mod import;
 mod inject;
+mod intake;
 mod lmtp;
 mod mail_in;
 mod nodes;

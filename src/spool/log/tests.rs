@@ -69,6 +69,7 @@ fn manifest(number: u64) -> Manifest {
         defects: Vec::new(),
         quiet: false,
         verdict: crate::mail::envelope::Verdict::NotAsked,
+        milter: None,
     }
 }
 

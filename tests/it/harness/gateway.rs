@@ -194,6 +194,11 @@ impl Gateway {
         self.address("/lmtp")
     }
 
+    /// The milter port.
+    pub fn milter(&self) -> SocketAddr {
+        self.address("/milter")
+    }
+
     fn address(&self, pointer: &str) -> SocketAddr {
         // `dev` names one address, `serve` lists all.
         let one = self.ready.pointer(pointer).and_then(|value| value.get(0).or(Some(value)));
