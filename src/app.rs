@@ -437,6 +437,7 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         dir: config.server.data_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
+        patience: config.spool.patience,
         ..SpoolOptions::default()
     }
 }

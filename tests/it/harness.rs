@@ -1,6 +1,7 @@
 //! What the tests share: a running gateway, clients, a webhook receiver, and waiting with a deadline.
 
 mod complete;
+mod disk;
 mod engine;
 mod gateway;
 mod haproxy;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use disk::Disk;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
 pub use gateway::{Gateway, configuration, connex, set_up};

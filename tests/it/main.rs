@@ -14,6 +14,7 @@ mod api;
 mod cli;
 mod copies;
 mod crash;
+mod disk;
 mod lmtp;
 mod mail_in;
 mod nodes;
