@@ -3,6 +3,7 @@
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
 mod apart;
+pub mod backup;
 mod certificates;
 mod doors;
 pub mod instance;

@@ -9,6 +9,7 @@
 //! control characters made visible, so that a message cannot write to the terminal.
 
 pub mod app;
+pub mod backup;
 pub mod bench;
 pub mod check_config;
 pub mod completions;
@@ -99,6 +100,12 @@ pub enum Command {
     /// Bring the database to this version.
     #[command(after_help = "Example: connex migrate --config /etc/connex/connex.toml")]
     Migrate(migrate::MigrateArgs),
+    /// Copy an installation while it runs.
+    #[command(after_help = "Example: connex backup /var/backups/connex-monday --config /etc/connex/connex.toml")]
+    Backup(backup::BackupArgs),
+    /// Put a backup back, into a data folder that does not exist yet.
+    #[command(after_help = "Example: connex restore /var/backups/connex-monday --config /etc/connex/connex.toml")]
+    Restore(backup::BackupArgs),
     /// Show the effective configuration, or every fault of it.
     #[command(name = "check-config")]
     #[command(after_help = "Example: connex check-config --config /etc/connex/connex.toml --json")]
@@ -133,6 +140,7 @@ impl Command {
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
             Self::Migrate(args) => &args.json,
+            Self::Backup(args) | Self::Restore(args) => &args.json,
             Self::CheckConfig(args) => &args.json,
             Self::Bench(command) => command.json(),
             // Their answer is for a shell or a pager.
@@ -184,6 +192,8 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,
+        Command::Backup(args) => backup::back_up(args, out).await,
+        Command::Restore(args) => backup::restore(args, out).await,
         Command::CheckConfig(args) => check_config::run(&args, out),
         Command::Bench(command) => bench::run(command, out).await,
         Command::Completions(args) => completions::run(&args, out),

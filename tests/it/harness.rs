@@ -25,7 +25,7 @@ use serde_json::Value;
 pub use disk::Disk;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
-pub use gateway::{Gateway, configuration, connex, set_up};
+pub use gateway::{Done, Gateway, configuration, connex, set_up};
 pub use haproxy::Haproxy;
 pub use http::{Answer, http};
 pub use installation::Installation;

@@ -11,6 +11,7 @@
 mod harness;
 
 mod api;
+mod backup;
 mod cli;
 mod copies;
 mod crash;
