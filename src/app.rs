@@ -7,6 +7,7 @@ pub mod backup;
 mod certificates;
 mod doors;
 pub mod instance;
+pub mod notify;
 mod unknown_log;
 
 use std::net::SocketAddr;

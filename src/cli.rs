@@ -14,6 +14,7 @@ pub mod bench;
 pub mod check_config;
 pub mod completions;
 pub mod dev;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 mod installation;
@@ -100,6 +101,9 @@ pub enum Command {
     /// Bring the database to this version.
     #[command(after_help = "Example: connex migrate --config /etc/connex/connex.toml")]
     Migrate(migrate::MigrateArgs),
+    /// Look for what stands between this installation and mail, with a remedy for each finding.
+    #[command(after_help = "Example: connex doctor --config /etc/connex/connex.toml --outbound mx.example.org:25")]
+    Doctor(doctor::DoctorArgs),
     /// Copy an installation while it runs.
     #[command(after_help = "Example: connex backup /var/backups/connex-monday --config /etc/connex/connex.toml")]
     Backup(backup::BackupArgs),
@@ -140,6 +144,7 @@ impl Command {
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
             Self::Migrate(args) => &args.json,
+            Self::Doctor(args) => &args.json,
             Self::Backup(args) | Self::Restore(args) => &args.json,
             Self::CheckConfig(args) => &args.json,
             Self::Bench(command) => command.json(),
@@ -192,6 +197,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,
+        Command::Doctor(args) => doctor::run(args, out).await,
         Command::Backup(args) => backup::back_up(args, out).await,
         Command::Restore(args) => backup::restore(args, out).await,
         Command::CheckConfig(args) => check_config::run(&args, out),

@@ -8,6 +8,8 @@
 //!
 //! Every look-up ends within `timeout` × `attempts`, and every error says whether asking again can help.
 
+mod records;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

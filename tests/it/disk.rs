@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::crash::figures;
 use crate::harness::{
     Disk, Gateway, Load, READING, Sink, Taken, Wire, configuration, connex, each_is_one_event, expect_stored, fresh_id,
-    http, message, random, seed, set_up, sha256, stuffed, text, wait_for,
+    http, message, random, seed, set_up, sha256, stuffed, text, wait_for, wait_within,
 };
 
 const FROM: &str = "ann@lakeside.example";
@@ -20,6 +21,7 @@ struct Site {
     config: PathBuf,
     sink: Sink,
     secret: String,
+    key: String,
     /// What was answered 250.
     taken: Taken,
     _folder: tempfile::TempDir,
@@ -32,13 +34,13 @@ impl Site {
         // The other tests are patient, because machines can be busy; here it is the default that counts.
         let text = configuration(&disk.path().join("data"), None, "[http.rate_limits]\ndefault_per_minute = 0\n");
         std::fs::write(&config, text.replace("patience = \"20s\"\n", "")).unwrap();
-        set_up(&config);
+        let key = text_of(&set_up(&config), "/apiKey");
         let sink = Sink::start();
         let endpoint = ["webhook", "add", &sink.url(), "--tenant", "acme", "--app", "crm"];
         let place = ["--json", "--config", config.to_str().unwrap()];
         let endpoint = connex(&[&endpoint[..], &place].concat()).json();
         let secret = text_of(&endpoint, "/secret");
-        Self { disk, config, sink, secret, taken: Taken::new(), _folder: folder }
+        Self { disk, config, sink, secret, key, taken: Taken::new(), _folder: folder }
     }
 
     fn start(&self) -> Gateway {
@@ -81,6 +83,10 @@ impl Site {
 
     /// All that was answered 250 is there and is one event.
     fn expect_all(&self, gateway: &Gateway) {
+        // The cheap question first: listing all messages again and again would take the time that reading them needs.
+        let events = || figures(gateway, &self.key)["volumes"]["events"].as_u64().unwrap();
+        let patience = READING + Duration::from_millis(200) * u32::try_from(self.taken.len()).unwrap();
+        wait_within(patience, "an event for each message", || (events() >= self.taken.len() as u64).then_some(()));
         expect_stored(gateway, &self.taken);
         each_is_one_event(&self.sink, &self.secret, &self.taken);
     }

@@ -16,6 +16,7 @@ mod cli;
 mod copies;
 mod crash;
 mod disk;
+mod doctor;
 mod lmtp;
 mod mail_in;
 mod nodes;
