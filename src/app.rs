@@ -5,9 +5,11 @@
 mod acme;
 mod apart;
 mod authentication;
+pub mod backup;
 mod certificates;
 mod doors;
 pub mod instance;
+pub mod notify;
 mod unknown_log;
 
 use std::net::SocketAddr;
@@ -490,6 +492,7 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         dir: config.server.data_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
+        patience: config.spool.patience,
         ..SpoolOptions::default()
     }
 }

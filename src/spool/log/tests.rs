@@ -25,6 +25,7 @@ fn options() -> SpoolOptions {
         chunk_bytes: 2 << 10,
         queue_bytes: 64 << 10,
         reserve: Reserve::OFF,
+        patience: Duration::from_secs(60),
         read_to: Position::START,
     }
 }
