@@ -121,6 +121,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            milter: None,
             verdict: crate::mail::envelope::Verdict::NotAsked,
         }
     }

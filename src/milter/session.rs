@@ -246,9 +246,10 @@ impl<I: Intake> Session<I> {
             RecipientAnswer::Known(recipient) if recipient.is_copy() => recipient,
             _ => return Err(Missed::Route),
         };
-        let forward_paths = vec![ForwardPath { mailbox: self.shared.route.clone(), recipient }];
+        let forward_paths = vec![ForwardPath::new(self.shared.route.clone(), recipient)];
         let body = BodyKind::EightBitMime;
-        let envelope = Envelope { reverse_path, forward_paths, body, smtputf8: false, envelope_id: None };
+        let envelope =
+            Envelope { reverse_path, forward_paths, body, smtputf8: false, envelope_id: None, returned: None };
         let offer = Offer { envelope, origin, defects: Vec::new(), milter: Some(told) };
         self.shared.acceptor.accept(incoming, offer).await.map_err(|error| {
             debug!(session.id = %self.id, error.kind = %error, "The spool did not store a message");

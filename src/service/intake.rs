@@ -134,7 +134,8 @@ impl Service {
             return Err(ServiceError::Invalid(faults));
         }
         let body = BodyKind::EightBitMime;
-        let envelope = Envelope { reverse_path, forward_paths, body, smtputf8: false, envelope_id: None };
+        let envelope =
+            Envelope { reverse_path, forward_paths, body, smtputf8: false, envelope_id: None, returned: None };
         let (acceptor, limit) = (door.acceptor.clone(), door.message_size);
         Ok(ArrivingMail { incoming: acceptor.begin(), acceptor, envelope, origin, limit })
     }
@@ -169,7 +170,7 @@ impl MailDoor {
             }
             Recipient::BccRoute { .. } => caller.require_all_mailboxes()?,
         }
-        Ok(Ok(ForwardPath { mailbox, recipient }))
+        Ok(Ok(ForwardPath::new(mailbox, recipient)))
     }
 }
 
