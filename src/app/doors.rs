@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AppError, Instance};
 use crate::config::Config;
@@ -161,6 +162,7 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
             connections_per_address: limits.connections,
             connections_per_network: limits.connections,
             connects_per_minute: 0,
+            greeting_delay: Duration::ZERO,
             ..limits
         },
         tls: None,
