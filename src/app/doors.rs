@@ -219,6 +219,7 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
             connections_per_address: limits.connections,
             connections_per_network: limits.connections,
             connects_per_minute: 0,
+            greeting_delay: Duration::ZERO,
             ..limits
         },
         tls: None,
