@@ -5,9 +5,11 @@
 mod acme;
 mod apart;
 mod authentication;
+pub mod backup;
 mod certificates;
 mod doors;
 pub mod instance;
+pub mod notify;
 mod unknown_log;
 
 use std::net::SocketAddr;
@@ -35,6 +37,7 @@ use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
+use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{Admission, BodyRef, Spool, SpoolError};
@@ -148,6 +151,8 @@ pub struct Addresses {
     pub smtps: Vec<SocketAddr>,
     /// LMTP.
     pub lmtp: Vec<SocketAddr>,
+    /// Milter.
+    pub milter: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// HTTP API with TLS.
@@ -166,7 +171,11 @@ impl App {
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
         // Both HTTP doors have the same bound.
-        raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
+        raise_file_limit(
+            u64::from(config.smtp.limits.connections)
+                + u64::from(config.milter.connections)
+                + 2 * u64::from(config.http.connections),
+        );
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(doors::recipients(&instance));
@@ -186,6 +195,7 @@ impl App {
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
+        let milters = doors::bind_milter(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let https = bind_http("http.listen_tls", &config.http.listen_tls).await?;
@@ -199,7 +209,8 @@ impl App {
             ..Addresses::default()
         };
         let serve = supervisor.spawner(Phase::Serve);
-        let service = service(&instance, &spool, &engine, serve.stopping());
+        let mail = doors::mail_door(&config, &recipients, &acceptor);
+        let service = service(&instance, &spool, &engine, mail, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
         let public = Server::new("http", public, serve_limits(&config));
@@ -258,6 +269,10 @@ impl App {
         }
         for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
+        }
+        for listener in milters {
+            addresses.milter.extend(listener.local_addr());
+            serve.spawn_once("milter", listener.run(serve.stopping()));
         }
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);
@@ -356,7 +371,13 @@ async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(S
     Ok(bound)
 }
 
-fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: CancellationToken) -> Service {
+fn service(
+    instance: &Instance,
+    spool: &Spool,
+    engine: &Arc<Engine>,
+    mail: MailDoor,
+    stop: CancellationToken,
+) -> Service {
     let spool = spool.clone();
     Service {
         store: instance.store.clone(),
@@ -367,6 +388,7 @@ fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: Cance
             let spool = spool.clone();
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
+        mail: Some(mail),
         stop,
     }
 }
@@ -470,6 +492,7 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         dir: config.server.data_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
+        patience: config.spool.patience,
         ..SpoolOptions::default()
     }
 }

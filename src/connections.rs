@@ -3,6 +3,8 @@
 //! Each door (SMTP, the HTTP API, the operator's listener) has counts of its own, so that a flood at one leaves the others
 //! open.
 
+pub mod socket;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -3,7 +3,6 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`listener`] | accept loop, connection limits, shutdown |
-//! | `socket` | where it waits: an address or a socket file |
 //! | [`proxy`] | the header of a load balancer |
 //! | [`session`] | socket loop: does what the machine says |
 //! | [`state`] | the machine: bytes in, replies and effects out, no IO |
@@ -34,7 +33,6 @@ pub mod proxy;
 pub mod reply;
 mod sasl;
 pub mod session;
-mod socket;
 pub mod state;
 mod tenants;
 

@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AppError, Instance};
 use crate::config::Config;
-use crate::intake::Acceptor;
+use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
+use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
+use crate::milter;
 use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
+use crate::service::intake::MailDoor;
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::tls::ServerTls;
 
@@ -119,6 +123,60 @@ pub(super) fn bind_files(
     bind(&local.import_and_emit, PRIVATE, Door::Import, acceptor.clone())?;
     Ok(bound)
 }
+
+/// Binds the milter door of the configuration.
+///
+/// # Errors
+/// An address that cannot be bound, or a file that cannot be made.
+pub(super) fn bind_milter(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<milter::Listener<Recipients>>, AppError> {
+    let own = &config.milter;
+    // The configuration was refused if the door is open and the route is not set.
+    let route = own.route.as_ref().and_then(|route| Mailbox::parse(route.expose()).ok());
+    let Some(route) = route else { return Ok(Vec::new()) };
+    let limits = milter::Limits {
+        message: own.message_size,
+        patience: own.patience,
+        connections: usize::try_from(own.connections).unwrap_or(usize::MAX),
+        silence: MILTER_SILENCE,
+        shutdown_grace: config.server.shutdown_grace / 2,
+    };
+    let options = milter::ListenerOptions { limits, peers: own.peers.clone(), route };
+    let mut bound = Vec::new();
+    for &address in &own.listen {
+        let listener = milter::Listener::bind(address, options.clone(), Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::Listen { key: "milter.listen", address, source })?);
+    }
+    if let Some(path) = &own.socket {
+        let place = (path.as_path(), own.socket_mode);
+        let listener = milter::Listener::bind_file(place, options, Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
+    }
+    Ok(bound)
+}
+
+/// Where mail that comes in by the API goes.
+pub(super) fn mail_door(config: &Config, recipients: &Arc<Recipients>, acceptor: &Acceptor) -> MailDoor {
+    let recipients = Arc::clone(recipients);
+    MailDoor {
+        acceptor: acceptor.clone(),
+        recipient: Arc::new(move |mailbox, reverse_path, origin| {
+            let recipients = Arc::clone(&recipients);
+            Box::pin(async move {
+                let name = ForwardName::Mailbox(&mailbox);
+                let query = RecipientQuery { name, reverse_path: &reverse_path, announced_size: None, origin: &origin };
+                recipients.recipient(&query).await
+            })
+        }),
+        message_size: config.smtp.limits.message_size,
+    }
+}
+
+/// Longer than mail servers keep a silent client of their own (RFC 5321 §4.5.3.2.7).
+const MILTER_SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// For the owner of the data folder, and root.
 const PRIVATE: u32 = 0o600;

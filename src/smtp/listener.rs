@@ -21,6 +21,7 @@ use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::connections::socket::{Connection, Socket};
 use crate::connections::{Connections, Permit, is_about_one_connection};
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
@@ -29,7 +30,6 @@ use crate::smtp::limits::Limits;
 use crate::smtp::memory::Memory;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Peer, Shared, Wire};
-use crate::smtp::socket::{Connection, Socket};
 use crate::smtp::state::{Dialect, Settings};
 use crate::smtp::tenants::Tenants;
 use crate::tls::ServerTls;
@@ -108,10 +108,7 @@ impl<I: Intake> Listener<I> {
     /// # Errors
     /// The operating system does not say, or it is a file.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.socket {
-            Socket::Tcp(listener) => listener.local_addr(),
-            Socket::Local(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        self.socket.local_addr()
     }
 
     /// Serves until `shutdown`, then lets the messages in flight end.

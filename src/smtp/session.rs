@@ -329,6 +329,7 @@ impl<I: Intake> Session<I> {
             envelope: commission.envelope,
             origin: self.origin(self.machine.helo()),
             defects: commission.defects,
+            milter: None,
         };
         // Boxed for the same reason as the question about a recipient.
         match Box::pin(self.shared.acceptor.accept(incoming, offer)).await {

@@ -32,6 +32,12 @@ pub const SMTP_PROXY_HEADERS: &str = "connex_smtp_proxy_headers_total";
 pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
 /// SMTP sessions that ended by a panic.
 pub const SMTP_SESSION_PANICS: &str = "connex_smtp_session_panics_total";
+/// Messages kept as a mail server showed them.
+pub const MILTER_MESSAGES: &str = "connex_milter_messages_total";
+/// Messages that a mail server showed and delivered, and that are not kept here, by reason.
+pub const MILTER_MISSED: &str = "connex_milter_missed_total";
+/// Connections to the milter door from networks that are not listed.
+pub const MILTER_REFUSED: &str = "connex_milter_refused_total";
 /// HTTP connections open now, by door.
 pub const HTTP_CONNECTIONS: &str = "connex_http_connections";
 /// HTTP connections closed at once because there were too many, by door.
@@ -88,6 +94,9 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
+    (MILTER_MESSAGES, Kind::Counter, "Messages kept as a mail server showed them"),
+    (MILTER_MISSED, Kind::Counter, "Messages that a mail server delivered and that are not kept here, by reason"),
+    (MILTER_REFUSED, Kind::Counter, "Connections to the milter door from networks that are not listed"),
     (HTTP_CONNECTIONS, Kind::Gauge, "HTTP connections open now, by door"),
     (HTTP_REFUSED, Kind::Counter, "HTTP connections closed at once because there were too many, by door"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),

@@ -90,6 +90,7 @@ impl Scene {
             defects: Vec::new(),
             quiet: false,
             verdict: crate::mail::envelope::Verdict::NotAsked,
+            milter: None,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();
