@@ -43,7 +43,6 @@ const KINDS: [Kind; 7] =
 pub(super) struct Attack {
     seen: Arc<Seen>,
     stop: CancellationToken,
-    number: u64,
 }
 
 #[derive(Default)]
@@ -68,9 +67,9 @@ pub(super) struct Outcome {
 }
 
 impl Attack {
-    /// Starts so many attackers on a thread of their own; all are connected when it returns.
+    /// Starts so many attackers on a thread of their own; as many connections as that were made when it returns.
     pub(super) async fn start(server: SocketAddr, number: u32, to: &str) -> Result<Self, CliError> {
-        let attack = Self { seen: Arc::default(), stop: CancellationToken::new(), number: number.into() };
+        let attack = Self { seen: Arc::default(), stop: CancellationToken::new() };
         let (seen, stop, to) = (Arc::clone(&attack.seen), attack.stop.clone(), Arc::<str>::from(to));
         let failed = |error| CliError::Unreachable(anyhow::Error::new(error).context("starting the attackers"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -85,7 +84,9 @@ impl Attack {
             });
         };
         thread.spawn(work).map_err(failed)?;
-        let connected = timeout(CONNECTING, attack.until(|open, number| open >= number)).await;
+        let connected =
+            timeout(CONNECTING, attack.until(|seen| seen.connections.load(Ordering::Relaxed) >= u64::from(number)))
+                .await;
         connected.map_err(|_| CliError::failed("the attackers could not all connect"))?;
         Ok(attack)
     }
@@ -93,7 +94,7 @@ impl Attack {
     /// Lets nobody come back, and waits until all are cut, or for so long.
     pub(super) async fn end(self, patience: Duration) -> Outcome {
         self.stop.cancel();
-        let _ = timeout(patience, self.until(|open, _| open == 0)).await;
+        let _ = timeout(patience, self.until(|seen| seen.open.load(Ordering::Relaxed) == 0)).await;
         let seen = &self.seen;
         Outcome {
             connections: seen.connections.load(Ordering::Relaxed),
@@ -103,8 +104,8 @@ impl Attack {
         }
     }
 
-    async fn until(&self, holds: impl Fn(u64, u64) -> bool) {
-        while !holds(self.seen.open.load(Ordering::Relaxed), self.number) {
+    async fn until(&self, holds: impl Fn(&Seen) -> bool) {
+        while !holds(&self.seen) {
             sleep(Duration::from_millis(10)).await;
         }
     }
