@@ -88,8 +88,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["dns"]),
     ("rcgen", &["devcert", "acme"]),
     ("instant_acme", &["acme"]),
-    // The types of requests that the ACME client hands over.
-    ("http", &["acme::client"]),
     ("x509_parser", &["tls"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),

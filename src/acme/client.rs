@@ -131,9 +131,10 @@ impl Directory {
         };
         self.answer(&mut order).await?;
         let policy = RetryPolicy::new().timeout(PATIENCE);
-        let is_believed = matches!(order.poll_ready(&policy).await, Ok(OrderStatus::Ready));
-        if !is_believed {
-            return Err(AcmeError::NotBelieved(reason(&mut order).await));
+        match order.poll_ready(&policy).await {
+            Ok(OrderStatus::Ready) => {}
+            Ok(_) | Err(Error::Api(_)) => return Err(AcmeError::NotBelieved(reason(&mut order).await)),
+            Err(error) => return Err(error.into()),
         }
         let mut params = CertificateParams::new(self.hosts.clone())?;
         params.distinguished_name = DistinguishedName::new();
