@@ -2,11 +2,14 @@
 //!
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
+mod acme;
 mod apart;
 mod authentication;
+pub mod backup;
 mod certificates;
 mod doors;
 pub mod instance;
+pub mod notify;
 mod unknown_log;
 
 use std::net::SocketAddr;
@@ -20,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::AcmeError;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::decide::{DataError, Engine};
@@ -33,6 +37,7 @@ use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
+use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{Admission, BodyRef, Spool, SpoolError};
@@ -44,6 +49,7 @@ use crate::tls::files::FileError;
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
+use acme::Acme;
 use certificates::DoorTls;
 pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
@@ -97,6 +103,9 @@ pub enum AppError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The ACME client cannot be set up.
+    #[error("certificates cannot be ordered: {0}")]
+    Acme(#[from] AcmeError),
     /// A certificate, or a list of authorities, cannot be used.
     #[error("a certificate cannot be used: {0}")]
     Certificate(#[from] FileError),
@@ -142,12 +151,16 @@ pub struct Addresses {
     pub smtps: Vec<SocketAddr>,
     /// LMTP.
     pub lmtp: Vec<SocketAddr>,
+    /// Milter.
+    pub milter: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// HTTP API with TLS.
     pub https: Vec<SocketAddr>,
     /// Health and metrics.
     pub admin: Vec<SocketAddr>,
+    /// Answers to an ACME authority.
+    pub acme: Vec<SocketAddr>,
 }
 
 impl App {
@@ -158,7 +171,11 @@ impl App {
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
         // Both HTTP doors have the same bound.
-        raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
+        raise_file_limit(
+            u64::from(config.smtp.limits.connections)
+                + u64::from(config.milter.connections)
+                + 2 * u64::from(config.http.connections),
+        );
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(doors::recipients(&instance));
@@ -167,6 +184,7 @@ impl App {
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
+        let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
         let acceptor = match authentication::authenticator(&config)? {
             Some(found) => {
                 let limits = ingest_settings(&config).limits;
@@ -177,6 +195,7 @@ impl App {
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
+        let milters = doors::bind_milter(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let https = bind_http("http.listen_tls", &config.http.listen_tls).await?;
@@ -190,7 +209,8 @@ impl App {
             ..Addresses::default()
         };
         let serve = supervisor.spawner(Phase::Serve);
-        let service = service(&instance, &spool, &engine, serve.stopping());
+        let mail = doors::mail_door(&config, &recipients, &acceptor);
+        let service = service(&instance, &spool, &engine, mail, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
         let public = Server::new("http", public, serve_limits(&config));
@@ -250,8 +270,16 @@ impl App {
         for listener in files {
             serve.spawn_once("smtp", listener.run(serve.stopping()));
         }
+        for listener in milters {
+            addresses.milter.extend(listener.local_addr());
+            serve.spawn_once("milter", listener.run(serve.stopping()));
+        }
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);
+        if let Some(acme) = acme {
+            addresses.acme = acme.addresses();
+            acme.start(&serve, &work, &reloads);
+        }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, reload, instance, addresses })
     }
 
@@ -343,7 +371,13 @@ async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(S
     Ok(bound)
 }
 
-fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: CancellationToken) -> Service {
+fn service(
+    instance: &Instance,
+    spool: &Spool,
+    engine: &Arc<Engine>,
+    mail: MailDoor,
+    stop: CancellationToken,
+) -> Service {
     let spool = spool.clone();
     Service {
         store: instance.store.clone(),
@@ -354,6 +388,7 @@ fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: Cance
             let spool = spool.clone();
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
+        mail: Some(mail),
         stop,
     }
 }
@@ -457,6 +492,7 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         dir: config.server.data_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
+        patience: config.spool.patience,
         ..SpoolOptions::default()
     }
 }
@@ -490,17 +526,21 @@ fn deliver_limits(config: &Config) -> DeliverLimits {
 }
 
 fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<WebhookClient, AppError> {
-    let resolver = Resolver::new(&ResolverSettings {
-        servers: config.dns.servers.clone(),
-        timeout: config.dns.timeout,
-        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
-    })?;
+    let resolver = resolver(config)?;
     let settings = ClientSettings {
         connect_timeout: config.webhooks.connect_timeout,
         total_timeout: config.webhooks.timeout,
         ..ClientSettings::default()
     };
     Ok(WebhookClient::new(&settings, &resolver, allow, clock.clone())?)
+}
+
+fn resolver(config: &Config) -> Result<Resolver, DnsError> {
+    Resolver::new(&ResolverSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
+    })
 }
 
 /// Cancelled at SIGTERM or SIGINT.

@@ -5,8 +5,10 @@
 pub mod address;
 pub mod authentication;
 pub mod copy;
+pub mod crlf;
 pub mod envelope;
 pub mod key;
+pub mod mbox;
 pub mod message;
 pub mod notice;
 pub mod peer;

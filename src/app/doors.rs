@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AppError, Instance};
 use crate::config::Config;
-use crate::intake::Acceptor;
+use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
+use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
-use crate::pipeline::recipients::{Recipients, StrangerSettings};
+use crate::milter;
+use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
+use crate::service::intake::MailDoor;
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::tls::ServerTls;
 
@@ -19,9 +23,18 @@ pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
 /// Whom the addresses of this installation name.
 pub(super) fn recipients(instance: &Instance) -> Recipients {
     let config = &instance.config;
-    let strangers =
-        StrangerSettings { put_off: config.routes.put_off_strangers, kept_per_day: config.routes.untrusted_per_day };
-    Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone(), strangers)
+    let settings = RecipientSettings {
+        platform_domains: config.smtp.platform_domains.clone(),
+        strangers: StrangerSettings {
+            put_off: config.routes.put_off_strangers,
+            kept_per_day: config.routes.untrusted_per_day,
+        },
+        guesses: GuessSettings {
+            failures: config.smtp.limits.auth_failures,
+            window: config.smtp.limits.auth_failure_window,
+        },
+    };
+    Recipients::new(instance.store.clone(), instance.pepper(), settings)
 }
 
 /// Binds every SMTP listener of the configuration.
@@ -111,6 +124,60 @@ pub(super) fn bind_files(
     Ok(bound)
 }
 
+/// Binds the milter door of the configuration.
+///
+/// # Errors
+/// An address that cannot be bound, or a file that cannot be made.
+pub(super) fn bind_milter(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<milter::Listener<Recipients>>, AppError> {
+    let own = &config.milter;
+    // The configuration was refused if the door is open and the route is not set.
+    let route = own.route.as_ref().and_then(|route| Mailbox::parse(route.expose()).ok());
+    let Some(route) = route else { return Ok(Vec::new()) };
+    let limits = milter::Limits {
+        message: own.message_size,
+        patience: own.patience,
+        connections: usize::try_from(own.connections).unwrap_or(usize::MAX),
+        silence: MILTER_SILENCE,
+        shutdown_grace: config.server.shutdown_grace / 2,
+    };
+    let options = milter::ListenerOptions { limits, peers: own.peers.clone(), route };
+    let mut bound = Vec::new();
+    for &address in &own.listen {
+        let listener = milter::Listener::bind(address, options.clone(), Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::Listen { key: "milter.listen", address, source })?);
+    }
+    if let Some(path) = &own.socket {
+        let place = (path.as_path(), own.socket_mode);
+        let listener = milter::Listener::bind_file(place, options, Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
+    }
+    Ok(bound)
+}
+
+/// Where mail that comes in by the API goes.
+pub(super) fn mail_door(config: &Config, recipients: &Arc<Recipients>, acceptor: &Acceptor) -> MailDoor {
+    let recipients = Arc::clone(recipients);
+    MailDoor {
+        acceptor: acceptor.clone(),
+        recipient: Arc::new(move |mailbox, reverse_path, origin| {
+            let recipients = Arc::clone(&recipients);
+            Box::pin(async move {
+                let name = ForwardName::Mailbox(&mailbox);
+                let query = RecipientQuery { name, reverse_path: &reverse_path, announced_size: None, origin: &origin };
+                recipients.recipient(&query).await
+            })
+        }),
+        message_size: config.smtp.limits.message_size,
+    }
+}
+
+/// Longer than mail servers keep a silent client of their own (RFC 5321 §4.5.3.2.7).
+const MILTER_SILENCE: Duration = Duration::from_secs(15 * 60);
+
 /// For the owner of the data folder, and root.
 const PRIVATE: u32 = 0o600;
 
@@ -147,7 +214,13 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
     ListenerOptions {
         door,
         hostname: config.server.hostname.clone(),
-        limits: Limits { messages: u32::MAX, connections_per_address: limits.connections, ..limits },
+        limits: Limits {
+            messages: u32::MAX,
+            connections_per_address: limits.connections,
+            connections_per_network: limits.connections,
+            connects_per_minute: 0,
+            ..limits
+        },
         tls: None,
         proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
     }
@@ -162,9 +235,21 @@ fn smtp_limits(config: &Config) -> Limits {
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,
+        tarpit_after: own.tarpit_after,
+        tarpit: own.tarpit,
         command_timeout: own.command_timeout,
+        reply_timeout: own.reply_timeout,
+        data_rate: own.data_rate,
+        idle_timeout: own.idle_timeout,
+        transaction_timeout: own.transaction_timeout,
+        connections_per_network: count(own.connections_per_network),
+        connects_per_minute: own.connects_per_minute,
+        transactions_per_tenant: own.transactions_per_tenant,
+        body_memory: own.body_memory,
         data_timeout: own.data_timeout,
         handshake_timeout: own.handshake_timeout,
+        greeting_delay: own.greeting_delay,
+        auth_failure_delay: own.auth_failure_delay,
         connections_per_address: count(own.connections_per_address),
         connections: count(own.connections),
         shutdown_grace: config.server.shutdown_grace / 2,

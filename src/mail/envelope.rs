@@ -2,7 +2,8 @@
 //!
 //! Both are written into the spool with the bytes, so they are a stored format: fields are only ever added, with a default.
 //!
-//! Standards: RFC 5321 §2.3.1 (envelope), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3030 (BINARYMIME), RFC 6531 (SMTPUTF8).
+//! Standards: RFC 5321 §2.3.1 (envelope), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3030 (BINARYMIME), RFC 6531
+//! (SMTPUTF8), RFC 3461 (DSN).
 
 use std::net::IpAddr;
 
@@ -70,6 +71,41 @@ pub struct ForwardPath {
     pub mailbox: Mailbox,
     /// Whom it names.
     pub recipient: Recipient,
+    /// `NOTIFY=` (RFC 3461 §4.1): when the sender wants to hear of this recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// `ORCPT=` (RFC 3461 §4.2), as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_recipient: Option<String>,
+}
+
+impl ForwardPath {
+    /// A RCPT without parameters.
+    #[must_use]
+    pub const fn new(mailbox: Mailbox, recipient: Recipient) -> Self {
+        Self { mailbox, recipient, notify: None, original_recipient: None }
+    }
+}
+
+/// The `NOTIFY=` parameter of RCPT (RFC 3461 §4.1); none of the three is `NEVER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notify {
+    /// `SUCCESS`.
+    pub success: bool,
+    /// `FAILURE`.
+    pub failure: bool,
+    /// `DELAY`.
+    pub delay: bool,
+}
+
+/// The `RET=` parameter of MAIL (RFC 3461 §4.3): what a report gives back of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Return {
+    /// `FULL`.
+    Full,
+    /// `HDRS`.
+    Headers,
 }
 
 /// The SMTP envelope of one transaction (RFC 5321 §2.3.1). All recipients belong to one tenant, and are either all
@@ -89,6 +125,9 @@ pub struct Envelope {
     /// `ENVID=` (RFC 3461 §4.4), as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope_id: Option<String>,
+    /// `RET=` (RFC 3461 §4.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Return>,
 }
 
 /// The door by which a message came in.
@@ -198,6 +237,30 @@ impl Verdict {
     }
 }
 
+/// What a mail server told of a message that passed through it: the envelope under which it delivers it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MilterEnvelope {
+    /// MAIL FROM as the mail server has it, without angle brackets; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// Every accepted RCPT TO, in order, without angle brackets.
+    pub forward_paths: Vec<String>,
+    /// The mail server's own name of the message, as in its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<String>,
+    /// Address of the client that handed the message to the mail server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_address: Option<IpAddr>,
+    /// Name of that client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    /// What that client called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helo: Option<String>,
+    /// As whom that client authenticated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<String>,
+}
+
 /// All that is stored beside the bytes of an accepted message: the content of a COMMIT record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -218,9 +281,20 @@ pub struct Manifest {
     /// Whether it was judged before it was accepted.
     #[serde(default, skip_serializing_if = "Verdict::is_not_asked")]
     pub verdict: Verdict,
+    /// What a mail server told, where the message came by the milter door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milter: Option<Box<MilterEnvelope>>,
 }
 
 impl Manifest {
+    /// Whether the message must not be answered (RFC 5321 §4.5.5).
+    #[must_use]
+    pub fn has_null_reverse_path(&self) -> bool {
+        // A mail server may deliver mail of a sender whose address is none of ours to read.
+        let is_named = self.milter.as_ref().is_some_and(|milter| !milter.reverse_path.is_empty());
+        self.envelope.reverse_path == ReversePath::Null && !is_named
+    }
+
     /// The tenant whose mail this is; `None` only for an envelope without recipients, which no door accepts.
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {

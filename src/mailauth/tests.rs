@@ -107,6 +107,7 @@ impl Scene {
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,

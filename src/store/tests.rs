@@ -98,6 +98,7 @@ impl Scene {
             drafts: Vec::new(),
             webhook,
             text: "hello".into(),
+            is_quiet: false,
         }
     }
 

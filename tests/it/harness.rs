@@ -1,13 +1,17 @@
 //! What the tests share: a running gateway, clients, a webhook receiver, and waiting with a deadline.
 
 mod complete;
+mod disk;
 mod engine;
+mod exim;
 mod gateway;
 mod haproxy;
 mod http;
 mod installation;
 mod load;
 mod message;
+mod pebble;
+mod pki;
 mod postfix;
 mod postgres;
 mod promise;
@@ -23,14 +27,18 @@ use std::time::{Duration, Instant};
 use connex::dns::zone::Zone;
 use serde_json::Value;
 
+pub use disk::Disk;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
-pub use gateway::{Gateway, configuration, connex, set_up};
+pub use exim::Exim;
+pub use gateway::{Done, Gateway, configuration, connex, set_up};
 pub use haproxy::Haproxy;
 pub use http::{Answer, http};
 pub use installation::Installation;
 pub use load::{Load, READING, Taken, random, seed};
 pub use message::{fresh_id, message, proof_of_funds};
+pub use pebble::{Pebble, free_port};
+pub use pki::{Authority, Pair, TlsSession, Way, handshake};
 pub use postfix::Postfix;
 pub use postgres::{Cluster, Database};
 pub use promise::{each_is_one_event, expect_one_log, expect_stored};

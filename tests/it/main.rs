@@ -10,11 +10,20 @@
 
 mod harness;
 
+mod acme;
 mod api;
+mod attack;
 mod authentication;
+mod backup;
+mod bombs;
 mod cli;
 mod copies;
 mod crash;
+mod disk;
+mod doctor;
+mod import;
+mod inject;
+mod intake;
 mod lmtp;
 mod mail_in;
 mod nodes;
@@ -22,5 +31,6 @@ mod outages;
 mod peers;
 mod refusals;
 mod serve;
+mod tls;
 mod trouble;
 mod webhooks;

@@ -1,6 +1,9 @@
 //! Mail comes in from the servers and clients that others run, and leaves as events with exactly their bytes.
 
+mod clients;
+mod exim;
 mod haproxy;
+mod milter;
 mod postfix;
 
 use crate::harness::{Gateway, sha256, text, wait_for};

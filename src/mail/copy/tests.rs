@@ -10,13 +10,13 @@ const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
 fn route_path(address: &str) -> ForwardPath {
     let recipient =
         Recipient::BccRoute { tenant: TenantId::from_bits(1), route: RouteId::from_bits(2), peer_authorised: true };
-    ForwardPath { mailbox: Mailbox::parse(address).unwrap(), recipient }
+    ForwardPath::new(Mailbox::parse(address).unwrap(), recipient)
 }
 
 fn named(mail: &str, path: &ForwardPath) -> (Vec<(String, RecipientType)>, bool) {
     let message = read(mail.as_bytes(), &Limits::default());
     let routes = RouteAddresses::new([&Mailbox::parse(ROUTE).unwrap()]);
-    let (recipients, is_visible) = recipients(&message, &[path], &routes);
+    let (recipients, is_visible) = recipients(&message, &[path], &[], &routes);
     (recipients.into_iter().map(|one| (one.address, one.recipient_type)).collect(), is_visible)
 }
 
@@ -64,7 +64,7 @@ fn a_route_address_is_no_recipient_and_its_sight_is_told() {
 #[test]
 fn direct_mail_reached_its_mailbox_whatever_its_headers_say() {
     let recipient = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(2) };
-    let path = ForwardPath { mailbox: Mailbox::parse("deals@in.connex.example").unwrap(), recipient };
+    let path = ForwardPath::new(Mailbox::parse("deals@in.connex.example").unwrap(), recipient);
     let (recipients, _) = named("To: undisclosed-recipients:;\nDelivered-To: x@y.example\n\n", &path);
     assert_eq!(recipients, [("deals@in.connex.example".to_owned(), RecipientType::Bcc)]);
 }
@@ -123,4 +123,18 @@ fn direction_follows_from_owned_domains_that_are_equal() {
     check(Some("lake.example"), &["a@acme.example"], Direction::Inbound);
     check(Some("notacme.example"), &["a@mail.acme.example"], Direction::Unknown);
     check(None, &["a@acme.example"], Direction::Inbound);
+}
+
+#[test]
+fn who_only_a_mail_servers_envelope_names_is_a_blind_recipient() {
+    let message = read(b"From: a@lake.example\r\nTo: b@lake.example\r\nSubject: x\r\n\r\nx", &Limits::default());
+    let told = ["B@lake.example", "hidden@lake.example", "local-user"];
+    let (recipients, _) = recipients(&message, &[], &told, &RouteAddresses::default());
+    let found: Vec<_> = recipients.iter().map(|one| (one.address.as_str(), one.recipient_type)).collect();
+    let expected = [
+        ("b@lake.example", RecipientType::To),
+        ("hidden@lake.example", RecipientType::Bcc),
+        ("local-user", RecipientType::Bcc),
+    ];
+    assert_eq!(found, expected);
 }

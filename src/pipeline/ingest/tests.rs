@@ -64,7 +64,7 @@ impl Scene {
 
     async fn accept_for(&self, recipients: &[Recipient], bytes: &[u8]) {
         let mailbox = Mailbox::parse("deals@in.example").unwrap();
-        let path = |recipient: &Recipient| ForwardPath { mailbox: mailbox.clone(), recipient: *recipient };
+        let path = |recipient: &Recipient| ForwardPath::new(mailbox.clone(), *recipient);
         let clock = self.store.clock();
         let manifest = Manifest {
             id: clock.mint(),
@@ -75,6 +75,7 @@ impl Scene {
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
@@ -89,6 +90,7 @@ impl Scene {
             defects: Vec::new(),
             quiet: false,
             verdict: crate::mail::envelope::Verdict::NotAsked,
+            milter: None,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();

@@ -128,6 +128,9 @@ impl Ingest {
         let mut warnings = Vec::new();
         let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
         let mut decision = self.decide(&event, reply, place.app.as_deref());
+        if manifest.quiet {
+            decision.operations.clear();
+        }
         if let Some(notice::Automated::Bounce { permanence, recipients, .. }) = &event.automated {
             suppress_failed(&mut decision, *permanence, recipients);
         }
@@ -138,7 +141,8 @@ impl Ingest {
         authenticity::doubt(&event.authentication, &mut trust);
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
-        let work = materialize(Materialize::Safe, &event.subject, &mut answer, clock);
+        let mode = if manifest.quiet { Materialize::None } else { Materialize::Safe };
+        let work = materialize(mode, &event.subject, &mut answer, clock);
         let webhook = announce::classified(&Announced {
             tenant,
             event_id: event.id,
@@ -169,6 +173,7 @@ impl Ingest {
             drafts: work.drafts,
             webhook,
             text: event.visible_text,
+            is_quiet: manifest.quiet,
         }))
     }
 
@@ -292,6 +297,7 @@ fn source_kind(event: &CanonicalEvent) -> &'static str {
         event::Kind::Milter => "milter",
         event::Kind::Report => "report",
         event::Kind::App => "app",
+        event::Kind::Import => "import",
     }
 }
 

@@ -25,6 +25,7 @@ fn options() -> SpoolOptions {
         chunk_bytes: 2 << 10,
         queue_bytes: 64 << 10,
         reserve: Reserve::OFF,
+        patience: Duration::from_secs(60),
         read_to: Position::START,
     }
 }
@@ -50,10 +51,11 @@ fn manifest(number: u64) -> Manifest {
         received_at: Timestamp::from_micros(5),
         envelope: Envelope {
             reverse_path: ReversePath::Null,
-            forward_paths: vec![ForwardPath { mailbox, recipient }],
+            forward_paths: vec![ForwardPath::new(mailbox, recipient)],
             body: BodyKind::SevenBit,
             smtputf8: false,
             envelope_id: None,
+            returned: None,
         },
         origin: Origin {
             door: Door::Smtp,
@@ -68,6 +70,7 @@ fn manifest(number: u64) -> Manifest {
         defects: Vec::new(),
         quiet: false,
         verdict: crate::mail::envelope::Verdict::NotAsked,
+        milter: None,
     }
 }
 

@@ -47,10 +47,11 @@ impl Scene {
             received_at: clock.now(),
             envelope: Envelope {
                 reverse_path: ReversePath::Null,
-                forward_paths: vec![ForwardPath { mailbox, recipient }],
+                forward_paths: vec![ForwardPath::new(mailbox, recipient)],
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
@@ -65,6 +66,7 @@ impl Scene {
             defects: Vec::new(),
             quiet: false,
             verdict: crate::mail::envelope::Verdict::NotAsked,
+            milter: None,
         }
     }
 

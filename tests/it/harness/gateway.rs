@@ -88,9 +88,18 @@ impl Gateway {
         Self::set_up_in(folder, None, more)
     }
 
+    /// As [`Gateway::serving_in`], with a configuration that `change` has had in its hands.
+    pub fn serving_with(folder: &Path, more: &str, change: impl Fn(String) -> String) -> Self {
+        Self::set_up_as(folder, &change(configuration(&folder.join("data"), None, more)))
+    }
+
     fn set_up_in(folder: &Path, database: Option<&Database>, more: &str) -> Self {
+        Self::set_up_as(folder, &configuration(&folder.join("data"), database, more))
+    }
+
+    fn set_up_as(folder: &Path, text: &str) -> Self {
         let (config, dir) = (folder.join("connex.toml"), folder.join("data"));
-        std::fs::write(&config, configuration(&dir, database, more)).unwrap();
+        std::fs::write(&config, text).unwrap();
         let fields = set_up(&config);
         let mut gateway = Self::serve(&config, &dir);
         gateway.fields = fields;
@@ -175,9 +184,19 @@ impl Gateway {
         self.address("/smtps")
     }
 
+    /// The port of the API with TLS.
+    pub fn https(&self) -> SocketAddr {
+        self.address("/https")
+    }
+
     /// The LMTP port.
     pub fn lmtp(&self) -> SocketAddr {
         self.address("/lmtp")
+    }
+
+    /// The milter port.
+    pub fn milter(&self) -> SocketAddr {
+        self.address("/milter")
     }
 
     fn address(&self, pointer: &str) -> SocketAddr {
@@ -216,10 +235,25 @@ impl Gateway {
 
     /// Runs `connex ARGUMENTS` for this installation.
     pub fn connex(&self, arguments: &[&str]) -> Done {
+        self.connex_with(arguments, b"")
+    }
+
+    fn place(&self) -> [std::ffi::OsString; 2] {
         // `dev` leaves its configuration in its data folder.
-        let (config, dir) = (self.config(), self.dir.to_str().unwrap());
-        let place = if config.is_file() { ["--config", config.to_str().unwrap()] } else { ["--dir", dir] };
-        connex(&[arguments, &place].concat())
+        let config = self.config();
+        if config.is_file() { ["--config".into(), config.into()] } else { ["--dir".into(), self.dir.clone().into()] }
+    }
+
+    /// As [`Gateway::connex`], with this standard input.
+    pub fn connex_with(&self, arguments: &[&str], input: &[u8]) -> Done {
+        done(self.command(arguments), input)
+    }
+
+    /// `connex ARGUMENTS` for this installation, to be started by the test.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.args(arguments).args(self.place());
+        command
     }
 
     /// The JSON answer of `connex ARGUMENTS --json`, which must work.
@@ -261,6 +295,33 @@ impl Gateway {
         let _ = self.child.wait();
     }
 
+    /// Asks it to read its certificates again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+
+    /// The value of a metric, with its labels as Prometheus writes them; `None` before it was counted.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = http("GET", &format!("{}/metrics", self.admin()), &[], b"");
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// Has it do nothing more, not even in the middle of something; to be ended with [`Gateway::kill`].
+    pub fn halt(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait_for("all threads to stand still", || {
+            let states = std::fs::read_dir(&tasks).unwrap().map(|task| {
+                let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+                stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
+            });
+            // One that waits for the disk comes back to a standstill.
+            states.into_iter().all(|state| matches!(state, Some('T' | 'D') | None)).then_some(())
+        });
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
@@ -300,7 +361,7 @@ pub fn configuration(dir: &Path, database: Option<&Database>, more: &str) -> Str
         "[server]\nhostname = \"gateway.example\"\ndata_dir = \"{}\"\nshutdown_grace = \"5s\"\n\
          [smtp]\nlisten = [\"127.0.0.1:0\"]\nplatform_domains = [\"gateway.example\"]\n\
          [http]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = [\"127.0.0.1:0\"]\n\
-         [spool]\nsegment_size = \"1MiB\"\nreserve = \"1MiB\"\nreserve_percent = 0\n\
+         [spool]\nsegment_size = \"1MiB\"\nreserve = \"1MiB\"\nreserve_percent = 0\npatience = \"20s\"\n\
          [webhooks]\nallow = [\"127.0.0.0/8\"]\ntimeout = \"1s\"\nlease = \"2s\"\nschedule = \"short\"\n\
          [log]\nlevel = \"warn\"\n{database}{more}",
         dir.display()
@@ -360,7 +421,13 @@ impl Done {
 
 /// Runs `connex ARGUMENTS` to its end.
 pub fn connex(arguments: &[&str]) -> Done {
-    let output = run(program().args(arguments), b"");
+    let mut command = program();
+    command.args(arguments);
+    done(command, b"")
+}
+
+fn done(mut command: Command, input: &[u8]) -> Done {
+    let output = run(&mut command, input);
     Done {
         code: output.status.code().unwrap_or(-1),
         stdout: output.stdout,
