@@ -108,6 +108,7 @@ impl Scene {
                 smtputf8: false,
                 envelope_id: None,
                 returned: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
