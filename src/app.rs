@@ -2,7 +2,9 @@
 //!
 //! It alone names everything. Each part gets its own section and handles; shutdown goes phase by phase.
 
+mod acme;
 mod apart;
+mod authentication;
 pub mod backup;
 mod certificates;
 mod doors;
@@ -21,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::AcmeError;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::decide::{DataError, Engine};
@@ -32,6 +35,7 @@ use crate::mail::envelope::Door;
 use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::ingest::{Ingest, IngestSettings};
+use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -44,6 +48,7 @@ use crate::tls::files::FileError;
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
+use acme::Acme;
 use certificates::DoorTls;
 pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
@@ -97,6 +102,9 @@ pub enum AppError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The ACME client cannot be set up.
+    #[error("certificates cannot be ordered: {0}")]
+    Acme(#[from] AcmeError),
     /// A certificate, or a list of authorities, cannot be used.
     #[error("a certificate cannot be used: {0}")]
     Certificate(#[from] FileError),
@@ -148,6 +156,8 @@ pub struct Addresses {
     pub https: Vec<SocketAddr>,
     /// Health and metrics.
     pub admin: Vec<SocketAddr>,
+    /// Answers to an ACME authority.
+    pub acme: Vec<SocketAddr>,
 }
 
 impl App {
@@ -167,6 +177,14 @@ impl App {
         let client = webhook_client(&config, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
+        let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
+        let acceptor = match authentication::authenticator(&config)? {
+            Some(found) => {
+                let limits = ingest_settings(&config).limits;
+                acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(&recipients), found, limits)))
+            }
+            None => acceptor,
+        };
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
@@ -209,11 +227,22 @@ impl App {
         });
         let parts =
             (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
+        let configured = Arc::clone(&config);
         work.spawn("ingest", RestartPolicy::Restart, move |stop| {
             let (store, spool, engine, key, settings) = parts.clone();
+            let config = Arc::clone(&configured);
             apart::apart("ingest", move || async move {
                 match store.apart().await {
-                    Ok(store) => Ingest::new(store, &spool, engine, key, settings).run(stop).await,
+                    Ok(store) => {
+                        let ingest = Ingest::new(store, &spool, engine, key, settings);
+                        match authentication::authenticator(&config) {
+                            Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
+                            Ok(None) => ingest.run(stop).await,
+                            Err(error) => {
+                                tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}")
+                            }
+                        }
+                    }
                     Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
                 }
             })
@@ -234,6 +263,10 @@ impl App {
         }
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);
+        if let Some(acme) = acme {
+            addresses.acme = acme.addresses();
+            acme.start(&serve, &work, &reloads);
+        }
         Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, reload, instance, addresses })
     }
 
@@ -458,6 +491,7 @@ fn ingest_settings(config: &Config) -> IngestSettings {
             text: count(own.text_size),
             ..message::Limits::default()
         },
+        hostname: config.server.hostname.to_string(),
         public_url: config.server.public_url.clone(),
     }
 }
@@ -472,11 +506,7 @@ fn deliver_limits(config: &Config) -> DeliverLimits {
 }
 
 fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<WebhookClient, AppError> {
-    let resolver = Resolver::new(&ResolverSettings {
-        servers: config.dns.servers.clone(),
-        timeout: config.dns.timeout,
-        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
-    })?;
+    let resolver = resolver(config)?;
     let settings = ClientSettings {
         connect_timeout: config.webhooks.connect_timeout,
         total_timeout: config.webhooks.timeout,
@@ -485,14 +515,23 @@ fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<W
     Ok(WebhookClient::new(&settings, &resolver, allow, clock.clone())?)
 }
 
+fn resolver(config: &Config) -> Result<Resolver, DnsError> {
+    Resolver::new(&ResolverSettings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
+    })
+}
+
 /// Cancelled at SIGTERM or SIGINT.
 #[must_use]
 pub fn interrupted() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();
+    // Here, and not in the task: from now on the signal is heard.
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     #[expect(clippy::disallowed_methods, reason = "it must outlive every supervised task to stop them")]
     tokio::spawn(async move {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
         let terminate = async {
             match &mut terminated {
                 Some(signal) => signal.recv().await,

@@ -17,9 +17,12 @@ pub mod dev;
 pub mod doctor;
 pub mod exit;
 pub mod explain;
+pub mod import;
+pub mod inject;
 mod installation;
 pub mod key;
 pub mod listen;
+mod lmtp_client;
 pub mod mailbox;
 pub mod man;
 pub mod messages;
@@ -98,6 +101,14 @@ pub enum Command {
     /// Show the whole chain of one id: session, message, event, decision, operations, deliveries.
     #[command(after_help = "Example: connex explain msg_01kb3r8x7g0000000000000000")]
     Explain(explain::ExplainArgs),
+    /// Take a message from standard input as sendmail does, for mailboxes here.
+    #[command(after_help = "Example: connex inject -i -f ann@example.org sales@in.example.org < message.eml\n\n\
+                            Exit codes, of sysexits.h: 0 taken, 64 wrong usage, 67 no such recipient, 69 refused, \
+                            74 cannot read the message, 75 try again later.")]
+    Inject(inject::InjectArgs),
+    /// Take old mail out of files: .eml, mbox and Maildir. Nothing follows from it but events.
+    #[command(after_help = "Example: connex import --mailbox sales@in.example.org archive.mbox Maildir")]
+    Import(import::ImportArgs),
     /// Bring the database to this version.
     #[command(after_help = "Example: connex migrate --config /etc/connex/connex.toml")]
     Migrate(migrate::MigrateArgs),
@@ -143,6 +154,8 @@ impl Command {
             Self::Key(command) => command.json(),
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
+            Self::Inject(args) => &args.json,
+            Self::Import(args) => &args.json,
             Self::Migrate(args) => &args.json,
             Self::Doctor(args) => &args.json,
             Self::Backup(args) | Self::Restore(args) => &args.json,
@@ -158,12 +171,15 @@ impl Command {
 /// Reads the arguments, runs the command, and says how it went.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    // Who pipes mail into a program knows the codes of sendmail.
+    let usage = if arguments.get(1).is_some_and(|command| command == "inject") { Exit::MailUsage } else { Exit::Usage };
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are not errors; clap knows, and where to print them.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return if error.use_stderr() { usage.into() } else { Exit::Done.into() };
         }
     };
     let mut out = Output::standard(cli.command.wants_json());
@@ -196,6 +212,8 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Key(command) => key::run(command, out).await,
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
+        Command::Inject(args) => inject::run(args).await,
+        Command::Import(args) => import::run(args, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,
         Command::Doctor(args) => doctor::run(args, out).await,
         Command::Backup(args) => backup::back_up(args, out).await,

@@ -49,6 +49,13 @@ impl Timestamp {
         std::time::Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The date-time of RFC 5322 §3.3 in UTC.
+    #[must_use]
+    pub fn to_rfc5322(self) -> String {
+        let moment = jiff::Timestamp::from_microsecond(self.0).unwrap_or_default();
+        moment.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+    }
+
     /// Reads RFC 3339 (`2026-11-23T10:00:00Z`); `None` when the text is no such time.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {

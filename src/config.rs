@@ -11,6 +11,7 @@
 //! Secrets come from the environment or from a file of their own, never from the configuration file, and live in
 //! [`Secret`], which cannot be printed.
 
+pub mod authentication;
 pub mod dev;
 pub mod fault;
 pub mod http;
@@ -29,6 +30,7 @@ pub mod webhooks;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use authentication::Authentication;
 pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
@@ -68,6 +70,8 @@ pub struct Config {
     pub database: Database,
     /// `[dns]`: the resolver.
     pub dns: Dns,
+    /// `[authentication]`: who really sent a message.
+    pub authentication: Authentication,
     /// `[http]`: the API and the admin listener.
     pub http: Http,
     /// `[keys]`: the secret of API keys.
@@ -114,6 +118,7 @@ impl Config {
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
         let dns = Dns::read(reader);
+        let authentication = Authentication::read(reader);
         let http = Http::read(reader, has_tls);
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
@@ -141,6 +146,7 @@ impl Config {
                 spool,
                 database,
                 dns,
+                authentication,
                 http,
                 keys,
                 webhooks,

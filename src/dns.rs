@@ -9,6 +9,7 @@
 //! Every look-up ends within `timeout` × `attempts`, and every error says whether asking again can help.
 
 mod records;
+pub mod zone;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -137,6 +138,15 @@ impl Resolver {
         if let Source::Scripted(script) = &self.source {
             let mut answers = script.answers.lock().unwrap_or_else(PoisonError::into_inner);
             answers.entry(absolute(host)).or_default().push_back(answer);
+        }
+    }
+
+    /// The client that asks real servers, for those who need other records than addresses; `None` for a scripted resolver.
+    #[must_use]
+    pub fn client(&self) -> Option<&TokioResolver> {
+        match &self.source {
+            Source::Live(resolver) => Some(resolver),
+            Source::Scripted(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::ids::{EventId, MailboxId, MessageId, RouteId, SessionId, TenantId, ThreadId};
+use crate::mail::authentication::Authentication;
 use crate::mail::copy::{Direction, RecipientType};
 use crate::mail::envelope::Door;
 use crate::mail::message::{Attachment, Defect, ListHeaders, TextSource};
@@ -40,6 +41,8 @@ pub enum Kind {
     Report,
     /// What an app handed over by the API.
     App,
+    /// History out of files.
+    Import,
 }
 
 /// What happened.
@@ -138,14 +141,6 @@ pub struct EnvelopeSummary {
     pub rcpt_to: Vec<String>,
 }
 
-/// Sender authentication as far as it was checked. Later versions add the verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Authentication {
-    /// Whether SPF, DKIM, DMARC and ARC were checked; `false`: nothing is known, which is no verdict.
-    pub checked: bool,
-}
-
 /// Why a copy is not believed; it then makes no operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,6 +149,8 @@ pub enum UntrustedReason {
     PeerNotAuthorised,
     /// From does not name exactly one author.
     AuthorAmbiguous,
+    /// The author's domain asks to quarantine or refuse what it does not stand behind, and the mailbox does so.
+    AuthorUnauthenticated,
 }
 
 /// Where the message came from.

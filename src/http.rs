@@ -27,6 +27,7 @@ use crate::service::Service;
 
 pub mod auth;
 pub mod body;
+pub mod challenge;
 pub mod documents;
 pub mod endpoints;
 pub mod error;

@@ -5,12 +5,18 @@
 //!
 //! What it must never do: say that a message is accepted which is not on stable storage, or look into its bytes first.
 
+mod credentials;
 mod recipient;
 
+pub use credentials::{AuthenticationAnswer, Credentials};
 pub use recipient::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
 
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
 use crate::clock::Clock;
-use crate::mail::envelope::{Envelope, Manifest, Origin, TransferDefect};
+use crate::mail::envelope::{Envelope, Manifest, Origin, TransferDefect, Verdict};
 use crate::spool::{Admission, Incoming, Spool, SpoolError, SpooledMessage};
 
 /// A message whose bytes have all come, and what is stored beside them.
@@ -24,19 +30,45 @@ pub struct Offer {
     pub defects: Vec<TransferDefect>,
 }
 
+/// Judges messages whose recipients ask for that before anybody answers for them.
+///
+/// The trait turns an import around: the doors must not know what asks DNS.
+pub trait Judge: Send + Sync + std::fmt::Debug + 'static {
+    /// Whether a message with this envelope is judged at all. From memory: it is asked at every end of data.
+    fn is_asked(&self, envelope: &Envelope) -> bool;
+
+    /// Whether the message of `size` octets is refused. What cannot be found out in time is no reason to; it answers within a bounded time.
+    fn refuses<'a>(
+        &'a self,
+        manifest: &'a Manifest,
+        size: u64,
+        bytes: Bytes<'a>,
+    ) -> BoxFuture<'a, Result<bool, SpoolError>>;
+}
+
+/// The bytes of a message that awaits its verdict; read when there is room for them.
+pub type Bytes<'a> = BoxFuture<'a, Result<Vec<u8>, SpoolError>>;
+
 /// Takes messages for good; clones share one spool.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
     spool: Spool,
     clock: Clock,
     quiet: bool,
+    judge: Option<Arc<dyn Judge>>,
 }
 
 impl Acceptor {
     /// Takes messages into `spool`.
     #[must_use]
     pub const fn new(spool: Spool, clock: Clock) -> Self {
-        Self { spool, clock, quiet: false }
+        Self { spool, clock, quiet: false, judge: None }
+    }
+
+    /// The same, asking `judge` where recipients want that.
+    #[must_use]
+    pub fn judged_by(self, judge: Arc<dyn Judge>) -> Self {
+        Self { judge: Some(judge), ..self }
     }
 
     /// The same for a door of history: its messages become events, and nothing follows from them.
@@ -65,12 +97,29 @@ impl Acceptor {
 
     /// Stores the message, and returns when bytes and envelope are on stable storage.
     ///
+    /// A message that is judged is stored first, as one that nobody reads, and becomes a message by a second commit: whatever
+    /// ends between the two leaves nothing behind that anybody answered for.
+    ///
     /// # Errors
-    /// The message does not count as stored. All errors but [`SpoolError::TooLarge`] are temporary: the peer tries again.
+    /// The message does not count as stored. All errors but [`SpoolError::TooLarge`] and [`SpoolError::Refused`] are
+    /// temporary: the peer tries again.
     pub async fn accept(&self, incoming: Incoming, offer: Offer) -> Result<SpooledMessage, SpoolError> {
         let Offer { envelope, origin, defects } = offer;
         let (id, received_at) = (self.clock.mint(), self.clock.now());
-        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet };
-        incoming.commit(manifest).await
+        let verdict = Verdict::NotAsked;
+        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet, verdict };
+        // A copy is never refused for what its author's domain says: nobody would send it again.
+        let is_copy = manifest.envelope.forward_paths.iter().any(|path| path.recipient.is_copy());
+        match &self.judge {
+            Some(judge) if !is_copy && judge.is_asked(&manifest.envelope) => {
+                let awaiting = incoming.commit_awaiting(manifest.clone()).await?;
+                if judge.refuses(&manifest, awaiting.size(), Box::pin(awaiting.read())).await? {
+                    awaiting.refuse().await;
+                    return Err(SpoolError::Refused);
+                }
+                awaiting.accept().await
+            }
+            _ => incoming.commit(manifest).await,
+        }
     }
 }

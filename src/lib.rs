@@ -2,10 +2,11 @@
 //!
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
 //! vocabulary ([`ids`], [`clock`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
-//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`smtp`],
+//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`acme`], [`smtp`],
 //! [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
+pub mod acme;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod intake;
 pub mod keys;
 pub mod mail;
+pub mod mailauth;
 pub mod pipeline;
 pub mod seal;
 pub mod service;

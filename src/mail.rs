@@ -3,9 +3,12 @@
 //! Reading hostile mail never fails here; what is wrong with a message is a defect, kept as data.
 
 pub mod address;
+pub mod authentication;
 pub mod copy;
+pub mod crlf;
 pub mod envelope;
 pub mod key;
+pub mod mbox;
 pub mod message;
 pub mod notice;
 pub mod peer;

@@ -5,3 +5,4 @@
 pub mod deliver;
 pub mod ingest;
 pub mod recipients;
+pub mod verdict;

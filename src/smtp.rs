@@ -10,6 +10,7 @@
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
+//! | `tenants`, `memory` | open transactions of each tenant; what bodies take while they arrive |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP is another dialect of the same machine; behind a load balancer only the client's
@@ -28,11 +29,14 @@ mod command;
 pub mod limits;
 mod line;
 pub mod listener;
+mod memory;
 pub mod proxy;
 pub mod reply;
+mod sasl;
 pub mod session;
 mod socket;
 pub mod state;
+mod tenants;
 
 #[cfg(test)]
 mod conversations;

@@ -19,7 +19,7 @@ use log::Log;
 use rows::Rows;
 
 use crate::ids::MessageId;
-use crate::mail::envelope::Manifest;
+use crate::mail::envelope::{Manifest, Verdict};
 use crate::store::StoreError;
 
 /// Why the spool could not do what was asked.
@@ -77,6 +77,9 @@ pub enum SpoolError {
     /// The body is in a spool of the other kind: that of the time before this installation's database was changed.
     #[error("the body is in another spool than this installation's")]
     Elsewhere,
+    /// The layers above refused the message while it awaited their verdict.
+    #[error("the message was refused")]
+    Refused,
     /// The spool was closed.
     #[error("the spool is closed")]
     Closed,
@@ -197,6 +200,59 @@ impl SpooledMessage {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+}
+
+/// A message whose bytes are on stable storage and which is no message yet: nobody answered for it, and nobody will read it
+/// unless [`Awaiting::accept`] is called. Dropped, it stays garbage.
+#[derive(Debug)]
+#[must_use]
+pub enum Awaiting {
+    /// In the log.
+    Log(log::Awaiting),
+    /// In the database.
+    Rows(rows::Awaiting),
+}
+
+impl Awaiting {
+    /// The bytes, checked as a whole.
+    ///
+    /// # Errors
+    /// They cannot be read now.
+    pub async fn read(&self) -> Result<Vec<u8>, SpoolError> {
+        match self {
+            Self::Log(awaiting) => awaiting.read().await,
+            Self::Rows(awaiting) => awaiting.read().await,
+        }
+    }
+
+    /// Octets of the body.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self {
+            Self::Log(awaiting) => awaiting.size(),
+            Self::Rows(awaiting) => awaiting.size(),
+        }
+    }
+
+    /// Makes it a message, with the bytes that are there; returns when that is on stable storage.
+    ///
+    /// # Errors
+    /// It does not count as stored; all errors are temporary.
+    pub async fn accept(self) -> Result<SpooledMessage, SpoolError> {
+        match self {
+            Self::Log(awaiting) => awaiting.accept().await,
+            Self::Rows(awaiting) => awaiting.accept().await,
+        }
+    }
+
+    /// Gives it up. What cannot be removed stays as garbage, and is never read.
+    pub async fn refuse(self) {
+        match self {
+            // The log is only ever appended to.
+            Self::Log(_) => {}
+            Self::Rows(awaiting) => awaiting.refuse().await,
+        }
     }
 }
 
@@ -351,6 +407,18 @@ impl Incoming {
         match self {
             Self::Log(incoming) => incoming.commit(manifest).await.map(|(spooled, _)| spooled),
             Self::Rows(incoming) => incoming.commit(manifest).await,
+        }
+    }
+
+    /// As [`Incoming::commit`], for a message that is judged before anybody answers for it.
+    ///
+    /// # Errors
+    /// As [`Incoming::commit`].
+    pub async fn commit_awaiting(self, manifest: Manifest) -> Result<Awaiting, SpoolError> {
+        let manifest = Manifest { verdict: Verdict::Awaited, ..manifest };
+        match self {
+            Self::Log(incoming) => incoming.commit_awaiting(manifest).await.map(Awaiting::Log),
+            Self::Rows(incoming) => incoming.commit_awaiting(manifest).await.map(Awaiting::Rows),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&str] = &["ids", "clock", "mail", "contract", "keys", "event"];
 const RULES: &[&str] = &["trust", "graph", "outcome", "decide", "governance"];
 const RESOURCES: &[&str] = &["store", "blob", "dns", "seal"];
-const EDGES: &[&str] = &["spool", "intake", "tls", "smtp", "mailauth", "webhook", "outbound"];
+const EDGES: &[&str] = &["spool", "intake", "tls", "acme", "smtp", "mailauth", "webhook", "outbound"];
 
 /// Module, and what it may import.
 fn table() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -38,10 +38,13 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("connections", vec![]),
         // One of the two spools is rows of the store.
         ("spool", vec!["ids", "clock", "mail", "store"]),
+        // Checks what the doors took in; what it finds is vocabulary (`mail::authentication`).
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
         // Where every door ends.
         ("intake", with(&[VOCABULARY, &["spool"]])),
+        // Certificates from an authority.
+        ("acme", vec!["ids", "clock", "dns"]),
         // Handshakes, the same for every door that speaks TLS.
         ("tls", vec!["ids", "clock", "mail"]),
         ("smtp", with(&[VOCABULARY, &["spool", "intake", "mailauth", "connections", "tls"]])),
@@ -81,11 +84,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mail_send", &["outbound::wire"]),
     ("smtp_proto", &["smtp", "outbound::wire"]),
     ("hickory_resolver", &["dns"]),
-    ("rcgen", &["devcert"]),
+    ("rcgen", &["devcert", "acme"]),
+    ("instant_acme", &["acme"]),
+    // The types of requests that the ACME client hands over.
+    ("http", &["acme::client"]),
     ("x509_parser", &["tls"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("indicatif", &["cli"]),
     ("anyhow", &["cli", "app", "main"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
 ];

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use connex::ids::{MailboxId, RouteId, TenantId};
+use connex::intake::{AuthenticationAnswer, ForwardName, RecipientAnswer};
 use connex::mail::address::Domain;
 use connex::mail::envelope::Recipient;
+use connex::smtp::Limits;
 use connex::smtp::state::{Channel, Effect, Input, Machine, Phase, Settings};
-use connex::smtp::{ForwardName, Limits, RecipientAnswer};
 use connex::spool::Admission;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -48,6 +49,7 @@ fn feed(machine: &mut Machine, packet: &[u8]) -> bool {
                 Effect::Admit => Input::Admission(Admission::Open),
                 Effect::Recipient => Input::Recipient(answer(machine)),
                 Effect::Commit(_) => Input::NotStored,
+                Effect::Authenticate(_) => Input::Authenticated(AuthenticationAnswer::Refused),
                 Effect::Secure => Input::Secured,
             };
             step = machine.on(answer);

@@ -9,7 +9,7 @@ use super::{AppError, Instance};
 use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::mail::envelope::Door;
-use crate::pipeline::recipients::{Recipients, StrangerSettings};
+use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::tls::ServerTls;
 
@@ -19,9 +19,18 @@ pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
 /// Whom the addresses of this installation name.
 pub(super) fn recipients(instance: &Instance) -> Recipients {
     let config = &instance.config;
-    let strangers =
-        StrangerSettings { put_off: config.routes.put_off_strangers, kept_per_day: config.routes.untrusted_per_day };
-    Recipients::new(instance.store.clone(), config.smtp.platform_domains.clone(), strangers)
+    let settings = RecipientSettings {
+        platform_domains: config.smtp.platform_domains.clone(),
+        strangers: StrangerSettings {
+            put_off: config.routes.put_off_strangers,
+            kept_per_day: config.routes.untrusted_per_day,
+        },
+        guesses: GuessSettings {
+            failures: config.smtp.limits.auth_failures,
+            window: config.smtp.limits.auth_failure_window,
+        },
+    };
+    Recipients::new(instance.store.clone(), instance.pepper(), settings)
 }
 
 /// Binds every SMTP listener of the configuration.
@@ -147,7 +156,13 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
     ListenerOptions {
         door,
         hostname: config.server.hostname.clone(),
-        limits: Limits { messages: u32::MAX, connections_per_address: limits.connections, ..limits },
+        limits: Limits {
+            messages: u32::MAX,
+            connections_per_address: limits.connections,
+            connections_per_network: limits.connections,
+            connects_per_minute: 0,
+            ..limits
+        },
         tls: None,
         proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
     }
@@ -162,9 +177,21 @@ fn smtp_limits(config: &Config) -> Limits {
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,
+        tarpit_after: own.tarpit_after,
+        tarpit: own.tarpit,
         command_timeout: own.command_timeout,
+        reply_timeout: own.reply_timeout,
+        data_rate: own.data_rate,
+        idle_timeout: own.idle_timeout,
+        transaction_timeout: own.transaction_timeout,
+        connections_per_network: count(own.connections_per_network),
+        connects_per_minute: own.connects_per_minute,
+        transactions_per_tenant: own.transactions_per_tenant,
+        body_memory: own.body_memory,
         data_timeout: own.data_timeout,
         handshake_timeout: own.handshake_timeout,
+        greeting_delay: own.greeting_delay,
+        auth_failure_delay: own.auth_failure_delay,
         connections_per_address: count(own.connections_per_address),
         connections: count(own.connections),
         shutdown_grace: config.server.shutdown_grace / 2,

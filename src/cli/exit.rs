@@ -19,6 +19,16 @@ pub enum Exit {
     Configuration = 4,
     /// A server, file, folder or port cannot be reached or opened; trying again may help.
     Unreachable = 5,
+    /// `EX_USAGE` of `sysexits.h`, as the other codes of `connex inject`: the arguments make no sense.
+    MailUsage = 64,
+    /// `EX_NOUSER`: a recipient does not exist.
+    NoUser = 67,
+    /// `EX_UNAVAILABLE`: it will not be taken.
+    MailRefused = 69,
+    /// `EX_IOERR`: the message cannot be read or kept for the moment that it takes.
+    MailUnreadable = 74,
+    /// `EX_TEMPFAIL`: try again later.
+    MailDeferred = 75,
 }
 
 impl Exit {
@@ -32,6 +42,11 @@ impl Exit {
             Self::NotFound => "not_found",
             Self::Configuration => "configuration",
             Self::Unreachable => "unreachable",
+            Self::MailUsage => "mail_usage",
+            Self::NoUser => "no_user",
+            Self::MailRefused => "mail_refused",
+            Self::MailUnreadable => "mail_unreadable",
+            Self::MailDeferred => "mail_deferred",
         }
     }
 }
@@ -61,6 +76,14 @@ pub enum CliError {
     /// Something cannot be reached or opened.
     #[error("{0:#}")]
     Unreachable(anyhow::Error),
+    /// `connex inject` did not hand the message over for every recipient.
+    #[error("{reason}")]
+    Mail {
+        /// With this code of `sysexits.h`.
+        exit: Exit,
+        /// Why.
+        reason: String,
+    },
     /// Nobody reads the answer any more, which is not an error (`connex messages list | head`).
     #[error("the reader of the answer is gone")]
     ReaderGone,
@@ -82,6 +105,7 @@ impl CliError {
             Self::NotFound(_) => Exit::NotFound,
             Self::Configuration(_) => Exit::Configuration,
             Self::Unreachable(_) => Exit::Unreachable,
+            Self::Mail { exit, .. } => *exit,
             Self::ReaderGone => Exit::Done,
         }
     }

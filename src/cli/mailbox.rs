@@ -7,6 +7,7 @@ use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::mail::address::Mailbox;
+use crate::mail::authentication::FailurePolicy;
 use crate::store::directory::{MailboxRow, NewMailbox};
 
 /// `connex mailbox …`
@@ -21,6 +22,11 @@ pub enum MailboxCommand {
     /// Show one mailbox.
     #[command(after_help = "Example: connex mailbox show sales@in.example.org --tenant acme")]
     Show(OneArgs),
+    /// Change what a mailbox does with mail that fails DMARC.
+    #[command(
+        after_help = "Example: connex mailbox update sales@in.example.org --tenant acme --authentication-policy quarantine"
+    )]
+    Update(UpdateArgs),
     /// Remove a mailbox; mail to it is answered 550 from now on.
     #[command(after_help = "Example: connex mailbox remove sales@in.example.org --tenant acme")]
     Remove(OneArgs),
@@ -47,12 +53,48 @@ pub struct AddArgs {
     /// Where a person answers in the app's own pages.
     #[arg(long, value_name = "URL")]
     pub external_reply_url: Option<String>,
+    /// What it does with mail that fails DMARC.
+    #[arg(long, value_enum, default_value_t = AuthenticationPolicy::Mark)]
+    pub authentication_policy: AuthenticationPolicy,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
+}
+
+/// Arguments of `connex mailbox update`.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// Which mailbox, by id or address.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// What it does with mail that fails DMARC.
+    #[arg(long, value_enum)]
+    pub authentication_policy: AuthenticationPolicy,
+}
+
+/// What a mailbox does with mail that fails DMARC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum AuthenticationPolicy {
+    /// Take it as any other; the results are on the event.
+    Mark,
+    /// Keep it, and let nothing follow from it, where the author's domain asks for quarantine or reject.
+    Quarantine,
+    /// Refuse it in the session, where the author's domain asks for quarantine or reject.
+    Reject,
+}
+
+impl AuthenticationPolicy {
+    const fn stored(self) -> FailurePolicy {
+        match self {
+            Self::Mark => FailurePolicy::Mark,
+            Self::Quarantine => FailurePolicy::Quarantine,
+            Self::Reject => FailurePolicy::Reject,
+        }
+    }
 }
 
 /// Who may speak as a mailbox.
@@ -87,6 +129,7 @@ impl MailboxCommand {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
             Self::Show(args) | Self::Remove(args) => &args.json,
+            Self::Update(args) => &args.one.json,
         }
     }
 }
@@ -100,7 +143,8 @@ pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliErr
         MailboxCommand::Add(args) => add(args, out).await,
         MailboxCommand::List(args) => {
             let instance = open(&args.data).await?;
-            let mut table = Table::new(["MAILBOX", "ADDRESS", "OWNER", "REPLY POLICY", "STATE", "TENANT"]);
+            let mut table =
+                Table::new(["MAILBOX", "ADDRESS", "OWNER", "REPLY POLICY", "ON DMARC FAILURE", "STATE", "TENANT"]);
             let mut all = Vec::new();
             for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
                 for row in tenant.mailboxes().await? {
@@ -110,6 +154,7 @@ pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliErr
                         row.address.clone(),
                         owner,
                         policy,
+                        row.authentication_policy.as_str().to_owned(),
                         row.state.clone(),
                         name.clone(),
                     ]);
@@ -122,6 +167,14 @@ pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliErr
             let row = one(&args).await?.1;
             let text = serde_json::to_string_pretty(&row).map_err(anyhow::Error::new)?;
             out.answer(&row, |out| text.lines().try_for_each(|line| out.line(line)))
+        }
+        MailboxCommand::Update(args) => {
+            let (instance, row) = one(&args.one).await?;
+            let policy = args.authentication_policy.stored();
+            instance.store.for_tenant(row.tenant).set_authentication_policy(row.id, policy).await?;
+            out.answer(&serde_json::json!({ "id": row.id, "authenticationPolicy": policy }), |out| {
+                out.line(&format!("Mailbox {} now has the authentication policy {}", row.address, policy.as_str()))
+            })
         }
         MailboxCommand::Remove(args) => {
             let (instance, row) = one(&args).await?;
@@ -158,6 +211,10 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
         external_reply_url: args.external_reply_url,
     };
     let id = tenant.add_mailbox(mailbox).await?;
+    // A new mailbox marks.
+    if args.authentication_policy != AuthenticationPolicy::Mark {
+        tenant.set_authentication_policy(id, args.authentication_policy.stored()).await?;
+    }
     out.answer(&serde_json::json!({ "id": id, "address": address }), |out| {
         out.line(&format!("Mailbox {address} is {id}"))
     })

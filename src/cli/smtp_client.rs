@@ -13,7 +13,7 @@
 
 mod data;
 mod error;
-mod reply;
+pub(super) mod reply;
 mod server;
 mod tls;
 

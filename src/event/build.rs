@@ -1,13 +1,14 @@
 //! From a message, its manifest and a recipient to the canonical event.
 
 use crate::event::{
-    Authentication, CanonicalEvent, EnvelopeSummary, EventRecipient, EventType, Kind, Participant, Scope, Source,
-    UntrustedReason, VERSION,
+    CanonicalEvent, EnvelopeSummary, EventRecipient, EventType, Kind, Participant, Scope, Source, UntrustedReason,
+    VERSION,
 };
 use crate::ids::{EventId, ThreadId};
 use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::authentication::{Authentication, AuthorDoubt, FailurePolicy};
 use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
-use crate::mail::envelope::{ForwardPath, Manifest, Recipient, TransferDefect};
+use crate::mail::envelope::{Door, ForwardPath, Manifest, Recipient, TransferDefect};
 use crate::mail::message::{Attachment, Defect, HeaderAddress, ListHeaders, Message};
 use crate::mail::notice::{self, Automated, FailedRecipient};
 use crate::mail::text::split_reply;
@@ -28,6 +29,10 @@ pub struct View<'a> {
     pub thread: ThreadId,
     /// Whether the conversation was there before this message.
     pub is_known_thread: bool,
+    /// What was found out about who sent it.
+    pub authentication: &'a Authentication,
+    /// What the mailbox does with mail that fails DMARC; of a copy nothing is refused.
+    pub failure_policy: FailurePolicy,
 }
 
 /// The canonical event of `message` as `view.recipient` sees it.
@@ -63,16 +68,19 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
         attachments: message.attachments.iter().map(|attachment| facts.attachment(attachment)).collect(),
         has_calendar: message.has_calendar,
         language: None,
-        authentication: Authentication::default(),
+        authentication: view.authentication.clone(),
         list: facts.list(&message.list),
         automated: facts.automated.clone().map(|automated| facts.hidden_in(automated)),
         trusted: facts.untrusted_reasons.is_empty(),
         untrusted_reasons: facts.untrusted_reasons.clone(),
-        defects: facts.defects(message, manifest),
+        defects: facts.defects(message, manifest, view.authentication),
         received_at: manifest.received_at,
         sent_at: message.date,
         source: Source {
-            kind: source_kind(view.recipient),
+            kind: match manifest.origin.door {
+                Door::Import => Kind::Import,
+                _ => source_kind(view.recipient),
+            },
             door: manifest.origin.door,
             session: manifest.origin.session,
             tls: manifest.origin.tls.clone(),
@@ -134,7 +142,7 @@ impl<'a> Facts<'a> {
             direction,
             is_author_foreign_sent: is_owned(author) && sender.is_some() && !is_owned(sender),
             automated: notice::automated(message, manifest.envelope.reverse_path == ReversePath::Null),
-            untrusted_reasons: untrusted_reasons(message, view.recipient),
+            untrusted_reasons: untrusted_reasons(message, view),
             routes,
             recipients,
             mail_from_decoded,
@@ -178,7 +186,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn defects(&self, message: &Message, manifest: &Manifest) -> Vec<Defect> {
+    fn defects(&self, message: &Message, manifest: &Manifest, authentication: &Authentication) -> Vec<Defect> {
         let mut defects = message.defects.clone();
         defects.extend(manifest.defects.iter().map(|defect| match defect {
             TransferDefect::BareLf => Defect::BareLf,
@@ -188,6 +196,7 @@ impl<'a> Facts<'a> {
             (Defect::IntakeAddressVisible, self.is_route_visible),
             (Defect::ReportShapeNotUnwrapped, is_unwrapped_report),
             (Defect::AuthorOwnedSenderForeign, self.is_author_foreign_sent),
+            (Defect::ForgedAuthenticationResults, authentication.forged_results),
         ] {
             if applies {
                 defects.push(defect);
@@ -287,15 +296,35 @@ fn direct_direction(
     }
 }
 
-/// Direct mail is what it is. A copy is a statement by the peer that handed it over, about one author.
-fn untrusted_reasons(message: &Message, recipient: Recipient) -> Vec<UntrustedReason> {
+/// Direct mail is what it is, unless its mailbox asks more of its author. A copy is a statement by the peer that handed it
+/// over, about one author: it is believed when the peer is authorised, or when the author's domain is the tenant's own and
+/// stands behind it.
+fn untrusted_reasons(message: &Message, view: &View<'_>) -> Vec<UntrustedReason> {
     let mut reasons = Vec::new();
-    if let Recipient::BccRoute { peer_authorised, .. } = recipient {
-        if !peer_authorised {
-            reasons.push(UntrustedReason::PeerNotAuthorised);
+    let authentication = view.authentication;
+    let is_owned_author = authentication
+        .author_domain()
+        .and_then(|domain| Domain::parse(domain).ok())
+        .is_some_and(|domain| copy::is_owned(&domain, view.owned_domains));
+    let doubt = message.author_doubt();
+    match view.recipient {
+        Recipient::BccRoute { peer_authorised, .. } => {
+            if !peer_authorised && !is_owned_author {
+                reasons.push(UntrustedReason::PeerNotAuthorised);
+            }
+            if matches!(doubt, Some(AuthorDoubt::Several | AuthorDoubt::Obscured)) {
+                reasons.push(UntrustedReason::AuthorAmbiguous);
+            }
         }
-        if message.is_author_ambiguous {
-            reasons.push(UntrustedReason::AuthorAmbiguous);
+        Recipient::Mailbox { .. } => {
+            if view.failure_policy.quarantines(authentication) {
+                reasons.push(UntrustedReason::AuthorUnauthenticated);
+            }
+            // No policy can be asked for an author who cannot be told: that must not be a way around it.
+            let is_strict = view.failure_policy != FailurePolicy::Mark && authentication.checked;
+            if is_strict && matches!(doubt, Some(AuthorDoubt::Several | AuthorDoubt::Obscured)) {
+                reasons.push(UntrustedReason::AuthorAmbiguous);
+            }
         }
     }
     reasons

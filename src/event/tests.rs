@@ -8,21 +8,25 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Manifest, Origin, Recipient, TransferDefect};
 use crate::mail::message::{Limits, Message, read};
 
 const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
+/// Nothing was checked.
+static UNCHECKED: Authentication =
+    Authentication { checked: false, results: Vec::new(), verified: Vec::new(), voucher: None, forged_results: false };
 const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
 
 fn mailbox() -> ForwardPath {
     let recipient = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(2) };
-    ForwardPath { mailbox: Mailbox::parse("deals@in.connex.example").unwrap(), recipient }
+    ForwardPath::new(Mailbox::parse("deals@in.connex.example").unwrap(), recipient)
 }
 
 fn route(peer_authorised: bool) -> ForwardPath {
     let recipient =
         Recipient::BccRoute { tenant: TenantId::from_bits(1), route: RouteId::from_bits(3), peer_authorised };
-    ForwardPath { mailbox: Mailbox::parse(ROUTE).unwrap(), recipient }
+    ForwardPath::new(Mailbox::parse(ROUTE).unwrap(), recipient)
 }
 
 /// The manifest of a mail whose reverse-path is its Return-Path, else its author.
@@ -38,6 +42,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
             body: BodyKind::SevenBit,
             smtputf8: false,
             envelope_id: None,
+            returned: None,
         },
         origin: Origin {
             door: Door::Smtp,
@@ -51,6 +56,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
         },
         defects: Vec::new(),
         quiet: false,
+        verdict: crate::mail::envelope::Verdict::NotAsked,
     }
 }
 
@@ -70,6 +76,8 @@ fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
         route_addresses: &[],
         thread: ThreadId::from_bits(7),
         is_known_thread: true,
+        authentication: &UNCHECKED,
+        failure_policy: FailurePolicy::Mark,
     }
 }
 
@@ -151,7 +159,7 @@ fn a_recipient_is_not_shown_the_other_mailboxes_of_the_envelope() {
     let mut manifest = manifest(&message, mailbox());
     let other = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(9) };
     let secret = Mailbox::parse("board@in.connex.example").unwrap();
-    manifest.envelope.forward_paths.push(ForwardPath { mailbox: secret, recipient: other });
+    manifest.envelope.forward_paths.push(ForwardPath::new(secret, other));
     let event = from_mail(&message, &manifest, &view(mailbox().recipient, &[]));
     assert!(!serde_json::to_string(&event).unwrap().contains("board"));
     assert_eq!(event.envelope.rcpt_to, ["deals@in.connex.example"]);

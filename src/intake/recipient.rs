@@ -1,10 +1,11 @@
-//! What a door asks the layers above it: whom a forward-path names here.
+//! What a door asks the layers above it: whom a forward-path names here, and whether a peer is who it says.
 //!
 //! The trait exists to turn an import around: a door must not know the store. It must never be asked about bytes of a
 //! message; those go to the spool.
 
 use std::future::Future;
 
+use super::{AuthenticationAnswer, Credentials};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{Origin, Recipient};
 
@@ -14,6 +15,15 @@ pub trait Intake: Send + Sync + 'static {
     ///
     /// An unknown address and an unknown route token must take the same time and get the same answer.
     fn recipient(&self, query: &RecipientQuery<'_>) -> impl Future<Output = RecipientAnswer> + Send;
+
+    /// Whether a peer is who it says; `origin` is what is known of it until then.
+    ///
+    /// Every refusal takes the same way, so that neither words nor time tell a wrong key from one that may not do this.
+    fn authenticate(
+        &self,
+        credentials: &Credentials,
+        origin: &Origin,
+    ) -> impl Future<Output = AuthenticationAnswer> + Send;
 }
 
 /// One RCPT, with what is known of the peer so far.

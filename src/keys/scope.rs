@@ -13,11 +13,14 @@ pub enum Scope {
     MessagesRead,
     /// Read the exact bytes of messages.
     MessagesRaw,
+    /// Hand mail over: AUTH of SMTP, and the intake calls of the API.
+    MailIngest,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::StatusEvaluate, Self::EventsRead, Self::MessagesRead, Self::MessagesRaw];
+    pub const ALL: [Self; 5] =
+        [Self::StatusEvaluate, Self::EventsRead, Self::MessagesRead, Self::MessagesRaw, Self::MailIngest];
 
     /// The word of the contract.
     #[must_use]
@@ -27,6 +30,7 @@ impl Scope {
             Self::EventsRead => "events:read",
             Self::MessagesRead => "messages:read",
             Self::MessagesRaw => "messages:raw",
+            Self::MailIngest => "mail:ingest",
         }
     }
 

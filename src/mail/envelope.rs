@@ -2,7 +2,8 @@
 //!
 //! Both are written into the spool with the bytes, so they are a stored format: fields are only ever added, with a default.
 //!
-//! Standards: RFC 5321 §2.3.1 (envelope), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3030 (BINARYMIME), RFC 6531 (SMTPUTF8).
+//! Standards: RFC 5321 §2.3.1 (envelope), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3030 (BINARYMIME), RFC 6531
+//! (SMTPUTF8), RFC 3461 (DSN).
 
 use std::net::IpAddr;
 
@@ -70,6 +71,41 @@ pub struct ForwardPath {
     pub mailbox: Mailbox,
     /// Whom it names.
     pub recipient: Recipient,
+    /// `NOTIFY=` (RFC 3461 §4.1): when the sender wants to hear of this recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// `ORCPT=` (RFC 3461 §4.2), as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_recipient: Option<String>,
+}
+
+impl ForwardPath {
+    /// A RCPT without parameters.
+    #[must_use]
+    pub const fn new(mailbox: Mailbox, recipient: Recipient) -> Self {
+        Self { mailbox, recipient, notify: None, original_recipient: None }
+    }
+}
+
+/// The `NOTIFY=` parameter of RCPT (RFC 3461 §4.1); none of the three is `NEVER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notify {
+    /// `SUCCESS`.
+    pub success: bool,
+    /// `FAILURE`.
+    pub failure: bool,
+    /// `DELAY`.
+    pub delay: bool,
+}
+
+/// The `RET=` parameter of MAIL (RFC 3461 §4.3): what a report gives back of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Return {
+    /// `FULL`.
+    Full,
+    /// `HDRS`.
+    Headers,
 }
 
 /// The SMTP envelope of one transaction (RFC 5321 §2.3.1). All recipients belong to one tenant, and are either all
@@ -89,6 +125,9 @@ pub struct Envelope {
     /// `ENVID=` (RFC 3461 §4.4), as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope_id: Option<String>,
+    /// `RET=` (RFC 3461 §4.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Return>,
 }
 
 /// The door by which a message came in.
@@ -177,6 +216,27 @@ pub enum TransferDefect {
     BareLf,
 }
 
+/// Whether the layers above were asked before the message was answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// No: the message was accepted as it came.
+    #[default]
+    NotAsked,
+    /// They are being asked. A message that stays so was never accepted: its peer has it, or was refused.
+    Awaited,
+    /// They let it pass.
+    Passed,
+}
+
+impl Verdict {
+    /// Whether nobody was asked.
+    #[must_use]
+    pub const fn is_not_asked(&self) -> bool {
+        matches!(self, Self::NotAsked)
+    }
+}
+
 /// All that is stored beside the bytes of an accepted message: the content of a COMMIT record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -194,6 +254,9 @@ pub struct Manifest {
     /// Whether nothing follows from it but its event: it is history, and nobody is to act on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quiet: bool,
+    /// Whether it was judged before it was accepted.
+    #[serde(default, skip_serializing_if = "Verdict::is_not_asked")]
+    pub verdict: Verdict,
 }
 
 impl Manifest {

@@ -36,6 +36,20 @@ pub fn copy_key(message: &Message, sha256: &[u8; 32]) -> [u8; 32] {
     key
 }
 
+/// The key of a message whose author's domain disowns it: it never takes nor joins that of the same words which it does
+/// stand behind. Whoever sends a guessed message first must not make the real one a copy of it.
+#[must_use]
+pub fn unauthenticated(copy_key: [u8; 32]) -> [u8; 32] {
+    let mut hash = Hash(Context::new(&SHA256));
+    hash.add("connex copy key 1, unauthenticated");
+    hash.0.update(&copy_key);
+    let mut key = [0; 32];
+    for (byte, digest) in key.iter_mut().zip(hash.0.finish().as_ref()) {
+        *byte = *digest;
+    }
+    key
+}
+
 fn author_key(author: &HeaderAddress) -> String {
     author.mailbox.as_ref().map_or_else(|| author.address.clone(), crate::mail::address::Mailbox::key)
 }

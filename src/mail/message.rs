@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::mail::address::Mailbox;
+use crate::mail::authentication::AuthorDoubt;
 
+mod author;
 mod body;
 mod decode;
 mod defect;
@@ -178,6 +180,8 @@ pub struct TraceHeaders {
     pub delivered_to: Vec<HeaderAddress>,
     /// Whether a marker of a journal report is there (X-MS-Journal-Report, X-WM-Journal-Report, Content-Identifier).
     pub has_journal_marker: bool,
+    /// Values of the Authentication-Results fields that came with the message, from the top; none of them is believed here.
+    pub authentication_results: Vec<String>,
 }
 
 /// A message as everything behind the spool sees it.
@@ -187,6 +191,8 @@ pub struct Message {
     pub author: Option<HeaderAddress>,
     /// Whether From does not name exactly one author: two From fields, or several mailboxes in one.
     pub is_author_ambiguous: bool,
+    /// Whether From can be read in more than one way.
+    pub is_author_obscured: bool,
     /// Sender.
     pub sender: Option<HeaderAddress>,
     /// Reply-To.
@@ -227,4 +233,20 @@ pub struct Message {
     pub has_report_shape: bool,
     /// What is wrong with it, each word once, sorted.
     pub defects: Vec<Defect>,
+}
+
+impl Message {
+    /// Why the author cannot be told from the header; `None` where everybody reads the same one.
+    #[must_use]
+    pub fn author_doubt(&self) -> Option<AuthorDoubt> {
+        if self.is_author_ambiguous {
+            return Some(AuthorDoubt::Several);
+        }
+        match &self.author {
+            _ if self.defects.contains(&Defect::FromMissing) => Some(AuthorDoubt::Missing),
+            _ if self.is_author_obscured => Some(AuthorDoubt::Obscured),
+            Some(author) if author.mailbox.is_some() => None,
+            _ => Some(AuthorDoubt::Missing),
+        }
+    }
 }

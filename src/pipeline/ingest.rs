@@ -4,6 +4,7 @@
 //! a crash before it leads to the batch being read again, a crash after it does not. A message that cannot be processed is
 //! recorded as poisoned and never stops those behind it; trouble of the database or disk stops all until it is over.
 
+mod authenticity;
 mod directory;
 mod source;
 mod view;
@@ -15,11 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Engine;
 use crate::ids::ThreadId;
+use crate::mail::authentication::{Authentication, Trace};
+use crate::mail::envelope::Manifest;
 use crate::mail::message::{self, Message};
+use crate::mailauth::Authenticator;
 use crate::seal::InstanceKey;
 use crate::spool::{Committed, Spool, SpoolError, StoredMessage};
 use crate::store::ingest::{Kept, NewMessage, Progress};
@@ -52,6 +57,7 @@ pub struct Ingest {
     committed: Committed,
     engine: Arc<Engine>,
     directory: Directory,
+    authenticator: Option<Authenticator>,
     settings: IngestSettings,
     /// So many messages are recorded one by one, since a batch among them was refused.
     alone: usize,
@@ -68,6 +74,8 @@ pub struct IngestSettings {
     pub lease: Duration,
     /// Bounds of reading one message.
     pub limits: message::Limits,
+    /// The name of this gateway in trace fields.
+    pub hostname: String,
     /// Where this gateway is reached, without a slash at the end.
     pub public_url: String,
 }
@@ -94,7 +102,14 @@ impl Ingest {
     ) -> Self {
         let directory = Directory::new(store.clone(), key);
         let source = Source::new(spool, &store, settings.lease);
-        Self { store, source, committed: spool.committed(), engine, directory, settings, alone: 0 }
+        let committed = spool.committed();
+        Self { store, source, committed, engine, directory, authenticator: None, settings, alone: 0 }
+    }
+
+    /// The same, finding out who really sent each message.
+    #[must_use]
+    pub fn authenticating(self, authenticator: Authenticator) -> Self {
+        Self { authenticator: Some(authenticator), ..self }
     }
 
     /// Works until `stop`; a batch that was begun is finished.
@@ -160,14 +175,31 @@ impl Ingest {
             messages.into_iter().map(|fetched| parse(fetched, &limits)).collect::<Result<Vec<_>, _>>()
         });
         let mut prepared = Prepared { messages: Vec::new(), first: None, threads: NewThreads::new() };
-        for (stored, read) in reading.await.map_err(|_| IngestError::Interrupted)?? {
-            prepared.first.get_or_insert_with(|| stored.clone());
-            let message = self.message_or_poisoned(stored, read, &mut prepared.threads).await?;
+        let read = reading.await.map_err(|_| IngestError::Interrupted)??;
+        // All at once: a batch takes as long as its slowest message, and at most the budget of one.
+        let found = join_all(read.iter().map(|read| self.authenticate(read))).await;
+        for (read, authentication) in read.into_iter().zip(found) {
+            prepared.first.get_or_insert_with(|| read.stored.clone());
+            let message = self.message_or_poisoned(read, authentication, &mut prepared.threads).await?;
             prepared.messages.push(message);
             // A large batch must not keep a lease from being renewed.
             tokio::task::yield_now().await;
         }
         Ok(prepared)
+    }
+
+    fn trace(&self, manifest: &Manifest, authentication: &Authentication) -> Result<String, StoreError> {
+        let trace = Trace::of(manifest, &self.settings.hostname, authentication);
+        serde_json::to_string(&TraceRow { trace, authentication }).map_err(|error| unwritable("trace", &error))
+    }
+
+    async fn authenticate(&self, read: &Read) -> Authentication {
+        match (&self.authenticator, &read.message) {
+            (Some(authenticator), Ok(message)) => {
+                authenticator.check(&read.bytes, message, &read.stored.manifest).await
+            }
+            _ => Authentication::default(),
+        }
     }
 
     /// Records a batch; one message alone that cannot be recorded is kept as poisoned.
@@ -178,7 +210,8 @@ impl Ingest {
             Err(error) if is_alone && !error.is_temporary() => {
                 let Some(stored) = first else { return Err(error.into()) };
                 tracing::error!(message.id = %stored.manifest.id, error.kind = "ingest", "Message `{}` cannot be recorded: {error}", stored.manifest.id);
-                let poisoned = self.message(stored, Err(Kept::Poisoned("not_recordable")), &mut threads).await?;
+                let poisoned = Read::kept(stored, Kept::Poisoned("not_recordable"));
+                let poisoned = self.message(poisoned, Authentication::default(), &mut threads).await?;
                 match self.store.record_mail(vec![poisoned], progress.clone()).await {
                     // Not even that.
                     Err(error) if !error.is_temporary() => self.source.step_over(progress).await.map(|()| 0)?,
@@ -194,12 +227,12 @@ impl Ingest {
     /// As [`Ingest::message`]; what cannot be decided on, by a row that cannot be read or by a fault of ours, is poisoned.
     async fn message_or_poisoned(
         &self,
-        stored: StoredMessage,
-        read: Result<Message, Kept>,
+        read: Read,
+        authentication: Authentication,
         threads: &mut NewThreads,
     ) -> Result<NewMessage, IngestError> {
-        let again = stored.clone();
-        match guarded(self.message(stored, read, threads)).await {
+        let again = read.stored.clone();
+        match guarded(self.message(read, authentication.clone(), threads)).await {
             Ok(Err(IngestError::Store(error))) if !error.is_temporary() => {
                 tracing::error!(message.id = %again.manifest.id, error.kind = "ingest", "Message `{}` cannot be decided on: {error}", again.manifest.id);
             }
@@ -209,15 +242,16 @@ impl Ingest {
                 tracing::error!(message.id = %again.manifest.id, error.kind = "panic", "Message `{}` cannot be decided on", again.manifest.id);
             }
         }
-        self.message(again, Err(Kept::Poisoned("not_decidable")), threads).await
+        self.message(Read::kept(again, Kept::Poisoned("not_decidable")), authentication, threads).await
     }
 
     async fn message(
         &self,
-        stored: StoredMessage,
-        read: Result<Message, Kept>,
+        read: Read,
+        authentication: Authentication,
         threads: &mut NewThreads,
     ) -> Result<NewMessage, IngestError> {
+        let Read { stored, message: read, .. } = read;
         let manifest = &stored.manifest;
         let mut message = NewMessage {
             // Every door accepts for at least one recipient; mail without one would be the operator's to look at.
@@ -227,12 +261,13 @@ impl Ingest {
             size: stored.body.size(),
             manifest: serde_json::to_string(manifest).map_err(|error| unwritable("manifest", &error))?,
             body: serde_json::to_string(&stored.body).map_err(|error| unwritable("body", &error))?,
+            trace: Some(self.trace(manifest, &authentication)?),
             kept: None,
             views: Vec::new(),
         };
         match read {
             Err(kept) => message.kept = Some(kept),
-            Ok(parsed) => match self.views(&stored, &parsed, threads).await? {
+            Ok(parsed) => match self.views(&stored, &parsed, &authentication, threads).await? {
                 Ok(views) => message.views = views,
                 Err(held) => message.kept = Some(held),
             },
@@ -240,6 +275,7 @@ impl Ingest {
         if let Some(kept) = &message.kept {
             let (state, reason) = match kept {
                 Kept::Held(reason) => ("held", *reason),
+                Kept::Quarantined(reason) => ("quarantined", *reason),
                 Kept::Poisoned(reason) => ("poisoned", *reason),
             };
             metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
@@ -247,6 +283,14 @@ impl Ingest {
         }
         Ok(message)
     }
+}
+
+/// What is kept beside the bytes in place of header fields.
+#[derive(serde::Serialize)]
+struct TraceRow<'a> {
+    #[serde(flatten)]
+    trace: Trace,
+    authentication: &'a Authentication,
 }
 
 /// The work panicked; the panic hook has said where.
@@ -263,19 +307,33 @@ fn unwritable(what: &'static str, error: &serde_json::Error) -> StoreError {
 }
 
 /// A message of the spool, and what its bytes say or why they cannot be read.
-type Read = (StoredMessage, Result<Message, Kept>);
+struct Read {
+    stored: StoredMessage,
+    /// Empty where they cannot be had.
+    bytes: Vec<u8>,
+    message: Result<Message, Kept>,
+}
+
+impl Read {
+    const fn kept(stored: StoredMessage, why: Kept) -> Self {
+        Self { stored, bytes: Vec::new(), message: Err(why) }
+    }
+}
 
 /// Reads one message. Only trouble that is not the message's own is an error.
 fn parse((stored, bytes): Fetched, limits: &message::Limits) -> Result<Read, SpoolError> {
-    let parsed = match bytes {
-        // The reader does not panic; should it, the message is kept and those behind it go on.
-        Ok(bytes) => std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, limits)))
-            .map_err(|_| Kept::Poisoned("reader_failed")),
-        Err(SpoolError::Damaged { .. } | SpoolError::Altered) => Err(Kept::Poisoned("body_damaged")),
-        Err(SpoolError::Erased) => Err(Kept::Held("erased")),
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(SpoolError::Damaged { .. } | SpoolError::Altered) => {
+            return Ok(Read::kept(stored, Kept::Poisoned("body_damaged")));
+        }
+        Err(SpoolError::Erased) => return Ok(Read::kept(stored, Kept::Held("erased"))),
         Err(error) => return Err(error),
     };
-    Ok((stored, parsed))
+    // The reader does not panic; should it, the message is kept and those behind it go on.
+    let message = std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, limits)))
+        .map_err(|_| Kept::Poisoned("reader_failed"));
+    Ok(Read { stored, bytes, message })
 }
 
 #[cfg(test)]

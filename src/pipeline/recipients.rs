@@ -5,21 +5,28 @@
 //!
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
 
+mod callers;
 mod strangers;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
-use crate::ids::TenantId;
-use crate::intake::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
+use crate::ids::{MailboxId, TenantId};
+use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, RecipientAnswer, RecipientQuery};
+use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
-use crate::mail::envelope::{Origin, Recipient};
+use crate::mail::authentication::FailurePolicy;
+use crate::mail::envelope::{Door, Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
 use crate::store::{Store, StoreError};
+use callers::Callers;
 use strangers::Strangers;
 
+pub use callers::GuessSettings;
 pub use strangers::StrangerSettings;
 
 /// The operator's own tenant, which every instance has: owner of postmaster and abuse.
@@ -29,6 +36,8 @@ pub const OPERATOR: TenantId = TenantId::from_bits(0);
 const GRACE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(1);
+/// How long it is known that a mailbox refuses: longer than any transaction takes.
+const REFUSING_KEPT: Duration = Duration::from_secs(3_600);
 /// How many answers are kept.
 const ANSWERS: u64 = 50_000;
 /// Letters of a route token: 128 bits in base32.
@@ -40,7 +49,21 @@ pub struct Recipients {
     store: Store,
     platform_domains: Vec<Domain>,
     found: moka::sync::Cache<String, Found>,
+    /// Mailboxes that were asked for lately, and refuse mail that fails DMARC.
+    refusing: moka::sync::Cache<MailboxId, ()>,
     strangers: Strangers,
+    callers: Callers,
+}
+
+/// What the look-up goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientSettings {
+    /// Domains that this instance takes mail for.
+    pub platform_domains: Vec<Domain>,
+    /// Peers that a route does not name.
+    pub strangers: StrangerSettings,
+    /// Wrong credentials.
+    pub guesses: GuessSettings,
 }
 
 /// What stands in the directory under one address.
@@ -52,12 +75,15 @@ enum Found {
 }
 
 impl Recipients {
-    /// Looks recipients up in `store`; `platform_domains` are the domains that this instance takes mail for.
+    /// Looks recipients up in `store`, and keys by their digest under `pepper`.
     #[must_use]
-    pub fn new(store: Store, platform_domains: Vec<Domain>, strangers: StrangerSettings) -> Self {
+    pub fn new(store: Store, pepper: Pepper, settings: RecipientSettings) -> Self {
+        let RecipientSettings { platform_domains, strangers, guesses } = settings;
         let found = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
+        let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
-        Self { store, platform_domains, found, strangers }
+        let callers = Callers::new(store.clone(), pepper, guesses);
+        Self { store, platform_domains, found, refusing, strangers, callers }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -91,6 +117,12 @@ impl Recipients {
         Ok(())
     }
 
+    /// Whether a mailbox refuses mail that fails DMARC, as it was when it was last asked for. From memory.
+    #[must_use]
+    pub fn refuses_failures(&self, mailbox: MailboxId) -> bool {
+        self.refusing.contains_key(&mailbox)
+    }
+
     async fn find(&self, address: &Mailbox) -> Result<Found, StoreError> {
         let key = address.key_without_detail();
         if let Some(found) = self.found.get(&key) {
@@ -108,7 +140,12 @@ impl Recipients {
         let Some((row, tenant_suspended)) = self.store.mailbox_by_address(key).await? else {
             return Ok(Found::Nobody);
         };
-        let MailboxRow { tenant, id, state, state_since, .. } = row;
+        let MailboxRow { tenant, id, state, state_since, authentication_policy, .. } = row;
+        if authentication_policy == FailurePolicy::Reject {
+            self.refusing.insert(id, ());
+        } else {
+            self.refusing.invalidate(&id);
+        }
         let own = (state == "suspended").then_some(state_since);
         let recipient = Recipient::Mailbox { tenant, mailbox: id };
         Ok(Found::Mailbox { recipient, suspended_since: earliest(own, tenant_suspended) })
@@ -142,7 +179,10 @@ impl Recipients {
         match found {
             Found::Nobody => Ok(RecipientAnswer::Unknown),
             Found::Mailbox { recipient, .. } => Ok(RecipientAnswer::Known(recipient)),
-            Found::Route { row, .. } if row.peers.iter().any(|rule| rule.admits(origin)) => {
+            // The operator of this machine named the route for the history that is imported.
+            Found::Route { row, .. }
+                if origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(origin)) =>
+            {
                 let recipient = Recipient::BccRoute { tenant: row.tenant, route: row.id, peer_authorised: true };
                 Ok(RecipientAnswer::Known(recipient))
             }
@@ -174,6 +214,17 @@ impl Intake for Recipients {
             }
         }
     }
+
+    async fn authenticate(&self, credentials: &Credentials, origin: &Origin) -> AuthenticationAnswer {
+        self.callers.check(credentials, origin).await
+    }
+}
+
+/// The network of so many bits (IPv4, IPv6) whose peers are one to us, as text; `local` for a program of this machine.
+fn network(peer: Option<IpAddr>, (v4, v6): (u8, u8)) -> String {
+    let Some(address) = peer else { return "local".to_owned() };
+    let bits = if address.is_ipv4() { v4 } else { v6 };
+    IpNet::new(address, bits).map_or_else(|_| address.to_string(), |network| network.trunc().to_string())
 }
 
 /// SHA-256 of a route token in lower case: what the store is asked for, so that no comparison sees the secret.
@@ -212,11 +263,15 @@ mod tests {
     use crate::clock::Clock;
     use crate::ids::SessionId;
     use crate::mail::address::ReversePath;
-    use crate::mail::envelope::Door;
     use crate::store::directory::NewRoute;
 
-    const STRANGERS: StrangerSettings =
-        StrangerSettings { put_off: Duration::from_secs(12 * 3_600), kept_per_day: NonZeroU32::MIN };
+    fn settings() -> RecipientSettings {
+        RecipientSettings {
+            platform_domains: vec![Domain::parse("in.example").unwrap()],
+            strangers: StrangerSettings { put_off: Duration::from_secs(12 * 3_600), kept_per_day: NonZeroU32::MIN },
+            guesses: GuessSettings { failures: 10, window: Duration::from_secs(600) },
+        }
+    }
 
     struct Scene {
         _folder: tempfile::TempDir,
@@ -230,7 +285,7 @@ mod tests {
         let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
         let store = Store::open(&folder.path().join("index.db"), clock).await.unwrap();
         let tenant = store.add_tenant("harbor").await.unwrap();
-        let recipients = Recipients::new(store.clone(), vec![Domain::parse("in.example").unwrap()], STRANGERS);
+        let recipients = Recipients::new(store.clone(), Pepper::new(b"pepper"), settings());
         recipients.ensure_operator().await.unwrap();
         recipients.ensure_operator().await.unwrap();
         Scene { _folder: folder, store, recipients, tenant }

@@ -204,6 +204,7 @@ impl Service {
             drafts: work.drafts,
             webhook,
             text,
+            is_quiet: false,
         };
         Ok((event, answer))
     }

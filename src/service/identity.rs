@@ -68,6 +68,7 @@ mod tests {
             identity_owner: owner.into(),
             reply_policy: policy.into(),
             external_reply_url: None,
+            authentication_policy: crate::mail::authentication::FailurePolicy::Mark,
             state: state.into(),
             state_since: Timestamp::from_micros(0),
         }

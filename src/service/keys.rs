@@ -319,31 +319,44 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Refused`], or [`ServiceError::Unavailable`] when the database does not answer.
     pub async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Arc<Principal>, ServiceError> {
-        let key = ApiKey::parse(presented).map_err(|error| Refusal::InvalidKey(syntax_words(error)))?;
-        let unknown = Refusal::InvalidKey("The key is not known here.");
-        let record = self.store.key_by_digest(&key.digest(&self.pepper)).await?.ok_or_else(|| unknown.clone())?;
-        // The look-up was by digest; this comparison does not depend on how the database compares.
-        if !key.matches(&record.digest, &self.pepper) {
-            return Err(unknown.into());
-        }
-        let now = self.clock().now();
-        if let Err(refusal) = record.check(peer, now) {
-            tracing::warn!(key.id = %record.id, tenant.id = %record.tenant, "Refused use of key `{}`: {refusal}", record.id);
-            return Err(match refusal {
-                KeyRefusal::Revoked => Refusal::InvalidKey("The key was revoked."),
-                KeyRefusal::Expired => Refusal::InvalidKey("The key has expired."),
-                KeyRefusal::Network => Refusal::Network,
-            }
-            .into());
-        }
-        if record.use_is_worth_recording(now) {
-            // When a key was last used is a courtesy: a call does not fail for it.
-            if let Err(error) = self.store.for_tenant(record.tenant).note_key_use(record.id, peer, now).await {
-                tracing::warn!(key.id = %record.id, temporary = true, "Use of key `{}` was not noted: {error}", record.id);
-            }
-        }
-        Ok(Arc::new(Principal { key: record }))
+        authenticate(&self.store, &self.pepper, presented, peer).await
     }
+}
+
+/// As [`Service::authenticate`], for doors that stand before there is a service.
+///
+/// # Errors
+/// As there.
+pub async fn authenticate(
+    store: &Store,
+    pepper: &Pepper,
+    presented: &str,
+    peer: Option<IpAddr>,
+) -> Result<Arc<Principal>, ServiceError> {
+    let key = ApiKey::parse(presented).map_err(|error| Refusal::InvalidKey(syntax_words(error)))?;
+    let unknown = Refusal::InvalidKey("The key is not known here.");
+    let record = store.key_by_digest(&key.digest(pepper)).await?.ok_or_else(|| unknown.clone())?;
+    // The look-up was by digest; this comparison does not depend on how the database compares.
+    if !key.matches(&record.digest, pepper) {
+        return Err(unknown.into());
+    }
+    let now = store.clock().now();
+    if let Err(refusal) = record.check(peer, now) {
+        tracing::warn!(key.id = %record.id, tenant.id = %record.tenant, "Refused use of key `{}`: {refusal}", record.id);
+        return Err(match refusal {
+            KeyRefusal::Revoked => Refusal::InvalidKey("The key was revoked."),
+            KeyRefusal::Expired => Refusal::InvalidKey("The key has expired."),
+            KeyRefusal::Network => Refusal::Network,
+        }
+        .into());
+    }
+    if record.use_is_worth_recording(now) {
+        // When a key was last used is a courtesy: a call does not fail for it.
+        if let Err(error) = store.for_tenant(record.tenant).note_key_use(record.id, peer, now).await {
+            tracing::warn!(key.id = %record.id, temporary = true, "Use of key `{}` was not noted: {error}", record.id);
+        }
+    }
+    Ok(Arc::new(Principal { key: record }))
 }
 
 const fn syntax_words(error: KeySyntaxError) -> &'static str {

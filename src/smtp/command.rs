@@ -1,18 +1,18 @@
 //! One command line into a command, with smtp-proto's grammar where it is exact.
 //!
-//! Verbs and parameters are read by smtp-proto. Paths and BDAT sizes are read here: smtp-proto takes `<postmaster>` for
+//! Verbs are read by smtp-proto. Paths, parameters and BDAT sizes are read here: smtp-proto takes `<postmaster>` for
 //! `<>`, drops the quotes of a local-part, and starts a size anew after twenty digits.
 //!
 //! Standards: RFC 5321 §4.1.1 (commands), §4.1.2 (paths), appendix C (source routes), RFC 3030 (BDAT), RFC 1870 (SIZE).
 
-use std::borrow::Cow;
-
-use smtp_proto::request::parser::Rfc5321Parser;
-use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8, MailFrom, Request};
+use smtp_proto::{Error, Request};
 
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::BodyKind;
 use crate::smtp::reply::{self, Reply};
+
+mod parameters;
+
+pub(super) use parameters::{MailParameters, RcptParameters};
 
 /// A command that this server has.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) enum Command {
     Vrfy,
     Help,
     StartTls,
+    Auth { mechanism: Box<str>, initial: Option<Box<str>> },
 }
 
 /// Which chunk of a message a BDAT brings.
@@ -39,23 +40,22 @@ pub(super) enum Chunk {
     Last,
 }
 
-/// MAIL with the parameters that were announced.
+/// MAIL.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MailCommand {
     pub(super) reverse_path: ReversePath,
-    pub(super) size: Option<u64>,
-    pub(super) body: BodyKind,
-    pub(super) smtputf8: bool,
     /// Whether the path has characters outside ASCII.
     pub(super) is_international: bool,
+    pub(super) parameters: MailParameters,
 }
 
-/// RCPT; it has no parameters yet.
+/// RCPT.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RcptCommand {
     pub(super) path: ForwardPathName,
     /// Whether the path has characters outside ASCII.
     pub(super) is_international: bool,
+    pub(super) parameters: RcptParameters,
 }
 
 /// The forward-path of a RCPT.
@@ -72,6 +72,8 @@ pub(super) enum Fault {
     Reply(Reply),
     /// A BDAT of unknown size: where its octets end cannot be known.
     FramingLost,
+    /// Another protocol, whose next lines are somebody's data and no commands.
+    Http,
 }
 
 impl From<Reply> for Fault {
@@ -89,8 +91,14 @@ pub(super) fn parse(text: &str) -> Result<Command, Fault> {
     if verb.eq_ignore_ascii_case("RCPT") {
         return parse_rcpt(arguments).map(|rcpt| Command::Rcpt(Box::new(rcpt))).map_err(Fault::Reply);
     }
+    if verb.eq_ignore_ascii_case("AUTH") {
+        return parse_auth(arguments);
+    }
     if verb.eq_ignore_ascii_case("BDAT") {
         return parse_bdat(arguments);
+    }
+    if HTTP_METHODS.contains(&verb) && arguments.contains(" HTTP/") {
+        return Err(Fault::Http);
     }
     let line = format!("{text}\n");
     let request = Request::parse(&mut line.as_bytes().iter());
@@ -109,14 +117,15 @@ pub(super) fn parse(text: &str) -> Result<Command, Fault> {
         Ok(Request::Vrfy { .. }) => Ok(Command::Vrfy),
         Ok(Request::Help { .. }) => Ok(Command::Help),
         Ok(Request::Expn { .. }) => Err(reply::NO_EXPANSION.into()),
-        Ok(Request::Auth { .. } | Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. }) => {
-            Err(reply::NOT_IMPLEMENTED.into())
-        }
+        Ok(Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. }) => Err(reply::NOT_IMPLEMENTED.into()),
         Err(Error::SyntaxError { .. } | Error::InvalidParameter { .. }) if is_helo(verb) => Err(reply::BAD_HELO.into()),
         Err(Error::SyntaxError { .. } | Error::InvalidParameter { .. }) => Err(reply::BAD_ARGUMENTS.into()),
         Ok(_) | Err(_) => Err(reply::UNKNOWN_COMMAND.into()),
     }
 }
+
+/// RFC 9110 §9.3, RFC 9113 §3.4 (`PRI`); the case matters there.
+const HTTP_METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
 
 fn is_helo(verb: &str) -> bool {
     ["EHLO", "HELO", "LHLO"].iter().any(|helo| verb.eq_ignore_ascii_case(helo))
@@ -129,59 +138,12 @@ fn parse_mail(arguments: &str) -> Result<MailCommand, Reply> {
         Some(address) => ReversePath::Mailbox(Mailbox::parse(address).map_err(|_| reply::BAD_SENDER)?),
         None => return Err(reply::BAD_SENDER),
     };
-    let parameters = read_parameters(parameters)?;
-    Ok(MailCommand { reverse_path, is_international: !path.is_ascii(), ..parameters })
-}
-
-/// The parameters that EHLO announced; any other is refused, also where smtp-proto knows it.
-fn read_parameters(text: &str) -> Result<MailCommand, Reply> {
-    let line = format!("{text}\n");
-    let mut bytes = line.as_bytes().iter();
-    let read = Rfc5321Parser::new(&mut bytes).mail_from_parameters(Cow::Borrowed(""));
-    let known = read.map_err(|error| parameter_fault(&error))?;
-    let announced = [MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8].iter().sum::<u64>();
-    let plain = MailFrom {
-        address: Cow::Borrowed(""),
-        flags: known.flags & announced,
-        size: known.size,
-        ..MailFrom::default()
-    };
-    if known != plain {
-        return Err(reply::UNKNOWN_PARAMETER);
-    }
-    let body = match known.flags & (MAIL_BODY_7BIT | MAIL_BODY_8BITMIME | MAIL_BODY_BINARYMIME) {
-        0 | MAIL_BODY_7BIT => BodyKind::SevenBit,
-        MAIL_BODY_8BITMIME => BodyKind::EightBitMime,
-        MAIL_BODY_BINARYMIME => BodyKind::BinaryMime,
-        _ => return Err(reply::BAD_ARGUMENTS),
-    };
-    Ok(MailCommand {
-        reverse_path: ReversePath::Null,
-        size: announced_size(text),
-        body,
-        smtputf8: known.flags & MAIL_SMTPUTF8 != 0,
-        is_international: false,
-    })
-}
-
-/// The value of SIZE, whose digits smtp-proto has checked; one that no number holds is as large as can be.
-fn announced_size(parameters: &str) -> Option<u64> {
-    let value = parameters
-        .split(' ')
-        .filter_map(|parameter| parameter.split_once('='))
-        .rfind(|(key, _)| key.eq_ignore_ascii_case("SIZE"))?
-        .1;
-    Some(value.parse().unwrap_or(u64::MAX))
+    Ok(MailCommand { reverse_path, is_international: !path.is_ascii(), parameters: parameters::of_mail(parameters)? })
 }
 
 fn parse_rcpt(arguments: &str) -> Result<RcptCommand, Reply> {
     let (path, parameters) = split_path(arguments, "TO:").ok_or(reply::BAD_RECIPIENT)?;
-    if !parameters.trim().is_empty() {
-        let line = format!("{parameters}\n");
-        let mut bytes = line.as_bytes().iter();
-        let read = Rfc5321Parser::new(&mut bytes).rcpt_to_parameters(Cow::Borrowed(""));
-        return Err(read.map_or_else(|error| parameter_fault(&error), |_| reply::UNKNOWN_PARAMETER));
-    }
+    let parameters = parameters::of_rcpt(parameters)?;
     // RFC 5321 §4.1.1.3, §4.5.1: postmaster needs no domain.
     let path_name = if path.eq_ignore_ascii_case("postmaster") {
         ForwardPathName::Postmaster
@@ -189,14 +151,7 @@ fn parse_rcpt(arguments: &str) -> Result<RcptCommand, Reply> {
         let address = strip_route(path).ok_or(reply::BAD_RECIPIENT)?;
         ForwardPathName::Mailbox(Mailbox::parse(address).map_err(|_| reply::BAD_RECIPIENT)?)
     };
-    Ok(RcptCommand { path: path_name, is_international: !path.is_ascii() })
-}
-
-fn parameter_fault(error: &Error) -> Reply {
-    match error {
-        Error::UnsupportedParameter { .. } => reply::UNKNOWN_PARAMETER,
-        _ => reply::BAD_ARGUMENTS,
-    }
+    Ok(RcptCommand { path: path_name, is_international: !path.is_ascii(), parameters })
 }
 
 /// What is between the angle brackets behind `FROM:` or `TO:`, and the parameters behind them. Spaces before the path
@@ -240,6 +195,17 @@ fn strip_route(path: &str) -> Option<&str> {
     let (route, address) = path.split_once(':')?;
     let is_route = route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(|domain| !domain.is_empty()));
     (is_route && !address.is_empty()).then_some(address)
+}
+
+/// RFC 4954 §4: `AUTH SP mechanism [SP initial-response]`.
+fn parse_auth(arguments: &str) -> Result<Command, Fault> {
+    let mut words = arguments.split(' ').filter(|word| !word.is_empty());
+    match (words.next(), words.next(), words.next()) {
+        (Some(mechanism), initial, None) => {
+            Ok(Command::Auth { mechanism: mechanism.into(), initial: initial.map(Into::into) })
+        }
+        _ => Err(reply::BAD_ARGUMENTS.into()),
+    }
 }
 
 /// RFC 3030 §2: `BDAT SP chunk-size [SP "LAST"]`. Anything after a readable size keeps the framing, nothing else does.

@@ -12,10 +12,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Timestamp};
-use crate::ids::{MailboxId, MessageId, RouteId, TenantId};
-use crate::intake::{ForwardName, RecipientAnswer};
+use crate::ids::{KeyId, MailboxId, MessageId, RouteId, TenantId};
+use crate::intake::{AuthenticationAnswer, ForwardName, RecipientAnswer};
 use crate::mail::address::Domain;
-use crate::mail::envelope::Recipient;
+use crate::mail::envelope::{Envelope, Recipient};
 use crate::smtp::limits::Limits;
 use crate::smtp::reply::Accepted;
 use crate::smtp::state::{Channel, Dialect, Effect, Input, Machine, Settings};
@@ -120,6 +120,12 @@ impl Stage {
         }
         let answer = match step.effect {
             Effect::None => return (consumed, is_idle),
+            Effect::Authenticate(credentials) => Input::Authenticated(match credentials.password.as_str() {
+                "right" => AuthenticationAnswer::Known(KeyId::from_bits(7)),
+                "often" => AuthenticationAnswer::TooOften,
+                "down" => AuthenticationAnswer::Unavailable,
+                _ => AuthenticationAnswer::Refused,
+            }),
             Effect::Secure => {
                 assert!(self.kept.is_empty(), "bytes of a message are kept across the handshake");
                 self.told.push_back("T:".to_owned());
@@ -150,7 +156,8 @@ impl Stage {
                 if self.storing == Storing::Works {
                     let envelope = commission.envelope;
                     let to: Vec<_> = envelope.forward_paths.iter().map(|path| path.mailbox.to_string()).collect();
-                    let line = format!("M: <{}> {:?} {}", envelope.reverse_path, envelope.body, to.join(" "));
+                    let reports = reports(&envelope);
+                    let line = format!("M: <{}> {:?} {}{reports}", envelope.reverse_path, envelope.body, to.join(" "));
                     self.told.push_back(line);
                     self.told.extend(commission.defects.iter().map(|defect| format!("D: {defect:?}")));
                     self.told.extend(lines("B", &kept));
@@ -184,6 +191,26 @@ impl Stage {
 }
 
 /// `bytes` as lines behind a letter, with everything shown that is no plain text.
+/// What the envelope says about reports, where it says something.
+fn reports(envelope: &Envelope) -> String {
+    let mut shown = String::new();
+    if let Some(returned) = envelope.returned {
+        shown.push_str(&format!(" RET={returned:?}"));
+    }
+    if let Some(id) = &envelope.envelope_id {
+        shown.push_str(&format!(" ENVID={id}"));
+    }
+    for path in &envelope.forward_paths {
+        let Some(notify) = path.notify else { continue };
+        let words = [(notify.success, "success"), (notify.failure, "failure"), (notify.delay, "delay")];
+        let when: Vec<&str> = words.iter().filter(|(is_set, _)| *is_set).map(|(_, word)| *word).collect();
+        let when = if when.is_empty() { "never".to_owned() } else { when.join(",") };
+        let original = path.original_recipient.as_deref().map(|original| format!(":{original}")).unwrap_or_default();
+        shown.push_str(&format!(" {}:{when}{original}", path.mailbox));
+    }
+    shown
+}
+
 fn lines(letter: &str, bytes: &[u8]) -> Vec<String> {
     let mut shown = Vec::new();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {

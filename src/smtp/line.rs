@@ -29,6 +29,11 @@ pub(super) enum Line<'a> {
 }
 
 impl LineBuffer {
+    /// Whether nothing of a line has come.
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
     /// Takes bytes up to the end of a line: how many were used, and the line if it is complete.
     pub(super) fn take<'a>(&mut self, bytes: &'a [u8], limit: usize) -> (usize, Option<Line<'a>>) {
         let (piece, is_end) = match memchr(b'\n', bytes) {

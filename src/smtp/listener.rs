@@ -10,7 +10,7 @@
 //! connections wait in the backlog.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,10 +26,12 @@ use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
 use crate::smtp::limits::Limits;
+use crate::smtp::memory::Memory;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Peer, Shared, Wire};
 use crate::smtp::socket::{Connection, Socket};
 use crate::smtp::state::{Dialect, Settings};
+use crate::smtp::tenants::Tenants;
 use crate::tls::ServerTls;
 
 mod proxied;
@@ -116,9 +118,14 @@ impl<I: Intake> Listener<I> {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { socket, door, settings, tls, proxy_from, intake, acceptor } = self;
         let limits = settings.limits();
-        let connections = Connections::new(limits.connections, limits.connections_per_address);
+        let connections = Connections::new(limits.connections, limits.connections_per_address)
+            .per_network(limits.connections_per_network)
+            .per_minute(limits.connects_per_minute);
+        let tenants = Tenants::new(limits.transactions_per_tenant);
+        let memory = Memory::new(limits.body_memory);
         let grace = limits.shutdown_grace;
-        let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, shutdown: shutdown.clone() });
+        let shared =
+            Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
         let mut entrance = Entrance { shared, connections, proxy_from, sessions: JoinSet::new() };
         let mut wait = BACK_OFF.0;
         loop {
@@ -158,24 +165,21 @@ impl<I: Intake> Entrance<I> {
     /// Starts the session of a connection, or sends it away at once.
     fn admit(&mut self, connection: Connection) {
         match connection {
-            Connection::Local(stream) => {
-                if let Some(permit) = self.connections.permit_without_address() {
-                    self.serve(permit, Wire::Local(stream), Peer::default());
-                } else {
-                    too_many(None, self.shared.door, None);
-                }
-            }
+            Connection::Local(stream) => match self.connections.permit_without_address() {
+                Some(permit) => self.serve(permit, Wire::Local(stream), Peer::default()),
+                None => too_many(stream.into_std(), self.shared.door, None),
+            },
             Connection::Tcp(stream, peer) if self.proxy_from.iter().any(|network| network.contains(&peer)) => {
                 match self.connections.permit_without_address() {
                     Some(permit) => self.serve_proxied(permit, stream, peer),
-                    None => too_many(Some(stream), self.shared.door, Some(peer)),
+                    None => too_many(stream.into_std(), self.shared.door, Some(peer)),
                 }
             }
             Connection::Tcp(stream, peer) => match self.connections.permit(peer) {
                 Some(permit) => {
                     self.serve(permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
                 }
-                None => too_many(Some(stream), self.shared.door, Some(peer)),
+                None => too_many(stream.into_std(), self.shared.door, Some(peer)),
             },
         }
     }
@@ -203,7 +207,7 @@ impl<I: Intake> Entrance<I> {
                 Err(fault) => return fault.report(balancer),
             };
             if peer.address.is_some_and(|address| !connections.count_for(address, &mut permit)) {
-                return too_many(Some(stream), shared.door, peer.address);
+                return too_many(stream.into_std(), shared.door, peer.address);
             }
             let _counted = Counted::new(permit);
             session::run(shared, Wire::plain(stream), peer).await;
@@ -212,15 +216,16 @@ impl<I: Intake> Entrance<I> {
 }
 
 /// Sends a connection away without waiting for anything: the send buffer of a new connection has room for a 421.
-fn too_many(stream: Option<TcpStream>, door: Door, peer: Option<IpAddr>) {
+fn too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>) {
     metrics::counter!("connex_smtp_refused_total", "reason" => reply::TOO_MANY_CONNECTIONS.reason()).increment(1);
     debug!(peer.ip = peer.map(tracing::field::display), "A connection too many is sent away");
-    let Some(stream) = stream.filter(|_| door != Door::Smtps) else { return };
+    if door == Door::Smtps {
+        return;
+    }
     let mut farewell = Vec::new();
     reply::TOO_MANY_CONNECTIONS.write(&mut farewell);
-    if let Ok(mut stream) = stream.into_std() {
+    if let Ok(mut stream) = stream {
         let _ = stream.write(&farewell);
-        let _ = stream.shutdown(Shutdown::Write);
     }
 }
 

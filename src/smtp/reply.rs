@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::intake::RecipientAnswer;
 use crate::mail::address::Domain;
+use crate::smtp::limits::Limits;
 use crate::spool::SpooledMessage;
 
 /// One reply, of one line or (for EHLO and HELP) several.
@@ -117,17 +118,32 @@ pub struct HostReplies {
     greeting_lmtp: Arc<str>,
     helo: Arc<str>,
     ehlo_offering_tls: Arc<str>,
+    ehlo_offering_auth: Arc<str>,
     ehlo: Arc<str>,
 }
 
 impl HostReplies {
-    /// The texts of a host that takes messages of up to `message_limit` octets.
+    /// The texts of a host with these limits.
     #[must_use]
-    pub fn new(hostname: &Domain, message_limit: u64) -> Self {
+    pub fn new(hostname: &Domain, limits: &Limits) -> Self {
         let ehlo = |last: &[&str]| {
-            let size = format!("SIZE {message_limit}"); // RFC 1870 §4
-            let keywords =
-                ["PIPELINING", &size, "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
+            let size = format!("SIZE {}", limits.message); // RFC 1870 §4
+            // RFC 9422 §3
+            let most = match limits.messages {
+                u32::MAX => format!("LIMITS RCPTMAX={}", limits.recipients),
+                messages => format!("LIMITS MAILMAX={messages} RCPTMAX={}", limits.recipients),
+            };
+            let keywords = [
+                "PIPELINING",
+                &size,
+                "8BITMIME",
+                "BINARYMIME",
+                "CHUNKING",
+                "SMTPUTF8",
+                "DSN",
+                "ENHANCEDSTATUSCODES",
+                &most,
+            ];
             let mut lines: Vec<&str> = vec![hostname.as_str()];
             lines.extend(keywords);
             lines.extend(last);
@@ -138,6 +154,7 @@ impl HostReplies {
             greeting_lmtp: Arc::from(format!("220 {hostname} LMTP\r\n")),
             helo: Arc::from(format!("250 {hostname}\r\n")),
             ehlo_offering_tls: ehlo(&["STARTTLS"]),
+            ehlo_offering_auth: ehlo(&["AUTH PLAIN LOGIN"]),
             ehlo: ehlo(&[]),
         }
     }
@@ -164,6 +181,12 @@ impl HostReplies {
     #[must_use]
     pub fn ehlo_offering_tls(&self) -> Reply {
         Reply { code: 250, text: Text::Block(Arc::clone(&self.ehlo_offering_tls)), reason: "" }
+    }
+
+    /// The answer to EHLO where AUTH can follow (RFC 4954 §4: only where the password is not sent in the clear).
+    #[must_use]
+    pub fn ehlo_offering_auth(&self) -> Reply {
+        Reply { code: 250, text: Text::Block(Arc::clone(&self.ehlo_offering_auth)), reason: "" }
     }
 
     /// The answer to EHLO under TLS, or where there is no certificate (RFC 3207 §4.2: STARTTLS is not offered again).
@@ -211,12 +234,20 @@ pub const CANNOT_VERIFY: Reply = Reply::success(252, "2.0.0 Cannot say; send mai
 /// HELP.
 pub const HELP: Reply = Reply::success(
     214,
-    "2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS: see RFC 5321 for how they are used",
+    "2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH: see RFC 5321 for how they are used",
 );
 /// QUIT.
 pub const GOODBYE: Reply = Reply::success(221, "2.0.0 Goodbye");
 /// STARTTLS: the handshake comes next.
 pub const START_TLS: Reply = Reply::success(220, "2.0.0 Ready for TLS");
+/// AUTH succeeded.
+pub const AUTHENTICATED: Reply = Reply::success(235, "2.7.0 Authentication successful");
+/// AUTH PLAIN: the credentials come next; an empty challenge (RFC 4954 §4).
+pub const GO_ON: Reply = Reply::success(334, "");
+/// AUTH LOGIN: `Username:`.
+pub const USER_NAME: Reply = Reply::success(334, "VXNlcm5hbWU6");
+/// AUTH LOGIN: `Password:`.
+pub const PASSWORD: Reply = Reply::success(334, "UGFzc3dvcmQ6");
 /// DATA: the message comes next.
 pub const START_DATA: Reply = Reply::success(354, "End with CR LF . CR LF");
 
@@ -272,10 +303,38 @@ pub const BARE_LINE_BREAK: Reply =
 /// A parameter of MAIL or RCPT that was not announced (RFC 5321 §4.1.1.11).
 pub const UNKNOWN_PARAMETER: Reply = Reply::refusal(555, "syntax", "5.5.4 Parameter not known or not announced");
 
+/// AUTH by a mechanism that was not offered (RFC 4954 §4).
+pub const UNKNOWN_MECHANISM: Reply = Reply::refusal(504, "syntax", "5.5.4 Only PLAIN and LOGIN are offered");
+/// AUTH in the clear (RFC 4954 §6).
+pub const TLS_FIRST: Reply = Reply::refusal(538, "auth_in_clear", "5.7.11 STARTTLS first");
+/// A second AUTH (RFC 4954 §4).
+pub const AUTH_ALREADY: Reply = Reply::refusal(503, "sequence", "5.5.1 Authenticated already");
+/// AUTH after MAIL (RFC 4954 §4).
+pub const AUTH_INSIDE_TRANSACTION: Reply =
+    Reply::refusal(503, "sequence", "5.5.1 A transaction is open; AUTH after RSET");
+/// A response that is no base64 or not of its mechanism's form.
+pub const BAD_RESPONSE: Reply = Reply::refusal(501, "syntax", "5.5.2 Response not valid");
+/// `*` (RFC 4954 §4).
+pub const AUTH_CANCELLED: Reply = Reply::refusal(501, "auth_cancelled", "5.7.0 Authentication cancelled");
+/// No such key, or not for this.
+pub const BAD_CREDENTIALS: Reply = Reply::refusal(535, "auth_failed", "5.7.8 Authentication credentials invalid");
+/// The credentials cannot be checked now.
+pub const CANNOT_AUTHENTICATE: Reply =
+    Reply::refusal(454, "store_down", "4.7.0 Temporary authentication failure; try again later");
+/// HTTP, from a browser that was led here or a scanner.
+pub const NOT_HTTP: Reply = Reply::refusal(554, "http", "5.5.1 This is no HTTP server; closing");
+/// A TLS handshake where none can begin.
+pub const TLS_NOT_HERE: Reply = Reply::refusal(554, "tls_first", "5.5.1 TLS begins with STARTTLS here; closing");
+/// Bytes before the greeting (RFC 5321 §3.1, §4.3.1).
+pub const TALKS_FIRST: Reply = Reply::refusal(554, "talks_first", "5.5.1 Wait for the greeting; closing");
+
 /// The address does not exist here; the same for an unknown route.
 pub const UNKNOWN_RECIPIENT: Reply = Reply::refusal(550, "unknown_recipient", "5.1.1 No such recipient here");
 /// The domain is not ours.
 pub const NO_RELAY: Reply = Reply::refusal(550, "no_relay", "5.7.1 No mail is relayed here");
+/// The author's domain asks not to take what it does not stand behind, and the mailbox does so (RFC 7372 §3.3).
+pub const NOT_AUTHENTIC: Reply =
+    Reply::refusal(550, "not_authentic", "5.7.26 The author's domain does not stand behind this message (DMARC)");
 /// Suspended for good.
 pub const CLOSED_MAILBOX: Reply = Reply::refusal(550, "closed", "5.2.1 This recipient takes no mail");
 /// Suspended for a while.
@@ -286,6 +345,9 @@ pub const NOT_AUTHORISED: Reply = Reply::refusal(450, "not_authorised", "4.7.1 N
 /// The layers above could not answer.
 pub const LOOKUP_FAILED: Reply =
     Reply::refusal(451, "store_down", "4.3.0 Recipients cannot be looked up; try again later");
+/// Over the transactions of one tenant.
+pub const TENANT_BUSY: Reply =
+    Reply::refusal(451, "tenant_busy", "4.7.0 Too much mail for this recipient at once; try again later");
 /// The spool or a step of ours failed; the message is not kept.
 pub const TRY_AGAIN: Reply =
     Reply::refusal(451, "spool_failed", "4.3.0 The message cannot be stored now; try again later");
@@ -301,6 +363,9 @@ pub const SEPARATE_TRANSACTION: Reply =
 /// Over the connections of one address or of the listener.
 pub const TOO_MANY_CONNECTIONS: Reply =
     Reply::refusal(421, "too_many_connections", "4.7.0 Too many connections; try again later");
+/// Too many refused AUTH from one network.
+pub const TOO_MANY_FAILURES: Reply =
+    Reply::refusal(421, "too_many_auth_failures", "4.7.0 Too many failed authentications; try again later");
 /// Over the messages of one connection.
 pub const TOO_MANY_MESSAGES: Reply =
     Reply::refusal(421, "too_many_messages", "4.7.0 Enough messages for one connection; please connect again");
@@ -339,7 +404,8 @@ mod tests {
 
     #[test]
     fn starttls_is_offered_only_where_it_can_follow() {
-        let host = HostReplies::new(&Domain::parse("mx.example").unwrap(), 1_000);
+        let host =
+            HostReplies::new(&Domain::parse("mx.example").unwrap(), &Limits { message: 1_000, ..Limits::default() });
         assert!(wire(&host.ehlo_offering_tls()).ends_with("250 STARTTLS\r\n"));
         assert!(!wire(&host.ehlo()).contains("STARTTLS"));
         assert!(wire(&host.ehlo()).starts_with("250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n"));

@@ -18,20 +18,25 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::ids::SessionId;
-use crate::intake::{Acceptor, Intake, Offer, RecipientAnswer, RecipientQuery};
+use crate::ids::{KeyId, SessionId};
+use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, RecipientAnswer, RecipientQuery};
 use crate::mail::envelope::{Certificate, Door, Origin};
+use crate::smtp::memory::{Memory, Share};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
-use crate::spool::Incoming;
+use crate::smtp::tenants::Tenants;
+use crate::spool::{Admission, Incoming, SpoolError};
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
+use pace::Pace;
 
+mod counters;
 mod ledger;
+mod pace;
 mod wire;
 
 pub(super) use wire::Wire;
@@ -53,6 +58,8 @@ pub(super) struct Shared<I> {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) intake: Arc<I>,
     pub(super) acceptor: Acceptor,
+    pub(super) tenants: Tenants,
+    pub(super) memory: Memory,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -73,18 +80,21 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         (Some(_), Door::Smtps) => Channel::Encrypted,
         (Some(_), _) => Channel::Upgradable,
     };
+    let now = Instant::now();
     let mut session = Session {
         id,
         peer,
         tls: None,
         certificate: None,
+        authenticated: None,
         wire,
         machine: Machine::new(Arc::clone(&shared.settings), channel),
         out: Vec::new(),
         incoming: None,
         ledger: None,
-        command_deadline: Instant::now() + shared.settings.limits().command_timeout,
-        message_deadline: None,
+        command_deadline: now + shared.settings.limits().command_timeout,
+        pace: Pace::new(now, shared.settings.limits()),
+        punished: 0,
         shared,
     };
     let shown = peer.address.map(tracing::field::display);
@@ -103,16 +113,20 @@ struct Session<I> {
     tls: Option<Box<str>>,
     /// What the peer proved to hold, under TLS.
     certificate: Option<Box<Certificate>>,
+    /// The key by which it authenticated.
+    authenticated: Option<KeyId>,
     wire: Wire,
     machine: Machine,
     /// Replies that have not been sent.
     out: Vec<u8>,
     /// The message that is coming in.
-    incoming: Option<Box<Incoming>>,
+    incoming: Option<Box<(Incoming, Share)>>,
     /// What is written to the log about the open transaction.
     ledger: Option<Box<Ledger>>,
     command_deadline: Instant,
-    message_deadline: Option<Instant>,
+    pace: Pace,
+    /// Errors whose replies were held back.
+    punished: u32,
 }
 
 /// What came of waiting for the peer.
@@ -126,6 +140,15 @@ impl<I: Intake> Session<I> {
     async fn serve(&mut self) -> io::Result<()> {
         if self.shared.door == Door::Smtps {
             self.handshake().await?;
+        }
+        let patience = self.shared.settings.limits().greeting_delay;
+        // RFC 5321 §3.1: the server speaks first. Who does not wait does not read answers either.
+        // A balancer's timing is not its client's.
+        let is_watched = self.shared.door == Door::Smtp && self.peer.proxy.is_none();
+        if is_watched && self.wire.talks_within(patience).await {
+            self.say(&reply::TALKS_FIRST);
+            self.flush().await?;
+            return self.hang_up().await;
         }
         self.say(&self.machine.greeting());
         let mut inbox = Vec::new();
@@ -186,20 +209,27 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Admit => {
                     self.forget_message();
-                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now())));
-                    Input::Admission(self.shared.acceptor.admission())
+                    self.pace.mail(Instant::now(), self.shared.settings.limits());
+                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now(), self.machine.helo())));
+                    Input::Admission(self.admission())
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
-                    if let Some(ledger) = &mut self.ledger {
-                        ledger.asked(answer);
+                    let tenants = &self.shared.tenants;
+                    if self.ledger.as_mut().is_none_or(|ledger| ledger.asked(answer, tenants)) {
+                        Input::Recipient(answer)
+                    } else {
+                        Input::TenantBusy
                     }
-                    Input::Recipient(answer)
                 }
                 Effect::Commit(commission) => {
                     // RFC 2920 §3.2: nothing that is already decided waits for the disk.
                     self.flush().await?;
                     self.commit(*commission).await
+                }
+                Effect::Authenticate(credentials) => {
+                    self.flush().await?;
+                    Input::Authenticated(self.authenticate(*credentials).await)
                 }
                 Effect::Secure => {
                     // RFC 3207 §4.2: no byte that came in the clear may be part of what follows under TLS.
@@ -216,12 +246,21 @@ impl<I: Intake> Session<I> {
     /// Drops all there is of a message that was not committed.
     fn forget_message(&mut self) {
         self.incoming = None;
-        self.message_deadline = None;
         self.close_ledger(0);
     }
 
+    fn admission(&self) -> Admission {
+        if self.shared.memory.is_spent() { Admission::Reserve } else { self.shared.acceptor.admission() }
+    }
+
     async fn keep(&mut self, run: &[u8]) -> bool {
-        let incoming = self.incoming.get_or_insert_with(|| Box::new(self.shared.acceptor.begin()));
+        let shared = &self.shared;
+        let begin = || Box::new((shared.acceptor.begin(), shared.memory.share()));
+        let (incoming, share) = &mut **self.incoming.get_or_insert_with(begin);
+        if !share.grow(run.len()) {
+            warn!(session.id = %self.id, error.kind = "memory", temporary = true, "No memory is left for the body of a message");
+            return false;
+        }
         let result = incoming.push(run).await;
         if let Err(error) = &result {
             warn!(session.id = %self.id, error.kind = %error, temporary = true, "The spool takes no bytes");
@@ -245,6 +284,28 @@ impl<I: Intake> Session<I> {
         timeout(patience, answer).await.unwrap_or(RecipientAnswer::Unavailable)
     }
 
+    async fn authenticate(&mut self, credentials: Credentials) -> AuthenticationAnswer {
+        let origin = self.origin(self.machine.helo());
+        let limits = self.shared.settings.limits();
+        let asked = Box::pin(self.shared.intake.authenticate(&credentials, &origin));
+        let answer = timeout(limits.recipient_timeout, asked).await.unwrap_or(AuthenticationAnswer::Unavailable);
+        match answer {
+            AuthenticationAnswer::Known(key) => {
+                self.authenticated = Some(key);
+                debug!(session.id = %self.id, key.id = %key, "Session `{}` authenticated", self.id);
+            }
+            // A guesser pays with its own time.
+            AuthenticationAnswer::Refused => {
+                tokio::select! {
+                    () = sleep(limits.auth_failure_delay) => {}
+                    () = self.shared.shutdown.cancelled() => {}
+                }
+            }
+            AuthenticationAnswer::TooOften | AuthenticationAnswer::Unavailable => {}
+        }
+        answer
+    }
+
     /// Who hands the message over.
     fn origin(&self, helo: &str) -> Origin {
         Origin {
@@ -254,16 +315,15 @@ impl<I: Intake> Session<I> {
             proxy: self.peer.proxy,
             helo: helo.to_owned(),
             tls: self.tls.as_deref().map(str::to_owned),
-            authenticated: None,
+            authenticated: self.authenticated,
             certificate: self.certificate.as_deref().cloned(),
         }
     }
 
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
-        self.message_deadline = None;
-        let incoming = match self.incoming.take() {
+        let (incoming, _share) = match self.incoming.take() {
             Some(incoming) => *incoming,
-            None => self.shared.acceptor.begin(),
+            None => (self.shared.acceptor.begin(), self.shared.memory.share()),
         };
         let offer = Offer {
             envelope: commission.envelope,
@@ -273,11 +333,13 @@ impl<I: Intake> Session<I> {
         // Boxed for the same reason as the question about a recipient.
         match Box::pin(self.shared.acceptor.accept(incoming, offer)).await {
             Ok(message) => {
+                self.pace.taken(Instant::now(), self.shared.settings.limits());
                 if let Some(ledger) = &mut self.ledger {
                     ledger.stored(&message);
                 }
                 Input::Stored(reply::accepted(&message))
             }
+            Err(SpoolError::Refused) => Input::Refused,
             Err(error) => {
                 warn!(session.id = %self.id, error.kind = %error, temporary = true, "A message could not be stored");
                 Input::NotStored
@@ -289,6 +351,7 @@ impl<I: Intake> Session<I> {
         if !reply.reason().is_empty() {
             metrics::counter!("connex_smtp_refused_total", "reason" => reply.reason()).increment(1);
         }
+        counters::replied(self.shared.door, reply.code());
         reply.write(&mut self.out);
         self.command_deadline = Instant::now() + self.shared.settings.limits().command_timeout;
     }
@@ -303,39 +366,55 @@ impl<I: Intake> Session<I> {
         if self.out.is_empty() {
             return Ok(());
         }
+        self.hold_back().await;
         let out = std::mem::take(&mut self.out);
         let wire = &mut self.wire;
         let send = async {
             wire.write_all(&out).await?;
             wire.flush().await
         };
-        timeout(self.shared.settings.limits().command_timeout, send).await?
+        timeout(self.shared.settings.limits().reply_timeout, send).await?
+    }
+
+    /// Lets a peer wait for the refusals that it asks for again and again.
+    async fn hold_back(&mut self) {
+        let errors = self.machine.errors();
+        if errors <= self.punished || self.machine.phase() == Phase::Closed {
+            return;
+        }
+        self.punished = errors;
+        let penalty = pace::penalty(errors, self.shared.settings.limits());
+        if !penalty.is_zero() {
+            metrics::counter!("connex_smtp_held_back_total", "door" => self.shared.door.as_str()).increment(1);
+            // Boxed: well-behaved sessions have no room for it.
+            let _ = timeout(penalty, Box::pin(self.shared.shutdown.cancelled())).await;
+        }
     }
 
     /// Waits for bytes, as long as the phase allows.
     async fn hear(&mut self, inbox: &mut Vec<u8>) -> io::Result<Heard> {
         let limits = self.shared.settings.limits();
         let now = Instant::now();
-        let (deadline, size, may_stop) = match self.machine.phase() {
-            Phase::Message => {
-                let whole = *self.message_deadline.get_or_insert(now + limits.message_timeout);
-                (whole.min(now + limits.data_timeout), MESSAGE_READ, false)
-            }
-            Phase::Command | Phase::Closed => {
-                self.message_deadline = None;
-                (self.command_deadline, COMMAND_READ, true)
-            }
+        let is_message = self.machine.phase() == Phase::Message;
+        let (deadline, size) = if is_message {
+            (self.pace.data_due(now, limits), MESSAGE_READ)
+        } else {
+            (self.command_deadline.min(self.pace.due()), COMMAND_READ)
         };
         // Asked first: a peer that never stops sending would otherwise never be late.
         if now >= deadline {
             return Ok(Heard::Nothing(Input::TimedOut));
         }
-        tokio::select! {
+        let octets = tokio::select! {
             biased;
-            () = self.shared.shutdown.cancelled(), if may_stop => Ok(Heard::Nothing(Input::ShuttingDown)),
-            read = read_some(&mut self.wire, inbox, size) => Ok(if read? == 0 { Heard::End } else { Heard::Bytes }),
-            () = sleep_until(deadline) => Ok(Heard::Nothing(Input::TimedOut)),
+            () = self.shared.shutdown.cancelled(), if !is_message => return Ok(Heard::Nothing(Input::ShuttingDown)),
+            read = read_some(&mut self.wire, inbox, size) => read?,
+            () = sleep_until(deadline) => return Ok(Heard::Nothing(Input::TimedOut)),
+        };
+        if is_message {
+            self.pace.received(octets, now.elapsed(), limits);
         }
+        Ok(if octets == 0 { Heard::End } else { Heard::Bytes })
     }
 
     async fn handshake(&mut self) -> io::Result<()> {

@@ -6,13 +6,14 @@
 //! LMTP is this machine with another word for EHLO and a reply for each recipient ([`Dialect`]).
 //!
 //! Standards: RFC 5321 §3.3, §4.1.4 (order of commands), RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 3207 §4 (STARTTLS),
-//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8), RFC 2033 §4 (LMTP).
+//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8), RFC 2033 §4 (LMTP), RFC 4954 (AUTH).
 //!
 //! # Security
 //! STARTTLS inside a transaction is refused, so that no byte sent in the clear can become part of a message under TLS. What
 //! follows STARTTLS before the handshake is used up unread, with all that was said before. A refused message is
 //! read to its true end before the refusal, so that its lines never become commands.
 
+mod auth;
 mod message;
 mod step;
 mod transaction;
@@ -24,6 +25,7 @@ use crate::smtp::command::{self, Command, Fault};
 use crate::smtp::limits::Limits;
 use crate::smtp::line::{self, Line, LineBuffer};
 use crate::smtp::reply::{self, HostReplies, Reply};
+use auth::Exchange;
 use message::{Chunk, Receiving, Skipping};
 pub use step::{Commission, Effect, Input, Phase, Question, Step};
 use transaction::{Asked, Transaction};
@@ -43,7 +45,7 @@ impl Settings {
     pub fn new(hostname: &Domain, limits: Limits) -> Self {
         Self {
             dialect: Dialect::Smtp,
-            replies: HostReplies::new(hostname, limits.message),
+            replies: HostReplies::new(hostname, &limits),
             postmaster: Mailbox::parse(&format!("postmaster@{hostname}")).ok(),
             limits,
         }
@@ -92,6 +94,7 @@ pub struct Machine {
     line: LineBuffer,
     errors: u32,
     messages: u32,
+    is_authenticated: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,10 @@ enum State {
     Skipping(Box<Skipping>),
     /// The message is complete; the spool is asked to keep it.
     Committing { greeted: Greeted, replies: usize },
+    /// AUTH waits for the peer's next response.
+    Authenticating(Box<Exchange>),
+    /// AUTH is complete; whether the peer is who it says is asked.
+    Verifying(Greeted),
     /// STARTTLS was answered; the handshake comes.
     Securing,
     /// Nothing is read any more.
@@ -129,13 +136,24 @@ struct Greeted {
     dialect: Dialect,
 }
 
+/// The first octet of a TLS handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
 type Next<'a> = (State, Step<'a>);
 
 impl Machine {
     /// A session that has just been connected, or secured where TLS comes first.
     #[must_use]
     pub fn new(settings: Arc<Settings>, channel: Channel) -> Self {
-        Self { settings, channel, state: State::Connected, line: LineBuffer::default(), errors: 0, messages: 0 }
+        Self {
+            settings,
+            channel,
+            state: State::Connected,
+            line: LineBuffer::default(),
+            errors: 0,
+            messages: 0,
+            is_authenticated: false,
+        }
     }
 
     /// The greeting, to be sent before anything is read (RFC 5321 §3.1).
@@ -157,17 +175,32 @@ impl Machine {
         }
     }
 
+    /// Commands that were refused for good so far.
+    #[must_use]
+    pub const fn errors(&self) -> u32 {
+        self.errors
+    }
+
     /// Whether MAIL was read and its transaction is not over.
     #[must_use]
     pub const fn is_in_transaction(&self) -> bool {
-        !matches!(&self.state, State::Connected | State::Greeted(_) | State::Securing | State::Closed)
+        !matches!(
+            &self.state,
+            State::Connected
+                | State::Greeted(_)
+                | State::Authenticating(_)
+                | State::Verifying(_)
+                | State::Securing
+                | State::Closed
+        )
     }
 
     /// What the peer called itself; empty when it did not.
     #[must_use]
     pub fn helo(&self) -> &str {
         match &self.state {
-            State::Greeted(greeted) | State::Committing { greeted, .. } => &greeted.helo,
+            State::Greeted(greeted) | State::Verifying(greeted) | State::Committing { greeted, .. } => &greeted.helo,
+            State::Authenticating(exchange) => exchange.helo(),
             State::Admitting(transaction) | State::Addressing(transaction) | State::BetweenChunks(transaction) => {
                 transaction.helo()
             }
@@ -207,6 +240,9 @@ impl Machine {
             (state, Input::Bytes(bytes)) => self.bytes(state, bytes),
             (State::Admitting(transaction), Input::Admission(admission)) => self.admitted(transaction, admission),
             (State::Asking(asked), Input::Recipient(answer)) => self.answered(*asked, answer),
+            (State::Asking(asked), Input::TenantBusy) => {
+                self.fault(State::Addressing(asked.transaction), reply::TENANT_BUSY)
+            }
             (State::Receiving(receiving), Input::BodyFailed) => receiving.fail(),
             (State::Chunk(chunk), Input::BodyFailed) => chunk.fail(),
             (State::Committing { greeted, replies }, Input::Stored(accepted)) => {
@@ -215,6 +251,10 @@ impl Machine {
             }
             (State::Committing { greeted, replies }, Input::NotStored) => {
                 (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN.times(replies)))
+            }
+            (State::Verifying(greeted), Input::Authenticated(answer)) => self.authenticated(greeted, answer),
+            (State::Committing { greeted, replies }, Input::Refused) => {
+                (State::Greeted(greeted), Step::reply(reply::NOT_AUTHENTIC.times(replies)))
             }
             (State::Securing, Input::Secured) => {
                 // RFC 3207 §4.2: nothing that was said before counts.
@@ -235,7 +275,15 @@ impl Machine {
             // RFC 3207 §4.2: bytes that overtook the handshake are thrown away.
             State::Securing => (State::Securing, Step { consumed: bytes.len(), ..Step::nothing() }),
             // A question is open: the bytes wait.
-            state @ (State::Admitting(_) | State::Asking(_) | State::Committing { .. }) => (state, Step::nothing()),
+            state @ (State::Admitting(_) | State::Asking(_) | State::Committing { .. } | State::Verifying(_)) => {
+                (state, Step::nothing())
+            }
+            State::Authenticating(exchange) => self.response(exchange, bytes),
+            // A client that speaks TLS from the first byte would otherwise wait for an answer that never comes.
+            State::Connected if bytes.starts_with(&[TLS_HANDSHAKE]) && self.line.is_empty() => {
+                let (state, step) = Self::close(reply::TLS_NOT_HERE);
+                (state, Step { consumed: bytes.len(), ..step })
+            }
             state => self.line(state, bytes),
         }
     }
@@ -251,6 +299,7 @@ impl Machine {
                     Ok(command) => self.command(state, command),
                     Err(Fault::Reply(reply)) => self.fault(state, reply),
                     Err(Fault::FramingLost) => Self::close(reply::FRAMING_LOST),
+                    Err(Fault::Http) => Self::close(reply::NOT_HTTP),
                 },
             },
         };
@@ -279,6 +328,7 @@ impl Machine {
             (state, Command::Ehlo(helo) | Command::Lhlo(helo)) => {
                 let reply = match self.channel {
                     Channel::Upgradable => self.settings.replies.ehlo_offering_tls(),
+                    Channel::Encrypted if self.offers_auth() => self.settings.replies.ehlo_offering_auth(),
                     Channel::Clear | Channel::Encrypted => self.settings.replies.ehlo(),
                 };
                 self.greet(&state, helo, reply)
@@ -288,6 +338,7 @@ impl Machine {
             (State::BetweenChunks(transaction), _) => {
                 self.fault(State::BetweenChunks(transaction), reply::BDAT_GOES_ON) // RFC 3030 §3
             }
+            (state, Command::Auth { mechanism, initial }) => self.auth(state, &mechanism, initial.as_deref()),
             (state, Command::Mail(mail)) => self.mail(state, *mail),
             (state, Command::Rcpt(rcpt)) => self.rcpt(state, *rcpt),
             (state, Command::Data) => self.data(state),

@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use files::Files;
-pub(super) use incoming::Incoming;
+pub(super) use incoming::{Awaiting, Incoming};
 pub use options::{Reserve, SpoolOptions};
 pub use place::{BodyRef, Extent, Position, hex};
 pub use report::{Finding, FindingKind, Loss, RecoveryReport};

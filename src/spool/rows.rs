@@ -18,7 +18,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-pub use incoming::Incoming;
+pub use incoming::{Awaiting, Incoming};
 
 use super::{Admission, SpoolError, SpoolStatus, log};
 use crate::ids::{MessageId, TenantId};

@@ -7,6 +7,7 @@ use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json}
 use crate::clock::Timestamp;
 use crate::ids::{AppId, MailboxId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
+use crate::mail::authentication::FailurePolicy;
 use crate::mail::peer::PeerRule;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,8 @@ pub struct MailboxRow {
     pub reply_policy: String,
     /// Where a person answers in the app's own pages.
     pub external_reply_url: Option<String>,
+    /// What it does with mail that fails DMARC.
+    pub authentication_policy: FailurePolicy,
     /// `active` or `suspended`.
     pub state: String,
     /// Since when.
@@ -126,7 +129,7 @@ pub struct NewRoute {
 }
 
 const MAILBOX_COLUMNS: &str = "SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, \
-m.external_reply_url, m.state, m.state_since FROM mailboxes AS m";
+m.external_reply_url, m.state, m.state_since, m.authentication_policy FROM mailboxes AS m";
 
 impl Store {
     /// Makes a tenant.
@@ -208,11 +211,11 @@ OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
     pub async fn mailbox_by_address(&self, key: &str) -> Result<Option<(MailboxRow, Option<Timestamp>)>, StoreError> {
         const FIND: &str = "\
 SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, m.external_reply_url, m.state, \
-m.state_since, t.suspended_at FROM mailboxes AS m JOIN tenants AS t ON t.tenant_id = m.tenant_id
+m.state_since, m.authentication_policy, t.suspended_at FROM mailboxes AS m JOIN tenants AS t ON t.tenant_id = m.tenant_id
 WHERE m.address_key = $1 AND m.state <> 'deleted'";
         let row = query(FIND).bind(key).fetch_optional(&self.doors).await?;
         let read = |row: Row| {
-            let suspended: Option<i64> = row.try_get(9)?;
+            let suspended: Option<i64> = row.try_get(10)?;
             Ok((read_mailbox(&row)?, suspended.map(Timestamp::from_micros)))
         };
         row.map(read).transpose()
@@ -393,6 +396,25 @@ external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, 
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_mailbox).transpose()
     }
 
+    /// Says what a mailbox does with mail that fails DMARC; doors and workers see it within a second.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn set_authentication_policy(&self, id: MailboxId, policy: FailurePolicy) -> Result<(), StoreError> {
+        const SET: &str = "\
+UPDATE mailboxes SET authentication_policy = $3 WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
+        let tenant = self.tenant.to_string();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let set = query(SET).bind(tenant).bind(id.to_string()).bind(policy.as_str());
+                    let changed = set.execute(connection).await?;
+                    if changed == 0 { Err(StoreError::NotFound("mailbox")) } else { Ok(()) }
+                })
+            })
+            .await
+    }
+
     /// Removes a mailbox; its mail stays. Its address is free again.
     ///
     /// # Errors
@@ -545,6 +567,7 @@ fn read_mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
         external_reply_url: row.try_get(6)?,
         state: row.try_get(7)?,
         state_since: Timestamp::from_micros(row.try_get(8)?),
+        authentication_policy: FailurePolicy::from_stored(row.try_get(9)?),
     })
 }
 

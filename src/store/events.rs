@@ -47,6 +47,8 @@ pub struct NewEvent {
     pub webhook: WebhookEvent,
     /// The plain text, of which payloads show a part.
     pub text: String,
+    /// Whether no endpoint is told.
+    pub is_quiet: bool,
 }
 
 /// The conversation of a new event.
@@ -370,7 +372,7 @@ impl<'e> Rows<'e> {
         clock: &Clock,
     ) -> Result<(), StoreError> {
         let mut modes: Vec<PayloadMode> = Vec::new();
-        for endpoint in endpoints {
+        for endpoint in endpoints.iter().filter(|_| !event.is_quiet) {
             let same_app = endpoint.app.is_none() || endpoint.app == event.app_id;
             if !same_app || !endpoint.event_types.iter().any(|wanted| subscribes(wanted, &event.webhook.kind)) {
                 continue;

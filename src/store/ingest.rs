@@ -26,6 +26,8 @@ pub struct NewMessage {
     pub manifest: String,
     /// Where the bytes are, as JSON.
     pub body: String,
+    /// Its trace and the results of its authentication as JSON; `None` where nobody looked at it.
+    pub trace: Option<String>,
     /// Why it makes no events: held or poisoned.
     pub kept: Option<Kept>,
     /// One for each mailbox or route that it reached.
@@ -37,6 +39,8 @@ pub struct NewMessage {
 pub enum Kept {
     /// Not believed: a public word says why.
     Held(&'static str),
+    /// Its author's domain does not stand behind it, and its mailboxes ask for that: a public word says more.
+    Quarantined(&'static str),
     /// It could not be processed; it is never dropped and can be tried again.
     Poisoned(&'static str),
 }
@@ -195,6 +199,7 @@ async fn without_copies(
         }
         let (state, reason) = match (&message.kept, recorded) {
             (Some(Kept::Held(reason)), _) => ("held", Some(*reason)),
+            (Some(Kept::Quarantined(reason)), _) => ("quarantined", Some(*reason)),
             (Some(Kept::Poisoned(reason)), _) => ("poisoned", Some(*reason)),
             (None, 0) => ("duplicate", None),
             (None, _) => ("emitted", None),
@@ -259,7 +264,7 @@ fn bucket(received_at: Timestamp) -> i64 {
 
 async fn insert_messages(connection: &mut Connection, messages: &[MessageRow]) -> Result<(), StoreError> {
     const MESSAGES: &str = "INSERT INTO messages (tenant_id, message_id, received_at, size, state, reason, duplicate_of, \
-manifest, body) ";
+manifest, body, trace) ";
     rows::insert(connection, MESSAGES, messages, |row, entry| {
         let message = &entry.message;
         row.push_bind(message.tenant.to_string())
@@ -270,7 +275,8 @@ manifest, body) ";
             .push_bind(entry.reason)
             .push_bind(entry.duplicate_of.clone())
             .push_bind(message.manifest.clone())
-            .push_bind(message.body.clone());
+            .push_bind(message.body.clone())
+            .push_bind(message.trace.clone());
     })
     .await?;
     Ok(())

@@ -25,6 +25,8 @@ pub struct MessageRow {
     pub manifest: String,
     /// Where the bytes are, as JSON.
     pub body: String,
+    /// Its trace and the results of its authentication as JSON; `None` where nobody looked at it.
+    pub trace: Option<String>,
 }
 
 /// An event in the tenant's stream.
@@ -52,7 +54,7 @@ pub struct EventRow {
     pub occurred_at: Timestamp,
 }
 
-const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, duplicate_of, manifest, body FROM messages WHERE tenant_id = $1";
+const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, duplicate_of, manifest, body, trace FROM messages WHERE tenant_id = $1";
 const EVENT: &str = "\
 SELECT e.cursor, e.event_id, e.content, d.answer, e.kind, e.source_kind, e.source_event_id, a.name, e.thread_id, \
 e.sequence, e.occurred_at FROM events AS e
@@ -244,6 +246,7 @@ WHERE tenant_id = $1 AND event_id = $2 ORDER BY outcome_id";
 pub fn describe(row: &MessageRow) -> Result<Value, StoreError> {
     let manifest: Value = from_json("manifest", &row.manifest)?;
     let body: Value = from_json("body", &row.body)?;
+    let trace: Option<Value> = row.trace.as_deref().map(|trace| from_json("trace", trace)).transpose()?;
     Ok(json!({
         "id": row.id,
         "receivedAt": row.received_at.to_string(),
@@ -254,6 +257,7 @@ pub fn describe(row: &MessageRow) -> Result<Value, StoreError> {
         "sha256": body.get("sha256"),
         "origin": manifest.get("origin"),
         "reversePath": manifest.pointer("/envelope/reverse_path"),
+        "trace": trace,
     }))
 }
 
@@ -267,6 +271,7 @@ fn read_message(row: &Row) -> Result<MessageRow, StoreError> {
         duplicate_of: row.try_get(5)?,
         manifest: row.try_get(6)?,
         body: row.try_get(7)?,
+        trace: row.try_get(8)?,
     })
 }
 

@@ -17,6 +17,8 @@ use crate::ids::{MessageId, TenantId, WorkerId};
 const LANES: u32 = 64;
 /// The lane of what no node could ever record: nobody reads it, and people are shown it.
 const ASIDE: i64 = -1;
+/// The lane of what awaits a verdict, or had none when the node stopped: nobody reads it, and nobody answered for it.
+const AWAITING: i64 = -2;
 
 /// A message to be accepted.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct NewAccepted {
     pub sha256: [u8; 32],
     /// The manifest as JSON.
     pub manifest: String,
+    /// Whether it is no message yet: it is kept where nobody reads it.
+    pub is_awaiting: bool,
 }
 
 /// A message that waits to be read.
@@ -112,6 +116,44 @@ impl Store {
         .await
     }
 
+    /// Makes a message of what awaited a verdict; returns when that is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is not there any more; [`StoreError::Unavailable`]: it does not count as stored.
+    pub async fn accept_awaiting(&self, tenant: TenantId, id: MessageId, manifest: String) -> Result<(), StoreError> {
+        const ACCEPT: &str =
+            "UPDATE spool_queue SET lane = $3, manifest = $4 WHERE tenant_id = $1 AND message_id = $2 AND lane = $5";
+        self.accept_with(move |connection| {
+            Box::pin(async move {
+                let accept = query(ACCEPT).bind(tenant.to_string()).bind(id.to_string()).bind(lane_of(tenant));
+                let changed = accept.bind(manifest).bind(AWAITING).execute(connection).await?;
+                if changed == 1 { Ok(()) } else { Err(StoreError::NotFound("message")) }
+            })
+        })
+        .await
+    }
+
+    /// Removes what awaited a verdict and was refused.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn discard_awaiting(&self, tenant: TenantId, id: MessageId) -> Result<(), StoreError> {
+        const LEAVE: &str = "DELETE FROM spool_queue WHERE tenant_id = $1 AND message_id = $2 AND lane = $3";
+        const BODY: &str = "DELETE FROM spool_bodies WHERE tenant_id = $1 AND message_id = $2";
+        self.write(move |connection| {
+            Box::pin(async move {
+                let (tenant, id) = (tenant.to_string(), id.to_string());
+                let leave = query(LEAVE).bind(tenant.clone()).bind(id.clone()).bind(AWAITING);
+                // Only what was never accepted has no further use for its bytes.
+                if leave.execute(&mut *connection).await? == 1 {
+                    query(BODY).bind(tenant).bind(id).execute(connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// A lane with mail that nobody reads now, the one that was read longest ago.
     ///
     /// # Errors
@@ -167,8 +209,8 @@ WHERE q.lane = $1 ORDER BY q.message_id LIMIT $2";
     pub async fn queued_after(&self, after: &str, count: u32) -> Result<Vec<Queued>, StoreError> {
         const LIST: &str = "\
 SELECT tenant_id, message_id, size, sha256, parts, manifest, NULL FROM spool_queue
-WHERE message_id > $1 ORDER BY message_id LIMIT $2";
-        let list = query(LIST).bind(after).bind(i64::from(count));
+WHERE message_id > $1 AND lane <> $3 ORDER BY message_id LIMIT $2";
+        let list = query(LIST).bind(after).bind(i64::from(count)).bind(AWAITING);
         list.fetch_all(&self.readers).await?.iter().map(read_queued).collect()
     }
 
@@ -222,7 +264,7 @@ async fn enqueue(connection: &mut Connection, messages: &[(&NewAccepted, i64)]) 
     rows::insert(connection, QUEUE, messages, |row, (message, parts)| {
         row.push_bind(message.tenant.to_string())
             .push_bind(message.id.to_string())
-            .push_bind(lane_of(message.tenant))
+            .push_bind(if message.is_awaiting { AWAITING } else { lane_of(message.tenant) })
             .push_bind(message.size.cast_signed())
             .push_bind(message.sha256.as_slice())
             .push_bind(*parts)

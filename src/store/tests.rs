@@ -98,6 +98,7 @@ impl Scene {
             drafts: Vec::new(),
             webhook,
             text: "hello".into(),
+            is_quiet: false,
         }
     }
 
@@ -113,6 +114,7 @@ impl Scene {
             size: 10,
             manifest: "{}".into(),
             body: "{}".into(),
+            trace: None,
             kept: None,
             views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], event }],
         }

@@ -20,6 +20,10 @@ pub const SMTP_SESSIONS: &str = "connex_smtp_sessions";
 pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
 /// Messages, recipients and connections answered 4xx or 5xx, by reason.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
+/// Replies of SMTP and LMTP sessions, by door and code.
+pub const SMTP_REPLIES: &str = "connex_smtp_replies_total";
+/// Replies that were held back as the peer was refused again and again, by door.
+pub const SMTP_HELD_BACK: &str = "connex_smtp_held_back_total";
 /// TLS handshakes of SMTP sessions, by outcome.
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 /// Headers of load balancers, by what came of them.
@@ -42,12 +46,16 @@ pub const HTTP_ACCEPT_ERRORS: &str = "connex_http_accept_errors_total";
 pub const TLS_RELOADS: &str = "connex_tls_reloads_total";
 /// Seconds until a certificate ends, by where it comes from; negative behind its end.
 pub const TLS_CERTIFICATE_EXPIRES: &str = "connex_tls_certificate_expires_seconds";
+/// Certificates ordered from an ACME authority, by outcome.
+pub const ACME_ORDERS: &str = "connex_acme_orders_total";
 /// Messages read from the spool and recorded.
 pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 /// Events recorded, with their decisions and deliveries.
 pub const EVENTS_RECORDED: &str = "connex_events_recorded_total";
 /// Messages kept without operations, by state and reason.
 pub const MESSAGES_KEPT: &str = "connex_messages_kept_total";
+/// Results of sender authentication, by method and result.
+pub const AUTHENTICATION_RESULTS: &str = "connex_authentication_results_total";
 /// Webhook attempts, by outcome.
 pub const WEBHOOK_ATTEMPTS: &str = "connex_webhook_attempts_total";
 /// Time of one webhook attempt.
@@ -74,6 +82,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_SESSIONS, Kind::Gauge, "SMTP sessions open now"),
     (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and connections answered 4xx or 5xx, by reason"),
+    (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
+    (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
@@ -85,9 +95,11 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (HTTP_ACCEPT_ERRORS, Kind::Counter, "HTTP connections that the operating system could not hand over, by door"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),
     (TLS_CERTIFICATE_EXPIRES, Kind::Gauge, "Seconds until a certificate ends, by where it comes from."),
+    (ACME_ORDERS, Kind::Counter, "Certificates ordered from an ACME authority, by outcome"),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),
+    (AUTHENTICATION_RESULTS, Kind::Counter, "Results of SPF, DKIM, DMARC, ARC and iprev, by method and result"),
     (WEBHOOK_ATTEMPTS, Kind::Counter, "Webhook attempts, by outcome"),
     (WEBHOOK_SECONDS, Kind::Histogram, "Time of one webhook attempt"),
     (WEBHOOK_PENDING, Kind::Gauge, "Deliveries that wait for an attempt."),

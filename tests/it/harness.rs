@@ -3,12 +3,15 @@
 mod complete;
 mod disk;
 mod engine;
+mod exim;
 mod gateway;
 mod haproxy;
 mod http;
 mod installation;
 mod load;
 mod message;
+mod pebble;
+mod pki;
 mod postfix;
 mod postgres;
 mod promise;
@@ -18,24 +21,35 @@ mod wire;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use connex::dns::zone::Zone;
 use serde_json::Value;
 
 pub use disk::Disk;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
+pub use exim::Exim;
 pub use gateway::{Done, Gateway, configuration, connex, set_up};
 pub use haproxy::Haproxy;
 pub use http::{Answer, http};
 pub use installation::Installation;
 pub use load::{Load, READING, Taken, random, seed};
 pub use message::{fresh_id, message, proof_of_funds};
+pub use pebble::{Pebble, free_port};
+pub use pki::{Authority, Pair, TlsSession, Way, handshake};
 pub use postfix::Postfix;
 pub use postgres::{Cluster, Database};
 pub use promise::{each_is_one_event, expect_one_log, expect_stored};
 pub use sink::Sink;
 pub use wire::{Wire, stuffed};
+
+/// The name server that every gateway of the tests asks; it knows nothing but what tests tell it.
+pub fn zone() -> &'static Zone {
+    static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::start().unwrap());
+    &ZONE
+}
 
 /// How long anything may take that should happen soon; generous, because machines can be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,13 +10,19 @@
 
 mod harness;
 
+mod acme;
 mod api;
+mod attack;
+mod authentication;
 mod backup;
+mod bombs;
 mod cli;
 mod copies;
 mod crash;
 mod disk;
 mod doctor;
+mod import;
+mod inject;
 mod lmtp;
 mod mail_in;
 mod nodes;
@@ -24,5 +30,6 @@ mod outages;
 mod peers;
 mod refusals;
 mod serve;
+mod tls;
 mod trouble;
 mod webhooks;

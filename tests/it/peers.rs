@@ -1,5 +1,7 @@
 //! Mail comes in from the servers and clients that others run, and leaves as events with exactly their bytes.
 
+mod clients;
+mod exim;
 mod haproxy;
 mod postfix;
 

@@ -39,10 +39,11 @@ async fn take_one(folder: &Path, recipient: impl AsyncFnOnce(&Instance) -> Recip
         received_at: clock.now(),
         envelope: Envelope {
             reverse_path: ReversePath::Null,
-            forward_paths: vec![ForwardPath { mailbox: Mailbox::parse("deals@in.example").unwrap(), recipient }],
+            forward_paths: vec![ForwardPath::new(Mailbox::parse("deals@in.example").unwrap(), recipient)],
             body: BodyKind::SevenBit,
             smtputf8: false,
             envelope_id: None,
+            returned: None,
         },
         origin: Origin {
             door: Door::Smtp,
@@ -56,6 +57,7 @@ async fn take_one(folder: &Path, recipient: impl AsyncFnOnce(&Instance) -> Recip
         },
         defects: Vec::new(),
         quiet: false,
+        verdict: crate::mail::envelope::Verdict::NotAsked,
     };
     let mut incoming = spool.begin();
     incoming.push(b"Subject: x\r\n\r\nx\r\n").await.unwrap();

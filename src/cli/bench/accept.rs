@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::figures::{Percentiles, number, rounded};
-use super::gateway::{Gateway, is_memory};
+use super::gateway::{Gateway, is_memory, names};
 use super::load::{Load, Sent, send};
 use super::{AcceptArgs, LoadArgs, cpu};
 use crate::app::interrupted;
@@ -71,7 +71,7 @@ async fn other(server: &str, to: &str, args: &LoadArgs) -> Result<Accepted, CliE
 }
 
 async fn own(args: &AcceptArgs, out: &mut Output) -> Result<Accepted, CliError> {
-    let gateway = Gateway::start(&args.data, args.database.as_deref()).await?;
+    let gateway = Gateway::start(&args.data, args.database.as_deref(), names(&args.load)?).await?;
     let file_system = gateway.scratch.file_system();
     out.note(&format!("Started a gateway on {} ({file_system}).", gateway.server));
     let load = load(&args.load, gateway.server, gateway.mailbox);

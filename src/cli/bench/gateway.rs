@@ -6,11 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::LoadArgs;
 use crate::app::{App, Instance};
 use crate::cli::smtp_client::ServerName;
 use crate::cli::{CliError, DataArgs};
 use crate::clock::Clock;
 use crate::config::{Config, Loader};
+use crate::dns::zone::Zone;
 use crate::ids::{AppId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::store::directory::{AppProfileRow, NewMailbox};
@@ -24,6 +26,8 @@ pub(super) struct Gateway {
     pub(super) tenant: TenantId,
     pub(super) app_id: AppId,
     pub(super) scratch: Scratch,
+    /// Answers for as long as the gateway runs.
+    _zone: Option<Zone>,
 }
 
 /// A folder that is removed with everything in it.
@@ -35,10 +39,21 @@ const DOMAIN: &str = "bench.localhost";
 
 impl Gateway {
     /// Starts one in a new folder within `--dir`, or within the working folder.
-    pub(super) async fn start(data: &DataArgs, database: Option<&Path>) -> Result<Self, CliError> {
+    pub(super) async fn start(data: &DataArgs, database: Option<&Path>, zone: Option<Zone>) -> Result<Self, CliError> {
+        Self::start_with(data, database, zone, |_| Ok(Vec::new())).await
+    }
+
+    /// The same with further settings, made for its folder.
+    pub(super) async fn start_with(
+        data: &DataArgs,
+        database: Option<&Path>,
+        zone: Option<Zone>,
+        more: impl FnOnce(&Path) -> Result<Vec<(&'static str, String)>, CliError>,
+    ) -> Result<Self, CliError> {
         let parent = data.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         let scratch = Scratch::within(&parent)?;
-        let config = config(data, database, &scratch.path)?;
+        let more = more(&scratch.path)?;
+        let config = config(data, database, zone.as_ref(), &scratch.path, &more)?;
         // Both are there in real use as well.
         let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
         let metrics = Metrics::init().map_err(anyhow::Error::new)?;
@@ -58,11 +73,30 @@ impl Gateway {
         let app = App::start(instance, metrics).await?;
         let address = app.addresses.smtp.first().copied();
         let server = address.ok_or_else(|| CliError::failed("the gateway listens nowhere"))?.into();
-        Ok(Self { app, server, mailbox, tenant, app_id, scratch })
+        Ok(Self { app, server, mailbox, tenant, app_id, scratch, _zone: zone })
     }
 }
 
-fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config, CliError> {
+/// A name server that knows the author of the load, where that is to be found out.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn names(load: &LoadArgs) -> Result<Option<Zone>, CliError> {
+    if !load.authentication {
+        return Ok(None);
+    }
+    let zone = Zone::start().map_err(anyhow::Error::new)?;
+    zone.txt(DOMAIN, "v=spf1 ip4:127.0.0.0/8 -all").txt(&format!("_dmarc.{DOMAIN}"), "v=DMARC1; p=reject");
+    Ok(Some(zone))
+}
+
+fn config(
+    data: &DataArgs,
+    database: Option<&Path>,
+    zone: Option<&Zone>,
+    dir: &Path,
+    more: &[(&'static str, String)],
+) -> Result<Config, CliError> {
     let mut loader = Loader::new();
     if let Some(file) = &data.config {
         loader = loader.file(file);
@@ -78,6 +112,9 @@ fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config
         ("smtp.platform_domains", DOMAIN),
         ("smtp.limits.connections", "1000000"),
         ("smtp.limits.connections_per_address", "1000000"),
+        ("smtp.limits.connections_per_network", "1000000"),
+        ("smtp.limits.connects_per_minute", "0"),
+        ("smtp.limits.transactions_per_tenant", "1000000"),
         ("smtp.limits.messages_per_connection", "1000000"),
         ("http.listen", "127.0.0.1:0"),
         ("http.admin_listen", "127.0.0.1:0"),
@@ -86,7 +123,18 @@ fn config(data: &DataArgs, database: Option<&Path>, dir: &Path) -> Result<Config
         ("webhooks.allow", "127.0.0.1"),
         ("log.level", "warn"),
     ];
-    for (key, value) in settings {
+    let more = more.iter().map(|(key, value)| (*key, value.as_str()));
+    for (key, value) in settings.into_iter().chain(more) {
+        loader = loader.set("connex bench", key, value);
+    }
+    let (enabled, servers) = match zone {
+        Some(zone) => ("true", zone.address().to_string()),
+        None => ("false", String::new()),
+    };
+    // The load comes from loopback, where else relays are.
+    for (key, value) in
+        [("authentication.enabled", enabled), ("authentication.relays", ""), ("dns.servers", servers.as_str())]
+    {
         loader = loader.set("connex bench", key, value);
     }
     if let Some(file) = database {
@@ -147,7 +195,7 @@ mod tests {
     #[test]
     fn its_configuration_is_sound_and_stays_on_loopback() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&DataArgs::default(), None, folder.path()).unwrap();
+        let config = config(&DataArgs::default(), None, None, folder.path(), &[]).unwrap();
         for address in config.smtp.listen.iter().chain(&config.http.listen).chain(&config.http.admin_listen) {
             assert!(address.ip().is_loopback() && address.port() == 0, "{address}");
         }

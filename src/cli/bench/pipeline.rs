@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{per_1000, until};
 use super::figures::{Percentiles, rounded};
-use super::gateway::{Gateway, is_memory};
+use super::gateway::{Gateway, is_memory, names};
 use super::load::{Due, Load, send};
 use super::steps::{Track, keeps_up, whole};
 use super::{PipelineArgs, cpu};
@@ -67,7 +67,7 @@ const MOST_RATE: f64 = 100_000.0;
 const REFINEMENTS: u32 = 4;
 
 pub(super) async fn run(args: PipelineArgs, out: &mut Output) -> Result<(), CliError> {
-    let gateway = Gateway::start(&args.data, args.database.as_deref()).await?;
+    let gateway = Gateway::start(&args.data, args.database.as_deref(), names(&args.load)?).await?;
     let file_system = gateway.scratch.file_system();
     let current: Current = Arc::default();
     let socket = TcpListener::bind("127.0.0.1:0")

@@ -51,7 +51,7 @@ impl fmt::Display for Reply {
 
 /// Bytes from the server that are not read as replies yet.
 #[derive(Debug, Default)]
-pub(super) struct ReplyBuffer {
+pub(in crate::cli) struct ReplyBuffer {
     bytes: Vec<u8>,
     /// Bytes in front that were read.
     read: usize,
@@ -64,12 +64,12 @@ const CHUNK: usize = 2_048;
 
 impl ReplyBuffer {
     /// Whether nothing waits to be read.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::cli) fn is_empty(&self) -> bool {
         self.read == self.bytes.len()
     }
 
     /// Where to put what arrives.
-    pub(super) fn space(&mut self) -> &mut Vec<u8> {
+    pub(in crate::cli) fn space(&mut self) -> &mut Vec<u8> {
         self.bytes.drain(..self.read);
         self.read = 0;
         self.bytes.reserve(CHUNK);
@@ -77,7 +77,7 @@ impl ReplyBuffer {
     }
 
     /// The next whole reply; `None` while more bytes are needed.
-    pub(super) fn next(&mut self) -> Result<Option<Reply>, &'static str> {
+    pub(in crate::cli) fn next(&mut self) -> Result<Option<Reply>, &'static str> {
         let rest = self.bytes.get(self.read..).unwrap_or_default();
         let Some((reply, length)) = parse(rest)? else { return Ok(None) };
         self.read = self.read.saturating_add(length);

@@ -278,6 +278,7 @@ async fn hold(owner: &Gateway) -> String {
         size: 10,
         manifest: json!({ "origin": MARK, "envelope": { "reverse_path": MARK } }).to_string(),
         body: json!({ "sha256": MARK }).to_string(),
+        trace: None,
         kept: Some(Kept::Held("peer_not_authorised")),
         views: Vec::new(),
     };

@@ -10,7 +10,7 @@ const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
 fn route_path(address: &str) -> ForwardPath {
     let recipient =
         Recipient::BccRoute { tenant: TenantId::from_bits(1), route: RouteId::from_bits(2), peer_authorised: true };
-    ForwardPath { mailbox: Mailbox::parse(address).unwrap(), recipient }
+    ForwardPath::new(Mailbox::parse(address).unwrap(), recipient)
 }
 
 fn named(mail: &str, path: &ForwardPath) -> (Vec<(String, RecipientType)>, bool) {
@@ -64,7 +64,7 @@ fn a_route_address_is_no_recipient_and_its_sight_is_told() {
 #[test]
 fn direct_mail_reached_its_mailbox_whatever_its_headers_say() {
     let recipient = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(2) };
-    let path = ForwardPath { mailbox: Mailbox::parse("deals@in.connex.example").unwrap(), recipient };
+    let path = ForwardPath::new(Mailbox::parse("deals@in.connex.example").unwrap(), recipient);
     let (recipients, _) = named("To: undisclosed-recipients:;\nDelivered-To: x@y.example\n\n", &path);
     assert_eq!(recipients, [("deals@in.connex.example".to_owned(), RecipientType::Bcc)]);
 }

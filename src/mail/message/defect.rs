@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Defect {
+    /// The name in front of the author's address is an address of another domain.
+    AuthorNameMisleading,
+    /// From can be read in more than one way: nested or unclosed brackets, a group, an address in a comment, control
+    /// characters. Nobody is believed by it.
+    AuthorObscured,
     /// The author's domain is owned, the envelope sender's is not: a service in the customer's name, or a forgery.
     AuthorOwnedSenderForeign,
     /// A CR or LF that is not part of CRLF arrived on a copy route, where a refusal would lose the copy.
@@ -22,6 +27,8 @@ pub enum Defect {
     EmptyMessage,
     /// Octets that the transfer encoding does not allow; they were left out or taken literally.
     EncodingInvalid,
+    /// The message came with an Authentication-Results field in our name, which only we may write. It is not believed.
+    ForgedAuthenticationResults,
     /// From names no mailbox.
     FromMalformed,
     /// There is no From field.

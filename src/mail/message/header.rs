@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::field::{self, Field};
 use super::structure::Structure;
-use super::{Defect, HeaderAddress, Limits, ListHeaders, Message, TraceHeaders, decode};
+use super::{Defect, HeaderAddress, Limits, ListHeaders, Message, TraceHeaders, author, decode};
 use crate::mail::address::Mailbox;
+use crate::mail::authentication::MAX_FIELDS;
 
 /// Reads the fields in front of the first part's content.
 pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits) -> Message {
@@ -20,9 +21,11 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits) -> Mess
     }
     reader.check();
     let (author, is_author_ambiguous) = reader.author();
+    let is_author_obscured = reader.check_author(author.as_ref());
     let mut message = Message {
         author,
         is_author_ambiguous,
+        is_author_obscured,
         sender: reader.addresses("sender").into_iter().next(),
         reply_to: reader.addresses("reply-to"),
         to: reader.addresses("to"),
@@ -148,6 +151,18 @@ impl<'a> Reader<'a> {
         (author, false)
     }
 
+    /// Whether the one From field can be read in more than one way.
+    fn check_author(&mut self, author: Option<&HeaderAddress>) -> bool {
+        let is_obscured = self.named("from").next().is_some_and(author::is_obscured);
+        if is_obscured {
+            self.defects.push(Defect::AuthorObscured);
+        }
+        if author.is_some_and(author::is_misleading) {
+            self.defects.push(Defect::AuthorNameMisleading);
+        }
+        is_obscured
+    }
+
     /// What stands between the first angle brackets; without them the trimmed value.
     fn message_id(&mut self) -> Option<String> {
         let Some(value) = self.named("message-id").next() else {
@@ -208,6 +223,7 @@ impl<'a> Reader<'a> {
             || ["content-identifier", "content-identifer"]
                 .into_iter()
                 .any(|name| self.named(name).any(is_legacy_marker));
+        let authentication_results = self.claims();
         let return_path = self.text("return-path").map(|path| path.trim_matches(['<', '>', ' ']).to_owned());
         TraceHeaders {
             auto_submitted: self.text("auto-submitted").map(word),
@@ -217,7 +233,15 @@ impl<'a> Reader<'a> {
             received: self.named("received").count(),
             delivered_to: DELIVERED_TO.into_iter().flat_map(|name| self.addresses(name)).collect(),
             has_journal_marker,
+            authentication_results,
         }
+    }
+
+    /// Values of the Authentication-Results fields from the top, unfolded. Encoded words have no meaning in them.
+    fn claims(&self) -> Vec<String> {
+        let values = self.named("authentication-results").take(MAX_FIELDS);
+        let cut = |value: &'a [u8]| value.get(..self.limits.value).unwrap_or(value);
+        values.map(|value| String::from_utf8_lossy(cut(value)).replace(['\r', '\n'], "")).collect()
     }
 }
 

@@ -4,9 +4,14 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
+use crate::dns::zone::Zone;
+use crate::dns::{Resolver, ResolverSettings};
 use crate::ids::{MailboxId, SessionId, TenantId};
+use crate::mail::address::Domain;
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin, Recipient};
+use crate::mail::authentication::FailurePolicy;
+use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
+use crate::mailauth;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 use crate::store::directory::{AppProfileRow, NewMailbox};
 
@@ -44,6 +49,7 @@ async fn scene() -> Scene {
         poll: Duration::from_millis(10),
         lease: Duration::from_secs(30),
         limits: message::Limits::default(),
+        hostname: "mx.in.example".into(),
         public_url: "https://gate.example".into(),
     };
     let key = Arc::new(InstanceKey::new(&[7; 32]));
@@ -58,7 +64,7 @@ impl Scene {
 
     async fn accept_for(&self, recipients: &[Recipient], bytes: &[u8]) {
         let mailbox = Mailbox::parse("deals@in.example").unwrap();
-        let path = |recipient: &Recipient| ForwardPath { mailbox: mailbox.clone(), recipient: *recipient };
+        let path = |recipient: &Recipient| ForwardPath::new(mailbox.clone(), *recipient);
         let clock = self.store.clock();
         let manifest = Manifest {
             id: clock.mint(),
@@ -69,6 +75,7 @@ impl Scene {
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
@@ -82,6 +89,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            verdict: crate::mail::envelope::Verdict::NotAsked,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();
@@ -127,6 +135,121 @@ async fn an_accepted_message_becomes_one_event_with_its_decision() {
     assert_eq!(events[0].answer["identity"]["externalReplyUrl"], "https://app.example/inbox");
     assert_eq!(events[0].content["eventType"], "inbound_message");
     assert_eq!(scene.states().await, [("emitted".to_owned(), None), ("duplicate".to_owned(), None)]);
+}
+
+/// A worker that finds out who sent the mail, by what a name server on loopback says of lakeside.example.
+fn authenticating(scene: &mut Scene, records: &[(&str, &str)]) -> Zone {
+    let zone = Zone::start().unwrap();
+    for (name, text) in records {
+        zone.txt(name, text);
+    }
+    let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(1), attempts: 1 };
+    let settings = (
+        Resolver::new(&settings).unwrap(),
+        mailauth::Settings {
+            authserv_id: Domain::parse("mx.in.example").unwrap(),
+            budget: Duration::from_secs(4),
+            signatures: 10,
+            relays: Vec::new(),
+            forwarders: Vec::new(),
+            sealers: Vec::new(),
+        },
+    );
+    scene.ingest = scene.ingest.clone().authenticating(Authenticator::new(&settings.0, settings.1));
+    zone
+}
+
+const REJECT: (&str, &str) = ("_dmarc.lakeside.example", "v=DMARC1; p=reject");
+const SPF: (&str, &str) = ("lakeside.example", "v=spf1 ip4:127.0.0.1 -all");
+
+#[tokio::test]
+async fn an_event_tells_who_sent_it_and_the_message_has_its_trace() {
+    let mut scene = scene().await;
+    let _zone = authenticating(&mut scene, &[REJECT, SPF]);
+    let bytes = mail("1", "Authentication-Results: mx.in.example; dmarc=pass\r\n");
+    scene.accept(scene.to_mailbox(), &bytes).await;
+    scene.drain().await;
+    let event = scene.store.for_tenant(scene.tenant).events_after(0, 1).await.unwrap().remove(0);
+    let authentication = &event.content["authentication"];
+    assert_eq!(authentication["checked"], true);
+    assert_eq!(
+        authentication["verified"][1],
+        serde_json::json!({ "fact": "author_domain", "domain": "lakeside.example" })
+    );
+    assert!(event.content["defects"].as_array().unwrap().contains(&"forged_authentication_results".into()));
+    let signals = event.answer["reasoning"]["signals"].as_array().unwrap();
+    assert!(signals.iter().any(|signal| signal["kind"] == "verified"), "{signals:?}");
+    let row = scene.store.for_tenant(scene.tenant).messages(None, 1).await.unwrap().remove(0);
+    let shown = crate::store::reading::describe(&row).unwrap();
+    assert_eq!(shown["trace"]["returnPath"], "<ann@lakeside.example>");
+    assert!(
+        shown["trace"]["received"]
+            .as_str()
+            .unwrap()
+            .starts_with("from client.example ([127.0.0.1])\r\n\tby mx.in.example with ESMTP id msg_")
+    );
+    let results = shown["trace"]["authenticationResults"].as_str().unwrap();
+    assert!(
+        results.starts_with("mx.in.example;\r\n\tspf=pass")
+            && results.contains("dmarc=pass header.from=lakeside.example"),
+        "{results}"
+    );
+    let body = serde_json::from_str(&row.body).unwrap();
+    assert_eq!(scene.spool.read_body(&body).await.unwrap(), bytes, "the bytes are those that came");
+}
+
+#[tokio::test]
+async fn what_its_authors_domain_disowns_is_quarantined_where_the_mailbox_asks_for_that() {
+    let mut scene = scene().await;
+    let zone = authenticating(&mut scene, &[REJECT]);
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, [("emitted".to_owned(), None)], "a new mailbox marks");
+    let rows = scene.store.for_tenant(scene.tenant);
+    rows.set_authentication_policy(scene.mailbox, FailurePolicy::Quarantine).await.unwrap();
+    scene.ingest.directory = Directory::new(scene.store.clone(), Arc::new(InstanceKey::new(&[7; 32])));
+    scene.accept(scene.to_mailbox(), &mail("2", "")).await;
+    scene.accept(scene.to_mailbox(), &mail("3", "From: Eve <eve@evil.example>\r\n")).await;
+    scene.drain().await;
+    let states = scene.states().await;
+    let quarantined = |reason: &str| ("quarantined".to_owned(), Some(reason.to_owned()));
+    assert_eq!(states[1..], [quarantined("author_unauthenticated"), quarantined("author_ambiguous")]);
+    assert_eq!(rows.events_after(0, 10).await.unwrap().len(), 1);
+    // Trouble with DNS is no failure.
+    zone.trouble_everywhere(Some(crate::dns::zone::Trouble::Fails));
+    scene.accept(scene.to_mailbox(), &mail("4", "")).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await[3], ("emitted".to_owned(), None));
+}
+
+#[tokio::test]
+async fn a_forgery_that_came_first_does_not_make_the_real_message_a_copy() {
+    let mut scene = scene().await;
+    let zone = authenticating(&mut scene, &[REJECT]);
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    zone.txt(SPF.0, SPF.1);
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    let states: Vec<_> = scene.states().await.into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, ["emitted", "emitted", "duplicate"]);
+}
+
+#[tokio::test]
+async fn a_copy_of_an_own_author_is_believed_whoever_hands_it_over() {
+    let mut scene = scene().await;
+    let _zone = authenticating(&mut scene, &[REJECT, SPF]);
+    let route =
+        Recipient::BccRoute { tenant: scene.tenant, route: crate::ids::RouteId::from_bits(5), peer_authorised: false };
+    scene.accept(route, &mail("1", "")).await;
+    scene.drain().await;
+    scene.store.for_tenant(scene.tenant).assume_domain(&Domain::parse("lakeside.example").unwrap()).await.unwrap();
+    scene.ingest.directory = Directory::new(scene.store.clone(), Arc::new(InstanceKey::new(&[7; 32])));
+    scene.accept(route, &mail("2", "")).await;
+    scene.drain().await;
+    let states: Vec<_> = scene.states().await.into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, ["held", "emitted"]);
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
-use super::{Ingest, NewThreads};
+use super::{Ingest, NewThreads, authenticity};
 use crate::contract::answer::OperationType;
 use crate::contract::request::AttachmentRef;
 use crate::decide::{AppProfile, Automated, Decision, Direction, Matter, ProposedOperation, ReplyOwner};
 use crate::event::{self, CanonicalEvent, UntrustedReason, View};
 use crate::ids::{AppId, EventId, TenantId, ThreadId};
+use crate::mail::authentication::Authentication;
 use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::message::Message;
@@ -35,16 +36,26 @@ struct Place {
     app: Option<Arc<App>>,
 }
 
+/// One message, and what was found out about it.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    manifest: &'a Manifest,
+    message: &'a Message,
+    authentication: &'a Authentication,
+}
+
 impl Ingest {
     /// A view for each recipient, or why the message is held.
     pub(super) async fn views(
         &self,
         stored: &StoredMessage,
         message: &Message,
+        authentication: &Authentication,
         threads: &mut NewThreads,
     ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
         let manifest = &stored.manifest;
         let copy_key = key::copy_key(message, stored.body.sha256());
+        let copy_key = if authentication.failure().is_some() { key::unauthenticated(copy_key) } else { copy_key };
         let mut held = None;
         let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
         for path in &manifest.envelope.forward_paths {
@@ -53,7 +64,8 @@ impl Ingest {
             if views.iter().any(|view| view.scope == place.scope) {
                 continue;
             }
-            match self.event(manifest, message, path.recipient, &place, threads).await? {
+            let found = Found { manifest, message, authentication };
+            match self.event(found, path.recipient, &place, threads).await? {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
                 // The copy for another route may be believed all the same.
                 Err(reason) => held = held.or(Some(reason)),
@@ -89,12 +101,12 @@ impl Ingest {
 
     async fn event(
         &self,
-        manifest: &Manifest,
-        message: &Message,
+        found: Found<'_>,
         recipient: Recipient,
         place: &Place,
         threads: &mut NewThreads,
     ) -> Result<Result<NewEvent, Kept>, StoreError> {
+        let Found { manifest, message, authentication } = found;
         let tenant = recipient.tenant();
         let facts = self.directory.tenant(tenant).await?;
         let (thread, is_known_thread, references) = self.thread(tenant, &place.scope, message, threads).await?;
@@ -106,23 +118,31 @@ impl Ingest {
             route_addresses: &facts.route_addresses,
             thread,
             is_known_thread,
+            authentication,
+            failure_policy: place.mailbox.as_deref().map(|row| row.authentication_policy).unwrap_or_default(),
         };
         let mut event = event::from_mail(message, manifest, &view);
         if !event.trusted {
-            return Ok(Err(Kept::Held(held_reason(&event))));
+            return Ok(Err(kept(&event)));
         }
         let mut warnings = Vec::new();
         let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
         let mut decision = self.decide(&event, reply, place.app.as_deref());
+        if manifest.quiet {
+            decision.operations.clear();
+        }
         if let Some(notice::Automated::Bounce { permanence, recipients, .. }) = &event.automated {
             suppress_failed(&mut decision, *permanence, recipients);
         }
         event.language.clone_from(&decision.canonical.language);
         event.cut_texts(STORED_TEXT);
-        let trust = trust::block_of(&decision, Standing::Known);
+        authenticity::tell(&event.authentication, &mut decision.reasoning.signals);
+        let mut trust = trust::block_of(&decision, Standing::Known);
+        authenticity::doubt(&event.authentication, &mut trust);
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
-        let work = materialize(Materialize::Safe, &event.subject, &mut answer, clock);
+        let mode = if manifest.quiet { Materialize::None } else { Materialize::Safe };
+        let work = materialize(mode, &event.subject, &mut answer, clock);
         let webhook = announce::classified(&Announced {
             tenant,
             event_id: event.id,
@@ -153,6 +173,7 @@ impl Ingest {
             drafts: work.drafts,
             webhook,
             text: event.visible_text,
+            is_quiet: manifest.quiet,
         }))
     }
 
@@ -256,10 +277,14 @@ fn suppress_failed(decision: &mut Decision, permanence: Permanence, recipients: 
 /// Recipients of one report that are suppressed.
 const SUPPRESSED: usize = 50;
 
-fn held_reason(event: &CanonicalEvent) -> &'static str {
+fn kept(event: &CanonicalEvent) -> Kept {
     match event.untrusted_reasons.first() {
-        Some(UntrustedReason::AuthorAmbiguous) => "author_ambiguous",
-        Some(UntrustedReason::PeerNotAuthorised) | None => "peer_not_authorised",
+        Some(UntrustedReason::AuthorAmbiguous) if event.source.kind == event::Kind::Direct => {
+            Kept::Quarantined("author_ambiguous")
+        }
+        Some(UntrustedReason::AuthorAmbiguous) => Kept::Held("author_ambiguous"),
+        Some(UntrustedReason::AuthorUnauthenticated) => Kept::Quarantined("author_unauthenticated"),
+        Some(UntrustedReason::PeerNotAuthorised) | None => Kept::Held("peer_not_authorised"),
     }
 }
 
@@ -272,6 +297,7 @@ fn source_kind(event: &CanonicalEvent) -> &'static str {
         event::Kind::Milter => "milter",
         event::Kind::Report => "report",
         event::Kind::App => "app",
+        event::Kind::Import => "import",
     }
 }
 

@@ -4,12 +4,10 @@
 //! tells the operator. What still comes after that is kept untrusted, so many a day, since its queue would give it up. A
 //! route that names nobody yet puts nobody off: its copies are how one learns whom to name.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ipnet::{Ipv4Net, Ipv6Net};
-
+use super::network;
 use crate::clock::Timestamp;
 use crate::ids::RouteId;
 use crate::intake::RecipientAnswer;
@@ -72,7 +70,8 @@ impl Strangers {
     }
 
     async fn refused_since(&self, route: &RouteRow, origin: &Origin) -> Result<Timestamp, StoreError> {
-        let key = (route.id, network(origin.peer));
+        // Servers of one sender come from neighbouring addresses.
+        let key = (route.id, network(origin.peer, (24, 48)));
         if let Some(first) = self.since.get(&key) {
             return Ok(first);
         }
@@ -87,19 +86,6 @@ impl Strangers {
         );
         self.since.insert(key, first);
         Ok(first)
-    }
-}
-
-/// The network whose peers are one to us: servers of one sender come from neighbouring addresses.
-fn network(peer: Option<IpAddr>) -> String {
-    match peer {
-        None => "local".to_owned(),
-        Some(IpAddr::V4(address)) => {
-            Ipv4Net::new(address, 24).map_or_else(|_| address.to_string(), |net| net.trunc().to_string())
-        }
-        Some(IpAddr::V6(address)) => {
-            Ipv6Net::new(address, 48).map_or_else(|_| address.to_string(), |net| net.trunc().to_string())
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real sockets on loopback, a real spool in a scratch folder, real TLS.
 
+mod attack;
 mod client;
 mod limits;
 mod messages;
@@ -17,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::clock::Clock;
-use crate::intake::{ForwardName, RecipientAnswer, RecipientQuery};
+use crate::ids::KeyId;
+use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, RecipientAnswer, RecipientQuery};
+use crate::mail::envelope::Origin;
 use crate::smtp::conversations::directory;
 use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
@@ -34,6 +37,13 @@ impl Intake for TestIntake {
             ForwardName::Mailbox(mailbox) if mailbox.local() == "forever" => pending().await,
             ForwardName::Mailbox(mailbox) if mailbox.local() == "panic" => panic!("a look-up that panics"),
             name => directory(name),
+        }
+    }
+
+    async fn authenticate(&self, credentials: &Credentials, _origin: &Origin) -> AuthenticationAnswer {
+        match credentials.password.as_str() {
+            "right" => AuthenticationAnswer::Known(KeyId::from_bits(7)),
+            _ => AuthenticationAnswer::Refused,
         }
     }
 }

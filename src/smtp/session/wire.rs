@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Duration, timeout};
 use tokio_rustls::server::TlsStream;
 
 /// The connection, before and after STARTTLS.
@@ -23,6 +24,13 @@ impl Wire {
         // A reply must not wait for an acknowledgement; without the option all still works.
         let _ = stream.set_nodelay(true);
         Self::Plain(stream)
+    }
+
+    /// Whether the peer sends something within `patience`, which stays to be read. A program of this machine is not watched.
+    pub(in crate::smtp) async fn talks_within(&self, patience: Duration) -> bool {
+        let Self::Plain(stream) = self else { return false };
+        let mut first = [0];
+        matches!(timeout(patience, stream.peek(&mut first)).await, Ok(Ok(1)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out of it.
 
-use crate::intake::{ForwardName, RecipientAnswer};
+use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, RecipientAnswer};
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Envelope, TransferDefect};
 use crate::smtp::reply::{Accepted, Reply};
@@ -15,12 +15,18 @@ pub enum Input<'a> {
     Admission(Admission),
     /// Answer to [`Effect::Recipient`].
     Recipient(RecipientAnswer),
+    /// Answer to [`Effect::Recipient`]: its tenant has as many transactions open as it may.
+    TenantBusy,
     /// Answer to [`Effect::Body`] when the spool did not take it; nothing is said when it did.
     BodyFailed,
     /// Answer to [`Effect::Commit`]: the message is on disk.
     Stored(Accepted),
     /// Answer to [`Effect::Commit`]: it is not.
     NotStored,
+    /// Answer to [`Effect::Authenticate`].
+    Authenticated(AuthenticationAnswer),
+    /// Answer to [`Effect::Commit`]: its recipients do not want it.
+    Refused,
     /// Answer to [`Effect::Secure`].
     Secured,
     /// The peer was too slow.
@@ -56,6 +62,8 @@ pub enum Effect<'a> {
     Discard,
     /// Make the message durable.
     Commit(Box<Commission>),
+    /// Ask whether the peer is who it says.
+    Authenticate(Box<Credentials>),
     /// Write what waits, then take up TLS.
     Secure,
     /// Write what waits, then close.

@@ -93,6 +93,7 @@ fn answers_to_questions_that_were_not_asked_change_nothing() {
         Input::Admission(Admission::Open),
         Input::Recipient(RecipientAnswer::Unknown),
         Input::NotStored,
+        Input::Refused,
         Input::Secured,
     ] {
         assert!(stage.machine.on(input).is_idle());

@@ -6,8 +6,8 @@
 use super::{Dialect, Effect, Greeted, Machine, Next, Question, State, Step};
 use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient};
-use crate::smtp::command::{ForwardPathName, MailCommand, RcptCommand};
+use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient, Return};
+use crate::smtp::command::{ForwardPathName, MailCommand, RcptCommand, RcptParameters};
 use crate::smtp::reply::{self, Reply};
 use crate::spool::Admission;
 
@@ -20,6 +20,8 @@ pub(super) struct Transaction {
     forward_paths: Vec<ForwardPath>,
     body: BodyKind,
     smtputf8: bool,
+    returned: Option<Return>,
+    envelope_id: Option<String>,
     /// Octets of the chunks that were taken.
     pub(super) size: u64,
 }
@@ -29,6 +31,7 @@ pub(super) struct Transaction {
 pub(super) struct Asked {
     pub(super) transaction: Box<Transaction>,
     path: ForwardPathName,
+    parameters: RcptParameters,
 }
 
 impl Transaction {
@@ -68,7 +71,8 @@ impl Transaction {
             forward_paths: self.forward_paths,
             body: self.body,
             smtputf8: self.smtputf8,
-            envelope_id: None,
+            envelope_id: self.envelope_id,
+            returned: self.returned,
         };
         (self.greeted, envelope)
     }
@@ -102,23 +106,29 @@ impl Machine {
             State::Addressing(transaction) => return self.fault(State::Addressing(transaction), reply::NESTED_MAIL),
             state => return self.fault(state, self.hello_first()),
         };
+        let parameters = mail.parameters;
+        if parameters.has_auth && !self.offers_auth() {
+            return self.fault(State::Greeted(greeted), reply::UNKNOWN_PARAMETER); // RFC 4954 §5
+        }
         let limits = &self.settings.limits;
         if self.messages >= limits.messages {
             return Self::close(reply::TOO_MANY_MESSAGES);
         }
-        if mail.size.is_some_and(|size| size > limits.message) {
+        if parameters.size.is_some_and(|size| size > limits.message) {
             return self.fault(State::Greeted(greeted), reply::TOO_LARGE); // RFC 1870 §6.1
         }
-        if mail.is_international && !mail.smtputf8 {
+        if mail.is_international && !parameters.smtputf8 {
             return self.fault(State::Greeted(greeted), reply::NEEDS_SMTPUTF8); // RFC 6531 §3.5
         }
         let transaction = Transaction {
             greeted,
             reverse_path: mail.reverse_path,
-            announced_size: mail.size,
+            announced_size: parameters.size,
             forward_paths: Vec::new(),
-            body: mail.body,
-            smtputf8: mail.smtputf8,
+            body: parameters.body,
+            smtputf8: parameters.smtputf8,
+            returned: parameters.returned,
+            envelope_id: parameters.envelope_id,
             size: 0,
         };
         (State::Admitting(Box::new(transaction)), Step::effect(Effect::Admit))
@@ -149,11 +159,12 @@ impl Machine {
         if transaction.forward_paths.len() >= self.settings.limits.recipients {
             return self.fault(State::Addressing(transaction), reply::TOO_MANY_RECIPIENTS); // RFC 5321 §4.5.3.1.10
         }
-        (State::Asking(Box::new(Asked { transaction, path: rcpt.path })), Step::effect(Effect::Recipient))
+        let asked = Asked { transaction, path: rcpt.path, parameters: rcpt.parameters };
+        (State::Asking(Box::new(asked)), Step::effect(Effect::Recipient))
     }
 
     pub(super) fn answered<'a>(&mut self, asked: Asked, answer: RecipientAnswer) -> Next<'a> {
-        let Asked { mut transaction, path } = asked;
+        let Asked { mut transaction, path, parameters } = asked;
         let RecipientAnswer::Known(recipient) = answer else {
             return self.fault(State::Addressing(transaction), reply::recipient(&answer));
         };
@@ -167,7 +178,8 @@ impl Machine {
         let Some(mailbox) = mailbox else {
             return self.fault(State::Addressing(transaction), reply::UNKNOWN_RECIPIENT);
         };
-        transaction.forward_paths.push(ForwardPath { mailbox, recipient });
+        let RcptParameters { notify, original_recipient } = parameters;
+        transaction.forward_paths.push(ForwardPath { mailbox, recipient, notify, original_recipient });
         (State::Addressing(transaction), Step::reply(reply::RECIPIENT_OK))
     }
 }

@@ -10,10 +10,10 @@ use ring::digest;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::append::{self, Append};
-use super::place::{Extent, Position};
+use super::place::{BodyRef, Extent, Position};
 use super::writer::{Answer, Job, Waiting};
-use super::{Inner, SpoolError};
-use crate::mail::envelope::Manifest;
+use super::{Inner, SpoolError, read};
+use crate::mail::envelope::{Manifest, Verdict};
 use crate::spool::SpooledMessage;
 
 /// A body that is arriving; dropping it abandons what was written of it.
@@ -83,21 +83,24 @@ impl Incoming {
         manifest: Manifest,
     ) -> Result<(SpooledMessage, Position), SpoolError> {
         self.settle().await?;
-        let json = serde_json::to_vec(&manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
-        let mut sha256 = [0u8; 32];
-        let digest = self.digest.finish();
-        sha256.iter_mut().zip(digest.as_ref()).for_each(|(byte, value)| *byte = *value);
-        let append = Append::commit(self.buffer, self.extents, self.len, &sha256, &json)?;
-        let (size, limit) = (append.bytes().len() as u64, self.spool.shared.options().capacity());
-        if size > limit {
-            return Err(SpoolError::TooLarge { size, limit });
-        }
-        let share = share(&self.spool, append.bytes().len()).await?;
-        let (answer, stored) = oneshot::channel();
-        self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Commit(answer), share })))?;
-        let stored = self.spool.shared.unless_stalled(stored).await?;
-        let position = stored.map_err(|_| SpoolError::Closed)??;
+        let body = BodyRef { extents: self.extents, size: self.len, sha256: finish(self.digest) };
+        let position = write_commit(&self.spool, self.buffer, &body, &manifest).await?;
         Ok((SpooledMessage::new(manifest.id, self.len), position))
+    }
+
+    /// Writes a COMMIT that nobody reads, behind all bytes of the body, and returns when both are on stable storage.
+    ///
+    /// # Errors
+    /// As [`Incoming::commit`].
+    pub(in crate::spool) async fn commit_awaiting(mut self, manifest: Manifest) -> Result<Awaiting, SpoolError> {
+        // Where the last chunk is must be known: the second COMMIT names it too.
+        if append::filled(&self.buffer) > 0 {
+            self.spill().await?;
+        }
+        self.settle().await?;
+        let body = BodyRef { extents: self.extents, size: self.len, sha256: finish(self.digest) };
+        write_commit(&self.spool, append::buffer(0), &body, &manifest).await?;
+        Ok(Awaiting { spool: self.spool, manifest, body })
     }
 
     /// Hands the buffer to the writer as a chunk.
@@ -129,6 +132,58 @@ impl Incoming {
         }
         Ok(())
     }
+}
+
+/// A body and its manifest, both flushed, that no reader sees yet.
+#[derive(Debug)]
+pub struct Awaiting {
+    spool: Arc<Inner>,
+    manifest: Manifest,
+    body: BodyRef,
+}
+
+impl Awaiting {
+    pub(in crate::spool) async fn read(&self) -> Result<Vec<u8>, SpoolError> {
+        let (spool, body) = (Arc::clone(&self.spool), self.body.clone());
+        let read = tokio::task::spawn_blocking(move || read::read_body(&spool.shared, &body));
+        read.await.map_err(|_| SpoolError::Closed)?
+    }
+
+    pub(in crate::spool) const fn size(&self) -> u64 {
+        self.body.size
+    }
+
+    /// A second COMMIT over the same chunks, which readers see.
+    pub(in crate::spool) async fn accept(self) -> Result<SpooledMessage, SpoolError> {
+        let manifest = Manifest { verdict: Verdict::Passed, ..self.manifest };
+        write_commit(&self.spool, append::buffer(0), &self.body, &manifest).await?;
+        Ok(SpooledMessage::new(manifest.id, self.body.size))
+    }
+}
+
+fn finish(digest: digest::Context) -> [u8; 32] {
+    let mut sha256 = [0u8; 32];
+    sha256.iter_mut().zip(digest.finish().as_ref()).for_each(|(byte, value)| *byte = *value);
+    sha256
+}
+
+/// Writes the last chunk, where `buffer` holds one, and the COMMIT of `body`; returns the place behind it, flushed.
+async fn write_commit(
+    spool: &Inner,
+    buffer: Vec<u8>,
+    body: &BodyRef,
+    manifest: &Manifest,
+) -> Result<Position, SpoolError> {
+    let json = serde_json::to_vec(manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
+    let append = Append::commit(buffer, body.extents.clone(), body.size, &body.sha256, &json)?;
+    let (size, limit) = (append.bytes().len() as u64, spool.shared.options().capacity());
+    if size > limit {
+        return Err(SpoolError::TooLarge { size, limit });
+    }
+    let share = share(spool, append.bytes().len()).await?;
+    let (answer, stored) = oneshot::channel();
+    spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Commit(answer), share })))?;
+    spool.shared.unless_stalled(stored).await?.map_err(|_| SpoolError::Closed)?
 }
 
 /// Never shows the body.

@@ -13,6 +13,7 @@ use super::report::{Finding, FindingKind, Loss};
 use super::segment::{Record, Segment, Step, Walk};
 use super::shared::{Bounds, Shared};
 use super::{SpoolError, StoredMessage};
+use crate::mail::envelope::{Manifest, Verdict};
 
 pub(super) fn failure(error: io::Error) -> SpoolError {
     SpoolError::io("read a segment", error)
@@ -98,11 +99,16 @@ fn read_commit(
         shared.report(damage(segment, offset));
         return Ok(None);
     };
+    let manifest = serde_json::from_slice::<Manifest>(commit.manifest);
+    // Bytes that await a verdict, or were refused: no message. A second COMMIT makes one of them.
+    if manifest.as_ref().is_ok_and(|manifest| manifest.verdict == Verdict::Awaited) {
+        return Ok(None);
+    }
     if !is_proved && !is_whole(shared, &commit.body)? {
         shared.report(torn(segment, offset));
         return Ok(None);
     }
-    let Ok(manifest) = serde_json::from_slice(commit.manifest) else {
+    let Ok(manifest) = manifest else {
         shared.report(Finding {
             segment,
             offset,

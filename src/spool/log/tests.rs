@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod power;
 mod usage;
+mod verdict;
 mod view;
 
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::ids::{Id, MailboxId, MessageId, SessionId, TenantId};
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
+use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin, Recipient, Verdict};
 use crate::spool::SpooledMessage;
 
 /// Small segments, so that tests cross their borders.
@@ -50,10 +51,11 @@ fn manifest(number: u64) -> Manifest {
         received_at: Timestamp::from_micros(5),
         envelope: Envelope {
             reverse_path: ReversePath::Null,
-            forward_paths: vec![ForwardPath { mailbox, recipient }],
+            forward_paths: vec![ForwardPath::new(mailbox, recipient)],
             body: BodyKind::SevenBit,
             smtputf8: false,
             envelope_id: None,
+            returned: None,
         },
         origin: Origin {
             door: Door::Smtp,
@@ -67,6 +69,7 @@ fn manifest(number: u64) -> Manifest {
         },
         defects: Vec::new(),
         quiet: false,
+        verdict: crate::mail::envelope::Verdict::NotAsked,
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ring::digest;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Inner, Job, PART, QUEUE_BYTES, SMALL, SpoolError, Waiting};
-use crate::mail::envelope::Manifest;
+use super::{BodyRef, Inner, Job, PART, QUEUE_BYTES, SMALL, SpoolError, Waiting};
+use crate::mail::envelope::{Manifest, Verdict};
 use crate::spool::SpooledMessage;
 use crate::store::spool::NewAccepted;
 
@@ -48,12 +48,24 @@ impl Incoming {
         self.len
     }
 
-    pub(in crate::spool) async fn commit(mut self, manifest: Manifest) -> Result<SpooledMessage, SpoolError> {
+    pub(in crate::spool) async fn commit(self, manifest: Manifest) -> Result<SpooledMessage, SpoolError> {
+        let body = self.store(&manifest).await?;
+        Ok(SpooledMessage::new(body.message, body.size))
+    }
+
+    /// Stores bytes and manifest where no worker looks.
+    pub(in crate::spool) async fn commit_awaiting(self, manifest: Manifest) -> Result<Awaiting, SpoolError> {
+        let spool = Arc::clone(&self.spool);
+        let body = self.store(&manifest).await?;
+        Ok(Awaiting { spool, manifest, body })
+    }
+
+    async fn store(mut self, manifest: &Manifest) -> Result<BodyRef, SpoolError> {
         let id = manifest.id;
         // Every door accepts for at least one recipient.
         let tenant = manifest.tenant().ok_or(SpoolError::Options("a message without a recipient cannot be stored"))?;
         let json =
-            serde_json::to_string(&manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
+            serde_json::to_string(manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
         if json.len() > MANIFEST_LIMIT {
             return Err(SpoolError::TooLarge { size: json.len() as u64, limit: MANIFEST_LIMIT as u64 });
         }
@@ -61,13 +73,18 @@ impl Incoming {
         let digest = std::mem::replace(&mut self.digest, digest::Context::new(&digest::SHA256)).finish();
         sha256.iter_mut().zip(digest.as_ref()).for_each(|(byte, value)| *byte = *value);
         let size = self.len;
-        let message = NewAccepted { tenant, id, size, sha256, manifest: json };
+        let is_awaiting = manifest.verdict == Verdict::Awaited;
+        let message = NewAccepted { tenant, id, size, sha256, manifest: json, is_awaiting };
+        let is_small = self.scratch.is_none() && self.buffer.len() <= SMALL;
+        // As the rows are cut: an empty body has one when it is small.
+        let parts = if is_small { 1 } else { size.div_ceil(PART as u64) };
+        let parts = u32::try_from(parts).map_err(|_| SpoolError::TooLarge { size, limit: u64::from(u32::MAX) })?;
         if self.scratch.is_none() && self.buffer.len() <= SMALL {
             self.store_small(message).await?;
         } else {
             self.store_large(message).await?;
         }
-        Ok(SpooledMessage::new(id, size))
+        Ok(BodyRef { tenant, message: id, parts, size, sha256 })
     }
 
     async fn store_small(self, message: NewAccepted) -> Result<(), SpoolError> {
@@ -133,6 +150,40 @@ fn hand_over(scratch: Option<File>, buffer: Vec<u8>, parts: &mpsc::Sender<std::i
         Err(error) => Err(error),
     };
     let _ = parts.blocking_send(result);
+}
+
+/// A body and its manifest, both stored, that no worker sees yet.
+#[derive(Debug)]
+pub struct Awaiting {
+    spool: Arc<Inner>,
+    manifest: Manifest,
+    body: BodyRef,
+}
+
+impl Awaiting {
+    pub(in crate::spool) async fn read(&self) -> Result<Vec<u8>, SpoolError> {
+        super::read_body(&self.spool.store, &self.body).await
+    }
+
+    pub(in crate::spool) const fn size(&self) -> u64 {
+        self.body.size
+    }
+
+    /// Puts it into the lane of its tenant, in a transaction of its own.
+    pub(in crate::spool) async fn accept(self) -> Result<SpooledMessage, SpoolError> {
+        let manifest = Manifest { verdict: Verdict::Passed, ..self.manifest };
+        let json =
+            serde_json::to_string(&manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
+        let BodyRef { tenant, message, size, .. } = self.body;
+        self.spool.note(self.spool.store.accept_awaiting(tenant, message, json).await, 1, 0)?;
+        Ok(SpooledMessage::new(message, size))
+    }
+
+    pub(in crate::spool) async fn refuse(self) {
+        if let Err(error) = self.spool.store.discard_awaiting(self.body.tenant, self.body.message).await {
+            tracing::warn!(error.kind = "spool", "A refused message stays in the database, unread: {error}");
+        }
+    }
 }
 
 /// Never shows the body.

@@ -12,6 +12,7 @@ use crate::store::tests::engine::{Engine, Place, on_both_engines};
 
 on_both_engines! {
     what_is_committed_is_read_back_byte_exact_whatever_its_size,
+    what_awaits_a_verdict_waits_for_nobody_until_it_is_accepted,
     those_that_wait_share_a_transaction,
     what_was_begun_and_not_committed_leaves_nothing,
     a_commit_that_fails_is_temporary_and_mail_flows_again_by_itself,
@@ -46,10 +47,11 @@ impl Scene {
             received_at: clock.now(),
             envelope: Envelope {
                 reverse_path: ReversePath::Null,
-                forward_paths: vec![ForwardPath { mailbox, recipient }],
+                forward_paths: vec![ForwardPath::new(mailbox, recipient)],
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
@@ -63,6 +65,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            verdict: crate::mail::envelope::Verdict::NotAsked,
         }
     }
 
@@ -118,6 +121,35 @@ async fn what_is_committed_is_read_back_byte_exact_whatever_its_size(engine: Eng
     }
     assert_eq!(scene.spool.status().commits, sizes.len() as u64);
     assert_eq!(std::fs::read_dir(scene.scratch.path()).unwrap().count(), 0, "scratch files have no names");
+}
+
+async fn what_awaits_a_verdict_waits_for_nobody_until_it_is_accepted(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    for size in [0, SMALL, PART + 1, 3 * PART] {
+        let bytes = body(size);
+        let awaiting = |scene: &Scene| {
+            let (mut incoming, manifest) = (scene.spool.begin(), scene.manifest());
+            let bytes = bytes.clone();
+            async move {
+                incoming.push(&bytes).await.unwrap();
+                incoming.commit_awaiting(manifest).await.unwrap()
+            }
+        };
+        let before = scene.queued().await.len();
+        let (accepted, refused) = (awaiting(&scene).await, awaiting(&scene).await);
+        assert_eq!(scene.queued().await.len(), before);
+        assert!(
+            scene.store.claim_lane(scene.store.clock().mint::<WorkerId>(), Duration::ZERO).await.unwrap().is_none()
+                || before > 0
+        );
+        assert_eq!(accepted.read().await.unwrap(), bytes);
+        refused.refuse().await;
+        let stored = accepted.accept().await.unwrap();
+        let queued = scene.queued().await;
+        assert_eq!(queued.len(), before + 1);
+        let (_, place) = queued.iter().find(|(id, _)| *id == stored.id()).expect("it waits to be read");
+        assert_eq!(scene.spool.read_body(&AnyBody::Rows(place.clone())).await.unwrap(), bytes);
+    }
 }
 
 async fn those_that_wait_share_a_transaction(engine: Engine) {

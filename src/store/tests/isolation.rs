@@ -7,6 +7,7 @@ use super::*;
 use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
+use crate::mail::authentication::FailurePolicy;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::directory::NewRoute;
 use crate::store::events::{NewApproval, NewDraft};
@@ -153,6 +154,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
     key.tenant = called.stranger;
     calls! { called, scene, rows;
         remove_app(owned.app) => "Err(NotFound";
+        set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
         remove_route(owned.route) => "Err(NotFound";
         route_refused(owned.route, "192.0.2.0/24".to_owned()) => "Err(NotFound";
@@ -307,6 +309,7 @@ async fn fill(scene: &Scene) -> Owned {
 async fn accept(scene: &Scene) {
     let body = MARK.as_bytes().to_vec();
     let waiting = NewAccepted {
+        is_awaiting: false,
         tenant: scene.tenant,
         id: scene.store.clock().mint(),
         size: body.len() as u64,

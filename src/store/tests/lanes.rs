@@ -24,6 +24,7 @@ impl Scene {
 
     fn accepted(&self, body: &[u8]) -> NewAccepted {
         NewAccepted {
+            is_awaiting: false,
             tenant: self.tenant,
             id: self.store.clock().mint(),
             size: body.len() as u64,

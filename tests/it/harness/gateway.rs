@@ -88,9 +88,18 @@ impl Gateway {
         Self::set_up_in(folder, None, more)
     }
 
+    /// As [`Gateway::serving_in`], with a configuration that `change` has had in its hands.
+    pub fn serving_with(folder: &Path, more: &str, change: impl Fn(String) -> String) -> Self {
+        Self::set_up_as(folder, &change(configuration(&folder.join("data"), None, more)))
+    }
+
     fn set_up_in(folder: &Path, database: Option<&Database>, more: &str) -> Self {
+        Self::set_up_as(folder, &configuration(&folder.join("data"), database, more))
+    }
+
+    fn set_up_as(folder: &Path, text: &str) -> Self {
         let (config, dir) = (folder.join("connex.toml"), folder.join("data"));
-        std::fs::write(&config, configuration(&dir, database, more)).unwrap();
+        std::fs::write(&config, text).unwrap();
         let fields = set_up(&config);
         let mut gateway = Self::serve(&config, &dir);
         gateway.fields = fields;
@@ -175,6 +184,11 @@ impl Gateway {
         self.address("/smtps")
     }
 
+    /// The port of the API with TLS.
+    pub fn https(&self) -> SocketAddr {
+        self.address("/https")
+    }
+
     /// The LMTP port.
     pub fn lmtp(&self) -> SocketAddr {
         self.address("/lmtp")
@@ -216,10 +230,25 @@ impl Gateway {
 
     /// Runs `connex ARGUMENTS` for this installation.
     pub fn connex(&self, arguments: &[&str]) -> Done {
+        self.connex_with(arguments, b"")
+    }
+
+    fn place(&self) -> [std::ffi::OsString; 2] {
         // `dev` leaves its configuration in its data folder.
-        let (config, dir) = (self.config(), self.dir.to_str().unwrap());
-        let place = if config.is_file() { ["--config", config.to_str().unwrap()] } else { ["--dir", dir] };
-        connex(&[arguments, &place].concat())
+        let config = self.config();
+        if config.is_file() { ["--config".into(), config.into()] } else { ["--dir".into(), self.dir.clone().into()] }
+    }
+
+    /// As [`Gateway::connex`], with this standard input.
+    pub fn connex_with(&self, arguments: &[&str], input: &[u8]) -> Done {
+        done(self.command(arguments), input)
+    }
+
+    /// `connex ARGUMENTS` for this installation, to be started by the test.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.args(arguments).args(self.place());
+        command
     }
 
     /// The JSON answer of `connex ARGUMENTS --json`, which must work.
@@ -273,6 +302,19 @@ impl Gateway {
             // One that waits for the disk comes back to a standstill.
             states.into_iter().all(|state| matches!(state, Some('T' | 'D') | None)).then_some(())
         });
+    }
+
+    /// Asks it to read its certificates again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+
+    /// The value of a metric, with its labels as Prometheus writes them; `None` before it was counted.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = http("GET", &format!("{}/metrics", self.admin()), &[], b"");
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
     }
 
     /// Asks it to stop.
@@ -374,7 +416,13 @@ impl Done {
 
 /// Runs `connex ARGUMENTS` to its end.
 pub fn connex(arguments: &[&str]) -> Done {
-    let output = run(program().args(arguments), b"");
+    let mut command = program();
+    command.args(arguments);
+    done(command, b"")
+}
+
+fn done(mut command: Command, input: &[u8]) -> Done {
+    let output = run(&mut command, input);
     Done {
         code: output.status.code().unwrap_or(-1),
         stdout: output.stdout,
@@ -390,5 +438,7 @@ fn program() -> Command {
             command.env_remove(name);
         }
     }
+    // Nothing that a test sends may depend on the names of the world.
+    command.env("CONNEX__DNS__SERVERS", super::zone().address().to_string());
     command
 }

@@ -58,7 +58,7 @@ async fn a_peer_that_stops_in_a_message_is_cut_off_and_nothing_is_kept() {
 
 #[tokio::test]
 async fn a_message_that_never_ends_is_cut_off_however_fast_it_comes() {
-    let limits = Limits { message_timeout: SOON, message: 10_000, ..Limits::default() };
+    let limits = Limits { transaction_timeout: SOON, message: 10_000, ..Limits::default() };
     let server = Server::start(Door::Smtp, limits);
     let mut client = server.greeted().await;
     open_data(&mut client).await;
@@ -117,8 +117,40 @@ async fn an_idle_session_is_small() {
         tls: None,
         intake: Arc::new(TestIntake),
         acceptor: Acceptor::new(Spool::Log(server.log.clone()), Clock::System),
+        tenants: Tenants::new(1),
+        memory: Memory::new(1),
         shutdown: CancellationToken::new(),
     };
     let session = session::run(Arc::new(shared), Wire::plain(socket), Peer::default());
     assert!(size_of_val(&session) <= 2_048, "{} bytes", size_of_val(&session));
+}
+
+#[tokio::test]
+async fn who_talks_before_the_greeting_is_refused_and_who_waits_is_not() {
+    let limits = Limits { greeting_delay: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::start(Door::Smtp, limits);
+    let mut hasty = Client::connect(server.address).await;
+    hasty.says("EHLO client.test\r\n").await;
+    hasty.hears("554 5.5.1").await;
+    hasty.hears_the_end().await;
+    server.greeted().await;
+}
+
+#[tokio::test]
+async fn a_refused_authentication_waits_and_other_sessions_do_not() {
+    let limits = Limits { auth_failure_delay: Duration::from_secs(3_600), ..Limits::default() };
+    let server = Server::start(Door::Smtps, limits);
+    let guesser = Client::connect(server.address).await;
+    let mut guesser = guesser.secures(&server.certificate, &rustls::version::TLS13).await;
+    guesser.hears("220").await;
+    guesser.says("HELO client.test\r\nAUTH PLAIN AGtleQB3cm9uZw==\r\n").await;
+    guesser.hears("250").await;
+    let other = Client::connect(server.address).await;
+    let mut other = other.secures(&server.certificate, &rustls::version::TLS13).await;
+    other.hears("220").await;
+    other.says("HELO client.test\r\nAUTH PLAIN AGtleQByaWdodA==\r\n").await;
+    other.hears("250").await;
+    other.hears("235 2.7.0").await;
+    server.stop();
+    guesser.hears("535 5.7.8").await;
 }
