@@ -548,9 +548,10 @@ fn resolver(config: &Config) -> Result<Resolver, DnsError> {
 pub fn interrupted() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();
+    // Here, and not in the task: from now on the signal is heard.
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     #[expect(clippy::disallowed_methods, reason = "it must outlive every supervised task to stop them")]
     tokio::spawn(async move {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
         let terminate = async {
             match &mut terminated {
                 Some(signal) => signal.recv().await,

@@ -44,8 +44,8 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
         let [http, https, admin] = [&addresses.http, &addresses.https, &addresses.admin].map(|some| list(some));
         out.line(&format!("http {http}  https {https}  admin {admin}"))
     })?;
-    notify::ready();
     let stop = interrupted();
+    notify::ready();
     let stopping = stop.clone();
     let told = async move {
         stopping.cancelled().await;
