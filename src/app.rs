@@ -10,6 +10,7 @@ mod certificates;
 mod doors;
 pub mod instance;
 pub mod notify;
+mod reading;
 mod unknown_log;
 
 use std::net::SocketAddr;
@@ -31,11 +32,7 @@ use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
-use crate::mail::envelope::Door;
-use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::{Ingest, IngestSettings};
-use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
@@ -185,13 +182,7 @@ impl App {
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
         let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
-        let acceptor = match authentication::authenticator(&config)? {
-            Some(found) => {
-                let limits = ingest_settings(&config).limits;
-                acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(&recipients), found, limits)))
-            }
-            None => acceptor,
-        };
+        let acceptor = reading::judged(acceptor, &config, &recipients)?;
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
@@ -234,46 +225,11 @@ impl App {
         work.spawn("gauges", RestartPolicy::Restart, move |stop| {
             gauges(store.clone(), log.clone(), metrics.clone(), stop)
         });
-        let parts =
-            (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
-        let configured = Arc::clone(&config);
-        work.spawn("ingest", RestartPolicy::Restart, move |stop| {
-            let (store, spool, engine, key, settings) = parts.clone();
-            let config = Arc::clone(&configured);
-            apart::apart("ingest", move || async move {
-                match store.apart().await {
-                    Ok(store) => {
-                        let ingest = Ingest::new(store, &spool, engine, key, settings);
-                        match authentication::authenticator(&config) {
-                            Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
-                            Ok(None) => ingest.run(stop).await,
-                            Err(error) => {
-                                tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}")
-                            }
-                        }
-                    }
-                    Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
-                }
-            })
-        });
+        reading::start(&work, &instance, &spool, &engine);
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
-        for (door, address, listener) in doors {
-            match door {
-                Door::Smtps => addresses.smtps.push(address),
-                Door::Lmtp => addresses.lmtp.push(address),
-                _ => addresses.smtp.push(address),
-            }
-            serve.spawn_once("smtp", listener.run(serve.stopping()));
-        }
-        for listener in files {
-            serve.spawn_once("smtp", listener.run(serve.stopping()));
-        }
-        for listener in milters {
-            addresses.milter.extend(listener.local_addr());
-            serve.spawn_once("milter", listener.run(serve.stopping()));
-        }
+        doors::serve(doors, files, milters, &serve, &mut addresses);
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);
         if let Some(acme) = acme {
@@ -494,25 +450,6 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
         patience: config.spool.patience,
         ..SpoolOptions::default()
-    }
-}
-
-fn ingest_settings(config: &Config) -> IngestSettings {
-    let own = &config.pipeline;
-    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    IngestSettings {
-        batch: count(own.ingest_batch.into()),
-        poll: own.poll,
-        lease: own.lease,
-        limits: message::Limits {
-            nesting: count(own.nesting.into()),
-            parts: count(own.parts.into()),
-            header_block: count(own.header_size),
-            text: count(own.text_size),
-            ..message::Limits::default()
-        },
-        hostname: config.server.hostname.to_string(),
-        public_url: config.server.public_url.clone(),
     }
 }
 

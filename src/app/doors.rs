@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AppError, Instance};
+use super::{Addresses, AppError, Instance};
 use crate::config::Config;
 use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
 use crate::mail::address::Mailbox;
@@ -15,6 +15,7 @@ use crate::milter;
 use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
 use crate::service::intake::MailDoor;
 use crate::smtp::{Limits, Listener, ListenerOptions};
+use crate::supervisor::Spawner;
 use crate::tls::ServerTls;
 
 /// A door, where it is, and its listener.
@@ -255,5 +256,30 @@ fn smtp_limits(config: &Config) -> Limits {
         connections: count(own.connections),
         shutdown_grace: config.server.shutdown_grace / 2,
         ..Limits::default()
+    }
+}
+
+/// Lets every door in, and notes where each one is.
+pub(super) fn serve(
+    doors: Vec<BoundDoor>,
+    files: Vec<Listener<Recipients>>,
+    milters: Vec<milter::Listener<Recipients>>,
+    spawner: &Spawner,
+    addresses: &mut Addresses,
+) {
+    for (door, address, listener) in doors {
+        match door {
+            Door::Smtps => addresses.smtps.push(address),
+            Door::Lmtp => addresses.lmtp.push(address),
+            _ => addresses.smtp.push(address),
+        }
+        spawner.spawn_once("smtp", listener.run(spawner.stopping()));
+    }
+    for listener in files {
+        spawner.spawn_once("smtp", listener.run(spawner.stopping()));
+    }
+    for listener in milters {
+        addresses.milter.extend(listener.local_addr());
+        spawner.spawn_once("milter", listener.run(spawner.stopping()));
     }
 }

@@ -108,7 +108,6 @@ impl Scene {
                 smtputf8: false,
                 envelope_id: None,
                 returned: None,
-                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
