@@ -59,6 +59,7 @@ impl Foundry {
                 end: DATA_START,
                 flushed: DATA_START,
                 zeroed: DATA_START,
+                has_new_blocks: false,
                 commits: 0,
             };
             active.write_header()?;
@@ -92,6 +93,8 @@ pub(super) struct Active {
     pub(super) flushed: u64,
     /// Blocks before are written already, with records or zeros.
     zeroed: u64,
+    /// Whether blocks were written for the first time since the last flush.
+    has_new_blocks: bool,
     /// COMMIT records in it.
     pub(super) commits: u64,
 }
@@ -111,7 +114,8 @@ impl Active {
         for place in [0, SECOND_COPY] {
             self.file.write_at(&mut [IoSlice::new(&copy)], place)?;
         }
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.file.confirm()
     }
 
     /// Whether `bytes` more and the footer fit.
@@ -141,6 +145,7 @@ impl Active {
             }
         }
         self.file.write_at(parts, from)?;
+        self.has_new_blocks |= written_to > self.zeroed;
         self.zeroed = self.zeroed.max(written_to);
         Ok(())
     }
@@ -148,6 +153,10 @@ impl Active {
     /// Flushes what was written.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
+        if self.has_new_blocks {
+            self.file.confirm()?;
+            self.has_new_blocks = false;
+        }
         self.flushed = self.end;
         Ok(())
     }

@@ -171,7 +171,8 @@ GROUP BY r.relname, x.relname, i.indisunique, i.indpred, i.indrelid";
             name: text(&row, 1),
             kind: kind.to_owned(),
             nullable: text(&row, 3) == "YES",
-            default: optional(&row, 4),
+            // PostgreSQL names the type of a text.
+            default: optional(&row, 4).map(|value| value.trim_end_matches("::text").to_owned()),
         });
     }
     for row in rows_of(store, CONSTRAINTS, None).await {
