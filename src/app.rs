@@ -5,9 +5,12 @@
 mod acme;
 mod apart;
 mod authentication;
+pub mod backup;
 mod certificates;
 mod doors;
 pub mod instance;
+pub mod notify;
+mod reading;
 mod unknown_log;
 
 use std::net::SocketAddr;
@@ -29,12 +32,9 @@ use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
-use crate::mail::envelope::Door;
-use crate::mail::message;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
-use crate::pipeline::ingest::{Ingest, IngestSettings};
-use crate::pipeline::verdict::Verdicts;
 use crate::service::Service;
+use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{Admission, BodyRef, Spool, SpoolError};
@@ -148,6 +148,8 @@ pub struct Addresses {
     pub smtps: Vec<SocketAddr>,
     /// LMTP.
     pub lmtp: Vec<SocketAddr>,
+    /// Milter.
+    pub milter: Vec<SocketAddr>,
     /// HTTP API.
     pub http: Vec<SocketAddr>,
     /// HTTP API with TLS.
@@ -166,7 +168,11 @@ impl App {
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
         // Both HTTP doors have the same bound.
-        raise_file_limit(u64::from(config.smtp.limits.connections) + 2 * u64::from(config.http.connections));
+        raise_file_limit(
+            u64::from(config.smtp.limits.connections)
+                + u64::from(config.milter.connections)
+                + 2 * u64::from(config.http.connections),
+        );
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(doors::recipients(&instance));
@@ -176,16 +182,11 @@ impl App {
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
         let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
-        let acceptor = match authentication::authenticator(&config)? {
-            Some(found) => {
-                let limits = ingest_settings(&config).limits;
-                acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(&recipients), found, limits)))
-            }
-            None => acceptor,
-        };
+        let acceptor = reading::judged(acceptor, &config, &recipients)?;
         let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
         doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
         let files = doors::bind_files(&config, &recipients, &acceptor)?;
+        let milters = doors::bind_milter(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;
         let https = bind_http("http.listen_tls", &config.http.listen_tls).await?;
@@ -199,7 +200,8 @@ impl App {
             ..Addresses::default()
         };
         let serve = supervisor.spawner(Phase::Serve);
-        let service = service(&instance, &spool, &engine, serve.stopping());
+        let mail = doors::mail_door(&config, &recipients, &acceptor);
+        let service = service(&instance, &spool, &engine, mail, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
         let public = Server::new("http", public, serve_limits(&config));
@@ -223,42 +225,11 @@ impl App {
         work.spawn("gauges", RestartPolicy::Restart, move |stop| {
             gauges(store.clone(), log.clone(), metrics.clone(), stop)
         });
-        let parts =
-            (instance.store.clone(), spool.clone(), engine, Arc::clone(&instance.key), ingest_settings(&config));
-        let configured = Arc::clone(&config);
-        work.spawn("ingest", RestartPolicy::Restart, move |stop| {
-            let (store, spool, engine, key, settings) = parts.clone();
-            let config = Arc::clone(&configured);
-            apart::apart("ingest", move || async move {
-                match store.apart().await {
-                    Ok(store) => {
-                        let ingest = Ingest::new(store, &spool, engine, key, settings);
-                        match authentication::authenticator(&config) {
-                            Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
-                            Ok(None) => ingest.run(stop).await,
-                            Err(error) => {
-                                tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}")
-                            }
-                        }
-                    }
-                    Err(error) => tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}"),
-                }
-            })
-        });
+        reading::start(&work, &instance, &spool, &engine);
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
-        for (door, address, listener) in doors {
-            match door {
-                Door::Smtps => addresses.smtps.push(address),
-                Door::Lmtp => addresses.lmtp.push(address),
-                _ => addresses.smtp.push(address),
-            }
-            serve.spawn_once("smtp", listener.run(serve.stopping()));
-        }
-        for listener in files {
-            serve.spawn_once("smtp", listener.run(serve.stopping()));
-        }
+        doors::serve(doors, files, milters, &serve, &mut addresses);
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &reloads, &instance.clock);
         if let Some(acme) = acme {
@@ -356,7 +327,13 @@ async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(S
     Ok(bound)
 }
 
-fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: CancellationToken) -> Service {
+fn service(
+    instance: &Instance,
+    spool: &Spool,
+    engine: &Arc<Engine>,
+    mail: MailDoor,
+    stop: CancellationToken,
+) -> Service {
     let spool = spool.clone();
     Service {
         store: instance.store.clone(),
@@ -367,6 +344,7 @@ fn service(instance: &Instance, spool: &Spool, engine: &Arc<Engine>, stop: Cance
             let spool = spool.clone();
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
+        mail: Some(mail),
         stop,
     }
 }
@@ -470,26 +448,8 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         dir: config.server.data_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         reserve: Reserve { bytes: config.spool.reserve, percent: config.spool.reserve_percent },
+        patience: config.spool.patience,
         ..SpoolOptions::default()
-    }
-}
-
-fn ingest_settings(config: &Config) -> IngestSettings {
-    let own = &config.pipeline;
-    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    IngestSettings {
-        batch: count(own.ingest_batch.into()),
-        poll: own.poll,
-        lease: own.lease,
-        limits: message::Limits {
-            nesting: count(own.nesting.into()),
-            parts: count(own.parts.into()),
-            header_block: count(own.header_size),
-            text: count(own.text_size),
-            ..message::Limits::default()
-        },
-        hostname: config.server.hostname.to_string(),
-        public_url: config.server.public_url.clone(),
     }
 }
 
@@ -525,9 +485,10 @@ fn resolver(config: &Config) -> Result<Resolver, DnsError> {
 pub fn interrupted() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();
+    // Here, and not in the task: from now on the signal is heard.
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
     #[expect(clippy::disallowed_methods, reason = "it must outlive every supervised task to stop them")]
     tokio::spawn(async move {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
         let terminate = async {
             match &mut terminated {
                 Some(signal) => signal.recv().await,

@@ -9,10 +9,12 @@
 //! control characters made visible, so that a message cannot write to the terminal.
 
 pub mod app;
+pub mod backup;
 pub mod bench;
 pub mod check_config;
 pub mod completions;
 pub mod dev;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod import;
@@ -110,6 +112,15 @@ pub enum Command {
     /// Bring the database to this version.
     #[command(after_help = "Example: connex migrate --config /etc/connex/connex.toml")]
     Migrate(migrate::MigrateArgs),
+    /// Look for what stands between this installation and mail, with a remedy for each finding.
+    #[command(after_help = "Example: connex doctor --config /etc/connex/connex.toml --outbound mx.example.org:25")]
+    Doctor(doctor::DoctorArgs),
+    /// Copy an installation while it runs.
+    #[command(after_help = "Example: connex backup /var/backups/connex-monday --config /etc/connex/connex.toml")]
+    Backup(backup::BackupArgs),
+    /// Put a backup back, into a data folder that does not exist yet.
+    #[command(after_help = "Example: connex restore /var/backups/connex-monday --config /etc/connex/connex.toml")]
+    Restore(backup::BackupArgs),
     /// Show the effective configuration, or every fault of it.
     #[command(name = "check-config")]
     #[command(after_help = "Example: connex check-config --config /etc/connex/connex.toml --json")]
@@ -146,6 +157,8 @@ impl Command {
             Self::Inject(args) => &args.json,
             Self::Import(args) => &args.json,
             Self::Migrate(args) => &args.json,
+            Self::Doctor(args) => &args.json,
+            Self::Backup(args) | Self::Restore(args) => &args.json,
             Self::CheckConfig(args) => &args.json,
             Self::Bench(command) => command.json(),
             // Their answer is for a shell or a pager.
@@ -202,6 +215,9 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Inject(args) => inject::run(args).await,
         Command::Import(args) => import::run(args, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,
+        Command::Doctor(args) => doctor::run(args, out).await,
+        Command::Backup(args) => backup::back_up(args, out).await,
+        Command::Restore(args) => backup::restore(args, out).await,
         Command::CheckConfig(args) => check_config::run(&args, out),
         Command::Bench(command) => bench::run(command, out).await,
         Command::Completions(args) => completions::run(&args, out),

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod http;
 pub mod layers;
 pub mod lmtp;
+pub mod milter;
 pub mod reader;
 pub mod routes;
 pub mod secret;
@@ -35,6 +36,7 @@ pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
 pub use lmtp::Lmtp;
+pub use milter::Milter;
 pub use reader::Reader;
 pub use routes::Routes;
 pub use secret::Secret;
@@ -58,6 +60,8 @@ pub struct Config {
     pub smtp: Smtp,
     /// `[lmtp]`: the door of local mail servers.
     pub lmtp: Lmtp,
+    /// `[milter]`: the door through which mail servers show mail.
+    pub milter: Milter,
     /// `[routes]`: peers that a route does not name.
     pub routes: Routes,
     /// `[tls]`: certificates from files, and those of clients.
@@ -114,6 +118,7 @@ impl Config {
         let has_tls = !tls.own.is_empty() || acme.is_some();
         let smtp = Smtp::read(reader, has_tls);
         let lmtp = Lmtp::read(reader);
+        let milter = Milter::read(reader);
         let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
@@ -140,6 +145,7 @@ impl Config {
                 server,
                 smtp,
                 lmtp,
+                milter,
                 routes,
                 tls,
                 acme,

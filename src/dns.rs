@@ -8,6 +8,7 @@
 //!
 //! Every look-up ends within `timeout` × `attempts`, and every error says whether asking again can help.
 
+mod records;
 pub mod zone;
 
 use std::collections::{HashMap, VecDeque};

@@ -137,7 +137,7 @@ pub struct EnvelopeSummary {
     pub mail_from: String,
     /// The address that a known rewriting of it (SRS, BATV) stands for; null when it is none.
     pub mail_from_decoded: Option<String>,
-    /// The accepted recipients of this scope; empty for a copy, whose recipient is a secret.
+    /// The accepted recipients of this scope; for a copy empty, as its recipient is a secret, or what a mail server told.
     pub rcpt_to: Vec<String>,
 }
 

@@ -198,6 +198,7 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Explain => on(verb, routes::messages::explain),
         Action::Message => on(verb, routes::messages::message),
         Action::RawMessage => on(verb, routes::messages::raw),
+        Action::IntakeRaw => on(verb, routes::intake::raw),
     };
     match endpoint.auth {
         Auth::Open => methods,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
-use crate::mail::envelope::{Envelope, Manifest, Origin, TransferDefect, Verdict};
+use crate::mail::envelope::{Envelope, Manifest, MilterEnvelope, Origin, TransferDefect, Verdict};
 use crate::spool::{Admission, Incoming, Spool, SpoolError, SpooledMessage};
 
 /// A message whose bytes have all come, and what is stored beside them.
@@ -28,6 +28,8 @@ pub struct Offer {
     pub origin: Origin,
     /// What was seen of the bytes.
     pub defects: Vec<TransferDefect>,
+    /// What a mail server told of it, at the milter door.
+    pub milter: Option<Box<MilterEnvelope>>,
 }
 
 /// Judges messages whose recipients ask for that before anybody answers for them.
@@ -104,10 +106,10 @@ impl Acceptor {
     /// The message does not count as stored. All errors but [`SpoolError::TooLarge`] and [`SpoolError::Refused`] are
     /// temporary: the peer tries again.
     pub async fn accept(&self, incoming: Incoming, offer: Offer) -> Result<SpooledMessage, SpoolError> {
-        let Offer { envelope, origin, defects } = offer;
+        let Offer { envelope, origin, defects, milter } = offer;
         let (id, received_at) = (self.clock.mint(), self.clock.now());
         let verdict = Verdict::NotAsked;
-        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet, verdict };
+        let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet, verdict, milter };
         // A copy is never refused for what its author's domain says: nobody would send it again.
         let is_copy = manifest.envelope.forward_paths.iter().any(|path| path.recipient.is_copy());
         match &self.judge {

@@ -2,7 +2,7 @@
 //!
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
 //! vocabulary ([`ids`], [`clock`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
-//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`acme`], [`smtp`],
+//! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`acme`], [`smtp`], [`milter`], [`mailauth`],
 //! [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
@@ -24,6 +24,7 @@ pub mod intake;
 pub mod keys;
 pub mod mail;
 pub mod mailauth;
+pub mod milter;
 pub mod pipeline;
 pub mod seal;
 pub mod service;

@@ -201,7 +201,8 @@ impl Check<'_> {
         let mut voucher = None;
         match &read {
             Err(reason) => {
-                results.push(MethodResult::new(Method::Dkim, Outcome::Permerror, Identity::Signer, "").because(*reason))
+                results
+                    .push(MethodResult::new(Method::Dkim, Outcome::Permerror, Identity::Signer, "").because(*reason));
             }
             Ok(read) => {
                 let signatures = signatures::verify(self.dns, &read.message, &keys).await;

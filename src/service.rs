@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod events;
 pub mod identity;
 pub mod insights;
+pub mod intake;
 pub mod keys;
 pub mod limits;
 pub mod materialize;
@@ -40,6 +41,8 @@ pub struct Service {
     pub base_url: Arc<str>,
     /// How the bytes of a stored message are read.
     pub read_body: events::ReadBody,
+    /// Where mail that comes in by the API goes; `None`: none is taken.
+    pub mail: Option<intake::MailDoor>,
     /// Ends streams when the instance stops.
     pub stop: tokio_util::sync::CancellationToken,
 }

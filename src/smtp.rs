@@ -3,13 +3,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`listener`] | accept loop, connection limits, shutdown |
-//! | `socket` | where it waits: an address or a socket file |
 //! | [`proxy`] | the header of a load balancer |
 //! | [`session`] | socket loop: does what the machine says |
 //! | [`state`] | the machine: bytes in, replies and effects out, no IO |
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
+//! | `tenants`, `memory` | open transactions of each tenant; what bodies take while they arrive |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP is another dialect of the same machine; behind a load balancer only the client's
@@ -28,12 +28,13 @@ mod command;
 pub mod limits;
 mod line;
 pub mod listener;
+mod memory;
 pub mod proxy;
 pub mod reply;
 mod sasl;
 pub mod session;
-mod socket;
 pub mod state;
+mod tenants;
 
 #[cfg(test)]
 mod conversations;

@@ -40,6 +40,9 @@ pub enum SpoolError {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// One call of the disk takes longer than a peer should wait. What was asked may be stored all the same.
+    #[error("the disk does not answer")]
+    Stalled,
     /// A part of the body was in a segment that failed before it was flushed.
     #[error("part of the body was lost with a failed segment")]
     Lost,
@@ -90,7 +93,7 @@ impl SpoolError {
     /// Whether the same request may work later.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::InUse | Self::Io { .. } | Self::Lost | Self::Store(_) | Self::Closed)
+        matches!(self, Self::InUse | Self::Io { .. } | Self::Stalled | Self::Lost | Self::Store(_) | Self::Closed)
     }
 }
 
@@ -101,7 +104,7 @@ pub enum Admission {
     Open,
     /// No: free space is under the reserve.
     Reserve,
-    /// No: the last write failed, and none has worked since.
+    /// No: the last write failed, and none has worked since; or one does not end.
     Failing,
 }
 

@@ -179,6 +179,15 @@ impl Store {
         Ok(Self { writes, readers, doors, clock, wake, blocks_taken, hints: None })
     }
 
+    /// Copies the SQLite database at `path`, as it is at one moment, to `target`, which must not exist or be empty. Others
+    /// may write to it meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when either file cannot be used.
+    pub async fn copy_sqlite(path: &Path, target: &Path) -> Result<(), StoreError> {
+        Ok(dialect::sqlite::copy(path, target).await?)
+    }
+
     /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.
     ///
     /// # Errors

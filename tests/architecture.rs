@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&str] = &["ids", "clock", "mail", "contract", "keys", "event"];
 const RULES: &[&str] = &["trust", "graph", "outcome", "decide", "governance"];
 const RESOURCES: &[&str] = &["store", "blob", "dns", "seal"];
-const EDGES: &[&str] = &["spool", "intake", "tls", "acme", "smtp", "mailauth", "webhook", "outbound"];
+const EDGES: &[&str] = &["spool", "intake", "tls", "acme", "smtp", "milter", "mailauth", "webhook", "outbound"];
 
 /// Module, and what it may import.
 fn table() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -48,6 +48,8 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         // Handshakes, the same for every door that speaks TLS.
         ("tls", vec!["ids", "clock", "mail"]),
         ("smtp", with(&[VOCABULARY, &["spool", "intake", "mailauth", "connections", "tls"]])),
+        // A door beside SMTP; it shares with it what every door has, and nothing else.
+        ("milter", with(&[VOCABULARY, &["spool", "intake", "connections"]])),
         ("outbound", with(&[VOCABULARY, &["governance", "dns"]])),
         // Services and surfaces.
         ("service", with(&[VOCABULARY, RULES, RESOURCES, EDGES])),

@@ -4,13 +4,18 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{AppError, Instance};
+use super::{Addresses, AppError, Instance};
 use crate::config::Config;
-use crate::intake::Acceptor;
+use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
+use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
+use crate::milter;
 use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
+use crate::service::intake::MailDoor;
 use crate::smtp::{Limits, Listener, ListenerOptions};
+use crate::supervisor::Spawner;
 use crate::tls::ServerTls;
 
 /// A door, where it is, and its listener.
@@ -120,6 +125,60 @@ pub(super) fn bind_files(
     Ok(bound)
 }
 
+/// Binds the milter door of the configuration.
+///
+/// # Errors
+/// An address that cannot be bound, or a file that cannot be made.
+pub(super) fn bind_milter(
+    config: &Config,
+    recipients: &Arc<Recipients>,
+    acceptor: &Acceptor,
+) -> Result<Vec<milter::Listener<Recipients>>, AppError> {
+    let own = &config.milter;
+    // The configuration was refused if the door is open and the route is not set.
+    let route = own.route.as_ref().and_then(|route| Mailbox::parse(route.expose()).ok());
+    let Some(route) = route else { return Ok(Vec::new()) };
+    let limits = milter::Limits {
+        message: own.message_size,
+        patience: own.patience,
+        connections: usize::try_from(own.connections).unwrap_or(usize::MAX),
+        silence: MILTER_SILENCE,
+        shutdown_grace: config.server.shutdown_grace / 2,
+    };
+    let options = milter::ListenerOptions { limits, peers: own.peers.clone(), route };
+    let mut bound = Vec::new();
+    for &address in &own.listen {
+        let listener = milter::Listener::bind(address, options.clone(), Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::Listen { key: "milter.listen", address, source })?);
+    }
+    if let Some(path) = &own.socket {
+        let place = (path.as_path(), own.socket_mode);
+        let listener = milter::Listener::bind_file(place, options, Arc::clone(recipients), acceptor.clone());
+        bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
+    }
+    Ok(bound)
+}
+
+/// Where mail that comes in by the API goes.
+pub(super) fn mail_door(config: &Config, recipients: &Arc<Recipients>, acceptor: &Acceptor) -> MailDoor {
+    let recipients = Arc::clone(recipients);
+    MailDoor {
+        acceptor: acceptor.clone(),
+        recipient: Arc::new(move |mailbox, reverse_path, origin| {
+            let recipients = Arc::clone(&recipients);
+            Box::pin(async move {
+                let name = ForwardName::Mailbox(&mailbox);
+                let query = RecipientQuery { name, reverse_path: &reverse_path, announced_size: None, origin: &origin };
+                recipients.recipient(&query).await
+            })
+        }),
+        message_size: config.smtp.limits.message_size,
+    }
+}
+
+/// Longer than mail servers keep a silent client of their own (RFC 5321 §4.5.3.2.7).
+const MILTER_SILENCE: Duration = Duration::from_secs(15 * 60);
+
 /// For the owner of the data folder, and root.
 const PRIVATE: u32 = 0o600;
 
@@ -156,7 +215,14 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
     ListenerOptions {
         door,
         hostname: config.server.hostname.clone(),
-        limits: Limits { messages: u32::MAX, connections_per_address: limits.connections, ..limits },
+        limits: Limits {
+            messages: u32::MAX,
+            connections_per_address: limits.connections,
+            connections_per_network: limits.connections,
+            connects_per_minute: 0,
+            greeting_delay: Duration::ZERO,
+            ..limits
+        },
         tls: None,
         proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
     }
@@ -171,7 +237,17 @@ fn smtp_limits(config: &Config) -> Limits {
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,
+        tarpit_after: own.tarpit_after,
+        tarpit: own.tarpit,
         command_timeout: own.command_timeout,
+        reply_timeout: own.reply_timeout,
+        data_rate: own.data_rate,
+        idle_timeout: own.idle_timeout,
+        transaction_timeout: own.transaction_timeout,
+        connections_per_network: count(own.connections_per_network),
+        connects_per_minute: own.connects_per_minute,
+        transactions_per_tenant: own.transactions_per_tenant,
+        body_memory: own.body_memory,
         data_timeout: own.data_timeout,
         handshake_timeout: own.handshake_timeout,
         greeting_delay: own.greeting_delay,
@@ -180,5 +256,30 @@ fn smtp_limits(config: &Config) -> Limits {
         connections: count(own.connections),
         shutdown_grace: config.server.shutdown_grace / 2,
         ..Limits::default()
+    }
+}
+
+/// Lets every door in, and notes where each one is.
+pub(super) fn serve(
+    doors: Vec<BoundDoor>,
+    files: Vec<Listener<Recipients>>,
+    milters: Vec<milter::Listener<Recipients>>,
+    spawner: &Spawner,
+    addresses: &mut Addresses,
+) {
+    for (door, address, listener) in doors {
+        match door {
+            Door::Smtps => addresses.smtps.push(address),
+            Door::Lmtp => addresses.lmtp.push(address),
+            _ => addresses.smtp.push(address),
+        }
+        spawner.spawn_once("smtp", listener.run(spawner.stopping()));
+    }
+    for listener in files {
+        spawner.spawn_once("smtp", listener.run(spawner.stopping()));
+    }
+    for listener in milters {
+        addresses.milter.extend(listener.local_addr());
+        spawner.spawn_once("milter", listener.run(spawner.stopping()));
     }
 }

@@ -4,6 +4,9 @@
 //! them and how to compare with other servers.
 
 mod accept;
+mod attack;
+mod attackers;
+mod bombs;
 mod cpu;
 mod figures;
 mod gateway;
@@ -27,6 +30,12 @@ pub enum BenchCommand {
     /// How long it takes from a message to its signed webhook, and which rate lasts.
     #[command(after_help = "Example: connex bench pipeline --sessions 10 --rate 200")]
     Pipeline(PipelineArgs),
+    /// What a client notices of many peers that hold connections and hand nothing over.
+    #[command(after_help = "Example: connex bench attack --attackers 1000 --rounds 3")]
+    Attack(AttackArgs),
+    /// What messages cost that are built to be expensive to read.
+    #[command(after_help = "Example: connex bench bombs --json")]
+    Bombs(BombsArgs),
     /// How much memory of a running server an idle session costs.
     #[command(after_help = "Example: connex bench idle --server 127.0.0.1:2525 --process 4711 --sessions 2000")]
     Idle(IdleArgs),
@@ -67,6 +76,43 @@ pub struct PipelineArgs {
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex bench attack`.
+#[derive(Debug, Args)]
+pub struct AttackArgs {
+    /// Attackers at the same time; each holds one connection, and comes back when it is cut.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub attackers: u32,
+    /// Rounds, each without and then with the attackers.
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Sessions of the client that sends mail.
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub sessions: u32,
+    /// Its messages in one half of a round.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub messages: u64,
+    /// Its messages a second.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// Size of one message's body.
+    #[arg(long, value_name = "SIZE", default_value = "10KiB", value_parser = size)]
+    pub size: u64,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex bench bombs`.
+#[derive(Debug, Args)]
+pub struct BombsArgs {
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
@@ -119,6 +165,8 @@ impl BenchCommand {
         match self {
             Self::Accept(args) => &args.json,
             Self::Pipeline(args) => &args.json,
+            Self::Attack(args) => &args.json,
+            Self::Bombs(args) => &args.json,
             Self::Idle(args) => &args.json,
         }
     }
@@ -132,6 +180,8 @@ pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError
     match command {
         BenchCommand::Accept(args) => accept::run(args, out).await,
         BenchCommand::Pipeline(args) => pipeline::run(args, out).await,
+        BenchCommand::Attack(args) => attack::run(args, out).await,
+        BenchCommand::Bombs(args) => bombs::run(&args, out),
         BenchCommand::Idle(args) => idle::run(args, out).await,
     }
 }

@@ -77,7 +77,7 @@ fn inject(args: &InjectArgs) -> Result<(), CliError> {
     };
     let mut piped = Piped::read(std::io::stdin().lock(), ignore_dots, args.from_header).map_err(unreadable)?;
     let mut recipients: Vec<String> = args.recipients.iter().flat_map(|list| list.split(',')).map(bare).collect();
-    recipients.extend(piped.recipients.drain(..));
+    recipients.append(&mut piped.recipients);
     recipients.retain(|address| !address.is_empty());
     recipients.dedup();
     if recipients.is_empty() {

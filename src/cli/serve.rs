@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::installation::open;
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::app::{App, interrupted};
+use crate::app::{App, interrupted, notify};
 use crate::telemetry::{Logs, Metrics};
 
 /// Arguments of `connex serve`.
@@ -38,9 +38,22 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
         if !addresses.lmtp.is_empty() {
             out.line(&format!("lmtp {}", list(&addresses.lmtp)))?;
         }
+        if !addresses.milter.is_empty() {
+            out.line(&format!("milter {}", list(&addresses.milter)))?;
+        }
         let [http, https, admin] = [&addresses.http, &addresses.https, &addresses.admin].map(|some| list(some));
         out.line(&format!("http {http}  https {https}  admin {admin}"))
     })?;
-    app.run_until(interrupted()).await?;
-    Ok(())
+    let stop = interrupted();
+    notify::ready();
+    let stopping = stop.clone();
+    let told = async move {
+        stopping.cancelled().await;
+        notify::stopping();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = app.run_until(stop) => Ok(ended?),
+        () = told => Ok(()),
+    }
 }

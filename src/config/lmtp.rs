@@ -45,7 +45,7 @@ pub(super) fn networks(reader: &mut Reader<'_>, key: &str) -> Vec<IpNet> {
 }
 
 /// Nobody needs a socket that can be executed.
-fn mode(text: &str) -> Option<u32> {
+pub(super) fn mode(text: &str) -> Option<u32> {
     let is_octal = !text.is_empty() && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
     u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && mode & !0o666 == 0)
 }

@@ -42,6 +42,8 @@ pub struct Spool {
     pub reserve: u64,
     /// Share of the disk that must stay free, in percent.
     pub reserve_percent: u8,
+    /// How long the disk may take over one write or flush before mail is put off.
+    pub patience: Duration,
     /// Whether the whole log is read once after the start.
     pub verify_at_start: bool,
     /// Whether a log is taken up that the database does not know.
@@ -54,6 +56,7 @@ impl Spool {
             segment_size: segment_size(reader),
             reserve: reader.size("spool.reserve", 0..=(1 << 50)),
             reserve_percent: u8::try_from(reader.number("spool.reserve_percent", 0..=90)).unwrap_or(u8::MAX),
+            patience: reader.duration("spool.patience", 100..=600_000),
             verify_at_start: reader.flag("spool.verify_at_start"),
             adopt: reader.flag("spool.adopt"),
         }

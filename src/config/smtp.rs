@@ -37,14 +37,34 @@ pub struct SmtpLimits {
     pub messages_per_connection: u32,
     /// Refused commands of one connection.
     pub errors_per_connection: u32,
+    /// Refused commands of one connection after which replies to further ones are held back.
+    pub tarpit_after: u32,
+    /// By how much more each of them is held back.
+    pub tarpit: Duration,
     /// Sessions from one address.
     pub connections_per_address: u32,
+    /// Sessions from one network.
+    pub connections_per_network: u32,
+    /// Connections from one address in a minute; 0: any number.
+    pub connects_per_minute: u32,
+    /// Transactions for one tenant at the same time.
+    pub transactions_per_tenant: u32,
     /// Sessions in all.
     pub connections: u32,
+    /// Octets of memory for all bodies that are arriving.
+    pub body_memory: u64,
     /// Silence before a command.
     pub command_timeout: Duration,
+    /// The peer takes no reply.
+    pub reply_timeout: Duration,
     /// Silence within message data.
     pub data_timeout: Duration,
+    /// Octets a second in which a message must come at least; 0: at any rate.
+    pub data_rate: u32,
+    /// Without MAIL.
+    pub idle_timeout: Duration,
+    /// From MAIL to a message that is taken.
+    pub transaction_timeout: Duration,
     /// A TLS handshake.
     pub handshake_timeout: Duration,
     /// How long the greeting waits for a peer that talks first.
@@ -85,10 +105,20 @@ impl SmtpLimits {
             recipients: reader.count("smtp.limits.recipients", 100..=100_000),
             messages_per_connection: reader.count("smtp.limits.messages_per_connection", 1..=1_000_000),
             errors_per_connection: reader.count("smtp.limits.errors_per_connection", 1..=10_000),
+            tarpit_after: reader.count("smtp.limits.tarpit_after", 0..=10_000),
+            tarpit: reader.duration("smtp.limits.tarpit", 0..=10_000),
             connections_per_address: reader.count("smtp.limits.connections_per_address", 1..=1_000_000),
+            connections_per_network: reader.count("smtp.limits.connections_per_network", 1..=1_000_000),
+            connects_per_minute: reader.count("smtp.limits.connects_per_minute", 0..=1_000_000),
+            transactions_per_tenant: reader.count("smtp.limits.transactions_per_tenant", 1..=1_000_000),
             connections: reader.count("smtp.limits.connections", 1..=1_000_000),
+            body_memory: reader.size("smtp.limits.body_memory", 1 << 20..=1 << 40),
             command_timeout: reader.duration("smtp.limits.command_timeout", 1_000..=3_600_000),
             data_timeout: reader.duration("smtp.limits.data_timeout", 1_000..=3_600_000),
+            reply_timeout: reader.duration("smtp.limits.reply_timeout", 1_000..=3_600_000),
+            data_rate: reader.count("smtp.limits.data_rate", 0..=1_000_000),
+            idle_timeout: reader.duration("smtp.limits.idle_timeout", 1_000..=86_400_000),
+            transaction_timeout: reader.duration("smtp.limits.transaction_timeout", 1_000..=86_400_000),
             handshake_timeout: reader.duration("smtp.limits.handshake_timeout", 1_000..=600_000),
             // RFC 5321 §4.5.3.2.1: a client waits five minutes for the greeting.
             greeting_delay: reader.duration("smtp.limits.greeting_delay", 0..=60_000),

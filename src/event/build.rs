@@ -5,7 +5,7 @@ use crate::event::{
     VERSION,
 };
 use crate::ids::{EventId, ThreadId};
-use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::{Authentication, AuthorDoubt, FailurePolicy};
 use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
 use crate::mail::envelope::{Door, ForwardPath, Manifest, Recipient, TransferDefect};
@@ -79,7 +79,7 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
         source: Source {
             kind: match manifest.origin.door {
                 Door::Import => Kind::Import,
-                _ => source_kind(view.recipient),
+                _ => source_kind(view.recipient, manifest),
             },
             door: manifest.origin.door,
             session: manifest.origin.session,
@@ -95,9 +95,10 @@ fn scope(recipient: Recipient) -> Scope {
     }
 }
 
-fn source_kind(recipient: Recipient) -> Kind {
+fn source_kind(recipient: Recipient, manifest: &Manifest) -> Kind {
     match recipient {
         Recipient::Mailbox { .. } => Kind::Direct,
+        Recipient::BccRoute { .. } if manifest.milter.is_some() => Kind::Milter,
         Recipient::BccRoute { .. } => Kind::Bcc,
     }
 }
@@ -124,12 +125,13 @@ impl<'a> Facts<'a> {
         // Several paths may name one mailbox or route, with other details; other recipients' paths are not shown here.
         let reached: Vec<&ForwardPath> =
             paths.iter().filter(|path| scope(path.recipient) == scope(view.recipient)).collect();
-        let (recipients, is_route_visible) = copy::recipients(message, &reached, &routes);
+        let told: Vec<&str> = manifest.milter.iter().flat_map(|told| &told.forward_paths).map(String::as_str).collect();
+        let (recipients, is_route_visible) = copy::recipients(message, &reached, &told, &routes);
         let mail_from = manifest.envelope.reverse_path.mailbox();
         let mail_from_decoded = mail_from.and_then(copy::decode_rewritten);
         let sender = mail_from_decoded.as_ref().or(mail_from).map(Mailbox::domain);
         let author = message.author.as_ref().and_then(|author| author.mailbox.as_ref()).map(Mailbox::domain);
-        let source = source_kind(view.recipient);
+        let source = source_kind(view.recipient, manifest);
         let is_owned = |domain: Option<&Domain>| domain.is_some_and(|one| copy::is_owned(one, view.owned_domains));
         let direction = match source {
             Kind::Direct => direct_direction(is_owned(sender.or(author)), &recipients, &reached, view.owned_domains),
@@ -141,7 +143,7 @@ impl<'a> Facts<'a> {
             is_route_visible,
             direction,
             is_author_foreign_sent: is_owned(author) && sender.is_some() && !is_owned(sender),
-            automated: notice::automated(message, manifest.envelope.reverse_path == ReversePath::Null),
+            automated: notice::automated(message, manifest.has_null_reverse_path()),
             untrusted_reasons: untrusted_reasons(message, view),
             routes,
             recipients,
@@ -179,10 +181,18 @@ impl<'a> Facts<'a> {
 
     fn envelope(&self, manifest: &Manifest) -> EnvelopeSummary {
         let rcpt_to = self.reached.iter().filter(|path| !path.recipient.is_copy());
+        let reverse_path = manifest.envelope.reverse_path.to_string();
+        let (mail_from, told) = match &manifest.milter {
+            Some(told) => (told.reverse_path.as_str(), told.forward_paths.as_slice()),
+            None => (reverse_path.as_str(), [].as_slice()),
+        };
         EnvelopeSummary {
-            mail_from: self.hide(&manifest.envelope.reverse_path.to_string()),
+            mail_from: self.hide(mail_from),
             mail_from_decoded: self.mail_from_decoded.as_ref().map(|mailbox| self.hide(&mailbox.to_string())),
-            rcpt_to: rcpt_to.map(|path| path.mailbox.to_string()).collect(),
+            rcpt_to: rcpt_to
+                .map(|path| path.mailbox.to_string())
+                .chain(told.iter().map(|path| self.hide(path)))
+                .collect(),
         }
     }
 

@@ -57,6 +57,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
         defects: Vec::new(),
         quiet: false,
         verdict: crate::mail::envelope::Verdict::NotAsked,
+        milter: None,
     }
 }
 

@@ -28,6 +28,7 @@ pub enum Action {
     Explain,
     Message,
     RawMessage,
+    IntakeRaw,
 }
 
 /// Who may call.
@@ -146,6 +147,20 @@ const IDEMPOTENCY_KEY: Parameter = Parameter {
     place: "header",
     about: "Up to 255 printable characters, quoted (RFC 8941 string) or bare. The same key with the same request is answered \
             with the stored reply for 24 hours.",
+    range: None,
+};
+
+const MAIL_FROM: Parameter = Parameter {
+    name: crate::service::intake::MAIL_FROM,
+    place: "header",
+    about: "MAIL FROM; empty for the null reverse-path. Must be there.",
+    range: None,
+};
+
+const RCPT_TO: Parameter = Parameter {
+    name: crate::service::intake::RCPT_TO,
+    place: "header",
+    about: "RCPT TO: one or several separated by commas; the header may be repeated. At least one.",
     range: None,
 };
 
@@ -360,6 +375,27 @@ pub const ENDPOINTS: &[Endpoint] = &[
         about: "As they arrived, to the byte.",
         reply: Reply::Text("message/rfc822"),
         problems: &[Code::ForbiddenMailbox, Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::IntakeRaw,
+        verb: Verb::Post,
+        path: "/api/v1/intake/raw",
+        auth: Auth::Key(Scope::MailIngest),
+        summary: "Hand mail in",
+        about: "One message (RFC 5322) as the body, its envelope in headers. 200 says that it is on stable storage, as 250 does by \
+                SMTP. Recipients are mailboxes and routes of the key's tenant; what is wrong with each stands in `errors`. \
+                The same message again makes no second event.",
+        reply: Reply::Json("IntakeAnswer"),
+        query: &[MAIL_FROM, RCPT_TO],
+        problems: &[
+            Code::ForbiddenMailbox,
+            Code::PayloadTooLarge,
+            Code::UnsupportedMediaType,
+            Code::InvalidRequest,
+            Code::RequestTimeout,
+            Code::TemporarilyUnavailable,
+        ],
         ..OPEN
     },
 ];

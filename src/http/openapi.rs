@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::documents::example_of;
-use super::endpoints::{Auth, ENDPOINTS, Endpoint, Parameter, Reply};
+use super::endpoints::{Action, Auth, ENDPOINTS, Endpoint, Parameter, Reply};
 use super::error::Code;
 use super::{HttpError, Settings};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
-use crate::service::{events, insights, keys, outcomes, trust};
+use crate::service::{events, insights, intake, keys, outcomes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use crate::service::{events, insights, keys, outcomes, trust};
     answer::Answer,
     outcomes::OutcomeAnswer,
     insights::InsightsAnswer,
+    intake::IntakeAnswer,
     trust::TrustAnswer,
     keys::KeyCheckAnswer,
     events::EventPage,
@@ -153,6 +154,11 @@ fn operation(endpoint: &Endpoint) -> Value {
             "requestBody".into(),
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),
         );
+    }
+    if endpoint.action == Action::IntakeRaw {
+        let schema = json!({ "type": "string", "contentMediaType": "message/rfc822" });
+        let body = json!({ "required": true, "content": { "message/rfc822": { "schema": schema } } });
+        members.insert("requestBody".into(), body);
     }
     operation
 }

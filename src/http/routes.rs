@@ -5,6 +5,7 @@ pub mod documents;
 pub mod evaluate;
 pub mod events;
 pub mod figures;
+pub mod intake;
 pub mod keys;
 pub mod messages;
 pub mod outcomes;

@@ -107,6 +107,7 @@ impl Gateway {
             pepper: Pepper::new(b"pepper"),
             base_url: HOST.into(),
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
+            mail: None,
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let mut settings = Settings::new(HOST);

@@ -125,10 +125,15 @@ impl RouteAddresses {
 
 /// Recipients of `message`: To, Cc, Bcc with their types; then, as `bcc` where no header names them, those it reached.
 /// For a copy these are the addresses that servers wrote down and the `+local=domain` detail of the route address, for
-/// direct mail the mailboxes of the envelope. Route addresses are left out; the flag says whether one stood in To, Cc or
+/// direct mail the mailboxes of the envelope; `told` is the true envelope where a mail server told it. Route addresses are left out; the flag says whether one stood in To, Cc or
 /// Bcc.
 #[must_use]
-pub fn recipients(message: &Message, reached: &[&ForwardPath], routes: &RouteAddresses) -> (Vec<CopyRecipient>, bool) {
+pub fn recipients(
+    message: &Message,
+    reached: &[&ForwardPath],
+    told: &[&str],
+    routes: &RouteAddresses,
+) -> (Vec<CopyRecipient>, bool) {
     let mut set = RecipientSet::default();
     let mut is_route_visible = false;
     for (addresses, recipient_type) in
@@ -153,6 +158,10 @@ pub fn recipients(message: &Message, reached: &[&ForwardPath], routes: &RouteAdd
             let address = mailbox.to_string();
             set.add_unnamed(&HeaderAddress { address, mailbox: Some(mailbox), display_name: None });
         }
+    }
+    for &address in told.iter().filter(|address| !routes.contains(address)) {
+        let mailbox = Mailbox::parse(address).ok();
+        set.add_unnamed(&HeaderAddress { address: address.to_owned(), mailbox, display_name: None });
     }
     (set.recipients, is_route_visible)
 }

@@ -237,6 +237,30 @@ impl Verdict {
     }
 }
 
+/// What a mail server told of a message that passed through it: the envelope under which it delivers it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MilterEnvelope {
+    /// MAIL FROM as the mail server has it, without angle brackets; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// Every accepted RCPT TO, in order, without angle brackets.
+    pub forward_paths: Vec<String>,
+    /// The mail server's own name of the message, as in its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<String>,
+    /// Address of the client that handed the message to the mail server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_address: Option<IpAddr>,
+    /// Name of that client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    /// What that client called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helo: Option<String>,
+    /// As whom that client authenticated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<String>,
+}
+
 /// All that is stored beside the bytes of an accepted message: the content of a COMMIT record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -257,9 +281,20 @@ pub struct Manifest {
     /// Whether it was judged before it was accepted.
     #[serde(default, skip_serializing_if = "Verdict::is_not_asked")]
     pub verdict: Verdict,
+    /// What a mail server told, where the message came by the milter door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milter: Option<Box<MilterEnvelope>>,
 }
 
 impl Manifest {
+    /// Whether the message must not be answered (RFC 5321 §4.5.5).
+    #[must_use]
+    pub fn has_null_reverse_path(&self) -> bool {
+        // A mail server may deliver mail of a sender whose address is none of ours to read.
+        let is_named = self.milter.as_ref().is_some_and(|milter| !milter.reverse_path.is_empty());
+        self.envelope.reverse_path == ReversePath::Null && !is_named
+    }
+
     /// The tenant whose mail this is; `None` only for an envelope without recipients, which no door accepts.
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {

@@ -107,6 +107,7 @@ impl Scene {
                 body: BodyKind::SevenBit,
                 smtputf8: false,
                 envelope_id: None,
+                returned: None,
             },
             origin: Origin {
                 door: Door::Smtp,
@@ -120,6 +121,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
+            milter: None,
             verdict: crate::mail::envelope::Verdict::NotAsked,
         }
     }

@@ -50,6 +50,8 @@ required_scopes! {
     MessagesRead = Some(Scope::MessagesRead);
     /// `messages:raw`.
     MessagesRaw = Some(Scope::MessagesRaw);
+    /// `mail:ingest`.
+    MailIngest = Some(Scope::MailIngest);
 }
 
 /// The holder of a key that was found valid for this call.

@@ -21,15 +21,17 @@ use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::connections::socket::{Connection, Socket};
 use crate::connections::{Connections, Permit, is_about_one_connection};
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
 use crate::smtp::limits::Limits;
+use crate::smtp::memory::Memory;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Peer, Shared, Wire};
-use crate::smtp::socket::{Connection, Socket};
 use crate::smtp::state::{Dialect, Settings};
+use crate::smtp::tenants::Tenants;
 use crate::tls::ServerTls;
 
 mod proxied;
@@ -106,19 +108,21 @@ impl<I: Intake> Listener<I> {
     /// # Errors
     /// The operating system does not say, or it is a file.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.socket {
-            Socket::Tcp(listener) => listener.local_addr(),
-            Socket::Local(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        self.socket.local_addr()
     }
 
     /// Serves until `shutdown`, then lets the messages in flight end.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { socket, door, settings, tls, proxy_from, intake, acceptor } = self;
         let limits = settings.limits();
-        let connections = Connections::new(limits.connections, limits.connections_per_address);
+        let connections = Connections::new(limits.connections, limits.connections_per_address)
+            .per_network(limits.connections_per_network)
+            .per_minute(limits.connects_per_minute);
+        let tenants = Tenants::new(limits.transactions_per_tenant);
+        let memory = Memory::new(limits.body_memory);
         let grace = limits.shutdown_grace;
-        let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, shutdown: shutdown.clone() });
+        let shared =
+            Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
         let mut entrance = Entrance { shared, connections, proxy_from, sessions: JoinSet::new() };
         let mut wait = BACK_OFF.0;
         loop {

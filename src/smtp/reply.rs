@@ -345,6 +345,9 @@ pub const NOT_AUTHORISED: Reply = Reply::refusal(450, "not_authorised", "4.7.1 N
 /// The layers above could not answer.
 pub const LOOKUP_FAILED: Reply =
     Reply::refusal(451, "store_down", "4.3.0 Recipients cannot be looked up; try again later");
+/// Over the transactions of one tenant.
+pub const TENANT_BUSY: Reply =
+    Reply::refusal(451, "tenant_busy", "4.7.0 Too much mail for this recipient at once; try again later");
 /// The spool or a step of ours failed; the message is not kept.
 pub const TRY_AGAIN: Reply =
     Reply::refusal(451, "spool_failed", "4.3.0 The message cannot be stored now; try again later");

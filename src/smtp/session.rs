@@ -25,13 +25,18 @@ use tracing::{debug, warn};
 use crate::ids::{KeyId, SessionId};
 use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, RecipientAnswer, RecipientQuery};
 use crate::mail::envelope::{Certificate, Door, Origin};
+use crate::smtp::memory::{Memory, Share};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
-use crate::spool::{Incoming, SpoolError};
+use crate::smtp::tenants::Tenants;
+use crate::spool::{Admission, Incoming, SpoolError};
 use crate::tls::{self, ServerTls};
 use ledger::Ledger;
+use pace::Pace;
 
+mod counters;
 mod ledger;
+mod pace;
 mod wire;
 
 pub(super) use wire::Wire;
@@ -53,6 +58,8 @@ pub(super) struct Shared<I> {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) intake: Arc<I>,
     pub(super) acceptor: Acceptor,
+    pub(super) tenants: Tenants,
+    pub(super) memory: Memory,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -73,6 +80,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         (Some(_), Door::Smtps) => Channel::Encrypted,
         (Some(_), _) => Channel::Upgradable,
     };
+    let now = Instant::now();
     let mut session = Session {
         id,
         peer,
@@ -84,8 +92,9 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         out: Vec::new(),
         incoming: None,
         ledger: None,
-        command_deadline: Instant::now() + shared.settings.limits().command_timeout,
-        message_deadline: None,
+        command_deadline: now + shared.settings.limits().command_timeout,
+        pace: Pace::new(now, shared.settings.limits()),
+        punished: 0,
         shared,
     };
     let shown = peer.address.map(tracing::field::display);
@@ -111,11 +120,13 @@ struct Session<I> {
     /// Replies that have not been sent.
     out: Vec<u8>,
     /// The message that is coming in.
-    incoming: Option<Box<Incoming>>,
+    incoming: Option<Box<(Incoming, Share)>>,
     /// What is written to the log about the open transaction.
     ledger: Option<Box<Ledger>>,
     command_deadline: Instant,
-    message_deadline: Option<Instant>,
+    pace: Pace,
+    /// Errors whose replies were held back.
+    punished: u32,
 }
 
 /// What came of waiting for the peer.
@@ -198,15 +209,18 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Admit => {
                     self.forget_message();
-                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now())));
-                    Input::Admission(self.shared.acceptor.admission())
+                    self.pace.mail(Instant::now(), self.shared.settings.limits());
+                    self.ledger = Some(Box::new(Ledger::open(self.shared.acceptor.clock().now(), self.machine.helo())));
+                    Input::Admission(self.admission())
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
-                    if let Some(ledger) = &mut self.ledger {
-                        ledger.asked(answer);
+                    let tenants = &self.shared.tenants;
+                    if self.ledger.as_mut().is_none_or(|ledger| ledger.asked(answer, tenants)) {
+                        Input::Recipient(answer)
+                    } else {
+                        Input::TenantBusy
                     }
-                    Input::Recipient(answer)
                 }
                 Effect::Commit(commission) => {
                     // RFC 2920 §3.2: nothing that is already decided waits for the disk.
@@ -232,12 +246,21 @@ impl<I: Intake> Session<I> {
     /// Drops all there is of a message that was not committed.
     fn forget_message(&mut self) {
         self.incoming = None;
-        self.message_deadline = None;
         self.close_ledger(0);
     }
 
+    fn admission(&self) -> Admission {
+        if self.shared.memory.is_spent() { Admission::Reserve } else { self.shared.acceptor.admission() }
+    }
+
     async fn keep(&mut self, run: &[u8]) -> bool {
-        let incoming = self.incoming.get_or_insert_with(|| Box::new(self.shared.acceptor.begin()));
+        let shared = &self.shared;
+        let begin = || Box::new((shared.acceptor.begin(), shared.memory.share()));
+        let (incoming, share) = &mut **self.incoming.get_or_insert_with(begin);
+        if !share.grow(run.len()) {
+            warn!(session.id = %self.id, error.kind = "memory", temporary = true, "No memory is left for the body of a message");
+            return false;
+        }
         let result = incoming.push(run).await;
         if let Err(error) = &result {
             warn!(session.id = %self.id, error.kind = %error, temporary = true, "The spool takes no bytes");
@@ -298,19 +321,20 @@ impl<I: Intake> Session<I> {
     }
 
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
-        self.message_deadline = None;
-        let incoming = match self.incoming.take() {
+        let (incoming, _share) = match self.incoming.take() {
             Some(incoming) => *incoming,
-            None => self.shared.acceptor.begin(),
+            None => (self.shared.acceptor.begin(), self.shared.memory.share()),
         };
         let offer = Offer {
             envelope: commission.envelope,
             origin: self.origin(self.machine.helo()),
             defects: commission.defects,
+            milter: None,
         };
         // Boxed for the same reason as the question about a recipient.
         match Box::pin(self.shared.acceptor.accept(incoming, offer)).await {
             Ok(message) => {
+                self.pace.taken(Instant::now(), self.shared.settings.limits());
                 if let Some(ledger) = &mut self.ledger {
                     ledger.stored(&message);
                 }
@@ -328,6 +352,7 @@ impl<I: Intake> Session<I> {
         if !reply.reason().is_empty() {
             metrics::counter!("connex_smtp_refused_total", "reason" => reply.reason()).increment(1);
         }
+        counters::replied(self.shared.door, reply.code());
         reply.write(&mut self.out);
         self.command_deadline = Instant::now() + self.shared.settings.limits().command_timeout;
     }
@@ -342,39 +367,55 @@ impl<I: Intake> Session<I> {
         if self.out.is_empty() {
             return Ok(());
         }
+        self.hold_back().await;
         let out = std::mem::take(&mut self.out);
         let wire = &mut self.wire;
         let send = async {
             wire.write_all(&out).await?;
             wire.flush().await
         };
-        timeout(self.shared.settings.limits().command_timeout, send).await?
+        timeout(self.shared.settings.limits().reply_timeout, send).await?
+    }
+
+    /// Lets a peer wait for the refusals that it asks for again and again.
+    async fn hold_back(&mut self) {
+        let errors = self.machine.errors();
+        if errors <= self.punished || self.machine.phase() == Phase::Closed {
+            return;
+        }
+        self.punished = errors;
+        let penalty = pace::penalty(errors, self.shared.settings.limits());
+        if !penalty.is_zero() {
+            metrics::counter!("connex_smtp_held_back_total", "door" => self.shared.door.as_str()).increment(1);
+            // Boxed: well-behaved sessions have no room for it.
+            let _ = timeout(penalty, Box::pin(self.shared.shutdown.cancelled())).await;
+        }
     }
 
     /// Waits for bytes, as long as the phase allows.
     async fn hear(&mut self, inbox: &mut Vec<u8>) -> io::Result<Heard> {
         let limits = self.shared.settings.limits();
         let now = Instant::now();
-        let (deadline, size, may_stop) = match self.machine.phase() {
-            Phase::Message => {
-                let whole = *self.message_deadline.get_or_insert(now + limits.message_timeout);
-                (whole.min(now + limits.data_timeout), MESSAGE_READ, false)
-            }
-            Phase::Command | Phase::Closed => {
-                self.message_deadline = None;
-                (self.command_deadline, COMMAND_READ, true)
-            }
+        let is_message = self.machine.phase() == Phase::Message;
+        let (deadline, size) = if is_message {
+            (self.pace.data_due(now, limits), MESSAGE_READ)
+        } else {
+            (self.command_deadline.min(self.pace.due()), COMMAND_READ)
         };
         // Asked first: a peer that never stops sending would otherwise never be late.
         if now >= deadline {
             return Ok(Heard::Nothing(Input::TimedOut));
         }
-        tokio::select! {
+        let octets = tokio::select! {
             biased;
-            () = self.shared.shutdown.cancelled(), if may_stop => Ok(Heard::Nothing(Input::ShuttingDown)),
-            read = read_some(&mut self.wire, inbox, size) => Ok(if read? == 0 { Heard::End } else { Heard::Bytes }),
-            () = sleep_until(deadline) => Ok(Heard::Nothing(Input::TimedOut)),
+            () = self.shared.shutdown.cancelled(), if !is_message => return Ok(Heard::Nothing(Input::ShuttingDown)),
+            read = read_some(&mut self.wire, inbox, size) => read?,
+            () = sleep_until(deadline) => return Ok(Heard::Nothing(Input::TimedOut)),
+        };
+        if is_message {
+            self.pace.received(octets, now.elapsed(), limits);
         }
+        Ok(if octets == 0 { Heard::End } else { Heard::Bytes })
     }
 
     async fn handshake(&mut self) -> io::Result<()> {

@@ -175,6 +175,12 @@ impl Machine {
         }
     }
 
+    /// Commands that were refused for good so far.
+    #[must_use]
+    pub const fn errors(&self) -> u32 {
+        self.errors
+    }
+
     /// Whether MAIL was read and its transaction is not over.
     #[must_use]
     pub const fn is_in_transaction(&self) -> bool {
@@ -234,6 +240,9 @@ impl Machine {
             (state, Input::Bytes(bytes)) => self.bytes(state, bytes),
             (State::Admitting(transaction), Input::Admission(admission)) => self.admitted(transaction, admission),
             (State::Asking(asked), Input::Recipient(answer)) => self.answered(*asked, answer),
+            (State::Asking(asked), Input::TenantBusy) => {
+                self.fault(State::Addressing(asked.transaction), reply::TENANT_BUSY)
+            }
             (State::Receiving(receiving), Input::BodyFailed) => receiving.fail(),
             (State::Chunk(chunk), Input::BodyFailed) => chunk.fail(),
             (State::Committing { greeted, replies }, Input::Stored(accepted)) => {

@@ -153,6 +153,9 @@ impl Log {
             }
             return Admission::Failing;
         }
+        if shared.is_stalled() {
+            return Admission::Failing;
+        }
         let (free, reserve) = shared.free_and_reserve();
         if free < reserve { Admission::Reserve } else { Admission::Open }
     }

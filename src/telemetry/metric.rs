@@ -20,6 +20,10 @@ pub const SMTP_SESSIONS: &str = "connex_smtp_sessions";
 pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
 /// Messages, recipients and connections answered 4xx or 5xx, by reason.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
+/// Replies of SMTP and LMTP sessions, by door and code.
+pub const SMTP_REPLIES: &str = "connex_smtp_replies_total";
+/// Replies that were held back as the peer was refused again and again, by door.
+pub const SMTP_HELD_BACK: &str = "connex_smtp_held_back_total";
 /// TLS handshakes of SMTP sessions, by outcome.
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 /// Headers of load balancers, by what came of them.
@@ -28,6 +32,12 @@ pub const SMTP_PROXY_HEADERS: &str = "connex_smtp_proxy_headers_total";
 pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
 /// SMTP sessions that ended by a panic.
 pub const SMTP_SESSION_PANICS: &str = "connex_smtp_session_panics_total";
+/// Messages kept as a mail server showed them.
+pub const MILTER_MESSAGES: &str = "connex_milter_messages_total";
+/// Messages that a mail server showed and delivered, and that are not kept here, by reason.
+pub const MILTER_MISSED: &str = "connex_milter_missed_total";
+/// Connections to the milter door from networks that are not listed.
+pub const MILTER_REFUSED: &str = "connex_milter_refused_total";
 /// HTTP connections open now, by door.
 pub const HTTP_CONNECTIONS: &str = "connex_http_connections";
 /// HTTP connections closed at once because there were too many, by door.
@@ -78,10 +88,15 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_SESSIONS, Kind::Gauge, "SMTP sessions open now"),
     (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and connections answered 4xx or 5xx, by reason"),
+    (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
+    (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
     (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
+    (MILTER_MESSAGES, Kind::Counter, "Messages kept as a mail server showed them"),
+    (MILTER_MISSED, Kind::Counter, "Messages that a mail server delivered and that are not kept here, by reason"),
+    (MILTER_REFUSED, Kind::Counter, "Connections to the milter door from networks that are not listed"),
     (HTTP_CONNECTIONS, Kind::Gauge, "HTTP connections open now, by door"),
     (HTTP_REFUSED, Kind::Counter, "HTTP connections closed at once because there were too many, by door"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),

@@ -55,7 +55,8 @@ fn twenty_kills_lose_nothing_that_was_answered_250_and_make_no_event_twice(engin
     assert_eq!(events(), taken.len() as u64);
 }
 
-fn figures(gateway: &Gateway, key: &str) -> Value {
+/// What the API counts.
+pub fn figures(gateway: &Gateway, key: &str) -> Value {
     let authorization = format!("Bearer {key}");
     let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
     http("POST", &format!("{}/api/connex/integration-insights", gateway.api()), &headers, b"{}").json()

@@ -12,12 +12,18 @@ mod harness;
 
 mod acme;
 mod api;
+mod attack;
 mod authentication;
+mod backup;
+mod bombs;
 mod cli;
 mod copies;
 mod crash;
+mod disk;
+mod doctor;
 mod import;
 mod inject;
+mod intake;
 mod lmtp;
 mod mail_in;
 mod nodes;

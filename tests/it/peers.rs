@@ -3,6 +3,7 @@
 mod clients;
 mod exim;
 mod haproxy;
+mod milter;
 mod postfix;
 
 use crate::harness::{Gateway, sha256, text, wait_for};

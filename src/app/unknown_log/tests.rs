@@ -58,6 +58,7 @@ async fn take_one(folder: &Path, recipient: impl AsyncFnOnce(&Instance) -> Recip
         defects: Vec::new(),
         quiet: false,
         verdict: crate::mail::envelope::Verdict::NotAsked,
+        milter: None,
     };
     let mut incoming = spool.begin();
     incoming.push(b"Subject: x\r\n\r\nx\r\n").await.unwrap();

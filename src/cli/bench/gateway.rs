@@ -40,9 +40,20 @@ const DOMAIN: &str = "bench.localhost";
 impl Gateway {
     /// Starts one in a new folder within `--dir`, or within the working folder.
     pub(super) async fn start(data: &DataArgs, database: Option<&Path>, zone: Option<Zone>) -> Result<Self, CliError> {
+        Self::start_with(data, database, zone, |_| Ok(Vec::new())).await
+    }
+
+    /// The same with further settings, made for its folder.
+    pub(super) async fn start_with(
+        data: &DataArgs,
+        database: Option<&Path>,
+        zone: Option<Zone>,
+        more: impl FnOnce(&Path) -> Result<Vec<(&'static str, String)>, CliError>,
+    ) -> Result<Self, CliError> {
         let parent = data.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         let scratch = Scratch::within(&parent)?;
-        let config = config(data, database, zone.as_ref(), &scratch.path)?;
+        let more = more(&scratch.path)?;
+        let config = config(data, database, zone.as_ref(), &scratch.path, &more)?;
         // Both are there in real use as well.
         let _logs = Logs::init(&config.log).map_err(anyhow::Error::new)?;
         let metrics = Metrics::init().map_err(anyhow::Error::new)?;
@@ -79,7 +90,13 @@ pub(super) fn names(load: &LoadArgs) -> Result<Option<Zone>, CliError> {
     Ok(Some(zone))
 }
 
-fn config(data: &DataArgs, database: Option<&Path>, zone: Option<&Zone>, dir: &Path) -> Result<Config, CliError> {
+fn config(
+    data: &DataArgs,
+    database: Option<&Path>,
+    zone: Option<&Zone>,
+    dir: &Path,
+    more: &[(&'static str, String)],
+) -> Result<Config, CliError> {
     let mut loader = Loader::new();
     if let Some(file) = &data.config {
         loader = loader.file(file);
@@ -95,6 +112,9 @@ fn config(data: &DataArgs, database: Option<&Path>, zone: Option<&Zone>, dir: &P
         ("smtp.platform_domains", DOMAIN),
         ("smtp.limits.connections", "1000000"),
         ("smtp.limits.connections_per_address", "1000000"),
+        ("smtp.limits.connections_per_network", "1000000"),
+        ("smtp.limits.connects_per_minute", "0"),
+        ("smtp.limits.transactions_per_tenant", "1000000"),
         ("smtp.limits.messages_per_connection", "1000000"),
         ("http.listen", "127.0.0.1:0"),
         ("http.admin_listen", "127.0.0.1:0"),
@@ -103,7 +123,8 @@ fn config(data: &DataArgs, database: Option<&Path>, zone: Option<&Zone>, dir: &P
         ("webhooks.allow", "127.0.0.1"),
         ("log.level", "warn"),
     ];
-    for (key, value) in settings {
+    let more = more.iter().map(|(key, value)| (*key, value.as_str()));
+    for (key, value) in settings.into_iter().chain(more) {
         loader = loader.set("connex bench", key, value);
     }
     let (enabled, servers) = match zone {
@@ -174,7 +195,7 @@ mod tests {
     #[test]
     fn its_configuration_is_sound_and_stays_on_loopback() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&DataArgs::default(), None, None, folder.path()).unwrap();
+        let config = config(&DataArgs::default(), None, None, folder.path(), &[]).unwrap();
         for address in config.smtp.listen.iter().chain(&config.http.listen).chain(&config.http.admin_listen) {
             assert!(address.ip().is_loopback() && address.port() == 0, "{address}");
         }

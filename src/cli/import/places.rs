@@ -37,9 +37,9 @@ pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<Source>, AppError> {
         let fail = |source| AppError::File { path: path.clone(), source };
         let path = path.canonicalize().map_err(fail)?;
         if path.is_dir() {
-            folder(&path, DEPTH, &mut sources)?
+            folder(&path, DEPTH, &mut sources)?;
         } else {
-            sources.push(file(&path, path.display().to_string())?)
+            sources.push(file(&path, path.display().to_string())?);
         }
     }
     Ok(sources)
@@ -130,7 +130,7 @@ mod tests {
         write("a/notes.txt", "no mail\n");
         write("a/archive", "From ann@lake.example Mon Nov 23 09:01:00 2026\nSubject: x\n\n");
         std::os::unix::fs::symlink(&root, root.join("a/loop")).unwrap();
-        let found = find(&[root.clone()]).unwrap();
+        let found = find(std::slice::from_ref(&root)).unwrap();
         let shown = |source: &Source| {
             format!("{:?} {}", source.kind, source.key.strip_prefix(&format!("{}/", root.display())).unwrap())
         };

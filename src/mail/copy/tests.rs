@@ -16,7 +16,7 @@ fn route_path(address: &str) -> ForwardPath {
 fn named(mail: &str, path: &ForwardPath) -> (Vec<(String, RecipientType)>, bool) {
     let message = read(mail.as_bytes(), &Limits::default());
     let routes = RouteAddresses::new([&Mailbox::parse(ROUTE).unwrap()]);
-    let (recipients, is_visible) = recipients(&message, &[path], &routes);
+    let (recipients, is_visible) = recipients(&message, &[path], &[], &routes);
     (recipients.into_iter().map(|one| (one.address, one.recipient_type)).collect(), is_visible)
 }
 
@@ -123,4 +123,18 @@ fn direction_follows_from_owned_domains_that_are_equal() {
     check(Some("lake.example"), &["a@acme.example"], Direction::Inbound);
     check(Some("notacme.example"), &["a@mail.acme.example"], Direction::Unknown);
     check(None, &["a@acme.example"], Direction::Inbound);
+}
+
+#[test]
+fn who_only_a_mail_servers_envelope_names_is_a_blind_recipient() {
+    let message = read(b"From: a@lake.example\r\nTo: b@lake.example\r\nSubject: x\r\n\r\nx", &Limits::default());
+    let told = ["B@lake.example", "hidden@lake.example", "local-user"];
+    let (recipients, _) = recipients(&message, &[], &told, &RouteAddresses::default());
+    let found: Vec<_> = recipients.iter().map(|one| (one.address.as_str(), one.recipient_type)).collect();
+    let expected = [
+        ("b@lake.example", RecipientType::To),
+        ("hidden@lake.example", RecipientType::Bcc),
+        ("local-user", RecipientType::Bcc),
+    ];
+    assert_eq!(found, expected);
 }

@@ -39,9 +39,8 @@ fn is_plain_address(address: &[u8]) -> bool {
     let address = address.trim_ascii();
     let ats = address.iter().filter(|byte| **byte == b'@').count();
     let has_blank = address.iter().any(u8::is_ascii_whitespace);
-    ats == 1
-        && !has_blank
-        && !memchr::memmem::find(address, b"=?").is_some_and(|_| memchr::memmem::find(address, b"?=").is_some())
+    let has_word = memchr::memmem::find(address, b"=?").is_some() && memchr::memmem::find(address, b"?=").is_some();
+    ats == 1 && !has_blank && !has_word
 }
 
 /// A From field taken apart: what stands in front of the angle brackets, in them, and behind them. Comments are left out;

@@ -83,6 +83,17 @@ fn unfinished_encoded_words_are_not_searched_for_again_and_again() {
 }
 
 #[test]
+fn nested_comments_are_not_followed_down() {
+    on_small_stack(|| {
+        let (open, close) = ("(".repeat(100_000), ")".repeat(100_000));
+        for name in ["From", "To", "Subject", "Date", "Message-ID", "Content-Type", "Content-Disposition"] {
+            let message = of(&format!("{name}: {open}x{close} a@b.example\n\nHello"));
+            assert_eq!(message.text, "Hello", "{name}");
+        }
+    });
+}
+
+#[test]
 fn a_hundred_thousand_recipients_are_kept_up_to_the_limit() {
     let to = "a@b.example, ".repeat(100_000);
     let message = of(&format!("To: {to}\n\n"));

@@ -90,6 +90,7 @@ impl Scene {
             defects: Vec::new(),
             quiet: false,
             verdict: crate::mail::envelope::Verdict::NotAsked,
+            milter: None,
         };
         let mut incoming = self.spool.begin();
         incoming.push(bytes).await.unwrap();
@@ -172,10 +173,9 @@ async fn an_event_tells_who_sent_it_and_the_message_has_its_trace() {
     let event = scene.store.for_tenant(scene.tenant).events_after(0, 1).await.unwrap().remove(0);
     let authentication = &event.content["authentication"];
     assert_eq!(authentication["checked"], true);
-    assert_eq!(
-        authentication["verified"][1],
-        serde_json::json!({ "fact": "author_domain", "domain": "lakeside.example" })
-    );
+    // The peer's own name may come from the hosts file of this machine.
+    let author = serde_json::json!({ "fact": "author_domain", "domain": "lakeside.example" });
+    assert!(authentication["verified"].as_array().unwrap().contains(&author), "{authentication}");
     assert!(event.content["defects"].as_array().unwrap().contains(&"forged_authentication_results".into()));
     let signals = event.answer["reasoning"]["signals"].as_array().unwrap();
     assert!(signals.iter().any(|signal| signal["kind"] == "verified"), "{signals:?}");

@@ -1,5 +1,6 @@
 //! Real sockets on loopback, a real spool in a scratch folder, real TLS.
 
+mod attack;
 mod client;
 mod limits;
 mod messages;

@@ -6,25 +6,40 @@ use super::Session;
 use crate::clock::Timestamp;
 use crate::ids::MessageId;
 use crate::intake::RecipientAnswer;
+use crate::smtp::tenants::{Seat, Tenants};
 use crate::spool::SpooledMessage;
 
 /// The account of one open transaction.
 #[derive(Debug)]
 pub(super) struct Ledger {
     opened: Timestamp,
+    /// What the peer called itself; the machine forgets it when it closes.
+    helo: Box<str>,
+    seat: Option<Seat>,
     recipients: u32,
     refused: u32,
     stored: Option<(MessageId, u64)>,
 }
 
 impl Ledger {
-    pub(super) const fn open(now: Timestamp) -> Self {
-        Self { opened: now, recipients: 0, refused: 0, stored: None }
+    pub(super) fn open(now: Timestamp, helo: &str) -> Self {
+        Self { opened: now, helo: helo.into(), seat: None, recipients: 0, refused: 0, stored: None }
     }
 
-    pub(super) fn asked(&mut self, answer: RecipientAnswer) {
-        let count = if matches!(answer, RecipientAnswer::Known(_)) { &mut self.recipients } else { &mut self.refused };
+    /// Notes what is known of a recipient; whether its tenant may have this transaction too. All recipients of one are of
+    /// one tenant, so the first that is known decides.
+    pub(super) fn asked(&mut self, answer: RecipientAnswer, tenants: &Tenants) -> bool {
+        let has_room = match answer {
+            RecipientAnswer::Known(recipient) if self.seat.is_none() => {
+                self.seat = tenants.enter(recipient.tenant());
+                self.seat.is_some()
+            }
+            _ => true,
+        };
+        let is_known = matches!(answer, RecipientAnswer::Known(_)) && has_room;
+        let count = if is_known { &mut self.recipients } else { &mut self.refused };
         *count = count.saturating_add(1);
+        has_room
     }
 
     pub(super) const fn stored(&mut self, message: &SpooledMessage) {
@@ -48,7 +63,7 @@ impl Ledger {
             message.id = message,
             peer.ip = session.peer.address.map(tracing::field::display),
             door = session.shared.door.as_str(),
-            helo = session.machine.helo(),
+            helo = &*self.helo,
             tls = session.tls.as_deref(),
             size_bytes = size,
             recipients = self.recipients,

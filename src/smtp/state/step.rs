@@ -15,6 +15,8 @@ pub enum Input<'a> {
     Admission(Admission),
     /// Answer to [`Effect::Recipient`].
     Recipient(RecipientAnswer),
+    /// Answer to [`Effect::Recipient`]: its tenant has as many transactions open as it may.
+    TenantBusy,
     /// Answer to [`Effect::Body`] when the spool did not take it; nothing is said when it did.
     BodyFailed,
     /// Answer to [`Effect::Commit`]: the message is on disk.

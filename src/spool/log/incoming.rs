@@ -118,7 +118,7 @@ impl Incoming {
     /// Waits for the chunk that was handed over last; it stays pending where the caller stops waiting.
     async fn settle(&mut self) -> Result<(), SpoolError> {
         if let Some(written) = &mut self.written {
-            let extent = written.await.map_err(|_| SpoolError::Closed)?;
+            let extent = self.spool.shared.unless_stalled(written).await?.map_err(|_| SpoolError::Closed)?;
             self.written = None;
             match extent {
                 Ok(extent) => self.extents.push(extent),
@@ -183,7 +183,7 @@ async fn write_commit(
     let share = share(spool, append.bytes().len()).await?;
     let (answer, stored) = oneshot::channel();
     spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Commit(answer), share })))?;
-    stored.await.map_err(|_| SpoolError::Closed)?
+    spool.shared.unless_stalled(stored).await?.map_err(|_| SpoolError::Closed)?
 }
 
 /// Never shows the body.
@@ -193,10 +193,11 @@ impl fmt::Debug for Incoming {
     }
 }
 
-/// Waits for room in the queue.
+/// Waits for room in the queue, as long as the disk answers.
 async fn share(spool: &Inner, bytes: usize) -> Result<OwnedSemaphorePermit, SpoolError> {
     // An append larger than the queue waits for all of it.
     let bytes = bytes.min(spool.shared.options().queue_bytes);
     let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-    Arc::clone(&spool.shared.queue).acquire_many_owned(count).await.map_err(|_| SpoolError::Closed)
+    let room = Arc::clone(&spool.shared.queue).acquire_many_owned(count);
+    spool.shared.unless_stalled(room).await?.map_err(|_| SpoolError::Closed)
 }

@@ -1,6 +1,7 @@
 //! How a spool is set up.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::SpoolError;
 use super::format;
@@ -19,6 +20,8 @@ pub struct SpoolOptions {
     pub queue_bytes: usize,
     /// Free space under which no new mail is taken.
     pub reserve: Reserve,
+    /// How long one call of the disk may take before what waits for it is answered with an error.
+    pub patience: Duration,
     /// How far the index has read: a log that ends before it has lost its end, and new mail must come behind it.
     /// [`Position::START`] when nothing is known.
     pub read_to: Position,
@@ -32,6 +35,7 @@ impl Default for SpoolOptions {
             chunk_bytes: 256 << 10,
             queue_bytes: 64 << 20,
             reserve: Reserve::default(),
+            patience: Duration::from_millis(1_500),
             read_to: Position::START,
         }
     }

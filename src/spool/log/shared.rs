@@ -1,18 +1,21 @@
 //! What sessions, readers and the writer of one spool share: the catalogue of segments, figures, and what was found.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
-use super::SpoolStatus;
 use super::active::Foundry;
 use super::files::Space;
 use super::options::SpoolOptions;
 use super::place::Position;
 use super::report::Finding;
 use super::segment::Segment;
+use super::{SpoolError, SpoolStatus};
 
 /// How far a segment may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(super) struct Shared {
     /// Bytes that may wait for the writer.
     pub(super) queue: Arc<Semaphore>,
     pub(super) counters: Counters,
+    /// When the writer's present call of the disk began; none while it waits for work.
+    calling: Mutex<Option<Instant>>,
     /// Readers hold it to read, erasure to write, so that half an erasure is not taken for damage.
     pub(super) erasing: RwLock<()>,
     catalogue: Mutex<BTreeMap<u64, Bounds>>,
@@ -71,6 +76,7 @@ impl Shared {
             queue: Arc::new(Semaphore::new(foundry.options.queue_bytes)),
             foundry,
             counters: Counters::default(),
+            calling: Mutex::default(),
             erasing: RwLock::new(()),
             catalogue: Mutex::new(catalogue),
             open: Mutex::default(),
@@ -85,6 +91,40 @@ impl Shared {
 
     pub(super) fn options(&self) -> &SpoolOptions {
         &self.foundry.options
+    }
+
+    /// The writer calls the disk.
+    pub(super) fn call_begins(&self) {
+        *lock(&self.calling) = Some(Instant::now());
+    }
+
+    /// The disk has answered all calls of the writer.
+    pub(super) fn calls_end(&self) {
+        *lock(&self.calling) = None;
+    }
+
+    /// Whether the disk takes longer over one call than anybody should wait.
+    pub(super) fn is_stalled(&self) -> bool {
+        lock(&self.calling).is_some_and(|since| since.elapsed() >= self.options().patience)
+    }
+
+    /// What the writer answers, as long as the disk answers the writer. Many who wait are no stall: that is one call.
+    ///
+    /// # Errors
+    /// [`SpoolError::Stalled`]
+    pub(super) async fn unless_stalled<T>(&self, answer: impl Future<Output = T>) -> Result<T, SpoolError> {
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Ok(answer),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if self.is_stalled() {
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                return Err(SpoolError::Stalled);
+            }
+        }
     }
 
     /// From now on readers see `number` up to `end`, all of it flushed.
@@ -165,7 +205,7 @@ impl Shared {
             written_bytes: count(&counters.written_bytes),
             failures: count(&counters.failures),
             failed_segments: count(&counters.failed_segments),
-            is_failing: counters.is_failing.load(Ordering::Relaxed),
+            is_failing: counters.is_failing.load(Ordering::Relaxed) || self.is_stalled(),
             findings: lock(&self.findings).count,
             waiting_bytes: self.options().queue_bytes.saturating_sub(self.queue.available_permits()) as u64,
             free_bytes,
@@ -179,6 +219,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How often those who wait for the writer ask whether the disk is stuck.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Segments that are kept open for reading.
 const OPEN_SEGMENTS: usize = 64;
 /// Findings that are kept.

@@ -25,6 +25,7 @@ fn options() -> SpoolOptions {
         chunk_bytes: 2 << 10,
         queue_bytes: 64 << 10,
         reserve: Reserve::OFF,
+        patience: Duration::from_secs(60),
         read_to: Position::START,
     }
 }
@@ -69,6 +70,7 @@ fn manifest(number: u64) -> Manifest {
         defects: Vec::new(),
         quiet: false,
         verdict: crate::mail::envelope::Verdict::NotAsked,
+        milter: None,
     }
 }
 

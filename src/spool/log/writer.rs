@@ -117,6 +117,7 @@ impl Writer {
         };
         std::thread::Builder::new().name("spool-writer".into()).spawn(move || {
             let _ = writer.ensure_active(); // So that the first message need not wait for it.
+            writer.shared.calls_end();
             writer.run(&jobs);
             writer.stop();
         })
@@ -164,6 +165,7 @@ impl Writer {
         }
         self.write_out(Flush::WhenNeeded);
         self.prepare_next();
+        self.shared.calls_end();
         is_open
     }
 
@@ -207,7 +209,11 @@ impl Writer {
                 unflushed > UNFLUSHED_BYTES || placed.iter().any(|placed| placed.waiting.append.is_commit())
             }
         };
-        let result = write(active, &placed, bytes).and_then(|()| if must_flush { active.flush() } else { Ok(()) });
+        self.shared.call_begins();
+        let result = write(active, &placed, bytes).and_then(|()| {
+            self.shared.call_begins();
+            if must_flush { active.flush() } else { Ok(()) }
+        });
         match result {
             Ok(()) => {
                 self.shared.counters.written_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -249,8 +255,9 @@ impl Writer {
     /// The segment is closed for good: see the head of this module.
     fn fail(&mut self, placed: Vec<Placed>, error: io::Error) {
         let Some(failed) = self.active.take() else { return };
+        let cause = error.to_string();
         let error = SpoolError::io("write to a segment and flush it", error);
-        tracing::error!(segment = failed.number, offset = failed.flushed, error = %error, "A segment failed and is closed for good");
+        tracing::error!(segment = failed.number, offset = failed.flushed, error = %error, cause, "A segment failed and is closed for good");
         self.lost.insert(failed.number, failed.flushed);
         let flushed = u32::try_from(failed.flushed).unwrap_or(u32::MAX);
         self.notes.push(Note { segment: failed.number, end: flushed, proved: flushed });
@@ -284,6 +291,7 @@ impl Writer {
         if self.active.is_some() {
             return Ok(());
         }
+        self.shared.call_begins();
         match self.next_segment() {
             Ok(active) => {
                 self.notes.clear();
@@ -297,8 +305,9 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.counters.is_failing.store(true, Ordering::Relaxed);
+                let cause = error.to_string();
                 let error = SpoolError::io("begin a new segment", error);
-                tracing::error!(error = %error, "The spool takes no mail until a segment can be made");
+                tracing::error!(error = %error, cause, "The spool takes no mail until a segment can be made");
                 Err(error)
             }
         }

@@ -66,6 +66,7 @@ impl Scene {
             defects: Vec::new(),
             quiet: false,
             verdict: crate::mail::envelope::Verdict::NotAsked,
+            milter: None,
         }
     }
 

@@ -50,6 +50,15 @@ pub(in crate::store) async fn open_writer(path: &Path) -> Result<SqliteConnectio
         .await
 }
 
+/// Writes the database's content, as of one moment, to another file (sqlite.org/lang_vacuum.html, "VACUUM INTO").
+pub(in crate::store) async fn copy(path: &Path, target: &Path) -> Result<(), sqlx::Error> {
+    use sqlx::Connection as _;
+    let mut connection = options(path).read_only(true).connect().await?;
+    let target = target.to_str().ok_or_else(|| sqlx::Error::Configuration("a path that is no UTF-8".into()))?;
+    sqlx::query("VACUUM INTO $1").bind(target).execute(&mut connection).await?;
+    connection.close().await
+}
+
 /// Opens a pool that only reads: a transaction that reads first and writes later could fail as busy at once.
 ///
 /// All `count` connections are opened here and kept. Each has a thread, which takes its priority from the thread that

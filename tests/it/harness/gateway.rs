@@ -194,6 +194,11 @@ impl Gateway {
         self.address("/lmtp")
     }
 
+    /// The milter port.
+    pub fn milter(&self) -> SocketAddr {
+        self.address("/milter")
+    }
+
     fn address(&self, pointer: &str) -> SocketAddr {
         // `dev` names one address, `serve` lists all.
         let one = self.ready.pointer(pointer).and_then(|value| value.get(0).or(Some(value)));
@@ -303,6 +308,20 @@ impl Gateway {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
+    /// Has it do nothing more, not even in the middle of something; to be ended with [`Gateway::kill`].
+    pub fn halt(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait_for("all threads to stand still", || {
+            let states = std::fs::read_dir(&tasks).unwrap().map(|task| {
+                let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+                stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
+            });
+            // One that waits for the disk comes back to a standstill.
+            states.into_iter().all(|state| matches!(state, Some('T' | 'D') | None)).then_some(())
+        });
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
@@ -342,7 +361,7 @@ pub fn configuration(dir: &Path, database: Option<&Database>, more: &str) -> Str
         "[server]\nhostname = \"gateway.example\"\ndata_dir = \"{}\"\nshutdown_grace = \"5s\"\n\
          [smtp]\nlisten = [\"127.0.0.1:0\"]\nplatform_domains = [\"gateway.example\"]\n\
          [http]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = [\"127.0.0.1:0\"]\n\
-         [spool]\nsegment_size = \"1MiB\"\nreserve = \"1MiB\"\nreserve_percent = 0\n\
+         [spool]\nsegment_size = \"1MiB\"\nreserve = \"1MiB\"\nreserve_percent = 0\npatience = \"20s\"\n\
          [webhooks]\nallow = [\"127.0.0.0/8\"]\ntimeout = \"1s\"\nlease = \"2s\"\nschedule = \"short\"\n\
          [log]\nlevel = \"warn\"\n{database}{more}",
         dir.display()

@@ -9,8 +9,8 @@ use super::PATIENCE;
 
 /// One connection.
 pub struct Wire {
-    stream: Box<dyn Write>,
-    reader: BufReader<Box<dyn Read>>,
+    stream: Box<dyn Write + Send>,
+    reader: BufReader<Box<dyn Read + Send>>,
 }
 
 impl Wire {

@@ -58,7 +58,7 @@ async fn a_peer_that_stops_in_a_message_is_cut_off_and_nothing_is_kept() {
 
 #[tokio::test]
 async fn a_message_that_never_ends_is_cut_off_however_fast_it_comes() {
-    let limits = Limits { message_timeout: SOON, message: 10_000, ..Limits::default() };
+    let limits = Limits { transaction_timeout: SOON, message: 10_000, ..Limits::default() };
     let server = Server::start(Door::Smtp, limits);
     let mut client = server.greeted().await;
     open_data(&mut client).await;
@@ -117,6 +117,8 @@ async fn an_idle_session_is_small() {
         tls: None,
         intake: Arc::new(TestIntake),
         acceptor: Acceptor::new(Spool::Log(server.log.clone()), Clock::System),
+        tenants: Tenants::new(1),
+        memory: Memory::new(1),
         shutdown: CancellationToken::new(),
     };
     let session = session::run(Arc::new(shared), Wire::plain(socket), Peer::default());

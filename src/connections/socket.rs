@@ -16,21 +16,25 @@ const BACKLOG: u32 = 4_096;
 
 /// A bound socket.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub enum Socket {
+    /// At an address.
     Tcp(TcpListener),
+    /// At a file.
     Local(LocalSocket),
 }
 
 /// A connection that was accepted.
 #[derive(Debug)]
-pub(super) enum Connection {
+pub enum Connection {
+    /// From this address.
     Tcp(TcpStream, IpAddr),
+    /// From a program of this machine.
     Local(UnixStream),
 }
 
 /// A socket file; removed when dropped.
 #[derive(Debug)]
-pub(super) struct LocalSocket {
+pub struct LocalSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and number of the file that is ours.
@@ -39,7 +43,10 @@ pub(super) struct LocalSocket {
 
 impl Socket {
     /// Binds an address.
-    pub(super) fn at(address: SocketAddr) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It cannot be bound. Needs a tokio runtime.
+    pub fn at(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
@@ -47,11 +54,29 @@ impl Socket {
     }
 
     /// Makes a socket file that may be used as `mode` says.
-    pub(super) fn in_file(path: &Path, mode: u32) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It cannot be made: somebody listens there, or another file has its name. Needs a tokio runtime.
+    pub fn in_file(path: &Path, mode: u32) -> io::Result<Self> {
         LocalSocket::make(path, mode).map(Self::Local)
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Connection> {
+    /// The address that was bound, with the port where 0 was asked for.
+    ///
+    /// # Errors
+    /// The operating system does not say, or it is a file.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Local(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// As the operating system says; the socket goes on listening.
+    pub async fn accept(&self) -> io::Result<Connection> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

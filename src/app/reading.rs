@@ -1,0 +1,71 @@
+//! The worker that reads accepted mail, and the judge of mail that is read before it is accepted.
+
+use std::sync::Arc;
+
+use super::{AppError, Instance, apart, authentication};
+use crate::config::Config;
+use crate::decide::Engine;
+use crate::intake::Acceptor;
+use crate::mail::message;
+use crate::pipeline::ingest::{Ingest, IngestSettings};
+use crate::pipeline::recipients::Recipients;
+use crate::pipeline::verdict::Verdicts;
+use crate::spool::Spool;
+use crate::supervisor::{RestartPolicy, Spawner};
+
+/// Starts the worker, on a runtime of its own.
+pub(super) fn start(work: &Spawner, instance: &Instance, spool: &Spool, engine: &Arc<Engine>) {
+    let config = Arc::clone(&instance.config);
+    let parts = (instance.store.clone(), spool.clone(), Arc::clone(engine), Arc::clone(&instance.key));
+    work.spawn("ingest", RestartPolicy::Restart, move |stop| {
+        let (store, spool, engine, key) = parts.clone();
+        let config = Arc::clone(&config);
+        apart::apart("ingest", move || async move {
+            let store = match store.apart().await {
+                Ok(store) => store,
+                Err(error) => {
+                    return tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}");
+                }
+            };
+            let ingest = Ingest::new(store, &spool, engine, key, settings(&config));
+            match authentication::authenticator(&config) {
+                Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
+                Ok(None) => ingest.run(stop).await,
+                Err(error) => tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}"),
+            }
+        })
+    });
+}
+
+/// An acceptor that asks before it accepts for mailboxes that refuse what fails DMARC.
+///
+/// # Errors
+/// The resolver cannot be made.
+pub(super) fn judged(acceptor: Acceptor, config: &Config, recipients: &Arc<Recipients>) -> Result<Acceptor, AppError> {
+    Ok(match authentication::authenticator(config)? {
+        Some(found) => {
+            let limits = settings(config).limits;
+            acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(recipients), found, limits)))
+        }
+        None => acceptor,
+    })
+}
+
+fn settings(config: &Config) -> IngestSettings {
+    let own = &config.pipeline;
+    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    IngestSettings {
+        batch: count(own.ingest_batch.into()),
+        poll: own.poll,
+        lease: own.lease,
+        limits: message::Limits {
+            nesting: count(own.nesting.into()),
+            parts: count(own.parts.into()),
+            header_block: count(own.header_size),
+            text: count(own.text_size),
+            ..message::Limits::default()
+        },
+        hostname: config.server.hostname.to_string(),
+        public_url: config.server.public_url.clone(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Mail by the API: its envelope in headers, its bytes as the body, streamed to the spool as they come.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use futures_util::StreamExt;
+
+use crate::http::error::{Code, Problem};
+use crate::http::{Peer, SharedApi, json};
+use crate::service::Fault;
+use crate::service::intake::{GivenEnvelope, IntakeError, MAIL_FROM, RCPT_TO};
+use crate::service::keys::{Authenticated, MailIngest};
+
+/// Takes one message.
+///
+/// # Errors
+/// As the contract says.
+pub async fn raw(
+    State(api): State<SharedApi>,
+    caller: Authenticated<MailIngest>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    require_message(&headers)?;
+    let given =
+        GivenEnvelope { reverse_path: reverse_path(&headers)?, forward_paths: forward_paths(&headers)?, peer: peer.0 };
+    let mut mail = Box::pin(api.service.begin_mail(given, &caller)).await?;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::new(Code::RequestTimeout, "The body broke off; nothing was stored."))?;
+        mail.push(&chunk).await.map_err(|error| match error {
+            IntakeError::TooLarge { limit } => {
+                Problem::new(Code::PayloadTooLarge, format!("The message is over the limit of {limit} octets."))
+            }
+            IntakeError::Service(error) => error.into(),
+        })?;
+    }
+    Ok(json(&Box::pin(mail.accept()).await?))
+}
+
+fn require_message(headers: &HeaderMap) -> Result<(), Problem> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("message/rfc822") || essence.eq_ignore_ascii_case("message/global") {
+        return Ok(());
+    }
+    Err(Problem::new(Code::UnsupportedMediaType, "Send the message as `content-type: message/rfc822`."))
+}
+
+/// Empty, or `<>`, for the null reverse-path, which has to be said.
+fn reverse_path(headers: &HeaderMap) -> Result<String, Problem> {
+    let mut values = headers.get_all(MAIL_FROM).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(bare(text(value.as_bytes(), MAIL_FROM)?).to_owned()),
+        _ => Err(fault(MAIL_FROM, "must be given once; empty for the null reverse-path")),
+    }
+}
+
+/// From every such header, separated by commas that are not in quotes.
+fn forward_paths(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
+    let mut paths = Vec::new();
+    for value in headers.get_all(RCPT_TO) {
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let split = text(value.as_bytes(), RCPT_TO)?.split(|letter: char| {
+            let is_end = letter == ',' && !is_quoted;
+            if letter == '"' && !is_escaped {
+                is_quoted = !is_quoted;
+            }
+            is_escaped = letter == '\\' && !is_escaped;
+            is_end
+        });
+        paths.extend(split.map(bare).filter(|path| !path.is_empty()).map(str::to_owned));
+    }
+    Ok(paths)
+}
+
+/// Without blanks and angle brackets.
+fn bare(path: &str) -> &str {
+    let path = path.trim();
+    path.strip_prefix('<').and_then(|path| path.strip_suffix('>')).unwrap_or(path)
+}
+
+fn text<'a>(value: &'a [u8], header: &'static str) -> Result<&'a str, Problem> {
+    std::str::from_utf8(value).map_err(|_| fault(header, "must be UTF-8"))
+}
+
+fn fault(header: &'static str, message: &str) -> Problem {
+    let detail = format!("The header {header} {message}.");
+    Problem::new(Code::InvalidParameter, detail).with_errors(vec![Fault::at(header, message)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(name: &'static str, values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers
+                .append(axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_envelope_is_read_from_headers() {
+        let given = headers(RCPT_TO, &["<a@b.example>, \"c,d\"@b.example", " e@b.example,"]);
+        assert_eq!(forward_paths(&given).unwrap(), ["a@b.example", "\"c,d\"@b.example", "e@b.example"]);
+        for (values, expected) in [(&["<>"][..], Some("")), (&[""], Some("")), (&["a@b.example"], Some("a@b.example"))]
+        {
+            assert_eq!(reverse_path(&headers(MAIL_FROM, values)).ok().as_deref(), expected);
+        }
+        for values in [&[][..], &["a@b.example", "c@d.example"]] {
+            assert_eq!(reverse_path(&headers(MAIL_FROM, values)).unwrap_err().code(), Code::InvalidParameter);
+        }
+    }
+}
