@@ -45,14 +45,15 @@ pub(super) async fn run(args: IdleArgs, out: &mut Output) -> Result<(), CliError
     let sessions = open(&server, &settings, args.sessions).await?;
     let bytes_with_sessions = settled(args.process).await?;
     let encrypted = sessions.iter().all(SmtpClient::is_encrypted);
-    let grown = bytes_with_sessions.saturating_sub(bytes_before);
+    // Less than before only where something else was given back meanwhile; that must show.
+    let grown = number(bytes_with_sessions) - number(bytes_before);
     let answer = Idle {
         server: server.to_string(),
         sessions: args.sessions,
         encrypted,
         bytes_before,
         bytes_with_sessions,
-        kib_per_session: rounded(number(grown) / 1_024.0 / f64::from(args.sessions), 2),
+        kib_per_session: rounded(grown / 1_024.0 / f64::from(args.sessions), 2),
         notes: NOTES,
     };
     out.answer(&answer, |out| {
@@ -69,16 +70,21 @@ async fn open(server: &ServerName, settings: &Settings, sessions: u32) -> Result
     opened.into_iter().collect::<Result<_, _>>().map_err(CliError::from)
 }
 
-/// The figure once it does not change any more.
+/// The figure once it has not changed for a while: allocators give memory back some seconds after it is free.
 async fn settled(process: u32) -> Result<u64, CliError> {
     let mut last = proportional_set_size(process)?;
+    let mut steady = 0;
     for _ in 0..MOST_LOOKS {
         tokio::time::sleep(LOOK).await;
         let now = proportional_set_size(process)?;
-        if now.abs_diff(last) < last / 1_000 {
+        if now.abs_diff(last) > last / 1_000 {
+            (last, steady) = (now, 0);
+            continue;
+        }
+        steady += 1;
+        if steady == STEADY_LOOKS {
             return Ok(now);
         }
-        last = now;
     }
     Ok(last)
 }
@@ -96,4 +102,5 @@ fn proportional_set_size(process: u32) -> Result<u64, CliError> {
 const WARM_UP: u32 = 100;
 const AT_ONCE: usize = 20;
 const LOOK: Duration = Duration::from_millis(500);
-const MOST_LOOKS: usize = 20;
+const STEADY_LOOKS: usize = 24;
+const MOST_LOOKS: usize = 240;
