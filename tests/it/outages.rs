@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 const FROM: &str = "ann@lakeside.example";
-const UNLIMITED: &str = "[http.rate_limits]\ndefault_per_minute = 0\n";
+const UNLIMITED: &str = "[http.rate_limits]\ndefault_per_minute = 0\n[smtp.limits]\nconnects_per_minute = 1000000\n";
 /// How long a peer may be kept waiting for its temporary reply. Mail servers wait minutes; people do not.
 const BOUND: Duration = Duration::from_secs(30);
 
