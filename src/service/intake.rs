@@ -16,7 +16,7 @@ use crate::ids::MessageId;
 use crate::intake::{Acceptor, Offer, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
-use crate::spool::{Admission, Incoming};
+use crate::spool::{Admission, Incoming, SpoolError};
 
 /// Recipients of one message.
 pub const RECIPIENTS: usize = 1_000;
@@ -196,7 +196,13 @@ impl ArrivingMail {
             return Err(ServiceError::Invalid(vec![Fault::at("", "is empty: it must be a message (RFC 5322)")]));
         }
         let offer = Offer { envelope, origin, defects: Vec::new(), milter: None };
-        let stored = acceptor.accept(incoming, offer).await.map_err(|error| ServiceError::Unavailable(error.into()))?;
+        let stored = acceptor.accept(incoming, offer).await.map_err(|error| match error {
+            // Trying again would not help: the mailbox does not take what fails DMARC.
+            SpoolError::Refused => {
+                ServiceError::Invalid(vec![Fault::at("", "fails DMARC, and no recipient takes that")])
+            }
+            error => ServiceError::Unavailable(error.into()),
+        })?;
         let id: MessageId = stored.id();
         tracing::info!(message.id = %id, size_bytes = stored.size(), "Accepted message `{id}` by the API");
         Ok(IntakeAnswer { message_id: id.to_string(), size: stored.size() })
