@@ -1,6 +1,7 @@
 //! Whom a forward-path names here: mailboxes, `bcc` routes by their token, and the operator's postmaster and abuse.
 //!
-//! Answers are kept for a second, so that a busy sender costs one look-up, and so do many at once; a change by an operator is seen within that.
+//! Answers are kept for a second, so that a busy sender costs one look-up, and so do many at once; a change by an operator
+//! is seen within that.
 //! An unknown address and an unknown token take the same path and get the same answer.
 //!
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
