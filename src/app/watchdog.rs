@@ -62,7 +62,9 @@ mod tests {
             let spawner = supervisor.spawner(Phase::Close);
             let told = Arc::new(AtomicU32::new(0));
             let count = Arc::clone(&told);
-            let alive = move || drop(count.fetch_add(1, Ordering::SeqCst));
+            let alive = move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            };
             let interval = Duration::from_millis(15);
             spawner.spawn_once("watchdog", keep(interval, spawner.clone(), alive, spawner.stopping()));
             let more = async |than: u32| {
