@@ -65,12 +65,12 @@ fn a_backup_made_under_load_has_all_that_was_answered_250_before_it_once_and_wor
     acme.iter().for_each(|file| std::fs::write(gateway.dir().join(file), file).unwrap());
     let load = Load::start(4, MAILBOX, seed());
     load.go_to(&[gateway.smtp()]);
-    load.more(60, READING, "mail before the backup");
+    load.more(30, READING, "mail before the backup");
     let before = load.taken();
     let backup = folder.path().join("backup");
     let done = command("backup", &backup, &gateway.config()).json();
     assert_eq!(done["has_key"], Value::Bool(true), "{done}");
-    load.more(20, READING, "mail after the backup");
+    load.more(10, READING, "mail after the backup");
     load.finish();
 
     let place = Elsewhere::new(&folder.path().join("second"), engine);
