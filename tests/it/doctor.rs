@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{configuration, connex, list, run, text};
+use crate::harness::{PATIENCE, configuration, connex, list, run, text};
 
 /// A configuration whose name server is not there, with a certificate that is none.
 fn sick(folder: &Path) -> std::path::PathBuf {
@@ -44,6 +44,16 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     assert!(shown.contains("PROBLEM") && shown.contains("a flush takes"), "{shown}");
 }
 
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn the_service_manager_is_told_when_the_gateway_is_ready_alive_reloading_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,22 +64,23 @@ fn the_service_manager_is_told_when_the_gateway_is_ready_alive_reloading_and_whe
     let mut command = Command::new(env!("CARGO_BIN_EXE_connex"));
     command.args(["serve", "--json", "--config"]).arg(&config).env("NOTIFY_SOCKET", &socket);
     command.env("WATCHDOG_USEC", "300000");
-    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let command = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = Ended(command.spawn().unwrap());
     // What it is told until it is told `wanted`.
     let told_until = |wanted: &str| {
-        let mut all = Vec::new();
+        let (mut all, began) = (Vec::new(), std::time::Instant::now());
         loop {
             let mut bytes = [0; 256];
             let count = manager.recv(&mut bytes).unwrap_or(0);
             all.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
-            assert!(count > 0, "never told {wanted}: {all:?}");
+            assert!(count > 0 && began.elapsed() < PATIENCE, "never told {wanted}: {all:?}");
             if all.last().is_some_and(|last| last.starts_with(wanted)) {
                 return all;
             }
         }
     };
     let signal = |signal| {
-        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal);
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child.0), signal);
     };
     told_until("READY=1");
     told_until("WATCHDOG=1");
@@ -81,7 +92,7 @@ fn the_service_manager_is_told_when_the_gateway_is_ready_alive_reloading_and_whe
     assert_eq!(told_until("READY=1").pop().unwrap(), "READY=1");
     signal(rustix::process::Signal::TERM);
     told_until("STOPPING=1");
-    assert!(child.wait().unwrap().success());
+    assert!(child.0.wait().unwrap().success());
 }
 
 #[test]
