@@ -21,6 +21,7 @@ use crate::mail::message::{self, Limits};
 
 mod hostile;
 mod policies;
+mod reference;
 mod signed;
 
 const PEER: &str = "192.0.2.25";
