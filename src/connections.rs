@@ -3,6 +3,7 @@
 //! Each door (SMTP, the HTTP API, the operator's listener) has counts of its own, so that a flood at one leaves the others
 //! open.
 
+pub mod serve;
 pub mod socket;
 
 use std::collections::HashMap;

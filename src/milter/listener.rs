@@ -1,31 +1,27 @@
 //! Accepts the connections of mail servers and owns their tasks.
 //!
-//! Run as one named task of the program; its sessions live in its own `JoinSet`. A connection that is not from a listed
-//! network is closed at once. At shutdown a message in flight is still kept, within a grace.
+//! A connection that is not from a listed network is closed at once. At shutdown a message in flight is still kept, within a
+//! grace.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Limits;
 use super::session::{self, Shared};
 use super::shown::Missed;
+use crate::connections::serve::{self, serve};
 use crate::connections::socket::{Connection, Socket};
-use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::connections::{Connections, Permit};
 use crate::ids::SessionId;
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Mailbox;
-
-/// Wait after an accept that failed for want of resources.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// How a listener is set up.
 #[derive(Debug, Clone)]
@@ -83,80 +79,59 @@ impl<I: Intake> Listener<I> {
         // Mail servers are few, and each has many connections.
         let connections = Connections::new(limits.connections, limits.connections);
         let shared = Arc::new(Shared { limits, route, intake, acceptor, shutdown: shutdown.clone() });
-        let mut sessions = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                Some(ended) = sessions.join_next() => note(ended),
-                accepted = socket.accept() => match accepted {
-                    Ok(connection) => admit(connection, &shared, &connections, &peers, &mut sessions),
-                    Err(error) if is_about_one_connection(&error) => {}
-                    Err(error) => {
-                        warn!(error.kind = %error, "Connections of mail servers cannot be accepted now");
-                        tokio::select! { () = sleep(BACK_OFF) => {}, () = shutdown.cancelled() => break }
-                    }
-                },
-            }
-        }
-        drop(socket);
-        let drained = timeout(limits.shutdown_grace, async {
-            while let Some(ended) = sessions.join_next().await {
-                note(ended);
-            }
-        });
-        if drained.await.is_err() {
-            warn!("{} connections of mail servers did not end in time and are dropped", sessions.len());
-            sessions.shutdown().await;
-        }
-        info!("The milter door has closed");
+        serve(Entrance { shared, connections, peers }, socket, shutdown, limits.shutdown_grace).await;
     }
 }
 
-/// Starts the session of a connection, or closes it.
-fn admit<I: Intake>(
-    connection: Connection,
-    shared: &Arc<Shared<I>>,
-    connections: &Connections,
-    peers: &[IpNet],
-    sessions: &mut JoinSet<()>,
-) {
-    let peer = match &connection {
-        Connection::Tcp(_, peer) => Some(*peer),
-        Connection::Local(_) => None,
-    };
-    if peer.is_some_and(|peer| !is_listed(peer, peers)) {
-        metrics::counter!("connex_milter_refused_total").increment(1);
-        warn!(peer.ip = peer.map(tracing::field::display), "A connection to the milter door is not from milter.peers");
-        return;
-    }
-    let Some(permit) = connections.permit_without_address() else {
-        session::report(shared.acceptor.clock().mint::<SessionId>(), None, Missed::Connections);
-        return;
-    };
-    let shared = Arc::clone(shared);
-    sessions.spawn(async move {
-        let _permit: Permit = permit;
-        match connection {
-            Connection::Tcp(stream, peer) => {
-                // Answers are small, and are waited for.
-                let _ = stream.set_nodelay(true);
-                session::run(shared, stream, Some(peer)).await;
-            }
-            Connection::Local(stream) => session::run(shared, stream, None).await,
+/// Where connections become sessions.
+struct Entrance<I> {
+    shared: Arc<Shared<I>>,
+    connections: Connections,
+    peers: Vec<IpNet>,
+}
+
+impl<I: Intake> serve::Door for Entrance<I> {
+    const NAME: &'static str = "milter";
+
+    fn admit(&self, connection: Connection, sessions: &mut JoinSet<()>) {
+        let peer = match &connection {
+            Connection::Tcp(_, peer) => Some(*peer),
+            Connection::Local(_) => None,
+        };
+        if peer.is_some_and(|peer| !is_listed(peer, &self.peers)) {
+            metrics::counter!("connex_milter_refused_total").increment(1);
+            warn!(
+                peer.ip = peer.map(tracing::field::display),
+                "A connection to the milter door is not from milter.peers"
+            );
+            return;
         }
-    });
+        let Some(permit) = self.connections.permit_without_address() else {
+            session::report(self.shared.acceptor.clock().mint::<SessionId>(), None, Missed::Connections);
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        sessions.spawn(async move {
+            let _permit: Permit = permit;
+            match connection {
+                Connection::Tcp(stream, peer) => {
+                    // Answers are small, and are waited for.
+                    let _ = stream.set_nodelay(true);
+                    session::run(shared, stream, Some(peer)).await;
+                }
+                Connection::Local(stream) => session::run(shared, stream, None).await,
+            }
+        });
+    }
+
+    fn panicked(&self) {
+        metrics::counter!("connex_milter_missed_total", "reason" => Missed::Panic.reason()).increment(1);
+        tracing::error!(error.kind = Missed::Panic.reason(), "A session of the milter door panicked");
+    }
+
+    fn accept_failed(&self) {}
 }
 
 fn is_listed(peer: IpAddr, peers: &[IpNet]) -> bool {
     peers.iter().any(|network| network.contains(&peer))
-}
-
-fn note(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        metrics::counter!("connex_milter_missed_total", "reason" => Missed::Panic.reason()).increment(1);
-        tracing::error!(error.kind = Missed::Panic.reason(), "A session of the milter door panicked");
-    }
 }

@@ -1,13 +1,9 @@
 //! Accepts connections and owns their tasks.
 //!
-//! The listener is itself run as one named task of the program; its sessions live in its own `JoinSet`, so that nothing
-//! outlives it and a panic in one is seen, counted, and ends only that one. It stops in three phases: no more
-//! connections; 421 to sessions between messages while those inside one finish it; after the grace the rest is dropped.
+//! It stops in three phases: no more connections; 421 to sessions between messages while those inside one finish it; after
+//! the grace the rest is dropped.
 //!
 //! From a listed load balancer the PROXY header is read first; a client's own address then counts in place of the balancer's.
-//!
-//! An error of accept never ends the listener: where file descriptors or memory are short it waits a little, and the
-//! connections wait in the backlog.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +12,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Duration, sleep, timeout};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
+use crate::connections::serve::{self, serve};
 use crate::connections::socket::{Connection, Socket};
-use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::connections::{Connections, Permit};
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
@@ -35,9 +31,6 @@ use crate::smtp::tenants::Tenants;
 use crate::tls::ServerTls;
 
 mod proxied;
-
-/// Waits after an accept that failed for want of resources: the first, and the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How a listener is set up.
 #[derive(Debug, Clone)]
@@ -123,30 +116,7 @@ impl<I: Intake> Listener<I> {
         let grace = limits.shutdown_grace;
         let shared =
             Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
-        let mut entrance = Entrance { shared, connections, proxy_from, sessions: JoinSet::new() };
-        let mut wait = BACK_OFF.0;
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                Some(ended) = entrance.sessions.join_next() => note(ended),
-                accepted = socket.accept() => match accepted {
-                    Ok(connection) => {
-                        wait = BACK_OFF.0;
-                        entrance.admit(connection);
-                    }
-                    Err(error) if is_about_one_connection(&error) => {}
-                    Err(error) => {
-                        warn!(error.kind = %error, "Connections cannot be accepted now; waiting {} ms", wait.as_millis());
-                        metrics::counter!("connex_smtp_accept_errors_total").increment(1);
-                        tokio::select! { () = sleep(wait) => {}, () = shutdown.cancelled() => break }
-                        wait = (wait * 2).min(BACK_OFF.1);
-                    }
-                },
-            }
-        }
-        drop(socket);
-        finish(entrance.sessions, grace).await;
+        serve(Entrance { shared, connections, proxy_from }, socket, shutdown, grace).await;
     }
 }
 
@@ -155,44 +125,55 @@ struct Entrance<I> {
     shared: Arc<Shared<I>>,
     connections: Connections,
     proxy_from: Vec<IpNet>,
-    sessions: JoinSet<()>,
 }
 
-impl<I: Intake> Entrance<I> {
-    /// Starts the session of a connection, or sends it away at once.
-    fn admit(&mut self, connection: Connection) {
+impl<I: Intake> serve::Door for Entrance<I> {
+    const NAME: &'static str = "SMTP or LMTP";
+
+    fn admit(&self, connection: Connection, sessions: &mut JoinSet<()>) {
         match connection {
             Connection::Local(stream) => match self.connections.permit_without_address() {
-                Some(permit) => self.serve(permit, Wire::Local(stream), Peer::default()),
+                Some(permit) => self.serve(sessions, permit, Wire::Local(stream), Peer::default()),
                 None => too_many(stream.into_std(), self.shared.door, None),
             },
             Connection::Tcp(stream, peer) if self.proxy_from.iter().any(|network| network.contains(&peer)) => {
                 match self.connections.permit_without_address() {
-                    Some(permit) => self.serve_proxied(permit, stream, peer),
+                    Some(permit) => self.serve_proxied(sessions, permit, stream, peer),
                     None => too_many(stream.into_std(), self.shared.door, Some(peer)),
                 }
             }
             Connection::Tcp(stream, peer) => match self.connections.permit(peer) {
                 Some(permit) => {
-                    self.serve(permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
+                    self.serve(sessions, permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
                 }
                 None => too_many(stream.into_std(), self.shared.door, Some(peer)),
             },
         }
     }
 
-    fn serve(&mut self, permit: Permit, wire: Wire, peer: Peer) {
+    fn panicked(&self) {
+        metrics::counter!("connex_smtp_session_panics_total").increment(1);
+        error!("An SMTP session panicked; its peer was cut off and nothing answered 250 is lost");
+    }
+
+    fn accept_failed(&self) {
+        metrics::counter!("connex_smtp_accept_errors_total").increment(1);
+    }
+}
+
+impl<I: Intake> Entrance<I> {
+    fn serve(&self, sessions: &mut JoinSet<()>, permit: Permit, wire: Wire, peer: Peer) {
         let shared = Arc::clone(&self.shared);
-        self.sessions.spawn(async move {
+        sessions.spawn(async move {
             let _counted = Counted::new(permit);
             session::run(shared, wire, peer).await;
         });
     }
 
     /// As [`Entrance::serve`], once the balancer has said for whom it speaks.
-    fn serve_proxied(&mut self, mut permit: Permit, mut stream: TcpStream, balancer: IpAddr) {
+    fn serve_proxied(&self, sessions: &mut JoinSet<()>, mut permit: Permit, mut stream: TcpStream, balancer: IpAddr) {
         let (shared, connections) = (Arc::clone(&self.shared), self.connections.clone());
-        self.sessions.spawn(async move {
+        sessions.spawn(async move {
             let outcome = tokio::select! {
                 peer = proxied::peer(&mut stream, balancer) => peer,
                 () = shared.shutdown.cancelled() => return,
@@ -224,28 +205,6 @@ fn too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>) {
     if let Ok(mut stream) = stream {
         let _ = stream.write(&farewell);
     }
-}
-
-fn note(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        metrics::counter!("connex_smtp_session_panics_total").increment(1);
-        error!("An SMTP session panicked; its peer was cut off and nothing answered 250 is lost");
-    }
-}
-
-async fn finish(mut sessions: JoinSet<()>, grace: Duration) {
-    let drained = timeout(grace, async {
-        while let Some(ended) = sessions.join_next().await {
-            note(ended);
-        }
-    });
-    if drained.await.is_err() {
-        warn!("{} sessions did not end in time and are dropped", sessions.len());
-        sessions.shutdown().await;
-    }
-    info!("The listener has stopped");
 }
 
 /// A permit that also shows in the gauge of open sessions.
