@@ -4,6 +4,7 @@
 //! open.
 
 pub mod listening;
+pub mod serve;
 pub mod socket;
 
 use std::collections::HashMap;

@@ -33,7 +33,7 @@ use mail_auth::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::dns::Resolver;
+use crate::dns::{DnsError, Resolver};
 use crate::mail::address::Domain;
 use crate::mail::authentication::{
     Authentication, AuthorDoubt, Claim, Claims, Identity, Method, MethodResult, Outcome, Voucher, VoucherKind,
@@ -41,7 +41,7 @@ use crate::mail::authentication::{
 use crate::mail::envelope::{Door, Manifest};
 use crate::mail::message::Message;
 
-use lookup::Records;
+use lookup::{Records, Single};
 
 /// How messages are checked, and who else is believed.
 #[derive(Debug, Clone)]
@@ -73,6 +73,7 @@ pub struct Forwarder {
 #[derive(Clone)]
 pub struct Authenticator {
     dns: Option<MessageAuthenticator>,
+    resolver: Resolver,
     settings: Arc<Settings>,
     /// How many messages in a row got no answer from DNS at all.
     unanswered: Arc<AtomicU32>,
@@ -88,6 +89,7 @@ impl Authenticator {
     pub fn new(resolver: &Resolver, settings: Settings) -> Self {
         Self {
             dns: resolver.client().cloned().map(MessageAuthenticator),
+            resolver: resolver.clone(),
             settings: Arc::new(settings),
             unanswered: Arc::default(),
         }
@@ -107,7 +109,8 @@ impl Authenticator {
         if manifest.origin.door == Door::Import {
             return Authentication::default();
         }
-        let check = Check { dns, settings: &self.settings, message, manifest, until: Times::new(self.budget()) };
+        let until = Times::new(self.budget());
+        let check = Check { dns, resolver: &self.resolver, settings: &self.settings, message, manifest, until };
         // The library reads hostile bytes; a fault in it must cost no more than this message's results.
         let found = AssertUnwindSafe(check.run(bytes)).catch_unwind().await;
         let authentication = found.unwrap_or_else(|_| {
@@ -170,6 +173,7 @@ impl Times {
 /// The check of one message.
 struct Check<'a> {
     dns: &'a MessageAuthenticator,
+    resolver: &'a Resolver,
     settings: &'a Settings,
     message: &'a Message,
     manifest: &'a Manifest,
@@ -261,8 +265,9 @@ impl Check<'_> {
         }
     }
 
+    /// The address by which the sender is judged.
     fn peer(&self) -> Option<IpAddr> {
-        self.manifest.origin.peer
+        self.manifest.client().address
     }
 
     /// Whether the peer hands over the mail of others: then nothing is known of the sender's address.
@@ -273,37 +278,49 @@ impl Check<'_> {
     }
 
     async fn spf_of_mail_from(&self) -> MailFrom {
-        let (helo, authserv_id) = (self.manifest.origin.helo.as_str(), self.settings.authserv_id.as_str());
+        let (helo, authserv_id) = (self.manifest.client().helo, self.settings.authserv_id.as_str());
         let Some(mailbox) = self.manifest.envelope.reverse_path.mailbox() else {
+            if !self.manifest.has_null_reverse_path() {
+                // Only its mail server can read that address, and it has a domain that nobody knows.
+                let result = translate::spf(&SpfOutput::default(), Identity::MailFrom, "", self.is_relayed());
+                return MailFrom { result: Some(result), output: SpfOutput::default() };
+            }
             // RFC 7208 §2.4: the null reverse-path stands for postmaster at the name of HELO.
-            let output =
-                self.spf(self.peer().map(|peer| SpfParameters::verify_ehlo(peer, helo, authserv_id)), helo).await;
+            let output = self.spf(helo, |peer| SpfParameters::verify_ehlo(peer, helo, authserv_id)).await;
             return MailFrom { result: Some(translate::spf(&output, Identity::Helo, helo, self.is_relayed())), output };
         };
         let (sender, domain) = (mailbox.to_string(), mailbox.domain().as_str());
-        let parameters = self.peer().map(|peer| SpfParameters::verify_mail_from(peer, helo, authserv_id, &sender));
-        let output = self.spf(parameters, domain).await;
+        let parameters = |peer| SpfParameters::verify_mail_from(peer, helo, authserv_id, &sender);
+        let output = self.spf(domain, parameters).await;
         MailFrom { result: Some(translate::spf(&output, Identity::MailFrom, domain, self.is_relayed())), output }
     }
 
     /// Of HELO only what says something is told.
     async fn spf_of_helo(&self) -> Option<MethodResult> {
         self.manifest.envelope.reverse_path.mailbox()?;
-        let helo = self.manifest.origin.helo.as_str();
-        let parameters =
-            self.peer().map(|peer| SpfParameters::verify_ehlo(peer, helo, self.settings.authserv_id.as_str()));
-        let output = self.spf(parameters, helo).await;
+        let (helo, authserv_id) = (self.manifest.client().helo, self.settings.authserv_id.as_str());
+        let output = self.spf(helo, |peer| SpfParameters::verify_ehlo(peer, helo, authserv_id)).await;
         (output.result() != SpfResult::None).then(|| translate::spf(&output, Identity::Helo, helo, false))
     }
 
-    async fn spf(&self, parameters: Option<SpfParameters<'_>>, domain: &str) -> SpfOutput {
+    /// Works out the record of `domain`, and again where a record that it led to is not the only one of its name.
+    async fn spf<'p>(&self, domain: &str, parameters: impl Fn(IpAddr) -> SpfParameters<'p>) -> SpfOutput {
         let nothing = SpfOutput::new(domain.to_owned());
-        let Some(parameters) = parameters.filter(|_| !self.is_relayed() && !domain.starts_with('[')) else {
+        let Some(peer) = self.peer().filter(|_| !self.is_relayed() && !domain.starts_with('[')) else {
             return nothing;
         };
-        match timeout_at(self.until.records, self.dns.verify_spf(parameters)).await {
-            Ok(output) => output,
-            Err(_) => nothing.with_result(SpfResult::TempError),
+        let records = Records::default();
+        let verify = async {
+            loop {
+                let output = self.dns.verify_spf(Parameters::new(parameters(peer)).with_txt_cache(&records)).await;
+                if lookup::are_single(self.resolver, &records, Single::Spf).await? {
+                    return Ok::<_, DnsError>(output);
+                }
+            }
+        };
+        match timeout_at(self.until.records, verify).await {
+            Ok(Ok(output)) => output,
+            _ => nothing.with_result(SpfResult::TempError),
         }
     }
 
@@ -313,7 +330,7 @@ impl Check<'_> {
         Some(translate::iprev(found.unwrap_or(lookup::PeerName::Unanswered)))
     }
 
-    /// `None` where there was no time.
+    /// `None` where there was no time, or no answer.
     async fn policy<'m>(
         &self,
         message: &'m AuthenticatedMessage<'m>,
@@ -322,10 +339,16 @@ impl Check<'_> {
         policies: &'m Records,
         until: Instant,
     ) -> Option<DmarcOutput> {
-        let mail_from = spf.domain();
-        let parameters = DmarcParameters::new(message, signatures, mail_from, spf);
-        let parameters = Parameters::new(parameters).with_txt_cache(policies);
-        timeout_at(until, self.dns.verify_dmarc(parameters)).await.ok()
+        let verify = async {
+            loop {
+                let parameters = DmarcParameters::new(message, signatures, spf.domain(), spf);
+                let output = self.dns.verify_dmarc(Parameters::new(parameters).with_txt_cache(policies)).await;
+                if lookup::are_single(self.resolver, policies, Single::Dmarc).await? {
+                    return Ok::<_, DnsError>(output);
+                }
+            }
+        };
+        timeout_at(until, verify).await.ok()?.ok()
     }
 
     /// A listed forwarder that hands the message over itself, and found that DMARC passed.

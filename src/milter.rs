@@ -41,3 +41,6 @@ pub struct Limits {
     /// How long messages in flight may take at shutdown.
     pub shutdown_grace: Duration,
 }
+
+#[cfg(test)]
+mod tests;

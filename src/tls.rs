@@ -71,6 +71,8 @@ pub enum ClientCertificates {
 /// What the server's side of a handshake needs; shared by all listeners of a kind.
 pub struct ServerTls {
     acceptor: TlsAcceptor,
+    /// Has tickets of its own: a session that began unasked is not resumed by who is asked now.
+    asking: TlsAcceptor,
     certificates: Arc<Certificates>,
 }
 
@@ -79,48 +81,36 @@ impl ServerTls {
     ///
     /// # Errors
     /// [`TlsError::Setup`].
-    pub fn for_mail(certificates: Arc<Certificates>, clients: ClientCertificates) -> Result<Self, TlsError> {
-        Self::new(certificates, clients, &[])
+    pub fn for_mail(certificates: Arc<Certificates>) -> Result<Self, TlsError> {
+        Self::new(certificates, &[])
     }
 
-    /// For HTTP/1.1. Clients are asked for nothing: the API knows them by their key.
+    /// For HTTP/1.1. Its clients are not to be asked for anything: the API knows them by their key.
     ///
     /// # Errors
     /// [`TlsError::Setup`].
     pub fn for_http(certificates: Arc<Certificates>) -> Result<Self, TlsError> {
-        Self::new(certificates, ClientCertificates::Off, &[b"http/1.1"])
+        Self::new(certificates, &[b"http/1.1"])
     }
 
-    fn new(
-        certificates: Arc<Certificates>,
-        clients: ClientCertificates,
-        protocols: &[&[u8]],
-    ) -> Result<Self, TlsError> {
-        // The provider is named here, not taken from the process, so that no order of start matters.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(TlsError::Setup)?;
-        let builder = match clients {
-            ClientCertificates::Off => builder.with_no_client_auth(),
-            ClientCertificates::Ask => builder.with_client_cert_verifier(Arc::new(clients::AnyHolder::new())),
-        };
-        let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
-        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(TlsError::Setup)?;
-        // A client that resumes is given a new one each time; a second one would never be used.
-        config.send_tls13_tickets = 1;
-        // Replayed mail would be mail twice (RFC 8446 §8).
-        config.max_early_data_size = 0;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates })
+    fn new(certificates: Arc<Certificates>, protocols: &[&[u8]]) -> Result<Self, TlsError> {
+        let acceptor = acceptor_of(&certificates, ClientCertificates::Off, protocols)?;
+        let asking = acceptor_of(&certificates, ClientCertificates::Ask, protocols)?;
+        Ok(Self { acceptor, asking, certificates })
     }
 
     /// Does the server's side of a handshake.
     ///
     /// # Errors
     /// The peer broke off, or speaks no TLS that is allowed here.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        self.acceptor.accept(stream).await
+    pub async fn accept<S>(&self, stream: S, clients: ClientCertificates) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match clients {
+            ClientCertificates::Off => self.acceptor.accept(stream).await,
+            ClientCertificates::Ask => self.asking.accept(stream).await,
+        }
     }
 
     /// What the client of this session showed; `None` where it showed nothing or was not asked.
@@ -134,6 +124,31 @@ impl ServerTls {
         let is_verified = authority.is_some_and(|authority| authority.vouches_for(leaf, intermediates, now));
         Some(Certificate { is_verified, ..describe(leaf) })
     }
+}
+
+/// One that asks clients for a certificate or does not, with tickets of its own.
+fn acceptor_of(
+    certificates: &Arc<Certificates>,
+    clients: ClientCertificates,
+    protocols: &[&[u8]],
+) -> Result<TlsAcceptor, TlsError> {
+    // The provider is named here, not taken from the process, so that no order of start matters.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsError::Setup)?;
+    let builder = match clients {
+        ClientCertificates::Off => builder.with_no_client_auth(),
+        ClientCertificates::Ask => builder.with_client_cert_verifier(Arc::new(clients::AnyHolder::new())),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(certificates) as _);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(TlsError::Setup)?;
+    // A client that resumes is given a new one each time; a second one would never be used.
+    config.send_tls13_tickets = 1;
+    // Replayed mail would be mail twice (RFC 8446 §8).
+    config.max_early_data_size = 0;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Names nothing: the configuration holds keys.

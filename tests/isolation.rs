@@ -27,6 +27,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("directory.rs", "FROM tenants ORDER BY tenant_id", "the operator's list of tenants"),
     ("directory.rs", "WHERE m.address_key = $1", "asked at RCPT, before a tenant is known: the address names it"),
     ("directory.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),
+    (
+        "directory.rs",
+        "FROM routes WHERE peers LIKE",
+        "asked before a handshake, when nobody is known; tells one fact of all",
+    ),
     ("keys.rs", "FROM api_keys WHERE hash = $1", "asked of every call: the key names its tenant"),
     ("deliveries.rs", "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries", "a gauge of the whole installation"),
     ("deliveries/claim.rs", "WHERE d.state = 'in_flight' AND d.lease_owner = $1", "what this worker has just claimed"),

@@ -50,8 +50,7 @@ impl DoorTls {
         let files = opening.await.map_err(|_| AppError::Interrupted)??;
         let (mut mail, mut http) = (None, None);
         if config.has_tls() {
-            let clients = config.tls.client_certificates;
-            mail = Some(Arc::new(ServerTls::for_mail(Arc::clone(&certificates), clients)?));
+            mail = Some(Arc::new(ServerTls::for_mail(Arc::clone(&certificates))?));
             http = Some(Arc::new(ServerTls::for_http(Arc::clone(&certificates))?));
         }
         Ok(Self { mail, http, certificates, files: CertificateFiles(Arc::new(Mutex::new(files))) })

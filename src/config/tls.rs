@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::reader::Reader;
 use crate::mail::address::Domain;
-use crate::tls::ClientCertificates;
 use crate::tls::files::PairFiles;
 
 /// `[tls]`
@@ -13,8 +12,6 @@ use crate::tls::files::PairFiles;
 pub struct Tls {
     /// Certificates with their keys; the first is shown to clients that name no host, or an unknown one.
     pub own: Vec<PairFiles>,
-    /// Whether clients of the mail doors are asked for a certificate.
-    pub client_certificates: ClientCertificates,
     /// Authorities whose client certificates are believed, PEM.
     pub client_ca_file: Option<PathBuf>,
 }
@@ -33,15 +30,7 @@ impl Tls {
         }
         let pairs = certificates.into_iter().zip(keys);
         own.extend(pairs.map(|(cert_file, key_file)| PairFiles { cert_file, key_file }));
-        Self {
-            own,
-            client_certificates: reader.parse("tls.client_certificates", "off or ask", |text| match text {
-                "off" => Some(ClientCertificates::Off),
-                "ask" => Some(ClientCertificates::Ask),
-                _ => None,
-            }),
-            client_ca_file: reader.optional_file("tls.client_ca_file"),
-        }
+        Self { own, client_ca_file: reader.optional_file("tls.client_ca_file") }
     }
 }
 

@@ -97,7 +97,7 @@ impl Listening {
     }
 
     /// It ends because it was told to.
-    pub fn end(mut self) {
+    pub fn end(&mut self) {
         self.is_ending = true;
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_listener_that_ended_by_itself_or_accepts_nothing_is_in_trouble() {
         let listeners = Listeners::default();
-        let [first, second, third] = ["smtp", "http", "admin"].map(|door| listeners.add(door, &"here"));
+        let [first, second, mut third] = ["smtp", "http", "admin"].map(|door| listeners.add(door, &"here"));
         assert_eq!(listeners.troubles(), []);
         first.cannot_accept();
         drop(second);

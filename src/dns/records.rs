@@ -1,4 +1,4 @@
-//! Records beside addresses: mail exchangers, and the names of an address.
+//! Records beside addresses: mail exchangers, texts, and the names of an address.
 
 use std::net::IpAddr;
 
@@ -22,6 +22,20 @@ impl Resolver {
         }
         found.sort();
         Ok(found.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// Texts of a name (TXT, RFC 1035 §3.3.14), the strings of each put together; empty where it has none.
+    ///
+    /// # Errors
+    /// [`DnsError`]
+    pub async fn texts(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsError> {
+        let invalid = |_| DnsError::InvalidName { name: name.chars().take(64).collect() };
+        let asked = Name::from_str_relaxed(absolute(name)).map_err(invalid)?;
+        let found = self.records(name, asked, RecordType::TXT).await?.into_iter().filter_map(|data| match data {
+            RData::TXT(text) => Some(text.txt_data.concat()),
+            _ => None,
+        });
+        Ok(found.collect())
     }
 
     /// Names of an address (PTR, RFC 1035 §3.5); empty where it has none.

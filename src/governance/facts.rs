@@ -9,6 +9,7 @@ use super::policy::Policy;
 use crate::clock::Timestamp;
 use crate::ids::{MailboxId, TenantId};
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::authentication::{Authentication, Outcome};
 
 /// Something that is known, or is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -159,6 +160,20 @@ pub enum Dmarc {
     NoPolicy,
 }
 
+impl Fact<Dmarc> {
+    /// What is known of a message with these stored results. What was not checked, could not be told by DNS, or cannot be
+    /// read stays unknown; a failure is one although somebody vouches for the message, as that is not the author's domain.
+    #[must_use]
+    pub fn of(authentication: &Authentication) -> Self {
+        match authentication.dmarc().map(|dmarc| dmarc.result) {
+            Some(Outcome::Pass) => Self::Known(Dmarc::Pass),
+            Some(Outcome::Fail) => Self::Known(Dmarc::Fail),
+            Some(Outcome::None) => Self::Known(Dmarc::NoPolicy),
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// The conversation that a version belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ThreadFacts {
@@ -220,4 +235,27 @@ pub struct Standing {
     pub trust_band: Fact<TrustBand>,
     /// Whether a kill switch of agent, mailbox, tenant or the whole gateway is on.
     pub is_paused: Fact<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::authentication::{Identity, Method, MethodResult, Voucher, VoucherKind};
+
+    #[test]
+    fn of_dmarc_only_what_was_found_out_is_known() {
+        let of = |outcome, voucher| {
+            let dmarc = MethodResult::new(Method::Dmarc, outcome, Identity::Author, "lakeside.example");
+            Fact::<Dmarc>::of(&Authentication::of(vec![dmarc], voucher, false))
+        };
+        let voucher = Voucher { by: VoucherKind::Arc, id: "list.example".into(), reason: String::new() };
+        assert_eq!(of(Outcome::Pass, None), Fact::Known(Dmarc::Pass));
+        assert_eq!(of(Outcome::Fail, None), Fact::Known(Dmarc::Fail));
+        assert_eq!(of(Outcome::Fail, Some(voucher)), Fact::Known(Dmarc::Fail));
+        assert_eq!(of(Outcome::None, None), Fact::Known(Dmarc::NoPolicy));
+        for untold in [Outcome::Temperror, Outcome::Permerror, Outcome::Neutral, Outcome::Policy, Outcome::Softfail] {
+            assert_eq!(of(untold, None), Fact::Unknown, "{untold:?}");
+        }
+        assert_eq!(Fact::<Dmarc>::of(&Authentication::default()), Fact::Unknown, "not checked");
+    }
 }

@@ -91,7 +91,7 @@ impl Server {
     /// Serves on `listener` until `stop`; requests that were begun are answered, idle connections closed.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let place = listener.local_addr().map_or_else(|_| "an address".to_owned(), |address| address.to_string());
-        let listening = self.listeners.add(self.name, &place);
+        let mut listening = self.listeners.add(self.name, &place);
         let mut open = JoinSet::new();
         let mut wait = BACK_OFF.0;
         loop {

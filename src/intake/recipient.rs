@@ -16,6 +16,10 @@ pub trait Intake: Send + Sync + 'static {
     /// An unknown address and an unknown route token must take the same time and get the same answer.
     fn recipient(&self, query: &RecipientQuery<'_>) -> impl Future<Output = RecipientAnswer> + Send;
 
+    /// Whether any recipient goes by the certificate of its peer. Asked before each handshake, which is before anybody has named
+    /// a recipient, so it must be quick (from a cache); where it is not known, `true` does no harm.
+    fn wants_client_certificates(&self) -> impl Future<Output = bool> + Send;
+
     /// Whether a peer is who it says; `origin` is what is known of it until then.
     ///
     /// Every refusal takes the same way, so that neither words nor time tell a wrong key from one that may not do this.

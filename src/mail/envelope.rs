@@ -286,7 +286,32 @@ pub struct Manifest {
     pub milter: Option<Box<MilterEnvelope>>,
 }
 
+/// Who handed a message in, as far as its sender's authenticity goes by that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client<'a> {
+    /// Its address; `None` where there is none, or where it says nothing, because the client signed in.
+    pub address: Option<IpAddr>,
+    /// What it called itself; empty when it did not.
+    pub helo: &'a str,
+}
+
 impl Manifest {
+    /// Who handed the message in: the peer, and at the milter door the client of the mail server that shows it.
+    #[must_use]
+    pub fn client(&self) -> Client<'_> {
+        match &self.milter {
+            None => Client { address: self.origin.peer, helo: &self.origin.helo },
+            Some(told) => Client {
+                // Who signed in may send from anywhere, by leave of the mail server.
+                address: told
+                    .client_address
+                    .filter(|_| told.authenticated.is_none())
+                    .map(|address| address.to_canonical()),
+                helo: told.helo.as_deref().unwrap_or_default(),
+            },
+        }
+    }
+
     /// Whether the message must not be answered (RFC 5321 §4.5.5).
     #[must_use]
     pub fn has_null_reverse_path(&self) -> bool {

@@ -1,7 +1,7 @@
-//! Look-ups of one message: keys at the same time, and the peer's name.
+//! Look-ups of one message: keys at the same time, the peer's name, and whether a record is the only one of its name.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +12,18 @@ use mail_auth::common::verify::DomainKey;
 use mail_auth::{DnsError, Error, IpLookupStrategy, MessageAuthenticator, RecordSet, ResolverCache, Txt};
 use tokio::time::{Instant, timeout_at};
 
+use crate::dns::Resolver;
+
 /// Names of one address that are looked up again: an address with more is no mail server.
 const PEER_NAMES: usize = 3;
 
 /// Records that were looked up for one message and one protocol. Between messages, the resolver keeps them.
 #[derive(Default)]
-pub(super) struct Records(Mutex<HashMap<Box<str>, Txt>>);
+pub(super) struct Records {
+    found: Mutex<HashMap<Box<str>, Txt>>,
+    /// Names of which it is known how many records they have.
+    counted: Mutex<HashSet<Box<str>>>,
+}
 
 impl Records {
     /// Bits of the key at `name`; `None` where there is none, or it cannot be told.
@@ -28,8 +34,24 @@ impl Records {
         }
     }
 
+    /// Every name with what was found, of those that were not counted yet.
+    fn uncounted(&self) -> Vec<(Box<str>, Txt)> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let uncounted = found.iter().filter(|(name, _)| !counted.contains(*name));
+        uncounted.map(|(name, record)| (name.clone(), record.clone())).collect()
+    }
+
+    /// Takes note that `name` was counted, and what stands in place of its record.
+    fn count(&self, name: Box<str>, instead: Option<Error>) {
+        if let Some(error) = instead {
+            self.put(name.clone(), Txt::Error(error));
+        }
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+    }
+
     fn put(&self, name: Box<str>, record: Txt) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, record);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(name, record);
     }
 }
 
@@ -39,7 +61,7 @@ impl ResolverCache<Box<str>, Txt> for Records {
         Box<str>: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     fn remove<Q>(&self, name: &Q) -> Option<Txt>
@@ -47,7 +69,7 @@ impl ResolverCache<Box<str>, Txt> for Records {
         Box<str>: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
     fn insert(&self, name: Box<str>, record: Txt, _: std::time::Instant) {
@@ -67,6 +89,60 @@ pub(super) async fn keys(dns: &MessageAuthenticator, names: &BTreeSet<String>, k
         }
     }))
     .await;
+}
+
+/// Records of which a name may have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Single {
+    /// RFC 7208 §4.5: several are `permerror`, and so is one that cannot be read.
+    Spf,
+    /// RFC 9989 §4.10: several are as good as none.
+    Dmarc,
+}
+
+impl Single {
+    /// Whether `text` says that it is such a record.
+    fn is_named_in(self, text: &[u8]) -> bool {
+        let (version, ends): (&[u8], &[u8]) = match self {
+            Self::Spf => (b"v=spf1", b" "),
+            Self::Dmarc => (b"v=DMARC1", b" \t;"),
+        };
+        let (begin, rest) = text.split_at_checked(version.len()).unwrap_or_default();
+        begin.eq_ignore_ascii_case(version) && rest.first().is_none_or(|next| ends.contains(next))
+    }
+
+    /// What stands in place of `found` where the name has `count` such records; `None` where it is right as it is.
+    fn instead(self, found: &Txt, count: usize) -> Option<Error> {
+        match (self, found, count) {
+            (Self::Spf, Txt::Spf(_), 2..) | (Self::Spf, Txt::Error(Error::Dns(DnsError::InvalidRecordType)), 1..) => {
+                Some(Error::ParseError)
+            }
+            (Self::Dmarc, Txt::Dmarc(_) | Txt::Error(Error::ParseError), 2..) => {
+                Some(Error::Dns(DnsError::InvalidRecordType))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether every record in `records` is the only one of its name. Those that are not are replaced in it by an error, and what
+/// was made of them is to be made again. The verifier takes the first of several that it can read, and does not say that
+/// there were others; the resolver still has the answer.
+pub(super) async fn are_single(
+    resolver: &Resolver,
+    records: &Records,
+    single: Single,
+) -> Result<bool, crate::dns::DnsError> {
+    let asked = records.uncounted().into_iter().map(|(name, found)| async move {
+        let texts = resolver.texts(&name).await?;
+        let count = texts.iter().filter(|text| single.is_named_in(text)).count();
+        let instead = single.instead(&found, count);
+        let is_right = instead.is_none();
+        records.count(name, instead);
+        Ok(is_right)
+    });
+    let judged: Vec<bool> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
+    Ok(judged.into_iter().all(|is_right| is_right))
 }
 
 /// What the peer's address and name say of one another.

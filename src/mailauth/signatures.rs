@@ -70,11 +70,12 @@ pub(super) fn judge<'a>(outputs: Vec<DkimOutput<'a>>, keys: &Records) -> (Vec<Me
     (results, counted)
 }
 
-/// The outcome, and why. Only a pass is a pass: the verifier calls a changed body neutral.
+/// The outcome, and why. Only a pass is a pass: the verifier calls a changed body neutral, and what has expired.
 pub(super) fn outcome(result: &DkimResult) -> (Outcome, Option<&'static str>) {
     let outcome = match result {
         DkimResult::Pass => Outcome::Pass,
-        DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch)) | DkimResult::Fail(_) => Outcome::Fail,
+        DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch | DkimError::SignatureExpired))
+        | DkimResult::Fail(_) => Outcome::Fail,
         DkimResult::Neutral(_) => Outcome::Neutral,
         DkimResult::PermError(_) => Outcome::Permerror,
         DkimResult::TempError(_) => Outcome::Temperror,

@@ -16,11 +16,12 @@ use crate::dns::zone::{Trouble, Zone};
 use crate::ids::SessionId;
 use crate::mail::address::ReversePath;
 use crate::mail::authentication::{FailurePolicy, RequestedPolicy};
-use crate::mail::envelope::{BodyKind, Envelope, Origin};
+use crate::mail::envelope::{BodyKind, Envelope, MilterEnvelope, Origin};
 use crate::mail::message::{self, Limits};
 
 mod hostile;
 mod policies;
+mod reference;
 mod signed;
 
 const PEER: &str = "192.0.2.25";
@@ -69,6 +70,7 @@ struct Scene {
     peer: &'static str,
     mail_from: &'static str,
     helo: &'static str,
+    milter: Option<Box<MilterEnvelope>>,
 }
 
 /// A name server that knows lakeside.example: its key, its mail server, and a policy of reject.
@@ -86,7 +88,15 @@ fn scene() -> Scene {
         forwarders: Vec::new(),
         sealers: Vec::new(),
     };
-    Scene { zone, key, settings, peer: PEER, mail_from: "ann@lakeside.example", helo: "mx.lakeside.example" }
+    Scene {
+        zone,
+        key,
+        settings,
+        peer: PEER,
+        mail_from: "ann@lakeside.example",
+        helo: "mx.lakeside.example",
+        milter: None,
+    }
 }
 
 impl Scene {
@@ -110,7 +120,7 @@ impl Scene {
                 returned: None,
             },
             origin: Origin {
-                door: Door::Smtp,
+                door: if self.milter.is_some() { Door::Milter } else { Door::Smtp },
                 session: clock.mint::<SessionId>(),
                 peer: Some(self.peer.parse().unwrap()),
                 proxy: None,
@@ -121,7 +131,7 @@ impl Scene {
             },
             defects: Vec::new(),
             quiet: false,
-            milter: None,
+            milter: self.milter.clone(),
             verdict: crate::mail::envelope::Verdict::NotAsked,
         }
     }

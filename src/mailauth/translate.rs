@@ -7,8 +7,9 @@ use super::lookup::PeerName;
 use crate::mail::address::Domain;
 use crate::mail::authentication::{Alignment, AuthorPolicy, Identity, Method, MethodResult, Outcome, RequestedPolicy};
 
-/// Why SPF and DMARC say nothing of mail that a relay hands over.
-const RELAYED: &str = "a relay handed it over: the sender's own address is not known";
+/// Why SPF and DMARC say nothing of mail that a relay hands over, or a client that signed in.
+const RELAYED: &str =
+    "no address is known that says something of the sender: a relay or a signed-in client handed it over";
 /// The reason of every trouble with DNS.
 const NO_ANSWER: &str = "DNS did not answer";
 

@@ -1,32 +1,28 @@
 //! Accepts the connections of mail servers and owns their tasks.
 //!
-//! Run as one named task of the program; its sessions live in its own `JoinSet`. A connection that is not from a listed
-//! network is closed at once. At shutdown a message in flight is still kept, within a grace.
+//! A connection that is not from a listed network is closed at once. At shutdown a message in flight is still kept, within a
+//! grace.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Limits;
 use super::session::{self, Shared};
 use super::shown::Missed;
 use crate::connections::listening::{Listeners, Listening, Open};
+use crate::connections::serve::{self, serve};
 use crate::connections::socket::{Connection, Socket};
-use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::connections::{Connections, Permit};
 use crate::ids::SessionId;
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Mailbox;
-
-/// Wait after an accept that failed for want of resources.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// How a listener is set up.
 #[derive(Debug, Clone)]
@@ -91,39 +87,8 @@ impl<I: Intake> Listener<I> {
         // Mail servers are few, and each has many connections.
         let connections = Connections::new(limits.connections, limits.connections);
         let shared = Arc::new(Shared { limits, route, intake, acceptor, shutdown: shutdown.clone() });
-        let entrance = Entrance { shared, connections, peers, listening: listeners.add("milter", &socket) };
-        let mut sessions = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                Some(ended) = sessions.join_next() => note(ended),
-                accepted = socket.accept() => match accepted {
-                    Ok(connection) => {
-                        entrance.listening.accepted();
-                        entrance.admit(connection, &mut sessions);
-                    }
-                    Err(error) if is_about_one_connection(&error) => entrance.listening.accepted(),
-                    Err(error) => {
-                        entrance.listening.cannot_accept();
-                        warn!(error.kind = %error, "Connections of mail servers cannot be accepted now");
-                        tokio::select! { () = sleep(BACK_OFF) => {}, () = shutdown.cancelled() => break }
-                    }
-                },
-            }
-        }
-        drop(socket);
-        entrance.listening.end();
-        let drained = timeout(limits.shutdown_grace, async {
-            while let Some(ended) = sessions.join_next().await {
-                note(ended);
-            }
-        });
-        if drained.await.is_err() {
-            warn!("{} connections of mail servers did not end in time and are dropped", sessions.len());
-            sessions.shutdown().await;
-        }
-        info!("The milter door has closed");
+        let listening = listeners.add("milter", &socket);
+        serve(Entrance { shared, connections, peers, listening }, socket, shutdown, limits.shutdown_grace).await;
     }
 }
 
@@ -135,8 +100,9 @@ struct Entrance<I> {
     listening: Listening,
 }
 
-impl<I: Intake> Entrance<I> {
-    /// Starts the session of a connection, or closes it.
+impl<I: Intake> serve::Door for Entrance<I> {
+    const NAME: &'static str = "milter";
+
     fn admit(&self, connection: Connection, sessions: &mut JoinSet<()>) {
         let peer = match &connection {
             Connection::Tcp(_, peer) => Some(*peer),
@@ -171,17 +137,17 @@ impl<I: Intake> Entrance<I> {
             }
         });
     }
+
+    fn panicked(&self) {
+        metrics::counter!("connex_milter_missed_total", "reason" => Missed::Panic.reason()).increment(1);
+        tracing::error!(error.kind = Missed::Panic.reason(), "A session of the milter door panicked");
+    }
+
+    fn listening(&mut self) -> &mut Listening {
+        &mut self.listening
+    }
 }
 
 fn is_listed(peer: IpAddr, peers: &[IpNet]) -> bool {
     peers.iter().any(|network| network.contains(&peer))
-}
-
-fn note(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        metrics::counter!("connex_milter_missed_total", "reason" => Missed::Panic.reason()).increment(1);
-        tracing::error!(error.kind = Missed::Panic.reason(), "A session of the milter door panicked");
-    }
 }

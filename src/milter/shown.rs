@@ -197,7 +197,9 @@ impl Shown {
                 b"i" | b"{i}" => self.queue_id = name_of(value),
                 b"{auth_authen}" => self.authenticated = name_of(value),
                 b"{client_addr}" if self.client_address.is_none() => {
-                    self.client_address = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                    // Sendmail writes an IPv6 address as in an address literal.
+                    let text = value.strip_prefix(b"IPv6:").unwrap_or(value);
+                    self.client_address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
                 }
                 b"{client_name}" if self.client_name.is_none() => self.client_name = name_of(value),
                 _ => {}

@@ -7,6 +7,7 @@
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
 
 mod callers;
+mod certificates;
 mod strangers;
 
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ use crate::mail::envelope::{Door, Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
 use crate::store::{Store, StoreError};
 use callers::Callers;
+use certificates::Certificates;
 use strangers::Strangers;
 
 pub use callers::GuessSettings;
@@ -55,6 +57,7 @@ pub struct Recipients {
     refusing: moka::sync::Cache<MailboxId, ()>,
     strangers: Strangers,
     callers: Callers,
+    certificates: Certificates,
 }
 
 /// What the look-up goes by.
@@ -85,7 +88,8 @@ impl Recipients {
         let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
         let callers = Callers::new(store.clone(), pepper, guesses);
-        Self { store, platform_domains, found, refusing, strangers, callers }
+        let certificates = Certificates::new(store.clone());
+        Self { store, platform_domains, found, refusing, strangers, callers, certificates }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -217,6 +221,10 @@ impl Intake for Recipients {
                 RecipientAnswer::Unavailable
             }
         }
+    }
+
+    async fn wants_client_certificates(&self) -> bool {
+        self.certificates.are_wanted().await
     }
 
     async fn authenticate(&self, credentials: &Credentials, origin: &Origin) -> AuthenticationAnswer {

@@ -1,13 +1,9 @@
 //! Accepts connections and owns their tasks.
 //!
-//! The listener is itself run as one named task of the program; its sessions live in its own `JoinSet`, so that nothing
-//! outlives it and a panic in one is seen, counted, and ends only that one. It stops in three phases: no more
-//! connections; 421 to sessions between messages while those inside one finish it; after the grace the rest is dropped.
+//! It stops in three phases: no more connections; 421 to sessions between messages while those inside one finish it; after
+//! the grace the rest is dropped.
 //!
 //! From a listed load balancer the PROXY header is read first; a client's own address then counts in place of the balancer's.
-//!
-//! An error of accept never ends the listener: where file descriptors or memory are short it waits a little, and the
-//! connections wait in the backlog.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -16,14 +12,14 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Duration, sleep, timeout};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
 use crate::connections::listening::{Listeners, Listening, Open};
+use crate::connections::serve::{self, serve};
 use crate::connections::socket::{Connection, Socket};
-use crate::connections::{Connections, Permit, TooMany, is_about_one_connection};
+use crate::connections::{Connections, Permit, TooMany};
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
@@ -36,9 +32,6 @@ use crate::smtp::tenants::Tenants;
 use crate::tls::ServerTls;
 
 mod proxied;
-
-/// Waits after an accept that failed for want of resources: the first, and the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How a listener is set up.
 #[derive(Debug, Clone)]
@@ -132,32 +125,7 @@ impl<I: Intake> Listener<I> {
         let grace = limits.shutdown_grace;
         let shared =
             Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
-        let mut entrance = Entrance { shared, connections, proxy_from, listening, sessions: JoinSet::new() };
-        let mut wait = BACK_OFF.0;
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                Some(ended) = entrance.sessions.join_next() => note(ended),
-                accepted = socket.accept() => match accepted {
-                    Ok(connection) => {
-                        wait = BACK_OFF.0;
-                        entrance.listening.accepted();
-                        entrance.admit(connection);
-                    }
-                    Err(error) if is_about_one_connection(&error) => entrance.listening.accepted(),
-                    Err(error) => {
-                        warn!(error.kind = %error, "Connections cannot be accepted now; waiting {} ms", wait.as_millis());
-                        entrance.listening.cannot_accept();
-                        tokio::select! { () = sleep(wait) => {}, () = shutdown.cancelled() => break }
-                        wait = (wait * 2).min(BACK_OFF.1);
-                    }
-                },
-            }
-        }
-        drop(socket);
-        entrance.listening.end();
-        finish(entrance.sessions, grace).await;
+        serve(Entrance { shared, connections, proxy_from, listening }, socket, shutdown, grace).await;
     }
 }
 
@@ -167,49 +135,60 @@ struct Entrance<I> {
     connections: Connections,
     proxy_from: Vec<IpNet>,
     listening: Listening,
-    sessions: JoinSet<()>,
 }
 
-impl<I: Intake> Entrance<I> {
-    /// Starts the session of a connection, or sends it away at once.
-    fn admit(&mut self, connection: Connection) {
+impl<I: Intake> serve::Door for Entrance<I> {
+    const NAME: &'static str = "SMTP or LMTP";
+
+    fn admit(&self, connection: Connection, sessions: &mut JoinSet<()>) {
         match connection {
             Connection::Local(stream) => match self.connections.permit_without_address() {
-                Ok(permit) => self.serve(permit, Wire::Local(stream), Peer::default()),
+                Ok(permit) => self.serve(sessions, permit, Wire::Local(stream), Peer::default()),
                 Err(too_many) => self.send_away(stream.into_std(), None, too_many),
             },
             Connection::Tcp(stream, peer) if self.proxy_from.iter().any(|network| network.contains(&peer)) => {
                 match self.connections.permit_without_address() {
-                    Ok(permit) => self.serve_proxied(permit, stream, peer),
+                    Ok(permit) => self.serve_proxied(sessions, permit, stream, peer),
                     Err(too_many) => self.send_away(stream.into_std(), Some(peer), too_many),
                 }
             }
             Connection::Tcp(stream, peer) => match self.connections.permit(peer) {
                 Ok(permit) => {
-                    self.serve(permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
+                    self.serve(sessions, permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
                 }
                 Err(too_many) => self.send_away(stream.into_std(), Some(peer), too_many),
             },
         }
     }
 
+    fn panicked(&self) {
+        metrics::counter!("connex_smtp_session_panics_total").increment(1);
+        error!("An SMTP session panicked; its peer was cut off and nothing answered 250 is lost");
+    }
+
+    fn listening(&mut self) -> &mut Listening {
+        &mut self.listening
+    }
+}
+
+impl<I: Intake> Entrance<I> {
     fn send_away(&self, stream: io::Result<impl Write>, peer: Option<IpAddr>, too_many: TooMany) {
         self.listening.refused(too_many.reason());
         say_too_many(stream, self.shared.door, peer);
     }
 
-    fn serve(&mut self, permit: Permit, wire: Wire, peer: Peer) {
+    fn serve(&self, sessions: &mut JoinSet<()>, permit: Permit, wire: Wire, peer: Peer) {
         let (shared, open) = (Arc::clone(&self.shared), self.listening.opened());
-        self.sessions.spawn(async move {
+        sessions.spawn(async move {
             let _counted: (Permit, Open) = (permit, open);
             session::run(shared, wire, peer).await;
         });
     }
 
     /// As [`Entrance::serve`], once the balancer has said for whom it speaks.
-    fn serve_proxied(&mut self, mut permit: Permit, mut stream: TcpStream, balancer: IpAddr) {
+    fn serve_proxied(&self, sessions: &mut JoinSet<()>, mut permit: Permit, mut stream: TcpStream, balancer: IpAddr) {
         let (shared, connections, open) = (Arc::clone(&self.shared), self.connections.clone(), self.listening.opened());
-        self.sessions.spawn(async move {
+        sessions.spawn(async move {
             let outcome = tokio::select! {
                 peer = proxied::peer(&mut stream, balancer) => peer,
                 () = shared.shutdown.cancelled() => return,
@@ -257,28 +236,6 @@ fn say_too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>
     if let Ok(mut stream) = stream {
         let _ = stream.write(&farewell);
     }
-}
-
-fn note(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        metrics::counter!("connex_smtp_session_panics_total").increment(1);
-        error!("An SMTP session panicked; its peer was cut off and nothing answered 250 is lost");
-    }
-}
-
-async fn finish(mut sessions: JoinSet<()>, grace: Duration) {
-    let drained = timeout(grace, async {
-        while let Some(ended) = sessions.join_next().await {
-            note(ended);
-        }
-    });
-    if drained.await.is_err() {
-        warn!("{} sessions did not end in time and are dropped", sessions.len());
-        sessions.shutdown().await;
-    }
-    info!("The listener has stopped");
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
 use crate::smtp::tenants::Tenants;
 use crate::spool::{Admission, Incoming, SpoolError};
-use crate::tls::{self, ServerTls};
+use crate::tls::{self, ClientCertificates, ServerTls};
 use ledger::Ledger;
 use pace::Pace;
 
@@ -422,7 +422,10 @@ impl<I: Intake> Session<I> {
         let (Some(tls), Wire::Plain(stream)) = (&self.shared.tls, std::mem::replace(&mut self.wire, Wire::Gone)) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let handshake = Box::pin(tls.accept(stream));
+        let handshake = Box::pin(async {
+            let is_asked = self.shared.intake.wants_client_certificates().await;
+            tls.accept(stream, if is_asked { ClientCertificates::Ask } else { ClientCertificates::Off }).await
+        });
         let result = timeout(self.shared.settings.limits().handshake_timeout, handshake).await;
         let outcome = if matches!(result, Ok(Ok(_))) { "ok" } else { "failed" };
         metrics::counter!("connex_smtp_handshakes_total", "outcome" => outcome).increment(1);

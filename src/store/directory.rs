@@ -236,6 +236,17 @@ FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_ha
         };
         row.map(read).transpose()
     }
+
+    /// Whether any route of the installation names a client's certificate. Rules are stored as JSON texts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn has_route_with_certificate(&self) -> Result<bool, StoreError> {
+        const FIND: &str = r#"SELECT COUNT(*) FROM (
+SELECT 1 FROM routes WHERE peers LIKE '%"cert:%' AND state <> 'deleted' LIMIT 1) AS named"#;
+        let row = query(FIND).fetch_one(&self.doors).await?;
+        Ok(row.try_get::<i64>(0)? > 0)
+    }
 }
 
 impl TenantStore {

@@ -207,9 +207,12 @@ fn connections_in_the_clear_and_with_tls_count_together() {
 
 /// Adds a bcc route that believes `peer`; its address.
 fn route(gateway: &Gateway, peer: &str) -> String {
+    text(&add_route(gateway, peer), "/address").to_owned()
+}
+
+fn add_route(gateway: &Gateway, peer: &str) -> serde_json::Value {
     let of_app = ["--tenant", gateway.field("/tenant"), "--app", gateway.field("/app"), "--kind", "bcc"];
-    let added = gateway.json(&[&["route", "add", "--peer", peer], &of_app[..]].concat());
-    text(&added, "/address").to_owned()
+    gateway.json(&[&["route", "add", "--peer", peer], &of_app[..]].concat())
 }
 
 /// What has a client show this certificate.
@@ -249,7 +252,7 @@ fn a_route_believes_the_certificate_that_it_names_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (clients, strangers) = (Authority::new("Lake CA"), Authority::new("Lake CA"));
     let ca = clients.write(&folder.path().join("clients.pem"));
-    let own = Secured::start(&format!("client_certificates = \"ask\"\nclient_ca_file = {ca:?}\n"));
+    let own = Secured::start(&format!("client_ca_file = {ca:?}\n"));
     let good = clients.issue(folder.path(), "out.lake.example");
     let second = clients.issue(folder.path(), "second.lake.example");
     let expired = clients.issue_until(folder.path(), "expired.lake.example", 2021);
@@ -259,6 +262,7 @@ fn a_route_believes_the_certificate_that_it_names_and_no_other() {
     let pinned_expired = route(&own.gateway, &format!("cert:sha256:{}", expired.sha256));
     let named = route(&own.gateway, "cert:name:Lake CA:out.lake.example");
     let named_expired = route(&own.gateway, "cert:name:Lake CA:expired.lake.example");
+    wait_for_asking(&own.gateway, true);
     for version in ["-tls1_2", "-tls1_3"] {
         for (certificate, to, expected) in [
             (Some(&good), &pinned, "emitted"),
@@ -288,13 +292,38 @@ fn a_route_believes_the_certificate_that_it_names_and_no_other() {
     }
 }
 
+/// By STARTTLS and implicit TLS, with both versions. `openssl` tells what it was asked for, and nothing when it was not.
+fn wait_for_asking(gateway: &Gateway, is_asked: bool) {
+    for (address, way) in mail_doors(gateway) {
+        for version in ["-tls1_2", "-tls1_3"] {
+            wait_for(&format!("{way:?} {version} to ask: {is_asked}"), || {
+                let done = handshake(address, way, &[version]);
+                (done.is_done && done.said.contains("Requested Signature Algorithms") == is_asked).then_some(())
+            });
+        }
+    }
+}
+
+#[test]
+fn certificates_are_asked_for_while_a_route_names_one() {
+    let own = Secured::start("");
+    wait_for_asking(&own.gateway, false);
+    let pinned = text(&add_route(&own.gateway, &format!("cert:sha256:{}", "0".repeat(64))), "/id").to_owned();
+    wait_for_asking(&own.gateway, true);
+    own.gateway.json(&["route", "remove", &pinned, "--tenant", own.gateway.field("/tenant")]);
+    wait_for_asking(&own.gateway, false);
+}
+
 #[test]
 fn a_certificate_whose_key_the_client_does_not_hold_ends_the_handshake() {
     // `openssl` refuses to show a certificate with another's key; a client of our own does.
     let folder = tempfile::tempdir().unwrap();
     let clients = Authority::new("Lake CA");
-    let own = Secured::start("client_certificates = \"ask\"\n");
+    let own = Secured::start("");
     let [good, other] = ["out.lake.example", "other.lake.example"].map(|name| clients.issue(folder.path(), name));
+    // Of a route that names neither of them: whatever is shown, its key is asked for.
+    route(&own.gateway, &format!("cert:sha256:{}", "0".repeat(64)));
+    wait_for_asking(&own.gateway, true);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let with = |certificate: &Pair, key: &Pair| stolen::handshake(own.gateway.smtps(), version, certificate, key);
         assert!(with(&good, &good), "{version:?}: the holder comes in");

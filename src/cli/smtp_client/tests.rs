@@ -339,7 +339,7 @@ async fn secured(
 ) -> Result<bool, SmtpError> {
     let read = |path: &std::path::Path| std::fs::read(path).unwrap();
     let certificates = Certificates::single(&read(&files.cert_file), &read(&files.key_file)).unwrap();
-    let tls = ServerTls::for_mail(std::sync::Arc::new(certificates), ClientCertificates::Off).unwrap();
+    let tls = ServerTls::for_mail(std::sync::Arc::new(certificates)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = async {
@@ -351,7 +351,7 @@ async fn secured(
             Closes,
         ];
         play(&mut stream, &hello).await;
-        let Ok(mut stream) = tls.accept(stream).await else { return };
+        let Ok(mut stream) = tls.accept(stream, ClientCertificates::Off).await else { return };
         let mut heard = Vec::new();
         while !heard.ends_with(b"\r\n") {
             if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {

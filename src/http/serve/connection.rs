@@ -23,7 +23,7 @@ use tower::Service as _;
 
 use super::ServeLimits;
 use super::pulse::{Answering, Overdue, Pulse, Socket};
-use crate::tls::ServerTls;
+use crate::tls::{ClientCertificates, ServerTls};
 
 /// Does the TLS handshake.
 ///
@@ -35,7 +35,7 @@ pub(super) async fn secure(
     limits: ServeLimits,
     stop: &CancellationToken,
 ) -> Result<Box<TlsStream<TcpStream>>, Option<Overdue>> {
-    let handshake = timeout(limits.header_timeout, Box::pin(tls.accept(stream)));
+    let handshake = timeout(limits.header_timeout, Box::pin(tls.accept(stream, ClientCertificates::Off)));
     let Some(ended) = stop.run_until_cancelled(handshake).await else { return Err(None) };
     let (outcome, result) = match ended {
         Ok(Ok(stream)) => ("ok", Ok(Box::new(stream))),

@@ -30,8 +30,8 @@ impl Trace {
     /// What a server called `hostname` would have put on top of the message of `manifest`.
     #[must_use]
     pub fn of(manifest: &Manifest, hostname: &str, authentication: &Authentication) -> Self {
-        let origin = &manifest.origin;
-        let results = authentication.checked.then(|| authentication_results(hostname, origin.peer, authentication));
+        let client = manifest.client().address;
+        let results = authentication.checked.then(|| authentication_results(hostname, client, authentication));
         Self {
             return_path: format!("<{}>", manifest.envelope.reverse_path),
             received: received(manifest, hostname),
@@ -67,7 +67,7 @@ const fn is_helo(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':' | '[' | ']')
 }
 
-/// The value of an Authentication-Results field that `authserv_id` writes; `peer` is the address that handed it over.
+/// The value of an Authentication-Results field that `authserv_id` writes; `peer` is the address that was judged.
 #[must_use]
 pub fn authentication_results(authserv_id: &str, peer: Option<IpAddr>, authentication: &Authentication) -> String {
     let mut text = authserv_id.to_owned();

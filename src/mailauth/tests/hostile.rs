@@ -142,6 +142,7 @@ proptest! {
         let manifest = scene.manifest();
         let check = Check {
             dns: authenticator.dns.as_ref().unwrap(),
+            resolver: &authenticator.resolver,
             settings: &scene.settings,
             message: &view,
             manifest: &manifest,

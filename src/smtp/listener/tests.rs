@@ -24,7 +24,7 @@ use crate::mail::envelope::Origin;
 use crate::smtp::conversations::directory;
 use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
-use crate::tls::{Certificates, ClientCertificates};
+use crate::tls::Certificates;
 use client::Client;
 
 /// Knows the recipients of the conversations, one that takes for ever to look up, and one that breaks the look-up.
@@ -38,6 +38,10 @@ impl Intake for TestIntake {
             ForwardName::Mailbox(mailbox) if mailbox.local() == "panic" => panic!("a look-up that panics"),
             name => directory(name),
         }
+    }
+
+    async fn wants_client_certificates(&self) -> bool {
+        false
     }
 
     async fn authenticate(&self, credentials: &Credentials, _origin: &Origin) -> AuthenticationAnswer {
@@ -78,7 +82,7 @@ impl Server {
         let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
         let (chain, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         let certificates = Certificates::single(chain.as_bytes(), key.as_bytes()).unwrap();
-        let tls = ServerTls::for_mail(Arc::new(certificates), ClientCertificates::Off).unwrap();
+        let tls = ServerTls::for_mail(Arc::new(certificates)).unwrap();
         let hostname = Domain::parse("mx.test").unwrap();
         // The test speaks for a balancer where it comes from this address.
         let proxy_from = vec![BALANCER.parse().unwrap()];

@@ -5,7 +5,7 @@ mod packets;
 use std::path::Path;
 
 use super::{body, contains, difficult_body, expect_same, stored_with};
-use crate::harness::{Gateway, Postfix, Wire, fresh_id, http, list, message, text, wait_for};
+use crate::harness::{Gateway, Postfix, Wire, fresh_id, http, list, message, text, wait_for, zone};
 
 const FROM: &str = "ann@lakeside.example";
 /// Says that Postfix is to put mail off when the milter fails: so nothing that goes on went on by its leave.
@@ -92,6 +92,34 @@ fn postfix_shows_mail_with_its_true_envelope_and_relays_it_unchanged() {
     expect_same(body(&stored_with(&ours, &id)), b".\r\nA line\r\n", "what its sendmail showed");
     expect_same(body(&stored_with(&far, &id)), b".\r\nA line\r\n", "what its sendmail sent");
     assert_eq!(postfix.queued(), 0, "{}", postfix.log());
+}
+
+/// Postfix believes this client's word on whom it speaks for (XCLIENT), as it would that of a filter in front of it.
+#[test]
+fn the_client_of_postfix_is_judged_and_not_postfix() {
+    let (folder, sockets) = (tempfile::tempdir().unwrap(), Postfix::socket_folder());
+    let (far, ours) = (Gateway::dev(), watching(folder.path(), sockets.path(), ""));
+    let trusting = format!("{STRICT}\nsmtpd_authorized_xclient_hosts = 127.0.0.1");
+    let postfix = postfix(&far, &format!("inet:{}", ours.milter()), &trusting);
+    zone().txt("milter-client.example", "v=spf1 ip4:192.0.2.25 -all");
+    for (address, wanted) in [("192.0.2.25", "spf=pass"), ("198.51.100.7", "spf=fail")] {
+        let (to, id) = (far.field("/mailbox"), fresh_id("client"));
+        let mut wire = Wire::hello(postfix.smtp()).unwrap();
+        let (code, reply) = wire.command(&format!("XCLIENT NAME=mx.milter-client.example ADDR={address}")).unwrap();
+        assert_eq!(code, 220, "{reply}");
+        wire.command("EHLO mx.milter-client.example").unwrap();
+        let mail = message(&id, to, "From a client", "Hello\r\n");
+        let (code, reply) = wire.mail("ann@milter-client.example", to, &mail).unwrap();
+        assert_eq!(code, 250, "{reply}{}", postfix.log());
+        let results = wait_for("its results", || {
+            ours.messages().iter().find_map(|message| {
+                let explained = ours.explained(text(message, "/id"));
+                let results = explained.pointer("/message/trace/authenticationResults")?.as_str()?.to_owned();
+                results.contains(address).then_some(results)
+            })
+        });
+        assert!(results.contains(wanted) && results.contains(&format!("policy.iprev={address}")), "{results}");
+    }
 }
 
 #[test]
