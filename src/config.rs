@@ -18,6 +18,7 @@ pub mod http;
 pub mod layers;
 pub mod lmtp;
 pub mod milter;
+pub mod providers;
 pub mod reader;
 pub mod routes;
 pub mod secret;
@@ -37,6 +38,7 @@ pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
 pub use lmtp::Lmtp;
 pub use milter::Milter;
+pub use providers::Providers;
 pub use reader::Reader;
 pub use routes::Routes;
 pub use secret::Secret;
@@ -62,6 +64,8 @@ pub struct Config {
     pub lmtp: Lmtp,
     /// `[milter]`: the door through which mail servers show mail.
     pub milter: Milter,
+    /// `[providers]`: mail that providers hand over by webhook.
+    pub providers: Providers,
     /// `[routes]`: peers that a route does not name.
     pub routes: Routes,
     /// `[tls]`: certificates from files, and those of clients.
@@ -119,6 +123,7 @@ impl Config {
         let smtp = Smtp::read(reader, has_tls);
         let lmtp = Lmtp::read(reader);
         let milter = Milter::read(reader);
+        let providers = Providers::read(reader);
         let routes = Routes::read(reader);
         let spool = Spool::read(reader);
         let database = Database::read(reader, &server.data_dir);
@@ -146,6 +151,7 @@ impl Config {
                 smtp,
                 lmtp,
                 milter,
+                providers,
                 routes,
                 tls,
                 acme,

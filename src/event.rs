@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::{EventId, MailboxId, MessageId, RouteId, SessionId, TenantId, ThreadId};
 use crate::mail::authentication::Authentication;
 use crate::mail::copy::{Direction, RecipientType};
-use crate::mail::envelope::Door;
+use crate::mail::envelope::{Door, Provider};
 use crate::mail::message::{Attachment, Defect, ListHeaders, TextSource};
 use crate::mail::notice::Automated;
 
@@ -165,6 +165,9 @@ pub struct Source {
     pub session: SessionId,
     /// TLS version and cipher suite; null in the clear.
     pub tls: Option<String>,
+    /// The provider that handed it over at the HTTP door; left out where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
 }
 
 /// The canonical event, version 1.

@@ -32,6 +32,7 @@ pub mod documents;
 pub mod endpoints;
 pub mod error;
 pub mod frame;
+mod idempotency;
 pub mod limits;
 pub mod openapi;
 pub mod operations;
@@ -199,12 +200,18 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Message => on(verb, routes::messages::message),
         Action::RawMessage => on(verb, routes::messages::raw),
         Action::IntakeRaw => on(verb, routes::intake::raw),
+        Action::Delivery(provider) => on(verb, move |api, caller, peer, headers, body| {
+            routes::deliveries::delivery(provider, api, caller, peer, headers, body)
+        }),
     };
     match endpoint.auth {
         Auth::Open => methods,
         Auth::AnyKey | Auth::Key(_) => {
             methods.layer(middleware::from_fn_with_state(Arc::clone(api), auth::require_key))
         }
+        Auth::KeyOrPassword(_) => methods
+            .layer(middleware::from_fn_with_state(Arc::clone(api), auth::require_key_or_password))
+            .layer(middleware::map_response(routes::deliveries::put_off)),
     }
 }
 

@@ -6,6 +6,7 @@
 //! What it must never do: say that a message is accepted which is not on stable storage, or look into its bytes first.
 
 mod credentials;
+pub mod provider;
 mod recipient;
 
 pub use credentials::{AuthenticationAnswer, Credentials};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
+use crate::ids::MessageId;
 use crate::mail::envelope::{Envelope, Manifest, MilterEnvelope, Origin, TransferDefect, Verdict};
 use crate::spool::{Admission, Incoming, Spool, SpoolError, SpooledMessage};
 
@@ -106,8 +108,22 @@ impl Acceptor {
     /// The message does not count as stored. All errors but [`SpoolError::TooLarge`] and [`SpoolError::Refused`] are
     /// temporary: the peer tries again.
     pub async fn accept(&self, incoming: Incoming, offer: Offer) -> Result<SpooledMessage, SpoolError> {
+        self.accept_as(self.clock.mint(), incoming, offer).await
+    }
+
+    /// As [`Acceptor::accept`], under an id that was given out before: a door that is called again for the same message must
+    /// not make a second one of it.
+    ///
+    /// # Errors
+    /// As [`Acceptor::accept`].
+    pub async fn accept_as(
+        &self,
+        id: MessageId,
+        incoming: Incoming,
+        offer: Offer,
+    ) -> Result<SpooledMessage, SpoolError> {
         let Offer { envelope, origin, defects, milter } = offer;
-        let (id, received_at) = (self.clock.mint(), self.clock.now());
+        let received_at = self.clock.now();
         let verdict = Verdict::NotAsked;
         let manifest = Manifest { id, received_at, envelope, origin, defects, quiet: self.quiet, verdict, milter };
         // A copy is never refused for what its author's domain says: nobody would send it again.

@@ -15,6 +15,7 @@ use crate::mail::envelope::Door;
 use crate::milter;
 use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
 use crate::service::intake::MailDoor;
+use crate::service::intake::deliveries::DeliverySettings;
 use crate::smtp::{Limits, Listener, ListenerOptions};
 use crate::supervisor::Spawner;
 use crate::tls::ServerTls;
@@ -174,7 +175,14 @@ pub(super) fn mail_door(config: &Config, recipients: &Arc<Recipients>, acceptor:
             })
         }),
         message_size: config.smtp.limits.message_size,
+        deliveries: deliveries(config),
     }
+}
+
+fn deliveries(config: &Config) -> DeliverySettings {
+    let own = &config.providers;
+    let keys = own.mailgun_signing_keys.iter().map(|key| key.expose().to_owned()).collect();
+    DeliverySettings::new(own.memory, keys, own.ses_topics.clone())
 }
 
 /// Longer than mail servers keep a silent client of their own (RFC 5321 §4.5.3.2.7).

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{Fault, Place};
 
 /// Keys that hold secrets: never in a file or on the command line, never shown.
-pub const SECRETS: &[&str] = &["keys.instance_secret", "milter.route"];
+pub const SECRETS: &[&str] = &["keys.instance_secret", "milter.route", "providers.mailgun_signing_keys"];
 
 /// A value as it stands in a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]

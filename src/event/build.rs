@@ -84,6 +84,7 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
             door: manifest.origin.door,
             session: manifest.origin.session,
             tls: manifest.origin.tls.clone(),
+            provider: manifest.origin.provider,
         },
     }
 }

@@ -53,6 +53,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         },
         defects: Vec::new(),
         quiet: false,

@@ -175,7 +175,9 @@ fn contract(endpoint: &Endpoint, openapi: &Value, settings: &Settings, service: 
     let (auth, scope) = auth_words(endpoint.auth);
     let key_line = match endpoint.auth {
         Auth::Open => String::new(),
-        Auth::AnyKey | Auth::Key(_) => " \\\n-H 'authorization: Bearer cxk_live_your_key_here'".to_owned(),
+        Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => {
+            " \\\n-H 'authorization: Bearer cxk_live_your_key_here'".to_owned()
+        }
     };
     let curl = format!(
         "curl -sS {}{} \\\n-H 'content-type: application/json'{key_line} \\\n-d '{example}'",
@@ -219,6 +221,7 @@ const fn auth_words(auth: Auth) -> (&'static str, Option<&'static str>) {
         Auth::Open => ("none", None),
         Auth::AnyKey => ("key", None),
         Auth::Key(scope) => ("key", Some(scope.as_str())),
+        Auth::KeyOrPassword(scope) => ("key or password", Some(scope.as_str())),
     }
 }
 

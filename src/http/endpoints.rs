@@ -4,6 +4,7 @@
 
 use super::error::Code;
 use crate::keys::Scope;
+use crate::mail::envelope::Provider;
 
 /// Which handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +30,7 @@ pub enum Action {
     Message,
     RawMessage,
     IntakeRaw,
+    Delivery(Provider),
 }
 
 /// Who may call.
@@ -40,6 +42,8 @@ pub enum Auth {
     AnyKey,
     /// A key with this scope.
     Key(Scope),
+    /// A key with this scope, also as the password of Basic authentication: for callers that can be told nothing else.
+    KeyOrPassword(Scope),
 }
 
 /// The method of an endpoint.
@@ -385,10 +389,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "Hand mail in",
         about: "One message (RFC 5322) as the body, its envelope in headers. 200 says that it is on stable storage, as 250 does by \
                 SMTP. Recipients are mailboxes and routes of the key's tenant; what is wrong with each stands in `errors`. \
-                The same message again makes no second event.",
+                The same message again makes no second event; with an Idempotency-Key the same call makes no second message.",
         reply: Reply::Json("IntakeAnswer"),
-        query: &[MAIL_FROM, RCPT_TO],
+        query: &[MAIL_FROM, RCPT_TO, IDEMPOTENCY_KEY],
         problems: &[
+            Code::IdempotencyConflict,
             Code::ForbiddenMailbox,
             Code::PayloadTooLarge,
             Code::UnsupportedMediaType,
@@ -398,7 +403,63 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ],
         ..OPEN
     },
+    Endpoint {
+        action: Action::Delivery(Provider::Postmark),
+        path: "/api/v1/intake/postmark",
+        summary: "Postmark's inbound webhook",
+        about: "JSON with RawEmail (\"Include raw email content in JSON payload\"). The key is the password in the webhook's URL. \
+                403 has Postmark give up, anything else but 200 try again.",
+        ..DELIVERY
+    },
+    Endpoint {
+        action: Action::Delivery(Provider::Mailgun),
+        path: "/api/v1/intake/mailgun",
+        summary: "Mailgun's route to a URL",
+        about: "A form with body-mime, which Mailgun sends to URLs that end in mime: use /api/v1/intake/mailgun/mime. The key is \
+                the password in the URL. 406 has Mailgun give up, anything else but 200 try again.",
+        ..DELIVERY
+    },
+    Endpoint {
+        action: Action::Delivery(Provider::Mailgun),
+        path: "/api/v1/intake/mailgun/mime",
+        summary: "Mailgun's route to a URL, with the whole message",
+        about: "The same as /api/v1/intake/mailgun.",
+        ..DELIVERY
+    },
+    Endpoint {
+        action: Action::Delivery(Provider::Sendgrid),
+        path: "/api/v1/intake/sendgrid",
+        summary: "SendGrid's Inbound Parse",
+        about: "A form with email (\"POST the raw, full MIME message\") and envelope. The key is the password in the URL. \
+                SendGrid tries again after 5xx.",
+        ..DELIVERY
+    },
+    Endpoint {
+        action: Action::Delivery(Provider::Ses),
+        path: "/api/v1/intake/ses",
+        summary: "Amazon SES, through an SNS topic",
+        about: "Notifications of an SNS action of a receipt rule, from topics that the configuration lists. The key is the \
+                password in the subscription's URL. A subscription is confirmed by the operator, at the address in the log. \
+                SNS tries again after 5xx.",
+        ..DELIVERY
+    },
 ];
+
+/// What is the same for all providers.
+const DELIVERY: Endpoint = Endpoint {
+    verb: Verb::Post,
+    auth: Auth::KeyOrPassword(Scope::MailIngest),
+    reply: Reply::Json("DeliveryAnswer"),
+    problems: &[
+        Code::ForbiddenMailbox,
+        Code::PayloadTooLarge,
+        Code::InvalidRequest,
+        Code::IdempotencyConflict,
+        Code::RequestTimeout,
+        Code::TemporarilyUnavailable,
+    ],
+    ..OPEN
+};
 
 /// The endpoint of an action; the first where several paths have it.
 #[must_use]

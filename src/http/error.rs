@@ -261,6 +261,25 @@ impl Problem {
         self
     }
 
+    /// The same under another status, where that is what the caller goes by.
+    #[must_use]
+    pub const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// `Retry-After` in seconds, where it is said.
+    #[must_use]
+    pub const fn retries_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// The same with `Retry-After` in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {

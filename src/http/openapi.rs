@@ -2,15 +2,18 @@
 //!
 //! Requests are held against these very schemas ([`super::shape`]), and a test holds replies against them.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::documents::example_of;
 use super::endpoints::{Action, Auth, ENDPOINTS, Endpoint, Parameter, Reply};
 use super::error::Code;
+use super::routes::deliveries::final_status;
 use super::{HttpError, Settings};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
+use crate::mail::envelope::Provider;
 use crate::service::{events, insights, intake, keys, outcomes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
@@ -24,6 +27,7 @@ use crate::service::{events, insights, intake, keys, outcomes, trust};
     outcomes::OutcomeAnswer,
     insights::InsightsAnswer,
     intake::IntakeAnswer,
+    intake::deliveries::DeliveryAnswer,
     trust::TrustAnswer,
     keys::KeyCheckAnswer,
     events::EventPage,
@@ -84,6 +88,9 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
                 "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest.",
+            }, "password": {
+                "type": "http", "scheme": "basic",
+                "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
             } },
         },
     }))
@@ -106,7 +113,7 @@ pub fn problems_of(endpoint: &Endpoint) -> Vec<Code> {
     match endpoint.auth {
         Auth::Open if endpoint.body.is_some() => codes.push(Code::RateLimited),
         Auth::Open => {}
-        Auth::AnyKey | Auth::Key(_) => codes.extend(WITH_KEY),
+        Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => codes.extend(WITH_KEY),
     }
     codes.sort_by_key(|code| (code.about().status, code.about().word));
     codes.dedup();
@@ -155,12 +162,46 @@ fn operation(endpoint: &Endpoint) -> Value {
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),
         );
     }
-    if endpoint.action == Action::IntakeRaw {
-        let schema = json!({ "type": "string", "contentMediaType": "message/rfc822" });
-        let body = json!({ "required": true, "content": { "message/rfc822": { "schema": schema } } });
+    if let Some((media, schema)) = mail_body(endpoint.action) {
+        let body = json!({ "required": true, "content": { media: { "schema": schema } } });
         members.insert("requestBody".into(), body);
     }
     operation
+}
+
+/// Bodies that are read by hand: media type and schema.
+fn mail_body(action: Action) -> Option<(&'static str, Value)> {
+    let object = |fields: &[&str]| {
+        let properties: Map<String, Value> =
+            fields.iter().map(|field| ((*field).to_owned(), json!({ "type": "string" }))).collect();
+        json!({ "type": "object", "required": fields, "properties": properties })
+    };
+    match action {
+        Action::IntakeRaw => {
+            Some(("message/rfc822", json!({ "type": "string", "contentMediaType": "message/rfc822" })))
+        }
+        Action::Delivery(Provider::Postmark) => {
+            Some(("application/json", object(&["MessageID", "OriginalRecipient", "RawEmail"])))
+        }
+        Action::Delivery(Provider::Mailgun) => Some((
+            "multipart/form-data",
+            object(&["recipient", "sender", "body-mime", "timestamp", "token", "signature"]),
+        )),
+        Action::Delivery(Provider::Sendgrid) => Some(("multipart/form-data", object(&["email", "envelope"]))),
+        // SNS calls its JSON text.
+        Action::Delivery(Provider::Ses) => Some(("text/plain", json!({ "type": "string" }))),
+        _ => None,
+    }
+}
+
+/// The status of a problem at an endpoint; a provider goes by the status alone.
+fn status_of(endpoint: &Endpoint, code: Code) -> StatusCode {
+    let Action::Delivery(provider) = endpoint.action else { return code.about().status };
+    match code {
+        Code::KeyExposed | Code::MissingKey | Code::InvalidKey | Code::InternalError => code.about().status,
+        Code::InvalidRequest | Code::PayloadTooLarge | Code::IdempotencyConflict => final_status(provider),
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 fn contract_operation(endpoint: &Endpoint) -> Value {
@@ -193,7 +234,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
     match endpoint.auth {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
-        Auth::AnyKey | Auth::Key(_) => "read",
+        Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }
 
@@ -203,6 +244,7 @@ fn security(auth: Auth) -> Value {
         Auth::Open => json!([]),
         Auth::AnyKey => json!([{ "apiKey": [] }]),
         Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
+        Auth::KeyOrPassword(scope) => json!([{ "apiKey": [scope.as_str()] }, { "password": [scope.as_str()] }]),
     }
 }
 
@@ -217,7 +259,8 @@ fn responses(endpoint: &Endpoint) -> Value {
         .insert("200".into(), json!({ "description": endpoint.summary, "content": { media: { "schema": schema } } }));
     for code in problems_of(endpoint) {
         let about = code.about();
-        let entry = responses.entry(about.status.as_u16().to_string()).or_insert_with(|| problem_response(""));
+        let entry =
+            responses.entry(status_of(endpoint, code).as_u16().to_string()).or_insert_with(|| problem_response(""));
         let words = entry.get("description").and_then(Value::as_str).unwrap_or_default();
         let words = if words.is_empty() { format!("`{}`", about.word) } else { format!("{words}, `{}`", about.word) };
         if let Some(members) = entry.as_object_mut() {
@@ -317,7 +360,9 @@ fn add_rules(schemas: &mut Value) {
 #[must_use]
 pub fn scopes() -> Vec<(Scope, Vec<&'static str>)> {
     let paths = |scope: Scope| {
-        let of_scope = ENDPOINTS.iter().filter(move |endpoint| endpoint.auth == Auth::Key(scope));
+        let of_scope = ENDPOINTS
+            .iter()
+            .filter(move |endpoint| [Auth::Key(scope), Auth::KeyOrPassword(scope)].contains(&endpoint.auth));
         of_scope.map(|endpoint| endpoint.path).collect()
     };
     Scope::ALL.into_iter().map(|scope| (scope, paths(scope))).collect()

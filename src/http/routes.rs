@@ -1,6 +1,7 @@
 //! Handlers, one file per group of endpoints. Each parses, calls one use case, and shapes the reply.
 
 pub mod contracts;
+pub mod deliveries;
 pub mod documents;
 pub mod evaluate;
 pub mod events;

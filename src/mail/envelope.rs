@@ -166,6 +166,36 @@ impl Door {
     }
 }
 
+/// A service that receives mail for its customers and hands it over by webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// Postmark, inbound webhook.
+    Postmark,
+    /// Mailgun, route with `forward` to a URL.
+    Mailgun,
+    /// SendGrid, Inbound Parse.
+    Sendgrid,
+    /// Amazon SES, receipt rule with an SNS action.
+    Ses,
+}
+
+impl Provider {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Postmark, Self::Mailgun, Self::Sendgrid, Self::Ses];
+
+    /// Its word in paths, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postmark => "postmark",
+            Self::Mailgun => "mailgun",
+            Self::Sendgrid => "sendgrid",
+            Self::Ses => "ses",
+        }
+    }
+}
+
 /// A certificate that a peer showed, and whose key it proved to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
@@ -206,6 +236,9 @@ pub struct Origin {
     /// The certificate that the peer showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// The provider that handed the message over, at the HTTP door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
 }
 
 /// Something about the bytes that the session saw while they arrived, kept because it cannot be seen later.

@@ -137,6 +137,7 @@ mod tests {
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         }
     }
 

@@ -235,6 +235,7 @@ impl<I: Intake> Session<I> {
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         };
         let query = RecipientQuery {
             name: ForwardName::Mailbox(&self.shared.route),

@@ -313,6 +313,7 @@ mod tests {
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         };
         let query = RecipientQuery { name, reverse_path: &ReversePath::Null, announced_size: None, origin: &origin };
         scene.recipients.recipient(&query).await

@@ -2,6 +2,14 @@
 //!
 //! What it must never do: say that a message is taken which is not on stable storage, or take mail for another tenant than
 //! that of the caller's key: its addresses look like those that nobody has.
+//!
+//! # Calls that are made again
+//! With an `Idempotency-Key` the answer, and with it the message's id, is written down before the message is stored, and
+//! marked as given when the message is durable. Whatever ends in between, the next call with the key stores the message under
+//! the same id, which is one message however often it is stored.
+
+mod calls;
+pub mod deliveries;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +23,7 @@ use super::{Fault, Service, ServiceError};
 use crate::ids::MessageId;
 use crate::intake::{Acceptor, Offer, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
+use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Provider, Recipient};
 use crate::spool::{Admission, Incoming, SpoolError};
 
 /// Recipients of one message.
@@ -37,6 +45,8 @@ pub struct MailDoor {
     pub recipient: AskRecipient,
     /// Octets of a message.
     pub message_size: u64,
+    /// Mail that providers hand over.
+    pub deliveries: deliveries::DeliverySettings,
 }
 
 /// The envelope as a caller gives it.
@@ -48,6 +58,17 @@ pub struct GivenEnvelope {
     pub forward_paths: Vec<String>,
     /// Address of the caller.
     pub peer: Option<IpAddr>,
+    /// What names the call, where it may be made again.
+    pub call: Option<NamedCall>,
+}
+
+/// A call that may be made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedCall {
+    /// The `Idempotency-Key`.
+    pub key: String,
+    /// What it is of: with other words here, or other bytes, it is another call. Without an empty line.
+    pub of: String,
 }
 
 /// What was taken.
@@ -58,6 +79,15 @@ pub struct IntakeAnswer {
     pub message_id: String,
     /// Octets that were stored.
     pub size: u64,
+}
+
+/// An answer, and whether it is that of an earlier call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeReply {
+    /// What was taken.
+    pub answer: IntakeAnswer,
+    /// Whether nothing was taken now: an earlier call with the same key did it.
+    pub is_replayed: bool,
 }
 
 /// Why bytes were not taken.
@@ -82,6 +112,7 @@ pub struct ArrivingMail {
     envelope: Envelope,
     origin: Origin,
     limit: u64,
+    call: Option<calls::ArrivingCall>,
 }
 
 impl Service {
@@ -99,17 +130,8 @@ impl Service {
         if door.acceptor.admission() != Admission::Open {
             return Err(not_now("the spool takes no mail now"));
         }
-        let principal = caller.principal();
-        let origin = Origin {
-            door: Door::Http,
-            session: self.clock().mint(),
-            peer: given.peer,
-            proxy: None,
-            helo: String::new(),
-            tls: None,
-            authenticated: Some(principal.key_id()),
-            certificate: None,
-        };
+        let origin = self.origin(given.peer, None, caller);
+        let envelope = format!("{}\n{}", given.reverse_path, given.forward_paths.join("\n"));
         let reverse_path = ReversePath::try_from(given.reverse_path)
             .map_err(|error| ServiceError::Invalid(vec![Fault::at(MAIL_FROM, format!("is no address: {error}"))]))?;
         let count = given.forward_paths.len();
@@ -133,11 +155,38 @@ impl Service {
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
         }
+        let call = given.call.map(|call| NamedCall { of: [call.of, envelope].join("\n"), ..call });
+        Ok(self.arriving(door, (reverse_path, forward_paths), origin, call.as_ref(), caller))
+    }
+
+    fn origin(&self, peer: Option<IpAddr>, provider: Option<Provider>, caller: &Authenticated<MailIngest>) -> Origin {
+        Origin {
+            door: Door::Http,
+            session: self.clock().mint(),
+            peer,
+            proxy: None,
+            helo: String::new(),
+            tls: None,
+            authenticated: Some(caller.principal().key_id()),
+            certificate: None,
+            provider,
+        }
+    }
+
+    fn arriving(
+        &self,
+        door: &MailDoor,
+        (reverse_path, forward_paths): (ReversePath, Vec<ForwardPath>),
+        origin: Origin,
+        call: Option<&NamedCall>,
+        caller: &Authenticated<MailIngest>,
+    ) -> ArrivingMail {
         let body = BodyKind::EightBitMime;
         let envelope =
             Envelope { reverse_path, forward_paths, body, smtputf8: false, envelope_id: None, returned: None };
+        let call = call.map(|call| calls::ArrivingCall::new(self, call, caller));
         let (acceptor, limit) = (door.acceptor.clone(), door.message_size);
-        Ok(ArrivingMail { incoming: acceptor.begin(), acceptor, envelope, origin, limit })
+        ArrivingMail { incoming: acceptor.begin(), acceptor, envelope, origin, limit, call }
     }
 }
 
@@ -183,29 +232,51 @@ impl ArrivingMail {
         if self.incoming.len().saturating_add(bytes.len() as u64) > self.limit {
             return Err(IntakeError::TooLarge { limit: self.limit });
         }
+        if let Some(call) = &mut self.call {
+            call.push(bytes);
+        }
         self.incoming.push(bytes).await.map_err(|error| ServiceError::Unavailable(error.into()).into())
     }
 
     /// Stores the message; returns when it is on stable storage.
     ///
     /// # Errors
-    /// The message does not count as stored.
-    pub async fn accept(self) -> Result<IntakeAnswer, ServiceError> {
-        let Self { acceptor, incoming, envelope, origin, .. } = self;
+    /// The message does not count as stored; [`ServiceError::Conflict`] when the call's key was used for another message.
+    pub async fn accept(self) -> Result<IntakeReply, ServiceError> {
+        let Self { acceptor, incoming, envelope, origin, call, .. } = self;
         if incoming.is_empty() {
             return Err(ServiceError::Invalid(vec![Fault::at("", "is empty: it must be a message (RFC 5322)")]));
         }
+        let minted = acceptor.clock().mint::<MessageId>();
+        let (id, call) = match call {
+            None => (minted, None),
+            Some(call) => match call.begin(minted, incoming.len()).await? {
+                calls::Begun::Answered(answer) => return Ok(IntakeReply { answer, is_replayed: true }),
+                calls::Begun::ToDo(id, call) => (id, Some(call)),
+            },
+        };
         let offer = Offer { envelope, origin, defects: Vec::new(), milter: None };
-        let stored = acceptor.accept(incoming, offer).await.map_err(|error| match error {
-            // Trying again would not help: the mailbox does not take what fails DMARC.
-            SpoolError::Refused => {
-                ServiceError::Invalid(vec![Fault::at("", "fails DMARC, and no recipient takes that")])
+        let stored = match acceptor.accept_as(id, incoming, offer).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                if let Some(call) = call {
+                    call.failed(&error).await;
+                }
+                return Err(match error {
+                    // Trying again would not help: the mailbox does not take what fails DMARC.
+                    SpoolError::Refused => {
+                        ServiceError::Invalid(vec![Fault::at("", "fails DMARC, and no recipient takes that")])
+                    }
+                    error => ServiceError::Unavailable(error.into()),
+                });
             }
-            error => ServiceError::Unavailable(error.into()),
-        })?;
-        let id: MessageId = stored.id();
+        };
+        if let Some(call) = call {
+            call.done().await;
+        }
         tracing::info!(message.id = %id, size_bytes = stored.size(), "Accepted message `{id}` by the API");
-        Ok(IntakeAnswer { message_id: id.to_string(), size: stored.size() })
+        let answer = IntakeAnswer { message_id: stored.id().to_string(), size: stored.size() };
+        Ok(IntakeReply { answer, is_replayed: false })
     }
 }
 

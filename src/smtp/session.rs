@@ -317,6 +317,7 @@ impl<I: Intake> Session<I> {
             tls: self.tls.as_deref().map(str::to_owned),
             authenticated: self.authenticated,
             certificate: self.certificate.as_deref().cloned(),
+            provider: None,
         }
     }
 

@@ -265,7 +265,9 @@ fn bucket(received_at: Timestamp) -> i64 {
 async fn insert_messages(connection: &mut Connection, messages: &[MessageRow]) -> Result<(), StoreError> {
     const MESSAGES: &str = "INSERT INTO messages (tenant_id, message_id, received_at, size, state, reason, duplicate_of, \
 manifest, body, trace) ";
-    rows::insert(connection, MESSAGES, messages, |row, entry| {
+    // A call with an `Idempotency-Key` that was made again may have stored its message twice under one id. The second is a
+    // copy of the first, and made no event.
+    rows::insert_unless(connection, MESSAGES, "ON CONFLICT DO NOTHING", messages, |row, entry| {
         let message = &entry.message;
         row.push_bind(message.tenant.to_string())
             .push_bind(message.id.to_string())

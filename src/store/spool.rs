@@ -79,7 +79,7 @@ impl Store {
     pub async fn accept(&self, messages: Vec<(NewAccepted, Vec<u8>)>) -> Result<(), StoreError> {
         self.accept_with(move |connection| {
             Box::pin(async move {
-                rows::insert(connection, BODIES, &messages, |row, (message, body)| {
+                rows::insert_unless(connection, BODIES, AGAIN, &messages, |row, (message, body)| {
                     row.push_bind(message.tenant.to_string())
                         .push_bind(message.id.to_string())
                         .push_bind(0)
@@ -109,7 +109,7 @@ impl Store {
                     let part = part.map_err(sqlx::Error::Io)?;
                     size += part.len() as u64;
                     let row = (message.tenant.to_string(), message.id.to_string(), number, part);
-                    rows::insert(connection, BODIES, &[row], |row, (tenant, id, number, part)| {
+                    rows::insert_unless(connection, BODIES, AGAIN, &[row], |row, (tenant, id, number, part)| {
                         row.push_bind(tenant).push_bind(id).push_bind(*number).push_bind(part.as_slice());
                     })
                     .await?;
@@ -147,7 +147,8 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn discard_awaiting(&self, tenant: TenantId, id: MessageId) -> Result<(), StoreError> {
         const LEAVE: &str = "DELETE FROM spool_queue WHERE tenant_id = $1 AND message_id = $2 AND lane = $3";
-        const BODY: &str = "DELETE FROM spool_bodies WHERE tenant_id = $1 AND message_id = $2";
+        const BODY: &str = "DELETE FROM spool_bodies WHERE tenant_id = $1 AND message_id = $2 \
+AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.tenant_id = $1 AND m.message_id = $2)";
         self.write(move |connection| {
             Box::pin(async move {
                 let (tenant, id) = (tenant.to_string(), id.to_string());
@@ -160,6 +161,18 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Whether a message is known: recorded, or waiting in the database. What waits in a log of files is not looked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn knows_message(&self, tenant: TenantId, id: MessageId) -> Result<bool, StoreError> {
+        const FIND: &str = "\
+SELECT 1 FROM messages WHERE tenant_id = $1 AND message_id = $2 UNION ALL \
+SELECT 1 FROM spool_queue WHERE tenant_id = $1 AND message_id = $2 AND lane <> $3";
+        let find = query(FIND).bind(tenant.to_string()).bind(id.to_string()).bind(AWAITING);
+        Ok(find.fetch_optional(&self.readers).await?.is_some())
     }
 
     /// A lane with mail that nobody reads now, the one that was read longest ago.
@@ -286,10 +299,12 @@ FROM spool_lanes AS l";
 }
 
 const BODIES: &str = "INSERT INTO spool_bodies (tenant_id, message_id, part, content) ";
+/// A call with an `Idempotency-Key` stores its message under the same id when it is made again, with the same bytes.
+const AGAIN: &str = "ON CONFLICT DO NOTHING";
 
 async fn enqueue(connection: &mut Connection, messages: &[(&NewAccepted, i64)]) -> Result<(), StoreError> {
     const QUEUE: &str = "INSERT INTO spool_queue (tenant_id, message_id, lane, size, sha256, parts, manifest) ";
-    rows::insert(connection, QUEUE, messages, |row, (message, parts)| {
+    rows::insert_unless(connection, QUEUE, AGAIN, messages, |row, (message, parts)| {
         row.push_bind(message.tenant.to_string())
             .push_bind(message.id.to_string())
             .push_bind(if message.is_awaiting { AWAITING } else { lane_of(message.tenant) })

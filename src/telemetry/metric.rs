@@ -42,6 +42,8 @@ pub const MILTER_MISSED: &str = "connex_milter_missed_total";
 pub const HTTP_TIMEOUTS: &str = "connex_http_timeouts_total";
 /// TLS handshakes of HTTP connections, by outcome.
 pub const HTTP_HANDSHAKES: &str = "connex_http_handshakes_total";
+/// Messages handed in by HTTP, by door (`raw`, or the provider) and outcome.
+pub const HTTP_MAIL: &str = "connex_http_mail_total";
 /// Certificates read again, by outcome.
 pub const TLS_RELOADS: &str = "connex_tls_reloads_total";
 /// Seconds until a certificate ends, by where it comes from; negative behind its end.
@@ -95,6 +97,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (MILTER_MISSED, Kind::Counter, "Messages that a mail server delivered and that are not kept here, by reason"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),
     (HTTP_HANDSHAKES, Kind::Counter, "TLS handshakes of HTTP connections, by outcome"),
+    (HTTP_MAIL, Kind::Counter, "Messages handed in by HTTP, by door and outcome"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),
     (TLS_CERTIFICATE_EXPIRES, Kind::Gauge, "Seconds until a certificate ends, by where it comes from."),
     (ACME_ORDERS, Kind::Counter, "Certificates ordered from an ACME authority, by outcome"),

@@ -54,6 +54,7 @@ async fn take_one(folder: &Path, recipient: impl AsyncFnOnce(&Instance) -> Recip
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         },
         defects: Vec::new(),
         quiet: false,

@@ -2,14 +2,14 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use futures_util::StreamExt;
 
 use crate::http::error::{Code, Problem};
-use crate::http::{Peer, SharedApi, json};
+use crate::http::{Peer, SharedApi, idempotency, json};
 use crate::service::Fault;
-use crate::service::intake::{GivenEnvelope, IntakeError, MAIL_FROM, RCPT_TO};
+use crate::service::intake::{GivenEnvelope, IntakeError, MAIL_FROM, NamedCall, RCPT_TO};
 use crate::service::keys::{Authenticated, MailIngest};
 
 /// Takes one message.
@@ -20,13 +20,38 @@ pub async fn raw(
     State(api): State<SharedApi>,
     caller: Authenticated<MailIngest>,
     peer: Peer,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    require_message(&headers)?;
-    let given =
-        GivenEnvelope { reverse_path: reverse_path(&headers)?, forward_paths: forward_paths(&headers)?, peer: peer.0 };
-    let mut mail = Box::pin(api.service.begin_mail(given, &caller)).await?;
+    let reply = take(&api, &caller, peer, (&uri, &headers), body).await;
+    count("raw", &reply);
+    reply
+}
+
+/// Counts a reply of a door for mail.
+pub(super) fn count(door: &'static str, reply: &Result<Response, Problem>) {
+    let outcome = match reply {
+        Ok(reply) if reply.headers().contains_key("idempotency-replayed") => "repeated",
+        Ok(_) => "taken",
+        Err(problem) if problem.status().is_server_error() => "put_off",
+        Err(_) => "refused",
+    };
+    metrics::counter!("connex_http_mail_total", "door" => door, "outcome" => outcome).increment(1);
+}
+
+async fn take(
+    api: &SharedApi,
+    caller: &Authenticated<MailIngest>,
+    peer: Peer,
+    (uri, headers): (&Uri, &HeaderMap),
+    body: Body,
+) -> Result<Response, Problem> {
+    require_message(headers)?;
+    let call = idempotency::key(headers)?.map(|key| NamedCall { key, of: format!("POST {}", uri.path()) });
+    let (reverse_path, forward_paths) = (reverse_path(headers)?, forward_paths(headers)?);
+    let given = GivenEnvelope { reverse_path, forward_paths, peer: peer.0, call };
+    let mut mail = Box::pin(api.service.begin_mail(given, caller)).await?;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Code::RequestTimeout, "The body broke off; nothing was stored."))?;
@@ -37,7 +62,9 @@ pub async fn raw(
             IntakeError::Service(error) => error.into(),
         })?;
     }
-    Ok(json(&Box::pin(mail.accept()).await?))
+    let reply = Box::pin(mail.accept()).await?;
+    let json = json(&reply.answer);
+    Ok(if reply.is_replayed { idempotency::replayed(json) } else { json })
 }
 
 fn require_message(headers: &HeaderMap) -> Result<(), Problem> {

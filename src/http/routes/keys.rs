@@ -25,7 +25,7 @@ pub async fn key_check(
             match endpoint.auth {
                 Auth::Open => None,
                 Auth::AnyKey => Some((path, None)),
-                Auth::Key(scope) => Some((path, Some(scope))),
+                Auth::Key(scope) | Auth::KeyOrPassword(scope) => Some((path, Some(scope))),
             }
         })
         .collect();

@@ -35,6 +35,15 @@ async fn every_endpoint_of_the_table_is_served_and_holds_to_its_authentication()
                 let key = gateway.key_with(|key| key.scopes = Scopes::of(&others)).await;
                 send(Some(&key)).await.problem(403, "forbidden_scope");
             }
+            Auth::KeyOrPassword(scope) => {
+                let refused = send(None).await;
+                refused.problem(401, "missing_key");
+                assert!(refused.header("www-authenticate").starts_with("Basic realm="), "{path}");
+                let others: Vec<_> = crate::keys::Scope::ALL.into_iter().filter(|other| *other != scope).collect();
+                let key = gateway.key_with(|key| key.scopes = Scopes::of(&others)).await;
+                // The operator can give the scope, and the provider is to keep the mail until then.
+                send(Some(&key)).await.problem(503, "forbidden_scope");
+            }
         }
     }
 }
@@ -58,6 +67,9 @@ async fn the_document_is_openapi_31_and_names_every_endpoint() {
                 Auth::Open => json!([]),
                 Auth::AnyKey => json!([{ "apiKey": [] }]),
                 Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
+                Auth::KeyOrPassword(scope) => {
+                    json!([{ "apiKey": [scope.as_str()] }, { "password": [scope.as_str()] }])
+                }
             }
         );
         ids.push(operation["operationId"].as_str().unwrap().to_owned());

@@ -132,7 +132,7 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         Action::Message | Action::RawMessage => vec![of(&ids.message)],
         Action::ProblemPage => vec![call("/problems/not-found", Value::Null, Answered::Own)],
         // Has no JSON body: `tests/it` hands mail in for another's mailbox.
-        Action::IntakeRaw => Vec::new(),
+        Action::IntakeRaw | Action::Delivery(_) => Vec::new(),
         // Does not end by itself: `follow_nothing`.
         Action::EventStream => Vec::new(),
         Action::OpenApi

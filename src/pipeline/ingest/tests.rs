@@ -86,6 +86,7 @@ impl Scene {
                 tls: None,
                 authenticated: None,
                 certificate: None,
+                provider: None,
             },
             defects: Vec::new(),
             quiet: false,

@@ -142,6 +142,7 @@ mod tests {
             tls: Some("TLSv1.3".into()),
             authenticated: None,
             certificate: None,
+            provider: None,
         };
         let credentials = Credentials { user: user.into(), password: password.into() };
         scene.callers.check(&credentials, &origin).await

@@ -66,6 +66,7 @@ fn manifest(number: u64) -> Manifest {
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         },
         defects: Vec::new(),
         quiet: false,

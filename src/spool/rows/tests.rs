@@ -62,6 +62,7 @@ impl Scene {
                 tls: None,
                 authenticated: None,
                 certificate: None,
+                provider: None,
             },
             defects: Vec::new(),
             quiet: false,

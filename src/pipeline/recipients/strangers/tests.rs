@@ -45,6 +45,7 @@ impl Scene {
             tls: None,
             authenticated: None,
             certificate: None,
+            provider: None,
         };
         self.strangers.answer(route, &origin).await.unwrap()
     }

@@ -1,0 +1,52 @@
+//! The `Idempotency-Key` header, and how a reply says that it was given before.
+//!
+//! Standards: draft-ietf-httpapi-idempotency-key-header, RFC 8941 §3.3.3 (strings).
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+
+use super::error::{Code, Problem};
+use crate::service::Fault;
+
+/// The `Idempotency-Key`: an RFC 8941 string, or the bare text that many clients send.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let bare = match text.strip_prefix('"') {
+        Some(rest) => rest.strip_suffix('"').unwrap_or_default(),
+        None => text,
+    };
+    let is_usable =
+        !bare.is_empty() && bare.len() <= 255 && bare.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"');
+    if is_usable {
+        return Ok(Some(bare.to_owned()));
+    }
+    let fault = Fault::at("Idempotency-Key", "must be 1 to 255 printable ASCII characters, quoted or bare");
+    Err(Problem::new(Code::InvalidParameter, "The Idempotency-Key header is not valid.").with_errors(vec![fault]))
+}
+
+/// Says that a reply is that of an earlier call.
+pub(super) fn replayed(mut reply: Response) -> Response {
+    reply.headers_mut().insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Result<Option<String>, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", HeaderValue::from_str(value).unwrap());
+        key(&headers)
+    }
+
+    #[test]
+    fn a_key_is_read_quoted_and_bare() {
+        assert_eq!(read("\"a b\"").unwrap().as_deref(), Some("a b"));
+        assert_eq!(read("a-b").unwrap().as_deref(), Some("a-b"));
+        for wrong in ["", "\"\"", "\"a", "a\"b", &"x".repeat(256)] {
+            assert_eq!(read(wrong).unwrap_err().code(), Code::InvalidParameter, "{wrong}");
+        }
+    }
+}
