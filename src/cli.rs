@@ -19,6 +19,7 @@ pub mod exit;
 pub mod explain;
 pub mod import;
 pub mod inject;
+mod inspect;
 mod installation;
 pub mod key;
 pub mod listen;
@@ -101,6 +102,11 @@ pub enum Command {
     /// Show the whole chain of one id: session, message, event, decision, operations, deliveries.
     #[command(after_help = "Example: connex explain msg_01kb3r8x7g0000000000000000")]
     Explain(explain::ExplainArgs),
+    /// Show how a message file would be read: kind, sender, recipients, direction, trust, defects. Nothing is kept.
+    #[command(
+        after_help = "Example: connex inspect report.eml --route journal --format exchange --owned acme.example --authorised"
+    )]
+    Inspect(inspect::InspectArgs),
     /// Take a message from standard input as sendmail does, for mailboxes here.
     #[command(after_help = "Example: connex inject -i -f ann@example.org sales@in.example.org < message.eml\n\n\
                             Exit codes, of sysexits.h: 0 taken, 64 wrong usage, 67 no such recipient, 69 refused, \
@@ -154,6 +160,7 @@ impl Command {
             Self::Key(command) => command.json(),
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
+            Self::Inspect(args) => &args.json,
             Self::Inject(args) => &args.json,
             Self::Import(args) => &args.json,
             Self::Migrate(args) => &args.json,
@@ -212,6 +219,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Key(command) => key::run(command, out).await,
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
+        Command::Inspect(args) => inspect::run(&args, out),
         Command::Inject(args) => inject::run(args).await,
         Command::Import(args) => import::run(args, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,

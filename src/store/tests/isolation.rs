@@ -8,6 +8,7 @@ use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, Outcom
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::reading::Reader;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::directory::NewRoute;
 use crate::store::events::{NewApproval, NewDraft};
@@ -195,7 +196,13 @@ fn mailbox(app: AppId) -> NewMailbox {
 }
 
 fn route(app: AppId) -> NewRoute {
-    NewRoute { token_hash: [5; 32], address_sealed: MARK.into(), app: Some(app), peers: Vec::new() }
+    NewRoute {
+        reader: Reader::Bcc,
+        token_hash: [5; 32],
+        address_sealed: MARK.into(),
+        app: Some(app),
+        peers: Vec::new(),
+    }
 }
 
 fn endpoint(app: AppId) -> NewEndpoint {
