@@ -237,6 +237,7 @@ fn smtp_limits(config: &Config) -> Limits {
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,
+        idle_commands: own.idle_commands,
         tarpit_after: own.tarpit_after,
         tarpit: own.tarpit,
         command_timeout: own.command_timeout,

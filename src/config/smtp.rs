@@ -37,6 +37,8 @@ pub struct SmtpLimits {
     pub messages_per_connection: u32,
     /// Refused commands of one connection.
     pub errors_per_connection: u32,
+    /// Commands without a message that are free from one message to the next.
+    pub idle_commands: u32,
     /// Refused commands of one connection after which replies to further ones are held back.
     pub tarpit_after: u32,
     /// By how much more each of them is held back.
@@ -105,6 +107,7 @@ impl SmtpLimits {
             recipients: reader.count("smtp.limits.recipients", 100..=100_000),
             messages_per_connection: reader.count("smtp.limits.messages_per_connection", 1..=1_000_000),
             errors_per_connection: reader.count("smtp.limits.errors_per_connection", 1..=10_000),
+            idle_commands: reader.count("smtp.limits.idle_commands", 10..=1_000_000),
             tarpit_after: reader.count("smtp.limits.tarpit_after", 0..=10_000),
             tarpit: reader.duration("smtp.limits.tarpit", 0..=10_000),
             connections_per_address: reader.count("smtp.limits.connections_per_address", 1..=1_000_000),

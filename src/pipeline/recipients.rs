@@ -1,6 +1,7 @@
 //! Whom a forward-path names here: mailboxes, intake routes by their token, and the operator's postmaster and abuse.
 //!
-//! Answers are kept for a second, so that a busy sender costs one look-up; a change by an operator is seen within that.
+//! Answers are kept for a second, so that a busy sender costs one look-up, and so do many at once; a change by an operator
+//! is seen within that.
 //! An unknown address and an unknown token take the same path and get the same answer.
 //!
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
@@ -9,6 +10,7 @@ mod callers;
 mod strangers;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -48,7 +50,7 @@ const TOKEN_LETTERS: usize = 26;
 pub struct Recipients {
     store: Store,
     platform_domains: Vec<Domain>,
-    found: moka::sync::Cache<String, Found>,
+    found: moka::future::Cache<String, Found>,
     /// Mailboxes that were asked for lately, and refuse mail that fails DMARC.
     refusing: moka::sync::Cache<MailboxId, ()>,
     strangers: Strangers,
@@ -79,7 +81,7 @@ impl Recipients {
     #[must_use]
     pub fn new(store: Store, pepper: Pepper, settings: RecipientSettings) -> Self {
         let RecipientSettings { platform_domains, strangers, guesses } = settings;
-        let found = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
+        let found = moka::future::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
         let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
         let callers = Callers::new(store.clone(), pepper, guesses);
@@ -123,17 +125,16 @@ impl Recipients {
         self.refusing.contains_key(&mailbox)
     }
 
-    async fn find(&self, address: &Mailbox) -> Result<Found, StoreError> {
+    async fn find(&self, address: &Mailbox) -> Result<Found, Arc<StoreError>> {
         let key = address.key_without_detail();
-        if let Some(found) = self.found.get(&key) {
-            return Ok(found);
-        }
-        let found = match self.route_token(address) {
-            Some((prefix, token)) => self.find_route(prefix, token).await?,
-            None => self.find_mailbox(&key).await?,
+        let look_up = async {
+            match self.route_token(address) {
+                Some((prefix, token)) => self.find_route(prefix, token).await,
+                None => self.find_mailbox(&key).await,
+            }
         };
-        self.found.insert(key, found.clone());
-        Ok(found)
+        // However many ask for one address at the same time: the store is asked once.
+        self.found.try_get_with_by_ref(&key, look_up).await
     }
 
     async fn find_mailbox(&self, key: &str) -> Result<Found, StoreError> {
@@ -211,7 +212,10 @@ impl Intake for Recipients {
             (ForwardName::Postmaster, None) => return RecipientAnswer::Unavailable,
         };
         let foreign = !self.platform_domains.contains(address.domain());
-        let answer = async { self.answer(self.find(address).await?, query.origin, foreign).await };
+        let answer = async {
+            let found = self.find(address).await?;
+            self.answer(found, query.origin, foreign).await.map_err(Arc::new)
+        };
         match answer.await {
             Ok(answer) => answer,
             Err(error) => {

@@ -33,6 +33,22 @@ pub(super) enum Command {
     Auth { mechanism: Box<str>, initial: Option<Box<str>> },
 }
 
+impl Command {
+    /// Whether it brings no message nearer, however often it is said.
+    pub(super) const fn is_idle(&self) -> bool {
+        match self {
+            Self::Ehlo(_) | Self::Helo(_) | Self::Lhlo(_) | Self::Rset | Self::Noop | Self::Vrfy | Self::Help => true,
+            Self::Mail(_)
+            | Self::Rcpt(_)
+            | Self::Data
+            | Self::Bdat { .. }
+            | Self::Quit
+            | Self::StartTls
+            | Self::Auth { .. } => false,
+        }
+    }
+}
+
 /// Which chunk of a message a BDAT brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Chunk {

@@ -17,6 +17,9 @@ pub struct Limits {
     pub messages: u32,
     /// Commands answered 5xx before the connection is closed.
     pub errors: u32,
+    /// Commands without a message (NOOP, RSET, VRFY, HELP, EHLO, HELO) that are free from one message to the next; each
+    /// further one counts as an error.
+    pub idle_commands: u32,
     /// Refused commands of one connection after which the replies to further ones are held back.
     pub tarpit_after: u32,
     /// How long the first such reply is held back; each further one by as much more. Zero: none is.
@@ -65,6 +68,7 @@ impl Default for Limits {
             recipients: 1_000,
             messages: 100,
             errors: 20,
+            idle_commands: 100,
             tarpit_after: 5,
             tarpit: Duration::from_millis(500),
             command_timeout: Duration::from_secs(5 * 60),

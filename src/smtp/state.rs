@@ -93,6 +93,8 @@ pub struct Machine {
     state: State,
     line: LineBuffer,
     errors: u32,
+    /// Commands without a message since the last message that was taken.
+    idle_commands: u32,
     messages: u32,
     is_authenticated: bool,
 }
@@ -151,6 +153,7 @@ impl Machine {
             state: State::Connected,
             line: LineBuffer::default(),
             errors: 0,
+            idle_commands: 0,
             messages: 0,
             is_authenticated: false,
         }
@@ -175,7 +178,7 @@ impl Machine {
         }
     }
 
-    /// Commands that were refused for good so far.
+    /// Commands that were refused for good, or were idle beyond what is free, so far.
     #[must_use]
     pub const fn errors(&self) -> u32 {
         self.errors
@@ -247,6 +250,7 @@ impl Machine {
             (State::Chunk(chunk), Input::BodyFailed) => chunk.fail(),
             (State::Committing { greeted, replies }, Input::Stored(accepted)) => {
                 self.messages = self.messages.saturating_add(1);
+                self.idle_commands = 0;
                 (State::Greeted(greeted), Step::reply(accepted.into_reply().times(replies)))
             }
             (State::Committing { greeted, replies }, Input::NotStored) => {
@@ -309,6 +313,12 @@ impl Machine {
     }
 
     fn command<'a>(&mut self, state: State, command: Command) -> Next<'a> {
+        if command.is_idle() && !self.is_free() {
+            self.errors = self.errors.saturating_add(1);
+            if self.errors >= self.settings.limits.errors {
+                return Self::close(reply::TOO_MANY_ERRORS);
+            }
+        }
         match (state, command) {
             (state, Command::Bdat { size, last }) => self.bdat(state, size, last),
             (state, Command::Quit) => {
@@ -373,6 +383,12 @@ impl Machine {
             }
             (Channel::Upgradable, _) => self.fault(state, reply::TLS_INSIDE_TRANSACTION),
         }
+    }
+
+    /// Whether one more idle command is free. A peer that does nothing else would cost a processor and hand nothing over.
+    fn is_free(&mut self) -> bool {
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        self.idle_commands <= self.settings.limits.idle_commands
     }
 
     /// Refuses a command; one refusal too many ends the session.

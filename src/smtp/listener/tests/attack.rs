@@ -25,7 +25,7 @@ async fn a_message_that_drips_is_cut_off_although_it_is_never_silent() {
 
 #[tokio::test]
 async fn a_peer_that_only_talks_is_cut_off_however_much_it_says() {
-    let server = Server::start(Door::Smtp, Limits { idle_timeout: SOON, ..Limits::default() });
+    let server = Server::start(Door::Smtp, Limits { idle_timeout: SOON, idle_commands: u32::MAX, ..Limits::default() });
     let mut client = server.greeted().await;
     loop {
         client.says("NOOP\r\n").await;
@@ -39,7 +39,8 @@ async fn a_peer_that_only_talks_is_cut_off_however_much_it_says() {
 
 #[tokio::test]
 async fn one_transaction_after_another_without_a_message_gains_no_time() {
-    let server = Server::start(Door::Smtp, Limits { transaction_timeout: SOON, ..Limits::default() });
+    let limits = Limits { transaction_timeout: SOON, idle_commands: u32::MAX, ..Limits::default() };
+    let server = Server::start(Door::Smtp, limits);
     let mut client = server.greeted().await;
     loop {
         client.says("MAIL FROM:<a@b.test>\r\nRSET\r\n").await;
@@ -52,8 +53,35 @@ async fn one_transaction_after_another_without_a_message_gains_no_time() {
 }
 
 #[tokio::test]
+async fn a_flood_of_commands_without_a_message_is_cut_off_and_a_message_earns_new_ones() {
+    let server = Server::start(Door::Smtp, Limits { idle_commands: 10, errors: 3, tarpit: SOON, ..Limits::default() });
+    let mut client = server.greeted().await;
+    for _ in 0..2 {
+        client.says(&"RSET\r\n".repeat(9)).await;
+        for _ in 0..9 {
+            client.hears("250 2.0.0").await;
+        }
+        open_data(&mut client).await;
+        client.says("x\r\n.\r\n").await;
+        client.hears("250 2.0.0 Ok: msg_").await;
+    }
+    client.says(&"NOOP\r\n".repeat(100_000)).await;
+    for _ in 0..12 {
+        client.hears("250 2.0.0").await;
+    }
+    client.hears("421").await;
+    client.hears_the_end().await;
+}
+
+#[tokio::test]
 async fn a_peer_that_reads_no_replies_is_cut_off() {
-    let limits = Limits { reply_timeout: SOON, idle_timeout: LONG, command_timeout: LONG, ..Limits::default() };
+    let limits = Limits {
+        reply_timeout: SOON,
+        idle_timeout: LONG,
+        command_timeout: LONG,
+        idle_commands: u32::MAX,
+        ..Limits::default()
+    };
     let server = Server::start(Door::Smtp, limits);
     let mut client = server.greeted().await;
     // Until both sides' buffers are full, and then until the server closes.
