@@ -15,6 +15,7 @@ pub mod check_config;
 pub mod completions;
 pub mod dev;
 pub mod doctor;
+mod domain;
 pub mod exit;
 pub mod explain;
 pub mod import;
@@ -87,6 +88,9 @@ pub enum Command {
     /// Mailboxes: addresses that this gateway owns.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex mailbox list --tenant acme")]
     Mailbox(mailbox::MailboxCommand),
+    /// Domains of a tenant, and their proof: mail from and to them is its own.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex domain list --tenant acme")]
+    Domain(domain::DomainCommand),
     /// Intake routes: unguessable addresses for copies of mail.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex route list --tenant acme")]
     Route(route::RouteCommand),
@@ -155,6 +159,7 @@ impl Command {
             Self::Tenant(command) => command.json(),
             Self::App(command) => command.json(),
             Self::Mailbox(command) => command.json(),
+            Self::Domain(command) => command.json(),
             Self::Route(command) => command.json(),
             Self::Webhook(command) => command.json(),
             Self::Key(command) => command.json(),
@@ -214,6 +219,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Tenant(command) => tenant::run(command, out).await,
         Command::App(command) => app::run(command, out).await,
         Command::Mailbox(command) => mailbox::run(command, out).await,
+        Command::Domain(command) => domain::run(command, out).await,
         Command::Route(command) => route::run(command, out).await,
         Command::Webhook(command) => webhook::run(command, out).await,
         Command::Key(command) => key::run(command, out).await,

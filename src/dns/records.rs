@@ -37,6 +37,21 @@ impl Resolver {
         Ok(names.collect())
     }
 
+    /// Text records of a name (RFC 1035 §3.3.14), each with its strings joined; empty where it has none.
+    ///
+    /// # Errors
+    /// [`DnsError`]
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        let invalid = |_| DnsError::InvalidName { name: name.chars().take(64).collect() };
+        let wanted = Name::from_ascii(absolute(name)).map_err(invalid)?;
+        let found = self.records(name, wanted, RecordType::TXT).await?;
+        let texts = found.into_iter().filter_map(|data| match data {
+            RData::TXT(record) => Some(String::from_utf8_lossy(&record.txt_data.concat()).into_owned()),
+            _ => None,
+        });
+        Ok(texts.collect())
+    }
+
     async fn records(&self, shown: &str, name: Name, kind: RecordType) -> Result<Vec<RData>, DnsError> {
         let Source::Live(resolver) = &self.source else { return Ok(Vec::new()) };
         let answer = tokio::time::timeout(self.limit, resolver.lookup(name, kind)).await;

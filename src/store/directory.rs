@@ -493,34 +493,6 @@ UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND r
         self.change_one(REMOVE, id.to_string(), "route").await
     }
 
-    /// The tenant's verified domains, as A-labels.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn verified_domains(&self) -> Result<Vec<String>, StoreError> {
-        const LIST: &str = "SELECT domain FROM domains WHERE tenant_id = $1 AND state = 'verified' ORDER BY domain";
-        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
-    /// Takes a domain as this tenant's without proof: for the development instance, whose domains do not exist.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when a tenant has it already.
-    pub async fn assume_domain(&self, domain: &crate::mail::address::Domain) -> Result<(), StoreError> {
-        const ADD: &str = "INSERT INTO domains (tenant_id, domain, state, created_at) VALUES ($1, $2, 'verified', $3)";
-        let (tenant, domain, now) = (self.tenant, domain.to_string(), self.store.clock.now());
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let add = query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
-                    add.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
-                    Ok(())
-                })
-            })
-            .await
-    }
-
     /// Runs an update of one row by (tenant, id, now).
     pub(super) async fn change_one(&self, sql: &'static str, id: String, what: &'static str) -> Result<(), StoreError> {
         let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
@@ -543,7 +515,7 @@ fn no_tenant(error: sqlx::Error) -> StoreError {
     }
 }
 
-fn no_tenant_or(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(super) fn no_tenant_or(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |error| match no_tenant(error) {
         StoreError::Unavailable(error) => exists(what)(error),
         other => other,
