@@ -8,10 +8,13 @@ mod authentication;
 pub mod backup;
 mod certificates;
 mod doors;
+mod figures;
 pub mod instance;
 pub mod notify;
+mod readiness;
 mod reading;
 mod unknown_log;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,29 +30,32 @@ use tokio_util::sync::CancellationToken;
 use crate::acme::AcmeError;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
+use crate::connections::listening::Listeners;
 use crate::decide::{DataError, Engine};
 use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
+use crate::pipeline::ingest::waiting::Waiting;
 use crate::service::Service;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
-use crate::spool::{Admission, BodyRef, Spool, SpoolError};
-use crate::store::{Store, StoreError};
+use crate::spool::{BodyRef, Spool, SpoolError};
+use crate::store::StoreError;
 use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
-use crate::telemetry::{Metrics, metric};
+use crate::telemetry::Metrics;
 use crate::tls::TlsError;
-use crate::tls::files::FileError;
+use crate::tls::files::{FileError, Look};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
 use acme::Acme;
-use certificates::DoorTls;
+use certificates::{CertificateFiles, DoorTls};
 pub use doors::LocalDoors;
 pub use instance::{Instance, open_store};
+use readiness::Readiness;
 
 /// Why the gateway does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +138,7 @@ pub struct App {
     supervisor: Supervisor,
     grace: Duration,
     spool: Spool,
+    certificates: CertificateFiles,
     reload: watch::Sender<()>,
     /// What it stands on.
     pub instance: Instance,
@@ -204,52 +211,73 @@ impl App {
         let service = service(&instance, &spool, &engine, mail, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
-        let public = Server::new("http", public, serve_limits(&config));
+        let listeners = Listeners::default();
+        let public = Server::new("http", public, serve_limits(&config)).among(&listeners);
         for (_, listener) in http {
             serve.spawn_once("http", public.clone().run(listener, serve.stopping()));
         }
-        let public = public.with_tls(tls.http.clone());
+        let public = public.with_tls("https", tls.http.clone());
         for (_, listener) in https {
             serve.spawn_once("https", public.clone().run(listener, serve.stopping()));
         }
-        let operations = http::operations::router(operations(service.clone(), &spool, metrics.clone()));
-        let operations = Server::new("admin", operations, serve_limits(&config));
+        let waiting = Waiting::default();
+        let readiness = Readiness {
+            clock: instance.clock.clone(),
+            spool: spool.clone(),
+            waiting: waiting.clone(),
+            lag_limit: config.pipeline.lag_limit,
+            listeners: listeners.clone(),
+            certificates: Arc::clone(&tls.certificates),
+            acme: acme.as_ref().map(Acme::standing),
+            draining: supervisor.stopping(Phase::Accept),
+        };
+        let operations = http::operations::router(operations(service.clone(), &readiness, metrics.clone()));
+        let operations = Server::new("admin", operations, serve_limits(&config)).among(&listeners);
+        // To the last: while the doors close, whoever asks is told that they do.
+        let close = supervisor.spawner(Phase::Close);
         for (_, listener) in admin {
-            serve.spawn_once("admin", operations.clone().run(listener, serve.stopping()));
+            close.spawn_once("admin", operations.clone().run(listener, close.stopping()));
         }
+        watchdog::start(&close);
         let work = supervisor.spawner(Phase::Work);
         if let (Spool::Log(log), true) = (&spool, config.spool.verify_at_start) {
             work.spawn_once("verify", verify_spool(log.clone()));
         }
-        let (store, log) = (instance.store.clone(), spool.clone());
-        work.spawn("gauges", RestartPolicy::Restart, move |stop| {
-            gauges(store.clone(), log.clone(), metrics.clone(), stop)
+        let store = instance.store.clone();
+        work.spawn("figures", RestartPolicy::Restart, move |stop| {
+            figures::keep(store.clone(), readiness.clone(), metrics.clone(), stop)
         });
-        reading::start(&work, &instance, &spool, &engine);
+        reading::start(&work, &instance, &spool, &engine, &waiting);
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
-        doors::serve(doors, files, milters, &serve, &mut addresses);
+        doors::serve(doors, files, milters, &serve, (&listeners, &mut addresses));
         let (reload, reloads) = watch::channel(());
-        tls.keep(&work, &reloads, &instance.clock);
+        tls.keep(&work, &instance.clock);
         if let Some(acme) = acme {
             addresses.acme = acme.addresses();
-            acme.start(&serve, &work, &reloads);
+            acme.start(&serve, &work, &reloads, &listeners);
         }
-        Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, reload, instance, addresses })
+        let certificates = tls.files();
+        Ok(Self { supervisor, grace: config.server.shutdown_grace, spool, certificates, reload, instance, addresses })
     }
 
-    /// Reads certificates again at each SIGHUP, which without this ends the process.
+    /// Reads certificates again at each SIGHUP, which without this ends the process; the service manager hears when that is
+    /// done.
     ///
     /// # Errors
     /// The operating system does not let the signal be heard.
     pub fn reload_at_hangup(&self) -> std::io::Result<()> {
         let mut hangups = signal(SignalKind::hangup())?;
-        let (reload, work) = (self.reload.clone(), self.supervisor.spawner(Phase::Work));
+        let (reload, certificates) = (self.reload.clone(), self.certificates.clone());
+        let work = self.supervisor.spawner(Phase::Work);
         let stop = work.stopping();
         work.spawn_once("reload", async move {
             while let Some(Some(())) = stop.run_until_cancelled(hangups.recv()).await {
+                notify::reloading();
+                certificates.read(Look::All).await;
                 reload.send_replace(());
+                notify::ready();
             }
         });
         Ok(())
@@ -274,32 +302,6 @@ impl App {
         Ok(())
     }
 }
-
-/// Reads what is not counted as it happens, until `stop`.
-async fn gauges(store: Store, spool: Spool, metrics: Metrics, stop: CancellationToken) {
-    #[expect(clippy::cast_precision_loss, reason = "gauges are floating point; so many bytes are near enough")]
-    let set = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
-    loop {
-        let status = spool.status();
-        set(metric::SPOOL_FREE, status.free_bytes);
-        set(metric::SPOOL_BYTES, status.bytes);
-        set(metric::SPOOL_FLUSHES, status.flushes);
-        set(metric::SPOOL_FAILURES, status.failures);
-        set(metric::SPOOL_FINDINGS, status.findings);
-        // While the database does not answer, the gauge stands still; readiness says why.
-        if let Ok((waiting, _)) = store.delivery_backlog().await {
-            set(metric::WEBHOOK_PENDING, u64::try_from(waiting).unwrap_or(0));
-        }
-        metrics.upkeep();
-        tokio::select! {
-            () = tokio::time::sleep(GAUGES) => {}
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-/// How often the gauges are read.
-const GAUGES: Duration = Duration::from_secs(5);
 
 /// Lets this process open as many files as the system allows: each connection is one. Many systems begin with 1,024.
 fn raise_file_limit(connections: u64) {
@@ -349,17 +351,12 @@ fn service(
     }
 }
 
-fn operations(service: Service, spool: &Spool, metrics: Metrics) -> http::operations::Operations {
-    let spool = spool.clone();
-    let hindrance = move || match spool.admission() {
-        Admission::Open => None,
-        Admission::Reserve => Some("the disk is nearly full: new mail is put off".to_owned()),
-        Admission::Failing => Some("the spool takes no bytes: new mail is put off".to_owned()),
-    };
+fn operations(service: Service, readiness: &Readiness, metrics: Metrics) -> http::operations::Operations {
+    let readiness = readiness.clone();
     http::operations::Operations {
         service,
         render_metrics: Arc::new(move || metrics.render()),
-        hindrance: Arc::new(hindrance),
+        reasons: Arc::new(move || readiness.reasons()),
     }
 }
 

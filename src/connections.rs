@@ -3,6 +3,7 @@
 //! Each door (SMTP, the HTTP API, the operator's listener) has counts of its own, so that a flood at one leaves the others
 //! open.
 
+pub mod listening;
 pub mod socket;
 
 use std::collections::HashMap;
@@ -46,6 +47,32 @@ pub struct Permit {
     address: Option<IpAddr>,
 }
 
+/// Which bound a connection is beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMany {
+    /// That of the door.
+    InAll,
+    /// That of one IPv4 address or IPv6 /64.
+    FromAddress,
+    /// That of one IPv4 /24 or IPv6 /48.
+    FromNetwork,
+    /// That of one address in a minute.
+    InMinute,
+}
+
+impl TooMany {
+    /// As the label of a counter.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::InAll => "too_many",
+            Self::FromAddress => "address",
+            Self::FromNetwork => "network",
+            Self::InMinute => "rate",
+        }
+    }
+}
+
 impl Connections {
     /// None yet; at most `in_all`, and `per_address` from one IPv4 address or IPv6 /64.
     #[must_use]
@@ -65,55 +92,67 @@ impl Connections {
         Self { per_minute: most, ..self }
     }
 
-    /// A permit for one more connection from `peer`, unless that is one too many.
-    pub fn permit(&self, peer: IpAddr) -> Option<Permit> {
+    /// A permit for one more connection from `peer`.
+    ///
+    /// # Errors
+    /// That is one too many.
+    pub fn permit(&self, peer: IpAddr) -> Result<Permit, TooMany> {
         self.permit_at(peer, Instant::now())
     }
 
-    fn permit_at(&self, peer: IpAddr, now: Instant) -> Option<Permit> {
+    fn permit_at(&self, peer: IpAddr, now: Instant) -> Result<Permit, TooMany> {
         let mut counts = lock(&self.counts);
-        if counts.open >= self.in_all || !self.counts_for(&mut counts, address(peer), now) {
-            return None;
+        if counts.open >= self.in_all {
+            return Err(TooMany::InAll);
         }
+        self.counts_for(&mut counts, address(peer), now)?;
         counts.open += 1;
-        Some(Permit { counts: Arc::clone(&self.counts), address: Some(address(peer)) })
+        Ok(Permit { counts: Arc::clone(&self.counts), address: Some(address(peer)) })
     }
 
     /// A permit that counts in all alone: for a program of this machine, or a client whose address a balancer will tell.
-    pub fn permit_without_address(&self) -> Option<Permit> {
+    ///
+    /// # Errors
+    /// That is one too many.
+    pub fn permit_without_address(&self) -> Result<Permit, TooMany> {
         let mut counts = lock(&self.counts);
         if counts.open >= self.in_all {
-            return None;
+            return Err(TooMany::InAll);
         }
         counts.open += 1;
-        Some(Permit { counts: Arc::clone(&self.counts), address: None })
+        Ok(Permit { counts: Arc::clone(&self.counts), address: None })
     }
 
-    /// Counts a connection that counts in all alone for `peer` too; whether that is not one too many.
-    #[must_use]
-    pub fn count_for(&self, peer: IpAddr, permit: &mut Permit) -> bool {
+    /// Counts a connection that counts in all alone for `peer` too.
+    ///
+    /// # Errors
+    /// That is one too many.
+    pub fn count_for(&self, peer: IpAddr, permit: &mut Permit) -> Result<(), TooMany> {
         let address = address(peer);
         if permit.address.is_some() {
-            return permit.address == Some(address);
+            return if permit.address == Some(address) { Ok(()) } else { Err(TooMany::FromAddress) };
         }
-        let is_counted = self.counts_for(&mut lock(&self.counts), address, Instant::now());
-        permit.address = Some(address).filter(|_| is_counted);
-        is_counted
+        self.counts_for(&mut lock(&self.counts), address, Instant::now())?;
+        permit.address = Some(address);
+        Ok(())
     }
 
     /// Counts one more from `address`, unless that is one too many.
-    fn counts_for(&self, counts: &mut Counts, address: IpAddr, now: Instant) -> bool {
+    fn counts_for(&self, counts: &mut Counts, address: IpAddr, now: Instant) -> Result<(), TooMany> {
         let network = network(address);
         let open = |counts: &HashMap<IpAddr, usize>, key| counts.get(&key).copied().unwrap_or_default();
-        if open(&counts.by_address, address) >= self.per_address
-            || open(&counts.by_network, network) >= self.per_network
-            || self.per_minute > 0 && !counts.minute.counts_for(address, self.per_minute, now)
-        {
-            return false;
+        if open(&counts.by_address, address) >= self.per_address {
+            return Err(TooMany::FromAddress);
+        }
+        if open(&counts.by_network, network) >= self.per_network {
+            return Err(TooMany::FromNetwork);
+        }
+        if self.per_minute > 0 && !counts.minute.counts_for(address, self.per_minute, now) {
+            return Err(TooMany::InMinute);
         }
         *counts.by_address.entry(address).or_default() += 1;
         *counts.by_network.entry(network).or_default() += 1;
-        true
+        Ok(())
     }
 }
 
@@ -198,11 +237,11 @@ mod tests {
         let connections = Connections::new(3, 2);
         let first = connections.permit(ip("192.0.2.1")).unwrap();
         let _second = connections.permit(ip("::ffff:192.0.2.1")).unwrap();
-        assert!(connections.permit(ip("192.0.2.1")).is_none());
+        assert!(connections.permit(ip("192.0.2.1")).is_err());
         let _third = connections.permit(ip("2001:db8::1")).unwrap();
-        assert!(connections.permit(ip("192.0.2.2")).is_none());
+        assert!(connections.permit(ip("192.0.2.2")).is_err());
         drop(first);
-        assert!(connections.permit(ip("192.0.2.1")).is_some());
+        assert!(connections.permit(ip("192.0.2.1")).is_ok());
     }
 
     #[test]
@@ -211,15 +250,15 @@ mod tests {
         let client = ip("192.0.2.1");
         let mut first = connections.permit_without_address().unwrap();
         let mut second = connections.permit_without_address().unwrap();
-        assert!(connections.count_for(client, &mut first));
-        assert!(connections.count_for(client, &mut first), "it is counted once");
-        assert!(!connections.count_for(client, &mut second));
+        assert!(connections.count_for(client, &mut first).is_ok());
+        assert!(connections.count_for(client, &mut first).is_ok(), "it is counted once");
+        assert!(connections.count_for(client, &mut second).is_err());
         let third = connections.permit_without_address().unwrap();
-        assert!(connections.permit_without_address().is_none());
+        assert!(connections.permit_without_address().is_err());
         drop(first);
-        assert!(connections.count_for(client, &mut second));
+        assert!(connections.count_for(client, &mut second).is_ok());
         drop((second, third));
-        assert!(connections.permit(client).is_some());
+        assert!(connections.permit(client).is_ok());
         assert_eq!(lock(&connections.counts).open, 0);
     }
 
@@ -227,8 +266,8 @@ mod tests {
     fn addresses_of_one_ipv6_network_count_together_and_are_forgotten() {
         let connections = Connections::new(10, 1);
         let permit = connections.permit(ip("2001:db8::1")).unwrap();
-        assert!(connections.permit(ip("2001:db8::ffff:2")).is_none());
-        assert!(connections.permit(ip("2001:db8:0:1::1")).is_some());
+        assert!(connections.permit(ip("2001:db8::ffff:2")).is_err());
+        assert!(connections.permit(ip("2001:db8:0:1::1")).is_ok());
         drop(permit);
         assert!(lock(&connections.counts).by_address.is_empty());
     }
@@ -238,14 +277,14 @@ mod tests {
         let connections = Connections::new(100, 2).per_network(3);
         let _from_two: Vec<Permit> =
             ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|peer| connections.permit(ip(peer)).unwrap()).into();
-        assert!(connections.permit(ip("192.0.2.3")).is_none());
+        assert!(connections.permit(ip("192.0.2.3")).is_err());
         let six =
             ["2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1"].map(|peer| connections.permit(ip(peer)).unwrap());
-        assert!(connections.permit(ip("2001:db8:0:3::1")).is_none());
-        assert!(connections.permit(ip("2001:db8:1::1")).is_some());
-        assert!(connections.permit(ip("192.0.3.1")).is_some());
+        assert!(connections.permit(ip("2001:db8:0:3::1")).is_err());
+        assert!(connections.permit(ip("2001:db8:1::1")).is_ok());
+        assert!(connections.permit(ip("192.0.3.1")).is_ok());
         drop(six);
-        assert!(connections.permit(ip("2001:db8:0:3::1")).is_some());
+        assert!(connections.permit(ip("2001:db8:0:3::1")).is_ok());
         assert_eq!(lock(&connections.counts).by_network.len(), 1, "what is empty is forgotten");
     }
 
@@ -256,9 +295,9 @@ mod tests {
         for _ in 0..2 {
             drop(connections.permit_at(peer, start).unwrap());
         }
-        assert!(connections.permit_at(peer, start).is_none());
-        assert!(connections.permit_at(ip("192.0.2.2"), start).is_some());
-        assert!(connections.permit_at(peer, start + MINUTE).is_some());
+        assert!(connections.permit_at(peer, start).is_err());
+        assert!(connections.permit_at(ip("192.0.2.2"), start).is_ok());
+        assert!(connections.permit_at(peer, start + MINUTE).is_ok());
     }
 
     #[test]

@@ -46,6 +46,13 @@ macro_rules! identifiers {
                 Self(bits)
             }
 
+            /// When it was made, in milliseconds since 1970 (RFC 9562 §5.7).
+            #[must_use]
+            pub const fn unix_millis(self) -> u64 {
+                // The upper 48 bits: nothing is cut off.
+                (self.0 >> 80) as u64
+            }
+
             /// The 128 bits of the UUID.
             #[must_use]
             pub const fn as_bits(self) -> u128 {

@@ -127,7 +127,9 @@ pub struct SpoolStatus {
     pub failed_segments: u64,
     /// Whether the last attempt to write failed and none has worked since.
     pub is_failing: bool,
-    /// Damage found since the start, also while opening.
+    /// What that attempt said, or that the disk does not answer.
+    pub trouble: Option<String>,
+    /// Damage found since the start, also while opening; what a crash leaves behind is none.
     pub findings: u64,
     /// Bytes that wait for the writer.
     pub waiting_bytes: u64,

@@ -37,7 +37,7 @@ use std::sync::atomic::AtomicU32;
 
 use futures_util::future::BoxFuture;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::TenantId;
 
 pub use sql::Connection;
@@ -149,6 +149,17 @@ pub struct PostgresSettings {
     pub connections: u32,
 }
 
+/// A PostgreSQL server, and its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostgresServer {
+    /// Its major version.
+    pub major: u32,
+    /// Its clock.
+    pub time: Timestamp,
+    /// Whether nobody has made anything in the database.
+    pub is_empty: bool,
+}
+
 /// Wake-up hints; polling is what makes work certain.
 #[derive(Debug, Clone, Default)]
 struct Wake {
@@ -187,6 +198,14 @@ impl Store {
     /// [`StoreError::Unavailable`] when either file cannot be used.
     pub async fn copy_sqlite(path: &Path, target: &Path) -> Result<(), StoreError> {
         Ok(dialect::sqlite::copy(path, target).await?)
+    }
+
+    /// What the server behind `url` is, and whether there is anything in its database; changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not answer.
+    pub async fn postgres_server(url: &str) -> Result<PostgresServer, StoreError> {
+        Ok(dialect::postgres::server(url).await?)
     }
 
     /// Opens a PostgreSQL database, which other nodes may use at the same time, and brings its schema up to date.

@@ -64,7 +64,7 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         ("telemetry", vec!["ids", "clock", "config"]),
         ("supervisor", vec!["ids", "clock", "telemetry"]),
         ("devcert", vec!["clock"]),
-        ("app", with(&[VOCABULARY, RULES, RESOURCES, EDGES, ROOT, SURFACES, &["service", "pipeline"]])),
+        ("app", with(&[VOCABULARY, RULES, RESOURCES, EDGES, ROOT, SURFACES, &["service", "pipeline", "connections"]])),
         // Commands of the local operator work on the data folder itself; they hold no rules.
         ("cli", with(&[VOCABULARY, RESOURCES, EDGES, ROOT, &["service", "pipeline", "app"]])),
         ("main", vec!["cli"]),

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use instant_acme::AccountCredentials;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Storage {
@@ -22,6 +24,19 @@ pub struct Storage {
 struct StoredAccount {
     directory: String,
     credentials: AccountCredentials,
+}
+
+/// Orders that failed, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When the first of them did.
+    pub since: Timestamp,
+    /// When the last of them did.
+    pub at: Timestamp,
+    /// How many did.
+    pub attempts: u32,
+    /// What the last one said.
+    pub error: String,
 }
 
 impl Storage {
@@ -53,6 +68,25 @@ impl Storage {
         self.write(&self.certificate_file(), format!("{key}{chain}").as_bytes())
     }
 
+    /// What has failed since the last order that worked; `None` where nothing did, or it cannot be read.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        serde_json::from_slice(&fs::read(self.failure_file()).ok()?).ok()
+    }
+
+    /// Keeps what failed, for those who look from outside.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_failure(&self, failure: &Failure) -> io::Result<()> {
+        self.write(&self.failure_file(), &serde_json::to_vec(failure)?)
+    }
+
+    /// Nothing fails any more.
+    pub fn forget_failure(&self) {
+        let _ = fs::remove_file(self.failure_file());
+    }
+
     /// The account at this directory; `None` where there is none, or one of another directory.
     ///
     /// # Errors
@@ -73,6 +107,10 @@ impl Storage {
     pub(super) fn keep_account(&self, directory: &str, credentials: AccountCredentials) -> io::Result<()> {
         let stored = StoredAccount { directory: directory.to_owned(), credentials };
         self.write(&self.account_file(), &serde_json::to_vec(&stored)?)
+    }
+
+    fn failure_file(&self) -> PathBuf {
+        self.folder.join("failure.json")
     }
 
     fn account_file(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, bind_http, resolver, serve_limits};
-use crate::acme::storage::Storage;
+use crate::acme::storage::{Failure, Storage};
 use crate::acme::{AcmeError, Directory, Obtained, placeholder, plan};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
+use crate::connections::listening::Listeners;
 use crate::http::challenge;
 use crate::http::serve::Server;
 use crate::supervisor::{RestartPolicy, Spawner};
@@ -21,7 +22,7 @@ use crate::telemetry::metric;
 use crate::tls::{Certificates, OwnCertificate, TlsError};
 
 /// What the certificate is called where several have names; see `tls::Certificates`.
-const SOURCE: &str = "acme";
+pub(super) const SOURCE: &str = "acme";
 
 /// A directory with its certificate.
 pub(super) struct Acme {
@@ -39,6 +40,16 @@ struct Orders {
     clock: Clock,
     /// The time of the certificate at the start, where it will do.
     found: Option<(Timestamp, Timestamp)>,
+    standing: Arc<Mutex<Standing>>,
+}
+
+/// How orders stand, for the operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Whether what is shown is vouched for by nobody.
+    pub(super) is_placeholder: bool,
+    /// What has failed since the last order that worked.
+    pub(super) failure: Option<Failure>,
 }
 
 /// Why an order came to nothing.
@@ -70,7 +81,15 @@ impl Acme {
         let directory = Directory::new(&own.directory, own.ca_file.as_deref(), &resolver(config)?, storage.clone())?;
         let directory = directory.ordering(hosts.clone(), own.contact.clone());
         let certificates = Arc::clone(certificates);
-        let mut orders = Orders { directory, hosts, storage, certificates, clock: clock.clone(), found: None };
+        let mut orders = Orders {
+            directory,
+            hosts,
+            storage,
+            certificates,
+            clock: clock.clone(),
+            found: None,
+            standing: Arc::default(),
+        };
         orders.found = orders.show_stored(own.directory.clone()).await?;
         let listeners = bind_http("acme.http_listen", &own.http_listen).await?;
         let answers = orders.directory.answers().clone();
@@ -79,15 +98,21 @@ impl Acme {
         Ok(Some(Self { orders, listeners, server }))
     }
 
+    /// How orders stand.
+    pub(super) fn standing(&self) -> Arc<Mutex<Standing>> {
+        Arc::clone(&self.orders.standing)
+    }
+
     /// Where questions are answered.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|(address, _)| *address).collect()
     }
 
     /// Answers questions, and orders when it is time; at once when `reload` says so and it is time.
-    pub(super) fn start(self, serve: &Spawner, work: &Spawner, reload: &watch::Receiver<()>) {
+    pub(super) fn start(self, serve: &Spawner, work: &Spawner, reload: &watch::Receiver<()>, listeners: &Listeners) {
+        let server = self.server.among(listeners);
         for (_, listener) in self.listeners {
-            serve.spawn_once("acme", self.server.clone().run(listener, serve.stopping()));
+            serve.spawn_once("acme", server.clone().run(listener, serve.stopping()));
         }
         let (orders, reload) = (self.orders, reload.clone());
         work.spawn("orders", RestartPolicy::Restart, move |stop| orders.clone().run(reload.clone(), stop));
@@ -113,11 +138,17 @@ impl Orders {
         let Some(certificate) = stored else {
             let Obtained { chain, key } = placeholder(&self.hosts, now)?;
             self.certificates.put(SOURCE, OwnCertificate::from_pem(chain.as_bytes(), key.as_bytes())?);
+            self.standing().is_placeholder = true;
             return Ok(None);
         };
         let will_do = is_of_directory && self.other_host(&certificate).is_none();
         let time = (certificate.begins(), certificate.ends());
         self.certificates.put(SOURCE, certificate);
+        // What failed before is no fault any more where the certificate will do.
+        if will_do && !plan::next(Some(time), None, now).is_zero() {
+            let storage = self.storage.clone();
+            let _ = tokio::task::spawn_blocking(move || storage.forget_failure()).await;
+        }
         Ok(will_do.then_some(time))
     }
 
@@ -145,11 +176,15 @@ impl Orders {
             match &result {
                 Ok(time) => {
                     (current, failed) = (Some(*time), None);
+                    *self.standing() = Standing::default();
+                    let storage = self.storage.clone();
+                    let _ = tokio::task::spawn_blocking(move || storage.forget_failure()).await;
                     tracing::info!("The certificate of {} is new, and shown from now on", self.hosts.join(", "));
                 }
                 Err(error) => {
                     let failures = failed.map_or(1, |(failures, _)| failures.saturating_add(1));
                     failed = Some((failures, now));
+                    self.note(failures, now, error).await;
                     let minutes = plan::next(current, failed, now).as_secs() / 60;
                     tracing::error!(
                         error.kind = "acme",
@@ -162,6 +197,21 @@ impl Orders {
             let outcome = if result.is_ok() { "ok" } else { "failed" };
             metrics::counter!(metric::ACME_ORDERS, "outcome" => outcome).increment(1);
         }
+    }
+
+    /// Keeps a failure for the operator: in memory, and in the folder for `connex doctor`.
+    async fn note(&self, attempts: u32, at: Timestamp, error: &OrderError) {
+        let since = self.standing().failure.as_ref().map_or(at, |failure| failure.since);
+        let failure = Failure { since, at, attempts, error: error.to_string() };
+        let (storage, kept) = (self.storage.clone(), failure.clone());
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || storage.keep_failure(&kept)).await {
+            tracing::warn!(error.kind = "acme", "The failure cannot be kept for `connex doctor`: {error}");
+        }
+        self.standing().failure = Some(failure);
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Orders a certificate, keeps it, and shows it; its time.

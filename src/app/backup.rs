@@ -1,9 +1,13 @@
-//! A copy of an installation with SQLite, made while it runs, and put back.
+//! A copy of an installation, made while it runs, and put back.
 //!
-//! The database is copied first, as of one moment, and the spool after it. Nothing is read into the database that is not in
-//! the spool before, so a copied database never knows of mail that the copied spool does not have. Segments are copied from
-//! the newest to the oldest: each one is at least as complete as it was when a later one was copied, so what is copied of
-//! the log is a beginning of it, with a tail that may be torn, as after a power cut.
+//! With SQLite the database is copied first, as of one moment, and the spool after it. Nothing is read into the database that
+//! is not in the spool before, so a copied database never knows of mail that the copied spool does not have. Segments are
+//! copied from the newest to the oldest: each one is at least as complete as it was when a later one was copied, so what is
+//! copied of the log is a beginning of it, with a tail that may be torn, as after a power cut. With PostgreSQL the database
+//! holds all mail, and is dumped ([`postgres`]).
+//!
+//! The instance key is always in it, wherever the configuration has it from: without it nothing that is sealed could be
+//! opened again. So are the account and certificate of ACME.
 //!
 //! The list of files with their digests is written last: a copy that was interrupted has none, and is not put back.
 //!
@@ -11,6 +15,7 @@
 
 mod files;
 mod list;
+mod postgres;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,22 +23,54 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Database};
 use crate::store::{Store, StoreError};
 
-use files::{KEY, Kept, SPOOL};
-pub use list::{Entry, List, ListError};
+use files::{ACME, KEY, Kept, SPOOL};
+pub use list::{Engine, Entry, List, ListError};
+use postgres::Tool;
 
 /// Why an installation was not copied, or not put back.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The installation is on PostgreSQL, which has tools of its own.
+    /// A program of PostgreSQL is not there.
     #[error(
-        "{database} is backed up as any PostgreSQL database, and holds all mail: pg_dump --format=custom --file=connex.dump \
-         DATABASE_URL (and pg_restore --create), or pg_basebackup with its log. Keep the file of keys.instance_secret_file \
-         beside it: without it the secrets in the database cannot be opened"
+        "{0} is needed and not in the search path: install the client programs of PostgreSQL, at least of the server's version (Debian: postgresql-client)"
     )]
-    Postgres {
-        /// The server, without what is secret.
-        database: String,
+    Tool(&'static str),
+    /// A program of PostgreSQL is older than the server.
+    #[error(
+        "{tool} is of version {version}, and the server of version {server}: install the client programs of version {server} or later, and have them first in the search path"
+    )]
+    ToolOlder {
+        /// The program.
+        tool: &'static str,
+        /// Its major version.
+        version: u32,
+        /// The server's.
+        server: u32,
     },
+    /// A program of PostgreSQL failed.
+    #[error("{tool} failed: {said}")]
+    ToolFailed {
+        /// The program.
+        tool: &'static str,
+        /// What it said last.
+        said: String,
+    },
+    /// The database has tables in it.
+    #[error("{0} is not empty: make a new database, and name that one in database.url")]
+    DatabaseOccupied(String),
+    /// The backup is of the other engine.
+    #[error(
+        "the backup is of an installation with {backup}, and the configuration names another database: {configured}"
+    )]
+    OtherEngine {
+        /// The backup's.
+        backup: &'static str,
+        /// The database of the configuration.
+        configured: String,
+    },
+    /// The configuration has another instance key than the backup.
+    #[error("keys.instance_secret (or the file of keys.instance_secret_file) is not the key of the backup, in {}: nothing that is sealed could be opened. Set that one, or none", .0.display())]
+    KeyDiffers(PathBuf),
     /// There is no installation here.
     #[error("{} does not exist: there is nothing to back up", .0.display())]
     Nothing(PathBuf),
@@ -78,7 +115,7 @@ pub struct Summary {
     pub files: usize,
     /// Their bytes, without the holes in them.
     pub bytes: u64,
-    /// Whether the key that secrets are sealed with is among them. If not, the configuration names it.
+    /// Whether the key that secrets are sealed with is among them: unless no start has made one yet.
     pub has_key: bool,
 }
 
@@ -87,64 +124,154 @@ pub struct Summary {
 /// # Errors
 /// Says what is in the way; what was written so far is no backup, and is left for inspection.
 pub async fn back_up(config: &Config, made_at: String, target: &Path) -> Result<Summary, BackupError> {
-    let database = sqlite_file(config)?;
-    let data = config.server.data_dir.clone();
-    if !database.is_file() {
-        return Err(BackupError::Nothing(database));
-    }
-    files::make_empty(target)?;
-    let copy = target.join(files::DATABASE);
-    files::make_private(&copy)?;
-    Store::copy_sqlite(&database, &copy).await?;
-    let target = target.to_owned();
-    let done = tokio::task::spawn_blocking(move || copy_files(&data, &target, made_at));
-    done.await.map_err(|_| BackupError::Interrupted)?
+    let engine = match &config.database {
+        Database::Sqlite { file } if !file.is_file() => return Err(BackupError::Nothing(file.clone())),
+        Database::Sqlite { file } => {
+            files::make_empty(target)?;
+            let copy = target.join(files::DATABASE);
+            files::make_private(&copy)?;
+            Store::copy_sqlite(file, &copy).await?;
+            Engine::Sqlite
+        }
+        Database::Postgres { url, .. } => {
+            let server = Store::postgres_server(url.expose()).await?;
+            if server.is_empty {
+                return Err(BackupError::Nothing(config.database.describe().into()));
+            }
+            let (url, target) = (url.expose().to_owned(), target.to_owned());
+            blocking(move || {
+                Tool::Dump.check(server.major)?;
+                files::make_empty(&target)?;
+                let copy = target.join(files::DUMP);
+                files::make_private(&copy)?;
+                postgres::dump(&url, &copy)
+            })
+            .await?;
+            Engine::Postgres
+        }
+    };
+    let (data, target) = (config.server.data_dir.clone(), target.to_owned());
+    let secret = config.keys.instance_secret.as_ref().map(|secret| secret.expose().to_owned());
+    blocking(move || copy_files(&data, &target, secret, (engine, made_at))).await
 }
 
 /// The rest of the installation, behind its database, and the list.
-fn copy_files(data: &Path, target: &Path, made_at: String) -> Result<Summary, BackupError> {
+fn copy_files(
+    data: &Path,
+    target: &Path,
+    secret: Option<String>,
+    (engine, made_at): (Engine, String),
+) -> Result<Summary, BackupError> {
     let mut kept = Kept::new(target);
-    kept.own(files::DATABASE)?;
-    for name in files::segments(&data.join(SPOOL))? {
-        kept.copy(data, &format!("{SPOOL}/{name}"))?;
+    match engine {
+        Engine::Sqlite => {
+            kept.own(files::DATABASE)?;
+            for name in files::segments(&data.join(SPOOL))? {
+                kept.copy(data, &format!("{SPOOL}/{name}"))?;
+            }
+        }
+        Engine::Postgres => kept.own(files::DUMP)?,
     }
-    let has_key = kept.copy(data, KEY)?;
-    let list = List::new(made_at, kept.into_entries());
+    for name in ACME {
+        kept.copy(data, name)?;
+    }
+    let has_key = match secret {
+        // The same words in the file make the same key.
+        Some(secret) => {
+            files::write(&target.join(KEY), secret.as_bytes())?;
+            kept.own(KEY).map(|()| true)?
+        }
+        None => kept.copy(data, KEY)?,
+    };
+    let list = List::new(engine, made_at, kept.into_entries());
     files::write(&target.join(files::LIST), list.to_json().as_bytes())?;
     files::sync_folders(target)?;
     Ok(summary(target, &list, has_key))
 }
 
-/// Puts the backup in `source` where `config` has its data folder and database, which must not exist yet.
+/// Puts the backup in `source` where `config` has its data folder and database, which must not exist yet, or be empty.
 ///
 /// # Errors
 /// Says what is in the way. Every file is checked before the first one is written.
 pub async fn restore(config: &Config, source: &Path) -> Result<Summary, BackupError> {
-    let (database, data, source) = (sqlite_file(config)?, config.server.data_dir.clone(), source.to_owned());
-    let done = tokio::task::spawn_blocking(move || put_back(&source, &data, &database));
-    done.await.map_err(|_| BackupError::Interrupted)?
+    let (checked, secret) = (source.to_owned(), config.keys.instance_secret.as_ref().map(|it| it.expose().to_owned()));
+    let list = blocking(move || check(&checked, secret.as_deref())).await?;
+    let other = |backup| BackupError::OtherEngine { backup, configured: config.database.describe() };
+    let (data, source) = (config.server.data_dir.clone(), source.to_owned());
+    let keeps_key = config.keys.instance_secret.is_none();
+    match (&config.database, list.engine) {
+        (Database::Sqlite { file }, Engine::Sqlite) => {
+            if file.exists() {
+                return Err(BackupError::Occupied(file.clone()));
+            }
+            let database = file.clone();
+            blocking(move || {
+                files::make_empty(&data)?;
+                put_back(&source, &data, Some(&database), &list, keeps_key)
+            })
+            .await
+        }
+        (Database::Postgres { url, .. }, Engine::Postgres) => {
+            let server = Store::postgres_server(url.expose()).await?;
+            if !server.is_empty {
+                return Err(BackupError::DatabaseOccupied(config.database.describe()));
+            }
+            let url = url.expose().to_owned();
+            blocking(move || {
+                Tool::Restore.check(server.major)?;
+                files::make_empty(&data)?;
+                postgres::restore(&url, &source.join(files::DUMP))?;
+                put_back(&source, &data, None, &list, keeps_key)
+            })
+            .await
+        }
+        (Database::Sqlite { .. }, Engine::Postgres) => Err(other("PostgreSQL")),
+        (Database::Postgres { .. }, Engine::Sqlite) => Err(other("SQLite")),
+    }
 }
 
-fn put_back(source: &Path, data: &Path, database: &Path) -> Result<Summary, BackupError> {
+/// The list, once all that it names is what was backed up.
+fn check(source: &Path, secret: Option<&str>) -> Result<List, BackupError> {
     let path = source.join(files::LIST);
     let text = std::fs::read(&path).map_err(|error| files::failed(&path, "read", error))?;
     let list = List::parse(&text).map_err(|error| BackupError::List { path, source: error })?;
     for entry in &list.files {
         files::check(source, entry)?;
     }
-    if database.exists() {
-        return Err(BackupError::Occupied(database.to_owned()));
+    let key = source.join(KEY);
+    if let Some(secret) = secret
+        && list.files.iter().any(|entry| entry.path == KEY)
+    {
+        let kept = std::fs::read_to_string(&key).map_err(|error| files::failed(&key, "read", error))?;
+        if kept.trim() != secret {
+            return Err(BackupError::KeyDiffers(key));
+        }
     }
-    files::make_empty(data)?;
+    Ok(list)
+}
+
+/// Copies the files: the database to `database`, the dump nowhere, the key only where the configuration has none.
+fn put_back(
+    source: &Path,
+    data: &Path,
+    database: Option<&Path>,
+    list: &List,
+    keeps_key: bool,
+) -> Result<Summary, BackupError> {
     for entry in &list.files {
-        let to = if entry.path == files::DATABASE { database.to_owned() } else { data.join(&entry.path) };
+        let to = match (entry.path.as_str(), database) {
+            (files::DATABASE, Some(database)) => database.to_owned(),
+            (files::DUMP, None) => continue,
+            (KEY, _) if !keeps_key => continue,
+            (path, _) => data.join(path),
+        };
         if files::copy(&source.join(&entry.path), &to)?.is_none_or(|copied| copied != *entry.digest()) {
             return Err(BackupError::Altered(source.join(&entry.path)));
         }
     }
     files::sync_folders(data)?;
     let has_key = list.files.iter().any(|entry| entry.path == KEY);
-    Ok(summary(data, &list, has_key))
+    Ok(summary(data, list, has_key))
 }
 
 fn summary(folder: &Path, list: &List, has_key: bool) -> Summary {
@@ -152,9 +279,9 @@ fn summary(folder: &Path, list: &List, has_key: bool) -> Summary {
     Summary { folder: folder.to_owned(), files: list.files.len(), bytes, has_key }
 }
 
-fn sqlite_file(config: &Config) -> Result<PathBuf, BackupError> {
-    match &config.database {
-        Database::Sqlite { file } => Ok(file.clone()),
-        Database::Postgres { .. } => Err(BackupError::Postgres { database: config.database.describe() }),
-    }
+/// Does what waits for disks and programs where that holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Interrupted)?
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
@@ -22,7 +21,21 @@ pub(super) struct DoorTls {
     pub(super) http: Option<Arc<ServerTls>>,
     /// Those that are current.
     pub(super) certificates: Arc<Certificates>,
-    files: Arc<Mutex<Watch>>,
+    files: CertificateFiles,
+}
+
+/// The files of certificates; clones share what is known of them.
+#[derive(Debug, Clone)]
+pub(super) struct CertificateFiles(Arc<Mutex<Watch>>);
+
+impl CertificateFiles {
+    /// Reads those that changed, or all, and tells what came of it.
+    pub(super) async fn read(&self, look: Look) {
+        let files = Arc::clone(&self.0);
+        let looking =
+            tokio::task::spawn_blocking(move || files.lock().unwrap_or_else(PoisonError::into_inner).look(look));
+        looking.await.unwrap_or_default().iter().for_each(tell);
+    }
 }
 
 impl DoorTls {
@@ -41,37 +54,32 @@ impl DoorTls {
             mail = Some(Arc::new(ServerTls::for_mail(Arc::clone(&certificates), clients)?));
             http = Some(Arc::new(ServerTls::for_http(Arc::clone(&certificates))?));
         }
-        Ok(Self { mail, http, certificates, files: Arc::new(Mutex::new(files)) })
+        Ok(Self { mail, http, certificates, files: CertificateFiles(Arc::new(Mutex::new(files))) })
     }
 
-    /// Keeps them current: reads files that change, and all of them when `reload` says so.
-    pub(super) fn keep(&self, spawner: &Spawner, reload: &watch::Receiver<()>, clock: &Clock) {
-        let parts = (Arc::clone(&self.files), Arc::clone(&self.certificates), reload.clone(), clock.clone());
+    /// Keeps them current: reads files that change.
+    pub(super) fn keep(&self, spawner: &Spawner, clock: &Clock) {
+        let parts = (self.files.clone(), Arc::clone(&self.certificates), clock.clone());
         spawner.spawn("certificates", RestartPolicy::Restart, move |stop| {
-            let (files, certificates, reload, clock) = parts.clone();
-            keep(files, certificates, reload, clock, stop)
+            let (files, certificates, clock) = parts.clone();
+            keep(files, certificates, clock, stop)
         });
+    }
+
+    /// Their files, to be read all at once.
+    pub(super) fn files(&self) -> CertificateFiles {
+        self.files.clone()
     }
 }
 
-async fn keep(
-    files: Arc<Mutex<Watch>>,
-    certificates: Arc<Certificates>,
-    mut reload: watch::Receiver<()>,
-    clock: Clock,
-    stop: CancellationToken,
-) {
+async fn keep(files: CertificateFiles, certificates: Arc<Certificates>, clock: Clock, stop: CancellationToken) {
     loop {
         show_ends(&certificates, &clock);
-        let look = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => Look::Changed,
-            Ok(()) = reload.changed() => Look::All,
-        };
-        let files = Arc::clone(&files);
-        let looking =
-            tokio::task::spawn_blocking(move || files.lock().unwrap_or_else(PoisonError::into_inner).look(look));
-        looking.await.unwrap_or_default().iter().for_each(tell);
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        files.read(Look::Changed).await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Addresses, AppError, Instance};
 use crate::config::Config;
+use crate::connections::listening::Listeners;
 use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
 use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
@@ -266,7 +267,7 @@ pub(super) fn serve(
     files: Vec<Listener<Recipients>>,
     milters: Vec<milter::Listener<Recipients>>,
     spawner: &Spawner,
-    addresses: &mut Addresses,
+    (listeners, addresses): (&Listeners, &mut Addresses),
 ) {
     for (door, address, listener) in doors {
         match door {
@@ -274,13 +275,13 @@ pub(super) fn serve(
             Door::Lmtp => addresses.lmtp.push(address),
             _ => addresses.smtp.push(address),
         }
-        spawner.spawn_once("smtp", listener.run(spawner.stopping()));
+        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
     for listener in files {
-        spawner.spawn_once("smtp", listener.run(spawner.stopping()));
+        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
     for listener in milters {
         addresses.milter.extend(listener.local_addr());
-        spawner.spawn_once("milter", listener.run(spawner.stopping()));
+        spawner.spawn_once("milter", listener.among(listeners).run(spawner.stopping()));
     }
 }

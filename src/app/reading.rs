@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::decide::Engine;
 use crate::intake::Acceptor;
 use crate::mail::message;
+use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::pipeline::recipients::Recipients;
 use crate::pipeline::verdict::Verdicts;
@@ -14,11 +15,11 @@ use crate::spool::Spool;
 use crate::supervisor::{RestartPolicy, Spawner};
 
 /// Starts the worker, on a runtime of its own.
-pub(super) fn start(work: &Spawner, instance: &Instance, spool: &Spool, engine: &Arc<Engine>) {
+pub(super) fn start(work: &Spawner, instance: &Instance, spool: &Spool, engine: &Arc<Engine>, waiting: &Waiting) {
     let config = Arc::clone(&instance.config);
-    let parts = (instance.store.clone(), spool.clone(), Arc::clone(engine), Arc::clone(&instance.key));
+    let parts = (instance.store.clone(), spool.clone(), Arc::clone(engine), Arc::clone(&instance.key), waiting.clone());
     work.spawn("ingest", RestartPolicy::Restart, move |stop| {
-        let (store, spool, engine, key) = parts.clone();
+        let (store, spool, engine, key, waiting) = parts.clone();
         let config = Arc::clone(&config);
         apart::apart("ingest", move || async move {
             let store = match store.apart().await {
@@ -27,7 +28,7 @@ pub(super) fn start(work: &Spawner, instance: &Instance, spool: &Spool, engine: 
                     return tracing::error!(error.kind = "store", "Accepted mail waits in the spool: {error}");
                 }
             };
-            let ingest = Ingest::new(store, &spool, engine, key, settings(&config));
+            let ingest = Ingest::new(store, &spool, engine, key, settings(&config)).telling(waiting);
             match authentication::authenticator(&config) {
                 Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
                 Ok(None) => ingest.run(stop).await,

@@ -49,7 +49,7 @@ fn show(summary: &Summary, what: &str, out: &mut Output) -> Result<(), CliError>
         out.line(&format!("{what} to {}: {files} files, {bytes} bytes", folder.display()))?;
         out.line(match has_key {
             true => "The instance key is among them: whoever reads it can open the secrets in the database.",
-            false => "The instance key is not: keep what keys.instance_secret or its file says somewhere else.",
+            false => "There is no instance key yet: the first start makes one.",
         })
     })
 }
@@ -58,7 +58,9 @@ impl From<BackupError> for CliError {
     fn from(error: BackupError) -> Self {
         match error {
             BackupError::Nothing(path) => Self::NotFound(format!("installation in {}", path.display())),
-            BackupError::File { .. } => Self::Unreachable(anyhow::Error::new(error)),
+            BackupError::File { .. } | BackupError::Tool(_) | BackupError::Store(_) => {
+                Self::Unreachable(anyhow::Error::new(error))
+            }
             _ => Self::Failed(anyhow::Error::new(error)),
         }
     }

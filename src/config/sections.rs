@@ -186,6 +186,8 @@ pub struct Pipeline {
     pub poll: Duration,
     /// How long mail that a node reads belongs to it, should it stop; only with PostgreSQL.
     pub lease: Duration,
+    /// An accepted message that waits longer to be read is told in `/readyz`.
+    pub lag_limit: Duration,
     /// MIME nesting that is still read.
     pub nesting: u32,
     /// MIME parts that are still read.
@@ -202,6 +204,7 @@ impl Pipeline {
             ingest_batch: reader.count("pipeline.ingest_batch", 1..=10_000),
             poll: reader.duration("pipeline.poll", 100..=60_000),
             lease: reader.duration("pipeline.lease", 1_000..=600_000),
+            lag_limit: reader.duration("pipeline.lag_limit", 1_000..=604_800_000),
             nesting: reader.count("pipeline.nesting", 1..=100),
             parts: reader.count("pipeline.parts", 1..=100_000),
             header_size: reader.size("pipeline.header_size", (4 << 10)..=(64 << 20)),

@@ -4,6 +4,7 @@
 //! it should be, and so that what a crash left over is replaced. It must never take the place of a file that is no socket,
 //! nor of one at which somebody listens.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -39,6 +40,18 @@ pub struct LocalSocket {
     path: PathBuf,
     /// Device and number of the file that is ours.
     file: (u64, u64),
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(formatter),
+                Err(_) => formatter.write_str("an address"),
+            },
+            Self::Local(socket) => socket.path.display().fmt(formatter),
+        }
+    }
 }
 
 impl Socket {

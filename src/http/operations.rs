@@ -1,6 +1,7 @@
-//! The operator's listener: is it alive, is it ready, what does it count. Not for the public network.
+//! The operator's listener: is it alive, is it ready and why not, what does it count. Not for the public network.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::Timestamp;
@@ -20,13 +22,68 @@ pub struct Operations {
     pub service: Service,
     /// The metrics as Prometheus text.
     pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Why the instance is not ready, beside its database: a spool that takes no bytes, a listener that is not bound.
-    pub hindrance: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What is wrong now, beside the database. It is asked for each request, so it must look at nothing but memory.
+    pub reasons: Arc<dyn Fn() -> Vec<Reason> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Operations {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Operations").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+/// How bad a reason is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// No mail should be sent here now.
+    NotReady,
+    /// Mail is taken and safe; somebody should look.
+    Degraded,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// What part of the program: a word.
+    pub component: &'static str,
+    /// Which one of several: a door with its address, a certificate's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// How bad it is.
+    pub state: Standing,
+    /// What is wrong: a word of a closed set.
+    pub reason: &'static str,
+    /// The same for people.
+    pub detail: String,
+    /// What to do.
+    pub remedy: &'static str,
+    /// Since when; where the part itself does not know, since it was first seen by this listener.
+    #[serde(serialize_with = "as_text")]
+    pub since: Option<Timestamp>,
+}
+
+fn as_text<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(serializer)
+}
+
+impl From<NotServing> for Reason {
+    fn from(why: NotServing) -> Self {
+        let (reason, remedy) = match why {
+            NotServing::Silent => ("unreachable", "start the database, and check database.url and the network to it"),
+            NotServing::NoWrites => {
+                ("no_writes", "end what locks the database, make room for it, or have it lead again after a failover")
+            }
+        };
+        Self {
+            component: "database",
+            subject: None,
+            state: Standing::NotReady,
+            reason,
+            detail: why.to_string(),
+            remedy,
+            since: None,
+        }
     }
 }
 
@@ -38,6 +95,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// When the database was asked, and what came of it.
 type Look = (Timestamp, Result<(), NotServing>);
 
+/// What tells one reason from another: component, subject, reason.
+type Key = (&'static str, Option<String>, &'static str);
+
 /// What handlers share.
 #[derive(Clone)]
 struct Shared {
@@ -45,6 +105,8 @@ struct Shared {
     patience: Duration,
     /// The last answer and when it came; held while the database is asked, so that one asks for all.
     last: Arc<tokio::sync::Mutex<Option<Look>>>,
+    /// When each reason that still holds was first seen.
+    seen: Arc<Mutex<BTreeMap<Key, Timestamp>>>,
 }
 
 impl Shared {
@@ -62,6 +124,23 @@ impl Shared {
         *last = Some((clock.now(), answer));
         answer
     }
+
+    /// All that is wrong, each with its time.
+    async fn reasons(&self) -> Vec<Reason> {
+        let database = self.database().await.err().map(Reason::from);
+        let mut reasons: Vec<Reason> = database.into_iter().chain((self.operations.reasons)()).collect();
+        let now = self.operations.service.clock().now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut still = BTreeMap::new();
+        for reason in &mut reasons {
+            let key = (reason.component, reason.subject.clone(), reason.reason);
+            let first = seen.get(&key).copied().unwrap_or(now);
+            reason.since.get_or_insert(first);
+            still.insert(key, first);
+        }
+        *seen = still;
+        reasons
+    }
 }
 
 /// `/healthz`, `/readyz` and `/metrics`.
@@ -71,7 +150,7 @@ pub fn router(operations: Operations) -> Router {
 
 /// The same, with its own measure of how long the database may take.
 pub(super) fn with_patience(operations: Operations, patience: Duration) -> Router {
-    let shared = Shared { operations, patience, last: Arc::default() };
+    let shared = Shared { operations, patience, last: Arc::default(), seen: Arc::default() };
     Router::new()
         .route("/healthz", get(|| async { no_store(StatusCode::OK, &json!({ "status": "alive" })) }))
         .route("/readyz", get(ready))
@@ -80,14 +159,15 @@ pub(super) fn with_patience(operations: Operations, patience: Duration) -> Route
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
-    let hindrance = match shared.database().await {
-        Ok(()) => (shared.operations.hindrance)(),
-        Err(reason) => Some(reason.to_string()),
+    let reasons = shared.reasons().await;
+    let (status, word) = if reasons.iter().any(|reason| reason.state == Standing::NotReady) {
+        (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+    } else if reasons.is_empty() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::OK, "degraded")
     };
-    match hindrance {
-        None => no_store(StatusCode::OK, &json!({ "status": "ready" })),
-        Some(reason) => no_store(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not_ready", "reason": reason })),
-    }
+    no_store(status, &json!({ "status": word, "reasons": reasons }))
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {

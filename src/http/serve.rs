@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
+use crate::connections::listening::{Listeners, Listening, Open};
 use crate::connections::{Connections, Permit, is_about_one_connection};
 use crate::tls::ServerTls;
 
@@ -55,6 +56,7 @@ pub struct Server {
     router: Router,
     limits: ServeLimits,
     connections: Connections,
+    listeners: Listeners,
     tls: Option<Arc<ServerTls>>,
 }
 
@@ -64,17 +66,32 @@ impl Server {
     pub fn new(name: &'static str, router: Router, limits: ServeLimits) -> Self {
         let [in_all, per_address] = [limits.connections, limits.connections_per_address]
             .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-        Self { name, router, limits, connections: Connections::new(in_all, per_address), tls: None }
+        Self {
+            name,
+            router,
+            limits,
+            connections: Connections::new(in_all, per_address),
+            listeners: Listeners::default(),
+            tls: None,
+        }
     }
 
-    /// The same door behind TLS, where `tls` is some; its connections count together with the others.
+    /// The same, whose listeners show among `listeners`.
     #[must_use]
-    pub fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
-        Self { tls, ..self }
+    pub fn among(self, listeners: &Listeners) -> Self {
+        Self { listeners: listeners.clone(), ..self }
+    }
+
+    /// The same door behind TLS, where `tls` is some; its connections have the same bound together with the others.
+    #[must_use]
+    pub fn with_tls(self, name: &'static str, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { name, tls, ..self }
     }
 
     /// Serves on `listener` until `stop`; requests that were begun are answered, idle connections closed.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let place = listener.local_addr().map_or_else(|_| "an address".to_owned(), |address| address.to_string());
+        let listening = self.listeners.add(self.name, &place);
         let mut open = JoinSet::new();
         let mut wait = BACK_OFF.0;
         loop {
@@ -85,12 +102,13 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
                         wait = BACK_OFF.0;
-                        self.admit(&mut open, stream, peer, &stop);
+                        listening.accepted();
+                        self.admit(&listening, &mut open, stream, peer, &stop);
                     }
-                    Err(error) if is_about_one_connection(&error) => {}
+                    Err(error) if is_about_one_connection(&error) => listening.accepted(),
                     Err(error) => {
                         tracing::warn!(error.kind = %error, "HTTP connections cannot be accepted now; waiting {} ms", wait.as_millis());
-                        metrics::counter!("connex_http_accept_errors_total", "door" => self.name).increment(1);
+                        listening.cannot_accept();
                         tokio::select! { () = sleep(wait) => {}, () = stop.cancelled() => break }
                         wait = (wait * 2).min(BACK_OFF.1);
                     }
@@ -98,21 +116,33 @@ impl Server {
             }
         }
         drop(listener);
+        listening.end();
         // For how long is the business of the supervisor: when it drops this task, the set drops its own.
         while let Some(ended) = open.join_next().await {
             self.note(&ended);
         }
     }
 
-    fn admit(&self, open: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
-        let Some(permit) = self.connections.permit(peer.ip()) else {
-            metrics::counter!("connex_http_refused_total", "door" => self.name).increment(1);
-            tracing::debug!(peer.ip = %peer.ip(), "An HTTP connection too many is closed");
-            return;
+    fn admit(
+        &self,
+        listening: &Listening,
+        open: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: &CancellationToken,
+    ) {
+        let permit = match self.connections.permit(peer.ip()) {
+            Ok(permit) => permit,
+            Err(too_many) => {
+                listening.refused(too_many.reason());
+                tracing::debug!(peer.ip = %peer.ip(), "An HTTP connection too many is closed");
+                return;
+            }
         };
         // A reply must not wait for an acknowledgement; without the option all still works.
         let _ = stream.set_nodelay(true);
-        let (counted, name, limits, stop) = (Counted::new(permit, self.name), self.name, self.limits, stop.clone());
+        let (name, limits, stop) = (self.name, self.limits, stop.clone());
+        let counted: (Permit, Open) = (permit, listening.opened());
         let (router, tls) = (self.router.clone(), self.tls.clone());
         open.spawn(async move {
             let _counted = counted;
@@ -135,25 +165,6 @@ impl Server {
             metrics::counter!("connex_task_panics_total", "task" => self.name).increment(1);
             tracing::error!(error.kind = "panic", "An HTTP connection panicked; its peer was cut off");
         }
-    }
-}
-
-/// A permit that also shows in the gauge of open connections.
-struct Counted {
-    _permit: Permit,
-    door: &'static str,
-}
-
-impl Counted {
-    fn new(permit: Permit, door: &'static str) -> Self {
-        metrics::gauge!("connex_http_connections", "door" => door).increment(1.0);
-        Self { _permit: permit, door }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::gauge!("connex_http_connections", "door" => self.door).decrement(1.0);
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::Limits;
 use super::session::{self, Shared};
 use super::shown::Missed;
+use crate::connections::listening::{Listeners, Listening, Open};
 use crate::connections::socket::{Connection, Socket};
 use crate::connections::{Connections, Permit, is_about_one_connection};
 use crate::ids::SessionId;
@@ -45,6 +46,7 @@ pub struct Listener<I> {
     options: ListenerOptions,
     intake: Arc<I>,
     acceptor: Acceptor,
+    listeners: Listeners,
 }
 
 impl<I: Intake> Listener<I> {
@@ -53,7 +55,7 @@ impl<I: Intake> Listener<I> {
     /// # Errors
     /// The address cannot be bound. Needs a tokio runtime.
     pub fn bind(address: SocketAddr, options: ListenerOptions, intake: Arc<I>, acceptor: Acceptor) -> io::Result<Self> {
-        Ok(Self { socket: Socket::at(address)?, options, intake, acceptor })
+        Ok(Self { socket: Socket::at(address)?, options, intake, acceptor, listeners: Listeners::default() })
     }
 
     /// Makes a socket file that may be used as `mode` says; it is removed when the listener ends.
@@ -66,7 +68,13 @@ impl<I: Intake> Listener<I> {
         intake: Arc<I>,
         acceptor: Acceptor,
     ) -> io::Result<Self> {
-        Ok(Self { socket: Socket::in_file(path, mode)?, options, intake, acceptor })
+        Ok(Self { socket: Socket::in_file(path, mode)?, options, intake, acceptor, listeners: Listeners::default() })
+    }
+
+    /// The same, which shows among `listeners`.
+    #[must_use]
+    pub fn among(self, listeners: &Listeners) -> Self {
+        Self { listeners: listeners.clone(), ..self }
     }
 
     /// The address that was bound, with the port where 0 was asked for.
@@ -79,10 +87,11 @@ impl<I: Intake> Listener<I> {
 
     /// Serves until `shutdown`, then lets the messages in flight end.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { socket, options: ListenerOptions { limits, peers, route }, intake, acceptor } = self;
+        let Self { socket, options: ListenerOptions { limits, peers, route }, intake, acceptor, listeners } = self;
         // Mail servers are few, and each has many connections.
         let connections = Connections::new(limits.connections, limits.connections);
         let shared = Arc::new(Shared { limits, route, intake, acceptor, shutdown: shutdown.clone() });
+        let entrance = Entrance { shared, connections, peers, listening: listeners.add("milter", &socket) };
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
@@ -90,9 +99,13 @@ impl<I: Intake> Listener<I> {
                 () = shutdown.cancelled() => break,
                 Some(ended) = sessions.join_next() => note(ended),
                 accepted = socket.accept() => match accepted {
-                    Ok(connection) => admit(connection, &shared, &connections, &peers, &mut sessions),
-                    Err(error) if is_about_one_connection(&error) => {}
+                    Ok(connection) => {
+                        entrance.listening.accepted();
+                        entrance.admit(connection, &mut sessions);
+                    }
+                    Err(error) if is_about_one_connection(&error) => entrance.listening.accepted(),
                     Err(error) => {
+                        entrance.listening.cannot_accept();
                         warn!(error.kind = %error, "Connections of mail servers cannot be accepted now");
                         tokio::select! { () = sleep(BACK_OFF) => {}, () = shutdown.cancelled() => break }
                     }
@@ -100,6 +113,7 @@ impl<I: Intake> Listener<I> {
             }
         }
         drop(socket);
+        entrance.listening.end();
         let drained = timeout(limits.shutdown_grace, async {
             while let Some(ended) = sessions.join_next().await {
                 note(ended);
@@ -113,39 +127,50 @@ impl<I: Intake> Listener<I> {
     }
 }
 
-/// Starts the session of a connection, or closes it.
-fn admit<I: Intake>(
-    connection: Connection,
-    shared: &Arc<Shared<I>>,
-    connections: &Connections,
-    peers: &[IpNet],
-    sessions: &mut JoinSet<()>,
-) {
-    let peer = match &connection {
-        Connection::Tcp(_, peer) => Some(*peer),
-        Connection::Local(_) => None,
-    };
-    if peer.is_some_and(|peer| !is_listed(peer, peers)) {
-        metrics::counter!("connex_milter_refused_total").increment(1);
-        warn!(peer.ip = peer.map(tracing::field::display), "A connection to the milter door is not from milter.peers");
-        return;
-    }
-    let Some(permit) = connections.permit_without_address() else {
-        session::report(shared.acceptor.clock().mint::<SessionId>(), None, Missed::Connections);
-        return;
-    };
-    let shared = Arc::clone(shared);
-    sessions.spawn(async move {
-        let _permit: Permit = permit;
-        match connection {
-            Connection::Tcp(stream, peer) => {
-                // Answers are small, and are waited for.
-                let _ = stream.set_nodelay(true);
-                session::run(shared, stream, Some(peer)).await;
-            }
-            Connection::Local(stream) => session::run(shared, stream, None).await,
+/// Where connections become sessions.
+struct Entrance<I> {
+    shared: Arc<Shared<I>>,
+    connections: Connections,
+    peers: Vec<IpNet>,
+    listening: Listening,
+}
+
+impl<I: Intake> Entrance<I> {
+    /// Starts the session of a connection, or closes it.
+    fn admit(&self, connection: Connection, sessions: &mut JoinSet<()>) {
+        let peer = match &connection {
+            Connection::Tcp(_, peer) => Some(*peer),
+            Connection::Local(_) => None,
+        };
+        if peer.is_some_and(|peer| !is_listed(peer, &self.peers)) {
+            self.listening.refused("peer");
+            warn!(
+                peer.ip = peer.map(tracing::field::display),
+                "A connection to the milter door is not from milter.peers"
+            );
+            return;
         }
-    });
+        let permit = match self.connections.permit_without_address() {
+            Ok(permit) => permit,
+            Err(too_many) => {
+                self.listening.refused(too_many.reason());
+                session::report(self.shared.acceptor.clock().mint::<SessionId>(), None, Missed::Connections);
+                return;
+            }
+        };
+        let (shared, open) = (Arc::clone(&self.shared), self.listening.opened());
+        sessions.spawn(async move {
+            let _counted: (Permit, Open) = (permit, open);
+            match connection {
+                Connection::Tcp(stream, peer) => {
+                    // Answers are small, and are waited for.
+                    let _ = stream.set_nodelay(true);
+                    session::run(shared, stream, Some(peer)).await;
+                }
+                Connection::Local(stream) => session::run(shared, stream, None).await,
+            }
+        });
+    }
 }
 
 fn is_listed(peer: IpAddr, peers: &[IpNet]) -> bool {

@@ -8,6 +8,7 @@ mod authenticity;
 mod directory;
 mod source;
 mod view;
+pub mod waiting;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -34,6 +35,7 @@ use crate::store::{Store, StoreError};
 
 use directory::Directory;
 use source::{Batch, Fetched, Source};
+use waiting::Waiting;
 
 /// Octets of bodies, and of the events that they become, in one batch: large mail and many recipients must not add up.
 const BATCH_OCTETS: u64 = 16 * 1024 * 1024;
@@ -61,6 +63,7 @@ pub struct Ingest {
     directory: Directory,
     authenticator: Option<Authenticator>,
     settings: IngestSettings,
+    waiting: Waiting,
     /// So many messages are recorded one by one, since a batch among them was refused.
     alone: usize,
 }
@@ -105,7 +108,23 @@ impl Ingest {
         let directory = Directory::new(store.clone(), key);
         let source = Source::new(spool, &store, settings.lease);
         let committed = spool.committed();
-        Self { store, source, committed, engine, directory, authenticator: None, settings, alone: 0 }
+        Self {
+            store,
+            source,
+            committed,
+            engine,
+            directory,
+            authenticator: None,
+            settings,
+            waiting: Waiting::default(),
+            alone: 0,
+        }
+    }
+
+    /// The same, telling `waiting` what it cannot get past.
+    #[must_use]
+    pub fn telling(self, waiting: Waiting) -> Self {
+        Self { waiting, ..self }
     }
 
     /// The same, finding out who really sent each message.
@@ -129,6 +148,9 @@ impl Ingest {
                     tracing::info!("Another node reads a lane that this one was too slow with");
                 }
                 Err(error) => {
+                    if let Some(lane) = self.source.lane() {
+                        self.waiting.hold(lane, self.store.clock().now(), error.to_string());
+                    }
                     // A commit whose answer was lost may have happened: the store knows.
                     self.source.forget();
                     tracing::error!(
@@ -166,6 +188,9 @@ impl Ingest {
         }
         self.alone = self.alone.saturating_sub(1);
         self.source.recorded(&progress);
+        if let Some(lane) = self.source.lane() {
+            self.waiting.release(lane);
+        }
         metrics::counter!("connex_messages_ingested_total").increment(u64::try_from(count).unwrap_or(0));
         Ok(true)
     }

@@ -21,8 +21,9 @@ use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::connections::listening::{Listeners, Listening, Open};
 use crate::connections::socket::{Connection, Socket};
-use crate::connections::{Connections, Permit, is_about_one_connection};
+use crate::connections::{Connections, Permit, TooMany, is_about_one_connection};
 use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
@@ -65,6 +66,7 @@ pub struct Listener<I> {
     proxy_from: Vec<IpNet>,
     intake: Arc<I>,
     acceptor: Acceptor,
+    listeners: Listeners,
 }
 
 impl<I: Intake> Listener<I> {
@@ -100,7 +102,13 @@ impl<I: Intake> Listener<I> {
         };
         let settings = Arc::new(Settings::new(&hostname, limits).speaking(dialect));
         let tls = tls.filter(|_| dialect == Dialect::Smtp);
-        Self { socket, door, settings, tls, proxy_from, intake, acceptor }
+        Self { socket, door, settings, tls, proxy_from, intake, acceptor, listeners: Listeners::default() }
+    }
+
+    /// The same, which shows among `listeners`.
+    #[must_use]
+    pub fn among(self, listeners: &Listeners) -> Self {
+        Self { listeners: listeners.clone(), ..self }
     }
 
     /// The address that was bound, with the port where 0 was asked for.
@@ -113,7 +121,8 @@ impl<I: Intake> Listener<I> {
 
     /// Serves until `shutdown`, then lets the messages in flight end.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { socket, door, settings, tls, proxy_from, intake, acceptor } = self;
+        let Self { socket, door, settings, tls, proxy_from, intake, acceptor, listeners } = self;
+        let listening = listeners.add(name(door, &socket), &socket);
         let limits = settings.limits();
         let connections = Connections::new(limits.connections, limits.connections_per_address)
             .per_network(limits.connections_per_network)
@@ -123,7 +132,7 @@ impl<I: Intake> Listener<I> {
         let grace = limits.shutdown_grace;
         let shared =
             Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
-        let mut entrance = Entrance { shared, connections, proxy_from, sessions: JoinSet::new() };
+        let mut entrance = Entrance { shared, connections, proxy_from, listening, sessions: JoinSet::new() };
         let mut wait = BACK_OFF.0;
         loop {
             tokio::select! {
@@ -133,12 +142,13 @@ impl<I: Intake> Listener<I> {
                 accepted = socket.accept() => match accepted {
                     Ok(connection) => {
                         wait = BACK_OFF.0;
+                        entrance.listening.accepted();
                         entrance.admit(connection);
                     }
-                    Err(error) if is_about_one_connection(&error) => {}
+                    Err(error) if is_about_one_connection(&error) => entrance.listening.accepted(),
                     Err(error) => {
                         warn!(error.kind = %error, "Connections cannot be accepted now; waiting {} ms", wait.as_millis());
-                        metrics::counter!("connex_smtp_accept_errors_total").increment(1);
+                        entrance.listening.cannot_accept();
                         tokio::select! { () = sleep(wait) => {}, () = shutdown.cancelled() => break }
                         wait = (wait * 2).min(BACK_OFF.1);
                     }
@@ -146,6 +156,7 @@ impl<I: Intake> Listener<I> {
             }
         }
         drop(socket);
+        entrance.listening.end();
         finish(entrance.sessions, grace).await;
     }
 }
@@ -155,6 +166,7 @@ struct Entrance<I> {
     shared: Arc<Shared<I>>,
     connections: Connections,
     proxy_from: Vec<IpNet>,
+    listening: Listening,
     sessions: JoinSet<()>,
 }
 
@@ -163,35 +175,40 @@ impl<I: Intake> Entrance<I> {
     fn admit(&mut self, connection: Connection) {
         match connection {
             Connection::Local(stream) => match self.connections.permit_without_address() {
-                Some(permit) => self.serve(permit, Wire::Local(stream), Peer::default()),
-                None => too_many(stream.into_std(), self.shared.door, None),
+                Ok(permit) => self.serve(permit, Wire::Local(stream), Peer::default()),
+                Err(too_many) => self.send_away(stream.into_std(), None, too_many),
             },
             Connection::Tcp(stream, peer) if self.proxy_from.iter().any(|network| network.contains(&peer)) => {
                 match self.connections.permit_without_address() {
-                    Some(permit) => self.serve_proxied(permit, stream, peer),
-                    None => too_many(stream.into_std(), self.shared.door, Some(peer)),
+                    Ok(permit) => self.serve_proxied(permit, stream, peer),
+                    Err(too_many) => self.send_away(stream.into_std(), Some(peer), too_many),
                 }
             }
             Connection::Tcp(stream, peer) => match self.connections.permit(peer) {
-                Some(permit) => {
+                Ok(permit) => {
                     self.serve(permit, Wire::plain(stream), Peer { address: Some(peer), proxy: None });
                 }
-                None => too_many(stream.into_std(), self.shared.door, Some(peer)),
+                Err(too_many) => self.send_away(stream.into_std(), Some(peer), too_many),
             },
         }
     }
 
+    fn send_away(&self, stream: io::Result<impl Write>, peer: Option<IpAddr>, too_many: TooMany) {
+        self.listening.refused(too_many.reason());
+        say_too_many(stream, self.shared.door, peer);
+    }
+
     fn serve(&mut self, permit: Permit, wire: Wire, peer: Peer) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, open) = (Arc::clone(&self.shared), self.listening.opened());
         self.sessions.spawn(async move {
-            let _counted = Counted::new(permit);
+            let _counted: (Permit, Open) = (permit, open);
             session::run(shared, wire, peer).await;
         });
     }
 
     /// As [`Entrance::serve`], once the balancer has said for whom it speaks.
     fn serve_proxied(&mut self, mut permit: Permit, mut stream: TcpStream, balancer: IpAddr) {
-        let (shared, connections) = (Arc::clone(&self.shared), self.connections.clone());
+        let (shared, connections, open) = (Arc::clone(&self.shared), self.connections.clone(), self.listening.opened());
         self.sessions.spawn(async move {
             let outcome = tokio::select! {
                 peer = proxied::peer(&mut stream, balancer) => peer,
@@ -201,20 +218,36 @@ impl<I: Intake> Entrance<I> {
             metrics::counter!("connex_smtp_proxy_headers_total", "outcome" => label).increment(1);
             let peer = match outcome {
                 Ok(peer) => peer,
-                Err(fault) => return fault.report(balancer),
+                Err(fault) => {
+                    open.refused("proxy_header");
+                    return fault.report(balancer);
+                }
             };
-            if peer.address.is_some_and(|address| !connections.count_for(address, &mut permit)) {
-                return too_many(stream.into_std(), shared.door, peer.address);
+            let counted = peer.address.map_or(Ok(()), |address| connections.count_for(address, &mut permit));
+            if let Err(too_many) = counted {
+                open.refused(too_many.reason());
+                return say_too_many(stream.into_std(), shared.door, peer.address);
             }
-            let _counted = Counted::new(permit);
+            let _counted: (Permit, Open) = (permit, open);
             session::run(shared, Wire::plain(stream), peer).await;
         });
     }
 }
 
-/// Sends a connection away without waiting for anything: the send buffer of a new connection has room for a 421.
-fn too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>) {
-    metrics::counter!("connex_smtp_refused_total", "reason" => reply::TOO_MANY_CONNECTIONS.reason()).increment(1);
+/// What a door is called where connections are counted.
+const fn name(door: Door, socket: &Socket) -> &'static str {
+    match (door, socket) {
+        (Door::Smtps, _) => "smtps",
+        (Door::Lmtp, Socket::Tcp(_)) => "lmtp_tcp",
+        (Door::Lmtp, Socket::Local(_)) => "lmtp_unix",
+        (Door::Inject, _) => "inject",
+        (Door::Import, _) => "import",
+        _ => "smtp",
+    }
+}
+
+/// Says goodbye without waiting for anything: the send buffer of a new connection has room for a 421.
+fn say_too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>) {
     debug!(peer.ip = peer.map(tracing::field::display), "A connection too many is sent away");
     if door == Door::Smtps {
         return;
@@ -246,24 +279,6 @@ async fn finish(mut sessions: JoinSet<()>, grace: Duration) {
         sessions.shutdown().await;
     }
     info!("The listener has stopped");
-}
-
-/// A permit that also shows in the gauge of open sessions.
-struct Counted {
-    _permit: Permit,
-}
-
-impl Counted {
-    fn new(permit: Permit) -> Self {
-        metrics::gauge!("connex_smtp_sessions").increment(1.0);
-        Self { _permit: permit }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::gauge!("connex_smtp_sessions").decrement(1.0);
-    }
 }
 
 #[cfg(test)]

@@ -154,12 +154,14 @@ impl Rows {
     pub(super) fn status(&self) -> SpoolStatus {
         let counters = &self.0.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let is_failing = counters.is_failing.load(Ordering::Relaxed);
         SpoolStatus {
             commits: count(&counters.commits),
             flushes: count(&counters.transactions),
             written_bytes: count(&counters.written_bytes),
             failures: count(&counters.failures),
-            is_failing: counters.is_failing.load(Ordering::Relaxed),
+            is_failing,
+            trouble: is_failing.then(|| "the database stores no mail".to_owned()),
             waiting_bytes: QUEUE_BYTES.saturating_sub(self.0.waiting.available_permits()) as u64,
             ..SpoolStatus::default()
         }

@@ -63,6 +63,14 @@ pub struct Lane {
     worker: WorkerId,
 }
 
+impl Lane {
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.number
+    }
+}
+
 impl Store {
     /// Stores messages whose bodies are small, all of them or none; returns when they are durable.
     ///
@@ -232,6 +240,26 @@ WHERE message_id > $1 AND lane <> $3 ORDER BY message_id LIMIT $2";
             })
         })
         .await
+    }
+
+    /// The lanes in which mail waits, each with when its oldest message was accepted.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn oldest_queued(&self) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        // One look into an index for each lane, however much waits.
+        const OLDEST: &str = "\
+SELECT l.lane, (SELECT q.message_id FROM spool_queue AS q WHERE q.lane = l.lane ORDER BY q.message_id LIMIT 1)
+FROM spool_lanes AS l";
+        let mut oldest = Vec::new();
+        for row in query(OLDEST).fetch_all(&self.readers).await? {
+            if let Some(id) = row.try_get::<Option<&str>>(1)? {
+                let millis = from_id::<MessageId>("message_id", id)?.unix_millis();
+                let accepted = i64::try_from(millis.saturating_mul(1_000)).unwrap_or(i64::MAX);
+                oldest.push((row.try_get(0)?, Timestamp::from_micros(accepted)));
+            }
+        }
+        Ok(oldest)
     }
 
     /// The bytes of an accepted body; `None` when it is not there.

@@ -14,11 +14,15 @@ pub enum Kind {
     Histogram,
 }
 
-/// SMTP sessions open now.
-pub const SMTP_SESSIONS: &str = "connex_smtp_sessions";
+/// Connections open now, by door.
+pub const CONNECTIONS: &str = "connex_connections";
+/// Connections sent away at once, by door and reason.
+pub const CONNECTIONS_REFUSED: &str = "connex_connections_refused_total";
+/// Connections that the operating system could not hand over, by door.
+pub const ACCEPT_ERRORS: &str = "connex_accept_errors_total";
 /// SMTP transactions that reached end of data, by outcome.
 pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
-/// Messages, recipients and connections answered 4xx or 5xx, by reason.
+/// Messages, recipients and sessions answered 4xx or 5xx, by reason.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
 /// Replies of SMTP and LMTP sessions, by door and code.
 pub const SMTP_REPLIES: &str = "connex_smtp_replies_total";
@@ -28,32 +32,24 @@ pub const SMTP_HELD_BACK: &str = "connex_smtp_held_back_total";
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 /// Headers of load balancers, by what came of them.
 pub const SMTP_PROXY_HEADERS: &str = "connex_smtp_proxy_headers_total";
-/// Connections that the operating system could not hand over.
-pub const SMTP_ACCEPT_ERRORS: &str = "connex_smtp_accept_errors_total";
 /// SMTP sessions that ended by a panic.
 pub const SMTP_SESSION_PANICS: &str = "connex_smtp_session_panics_total";
 /// Messages kept as a mail server showed them.
 pub const MILTER_MESSAGES: &str = "connex_milter_messages_total";
 /// Messages that a mail server showed and delivered, and that are not kept here, by reason.
 pub const MILTER_MISSED: &str = "connex_milter_missed_total";
-/// Connections to the milter door from networks that are not listed.
-pub const MILTER_REFUSED: &str = "connex_milter_refused_total";
-/// HTTP connections open now, by door.
-pub const HTTP_CONNECTIONS: &str = "connex_http_connections";
-/// HTTP connections closed at once because there were too many, by door.
-pub const HTTP_REFUSED: &str = "connex_http_refused_total";
 /// HTTP connections closed because the peer took too long, by door and what was waited for.
 pub const HTTP_TIMEOUTS: &str = "connex_http_timeouts_total";
 /// TLS handshakes of HTTP connections, by outcome.
 pub const HTTP_HANDSHAKES: &str = "connex_http_handshakes_total";
-/// HTTP connections that the operating system could not hand over, by door.
-pub const HTTP_ACCEPT_ERRORS: &str = "connex_http_accept_errors_total";
 /// Certificates read again, by outcome.
 pub const TLS_RELOADS: &str = "connex_tls_reloads_total";
 /// Seconds until a certificate ends, by where it comes from; negative behind its end.
 pub const TLS_CERTIFICATE_EXPIRES: &str = "connex_tls_certificate_expires_seconds";
 /// Certificates ordered from an ACME authority, by outcome.
 pub const ACME_ORDERS: &str = "connex_acme_orders_total";
+/// Seconds for which the oldest accepted message has waited to be read.
+pub const INGEST_LAG: &str = "connex_ingest_lag_seconds";
 /// Messages read from the spool and recorded.
 pub const MESSAGES_INGESTED: &str = "connex_messages_ingested_total";
 /// Events recorded, with their decisions and deliveries.
@@ -85,26 +81,24 @@ pub const TASK_RESTARTS: &str = "connex_task_restarts_total";
 
 /// Every metric: name, kind, help.
 pub const ALL: &[(&str, Kind, &str)] = &[
-    (SMTP_SESSIONS, Kind::Gauge, "SMTP sessions open now"),
+    (CONNECTIONS, Kind::Gauge, "Connections open now, by door"),
+    (CONNECTIONS_REFUSED, Kind::Counter, "Connections sent away at once, by door and reason"),
+    (ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over, by door"),
     (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
-    (SMTP_REFUSED, Kind::Counter, "Messages, recipients and connections answered 4xx or 5xx, by reason"),
+    (SMTP_REFUSED, Kind::Counter, "Messages, recipients and sessions answered 4xx or 5xx, by reason"),
     (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
     (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
-    (SMTP_ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),
     (MILTER_MESSAGES, Kind::Counter, "Messages kept as a mail server showed them"),
     (MILTER_MISSED, Kind::Counter, "Messages that a mail server delivered and that are not kept here, by reason"),
-    (MILTER_REFUSED, Kind::Counter, "Connections to the milter door from networks that are not listed"),
-    (HTTP_CONNECTIONS, Kind::Gauge, "HTTP connections open now, by door"),
-    (HTTP_REFUSED, Kind::Counter, "HTTP connections closed at once because there were too many, by door"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),
     (HTTP_HANDSHAKES, Kind::Counter, "TLS handshakes of HTTP connections, by outcome"),
-    (HTTP_ACCEPT_ERRORS, Kind::Counter, "HTTP connections that the operating system could not hand over, by door"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),
     (TLS_CERTIFICATE_EXPIRES, Kind::Gauge, "Seconds until a certificate ends, by where it comes from."),
     (ACME_ORDERS, Kind::Counter, "Certificates ordered from an ACME authority, by outcome"),
+    (INGEST_LAG, Kind::Gauge, "Seconds for which the oldest accepted message has waited to be read."),
     (MESSAGES_INGESTED, Kind::Counter, "Messages read from the spool and recorded"),
     (EVENTS_RECORDED, Kind::Counter, "Events of mail that were recorded, with their decisions and deliveries"),
     (MESSAGES_KEPT, Kind::Counter, "Messages kept without operations, by state and reason"),

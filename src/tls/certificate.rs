@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -24,6 +25,15 @@ pub struct OwnCertificate {
 }
 
 impl OwnCertificate {
+    /// Whether it should have been renewed by `now`: two weeks before its end, or in the last quarter of its time where
+    /// that is less than six weeks, as it is then renewed later than that.
+    #[must_use]
+    pub fn is_ending(&self, now: Timestamp) -> bool {
+        let whole = self.ends().since(self.begins());
+        let soon = if whole < SIX_WEEKS { whole / 4 } else { TWO_WEEKS };
+        self.ends().since(now) < soon
+    }
+
     /// Reads a certificate chain, leaf first, and the leaf's private key.
     ///
     /// # Errors
@@ -101,6 +111,9 @@ pub(super) fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
 fn moment(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds.saturating_mul(1_000_000))
 }
+
+const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
+const SIX_WEEKS: Duration = Duration::from_secs(42 * 86_400);
 
 #[cfg(test)]
 mod tests {

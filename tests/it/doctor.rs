@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{configuration, connex, list, run, text};
+use crate::harness::{PATIENCE, configuration, connex, list, run, text};
 
 /// A configuration whose name server is not there, with a certificate that is none.
 fn sick(folder: &Path) -> std::path::PathBuf {
@@ -44,8 +44,18 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     assert!(shown.contains("PROBLEM") && shown.contains("a flush takes"), "{shown}");
 }
 
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
-fn the_service_manager_is_told_when_the_gateway_is_ready_and_when_it_stops() {
+fn the_service_manager_is_told_when_the_gateway_is_ready_alive_reloading_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
     let (config, socket) = (folder.path().join("connex.toml"), folder.path().join("notify"));
     std::fs::write(&config, configuration(&folder.path().join("data"), None, "")).unwrap();
@@ -53,17 +63,36 @@ fn the_service_manager_is_told_when_the_gateway_is_ready_and_when_it_stops() {
     manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_connex"));
     command.args(["serve", "--json", "--config"]).arg(&config).env("NOTIFY_SOCKET", &socket);
-    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let told = || {
-        let mut bytes = [0; 64];
-        let count = manager.recv(&mut bytes).unwrap_or(0);
-        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    command.env("WATCHDOG_USEC", "300000");
+    let command = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = Ended(command.spawn().unwrap());
+    // What it is told until it is told `wanted`.
+    let told_until = |wanted: &str| {
+        let (mut all, began) = (Vec::new(), std::time::Instant::now());
+        loop {
+            let mut bytes = [0; 256];
+            let count = manager.recv(&mut bytes).unwrap_or(0);
+            all.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            assert!(count > 0 && began.elapsed() < PATIENCE, "never told {wanted}: {all:?}");
+            if all.last().is_some_and(|last| last.starts_with(wanted)) {
+                return all;
+            }
+        }
     };
-    let ready = told();
-    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM);
-    let stopping = told();
-    assert!(child.wait().unwrap().success());
-    assert_eq!((ready.as_str(), stopping.as_str()), ("READY=1", "STOPPING=1"));
+    let signal = |signal| {
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child.0), signal);
+    };
+    told_until("READY=1");
+    told_until("WATCHDOG=1");
+    told_until("WATCHDOG=1");
+    signal(rustix::process::Signal::HUP);
+    let reloading = told_until("RELOADING=1").pop().unwrap();
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|since| since.parse::<u64>().ok());
+    assert!(since.is_some_and(|since| since > 0), "{reloading}");
+    assert_eq!(told_until("READY=1").pop().unwrap(), "READY=1");
+    signal(rustix::process::Signal::TERM);
+    told_until("STOPPING=1");
+    assert!(child.0.wait().unwrap().success());
 }
 
 #[test]

@@ -198,9 +198,7 @@ fn connections_in_the_clear_and_with_tls_count_together() {
     let gateway = own.gateway.reconfigured(&[("[http]\n", "[http]\nconnections_per_address = 2\n")]);
     let plain: Vec<_> =
         (0..2).map(|_| std::net::TcpStream::connect(gateway.api().trim_start_matches("http://")).unwrap()).collect();
-    wait_for("both to count", || {
-        gateway.metric("connex_http_connections{door=\"http\"}").filter(|count| *count >= 2.0)
-    });
+    wait_for("both to count", || gateway.metric("connex_connections{door=\"http\"}").filter(|count| *count >= 2.0));
     let refused = handshake(gateway.https(), Way::Implicit, &[]);
     assert!(!refused.is_done, "{}", refused.said);
     drop(plain);

@@ -142,10 +142,10 @@ fn mail_is_put_off_while_less_than_the_reserve_is_free() {
 }
 
 /// Another process that holds the database.
-struct Locked(Child);
+pub struct Locked(Child);
 
 impl Locked {
-    fn hold(file: &Path) -> Self {
+    pub fn hold(file: &Path) -> Self {
         let script = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],timeout=20,isolation_level=None)\n\
                       c.execute('BEGIN EXCLUSIVE')\nprint('held',flush=True)\nsys.stdin.read()\n";
         let mut command = Command::new("python3");

@@ -12,10 +12,14 @@ use super::list::Entry;
 
 /// The copied database.
 pub(super) const DATABASE: &str = "connex.db";
+/// The database of a server.
+pub(super) const DUMP: &str = "database.dump";
 /// The list of files.
 pub(super) const LIST: &str = "backup.json";
 /// The key made at the first start.
 pub(super) const KEY: &str = "instance.key";
+/// Account and certificate of an ACME authority.
+pub(super) const ACME: [&str; 2] = ["acme/account.json", "acme/certificate.pem"];
 /// The segments.
 pub(super) const SPOOL: &str = "spool";
 
@@ -157,7 +161,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
 
 /// Makes the names in a folder, and its own, durable.
 pub(super) fn sync_folders(folder: &Path) -> Result<(), BackupError> {
-    let inside = [folder.join(SPOOL)];
+    let inside = [folder.join(SPOOL), folder.join("acme")];
     let above = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map(Path::to_owned);
     for folder in inside.into_iter().filter(|folder| folder.is_dir()).chain([folder.to_owned()]).chain(above) {
         File::open(&folder).and_then(|it| it.sync_all()).map_err(|error| failed(&folder, "flushed", error))?;

@@ -11,8 +11,22 @@ pub struct List {
     pub program: String,
     /// When, in RFC 3339.
     pub made_at: String,
+    /// What the database is; lists of version 1 do not say, and mean SQLite.
+    #[serde(default)]
+    pub engine: Engine,
     /// Every file but the list.
     pub files: Vec<Entry>,
+}
+
+/// What holds the data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// A file, and the spool beside it.
+    #[default]
+    Sqlite,
+    /// A dump of a PostgreSQL database, with all mail.
+    Postgres,
 }
 
 /// One file.
@@ -48,13 +62,15 @@ pub enum ListError {
     Outside,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl List {
     /// The list of these files.
     #[must_use]
-    pub fn new(made_at: String, files: Vec<Entry>) -> Self {
-        Self { version: VERSION, program: format!("connex {}", env!("CARGO_PKG_VERSION")), made_at, files }
+    pub fn new(engine: Engine, made_at: String, files: Vec<Entry>) -> Self {
+        // An earlier program can still put back what it would have made itself.
+        let version = if engine == Engine::Sqlite { 1 } else { VERSION };
+        Self { version, program: format!("connex {}", env!("CARGO_PKG_VERSION")), made_at, engine, files }
     }
 
     /// As it is stored.
@@ -87,6 +103,7 @@ mod tests {
 
     fn list(path: &str) -> List {
         List::new(
+            Engine::Postgres,
             "2026-11-25T10:00:00Z".to_owned(),
             vec![Entry { path: path.to_owned(), bytes: 1, sha256: "ab".to_owned() }],
         )
@@ -107,8 +124,10 @@ mod tests {
 
     #[test]
     fn a_newer_format_and_other_files_are_refused() {
-        let newer = List { version: 2, ..list("a") };
-        assert_eq!(List::parse(newer.to_json().as_bytes()), Err(ListError::Newer(2)));
+        let newer = List { version: 3, ..list("a") };
+        assert_eq!(List::parse(newer.to_json().as_bytes()), Err(ListError::Newer(3)));
+        let first = br#"{"version":1,"program":"connex 0.1.0","made_at":"2026-11-25T10:00:00Z","files":[]}"#;
+        assert_eq!(List::parse(first).unwrap().engine, Engine::Sqlite);
         assert!(matches!(List::parse(b"{}"), Err(ListError::Malformed(_))));
     }
 }

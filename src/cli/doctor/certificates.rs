@@ -1,14 +1,11 @@
 //! What certificates of the configuration mean for mail.
 
-use std::time::Duration;
-
 use super::report::Finding;
+use crate::acme::storage::Failure;
 use crate::clock::Timestamp;
 use crate::tls::OwnCertificate;
 
 const CHECK: &str = "certificate";
-/// So long before its end a certificate should have been renewed.
-const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// Judges one pair of files; `hostname` where it is the one that is shown to clients that name no host.
 pub(super) fn judge(
@@ -32,7 +29,7 @@ pub(super) fn judge(
         Finding::problem(CHECK, format!("{file} ended {ends}"), "renew it; the program reads it again by itself")
     } else if now < certificate.begins() {
         Finding::problem(CHECK, format!("{file} begins {}", certificate.begins()), "set the clock, or wait")
-    } else if ends.since(now) < SOON {
+    } else if certificate.is_ending(now) {
         Finding::problem(CHECK, format!("{file} ends in {days} days"), "renew it; the program reads it again by itself")
     } else {
         Finding::good(CHECK, format!("{file} is valid for {days} days"))
@@ -47,6 +44,14 @@ pub(super) fn judge(
         ));
     }
     found
+}
+
+/// Judges orders at an ACME authority that failed, the last of them when it was looked.
+pub(super) fn judge_orders(failure: &Failure) -> Finding {
+    let Failure { since, at, attempts, error } = failure;
+    let what = format!("{attempts} orders at acme.directory failed since {since}, the last {at}: {error}");
+    let remedy = "have every host of acme.domains lead to acme.http_listen on port 80, then `systemctl reload` it";
+    Finding::problem(CHECK, what, remedy)
 }
 
 #[cfg(test)]

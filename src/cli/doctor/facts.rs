@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 
 use super::report::Finding;
-use super::{certificates, disk, names};
+use super::{certificates, clock, disk, names};
+use crate::acme::storage::Storage;
 use crate::app::open_store;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::dns::{Resolver, ResolverSettings};
+use crate::store::Store;
 use crate::tls::OwnCertificate;
 
 /// How long a mail server outside may take to accept a connection.
@@ -22,12 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FLUSHES: usize = 5;
 
 /// Everything, in the order in which it is shown.
-pub(super) async fn gather(config: &Config, outbound: Option<&str>) -> Vec<Finding> {
+pub(super) async fn gather(config: &Config, outbound: Option<&str>, time_server: Option<&str>) -> Vec<Finding> {
     let mut found = ports(config);
     found.extend(dns(config).await);
     found.extend(own_certificates(config));
+    found.extend(acme(config));
     found.extend(data_folder(config));
     found.push(database(config).await);
+    found.extend(clocks(config, time_server).await);
     found.push(file_limit(config));
     if let Some(target) = outbound {
         found.push(reach(target).await);
@@ -36,10 +40,13 @@ pub(super) async fn gather(config: &Config, outbound: Option<&str>) -> Vec<Findi
 }
 
 fn ports(config: &Config) -> Vec<Finding> {
-    let doors: [(&str, &[SocketAddr]); 6] = [
+    let answers = config.acme.as_ref().map_or(&[][..], |acme| &acme.http_listen);
+    let doors: [(&str, &[SocketAddr]); 8] = [
         ("smtp.listen", &config.smtp.listen),
         ("smtp.listen_tls", &config.smtp.listen_tls),
         ("lmtp.listen", &config.lmtp.listen),
+        ("milter.listen", &config.milter.listen),
+        ("acme.http_listen", answers),
         ("http.listen", &config.http.listen),
         ("http.listen_tls", &config.http.listen_tls),
         ("http.admin_listen", &config.http.admin_listen),
@@ -180,6 +187,52 @@ async fn database(config: &Config) -> Finding {
             Finding::problem("database", format!("{shown}: {error}{why}"), remedy)
         }
     }
+}
+
+/// Our clock against that of the database's server, and a time server.
+async fn clocks(config: &Config, time_server: Option<&str>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Database::Postgres { url, .. } = &config.database {
+        // That it does not answer is said already.
+        if let Ok(server) = Store::postgres_server(url.expose()).await {
+            // It read its clock last, just now.
+            found.push(clock::judge("the database's server", Clock::System.now(), server.time));
+        }
+    }
+    match time_server {
+        Some(server) => found.push(clock::ask(server).await),
+        None if found.is_empty() => found.push(clock::unknown()),
+        None => {}
+    }
+    found
+}
+
+/// The certificate of `[acme]`, and what failed last.
+fn acme(config: &Config) -> Vec<Finding> {
+    let Some(own) = &config.acme else { return Vec::new() };
+    let storage = Storage::new(config.server.data_dir.join("acme"));
+    let now = Clock::System.now();
+    let mut found = Vec::new();
+    match storage.certificate() {
+        Ok(Some(pem)) => {
+            let read = OwnCertificate::from_pem(&pem, &pem).map_err(|error| error.to_string());
+            let host = own.domains.first().map(ToString::to_string);
+            let file = storage.certificate_file().display().to_string();
+            found.extend(certificates::judge(&file, &read, host.as_deref(), now));
+        }
+        Ok(None) => found.push(Finding::note(
+            "certificate",
+            "none was issued yet by acme.directory",
+            "start the gateway, which orders it; until then nobody vouches for the one that is shown",
+        )),
+        Err(error) => found.push(Finding::problem(
+            "certificate",
+            format!("{}: {error}", storage.certificate_file().display()),
+            "let the user of the service read it",
+        )),
+    }
+    found.extend(storage.failure().map(|failure| certificates::judge_orders(&failure)));
+    found
 }
 
 fn file_limit(config: &Config) -> Finding {

@@ -2,6 +2,7 @@
 
 use super::super::endpoints::{Action, Auth, ENDPOINTS, Verb};
 use super::super::error::CODES;
+use super::super::operations::{Reason, Standing};
 use super::super::shape::Shape;
 use super::*;
 
@@ -222,12 +223,12 @@ async fn the_guide_names_every_endpoint_scope_and_problem() {
 #[tokio::test]
 async fn the_operators_listener_says_alive_ready_and_counts() {
     let gateway = Gateway::new().await;
-    let hindrance = Arc::new(std::sync::Mutex::new(None));
-    let said = Arc::clone(&hindrance);
+    let reasons = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let said = Arc::clone(&reasons);
     let operations = super::super::operations::Operations {
         service: gateway.api.service.clone(),
         render_metrics: Arc::new(|| "connex_up 1\n".to_owned()),
-        hindrance: Arc::new(move || said.lock().unwrap().clone()),
+        reasons: Arc::new(move || said.lock().unwrap().clone()),
     };
     let router = super::super::operations::router(operations);
     let get = async |path: &str| {
@@ -238,10 +239,34 @@ async fn the_operators_listener_says_alive_ready_and_counts() {
     assert_eq!(get("/healthz").await.0, 200);
     assert_eq!(get("/readyz").await.0, 200);
     assert_eq!(get("/metrics").await, (200, "connex_up 1\n".to_owned()));
-    *hindrance.lock().unwrap() = Some("the spool takes no bytes".to_owned());
+    let degraded = Reason {
+        component: "certificate",
+        subject: Some("mx.pem".to_owned()),
+        state: Standing::Degraded,
+        reason: "ending",
+        detail: "it ends soon".to_owned(),
+        remedy: "renew it",
+        since: None,
+    };
+    reasons.lock().unwrap().push(degraded.clone());
     let (status, body) = get("/readyz").await;
-    assert!(status == 503 && body.contains("spool"));
-    *hindrance.lock().unwrap() = None;
+    let first: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &first["status"]), (200, &serde_json::json!("degraded")));
+    let since = gateway.clock.now().to_string();
+    assert_eq!(
+        first["reasons"],
+        serde_json::json!([{ "component": "certificate", "subject": "mx.pem", "state": "degraded", "reason": "ending",
+            "detail": "it ends soon", "remedy": "renew it", "since": since }])
+    );
+    gateway.clock.advance(std::time::Duration::from_secs(60));
+    reasons.lock().unwrap().push(Reason { component: "spool", subject: None, state: Standing::NotReady, ..degraded });
+    let (status, body) = get("/readyz").await;
+    let second: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &second["status"]), (503, &serde_json::json!("not_ready")));
+    assert_eq!(second["reasons"][0]["since"], first["reasons"][0]["since"], "since it was first seen");
+    assert_eq!(second["reasons"][1]["since"], gateway.clock.now().to_string());
+    reasons.lock().unwrap().clear();
+    assert_eq!(get("/readyz").await, (200, r#"{"reasons":[],"status":"ready"}"#.to_owned()));
     gateway.store.close().await;
     assert_eq!(get("/readyz").await.0, 200, "what the database said counts for a second");
     gateway.clock.advance(std::time::Duration::from_secs(1));
@@ -255,7 +280,7 @@ async fn an_instance_whose_database_takes_no_writes_is_not_ready_until_it_does()
     let operations = super::super::operations::Operations {
         service: gateway.api.service.clone(),
         render_metrics: Arc::new(String::new),
-        hindrance: Arc::new(|| None),
+        reasons: Arc::new(Vec::new),
     };
     let patience = std::time::Duration::from_millis(50);
     let router = super::super::operations::with_patience(operations, patience);

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::waiting::LOG_LANE;
 use super::{BATCH_OCTETS, IngestError, view};
 use crate::ids::{MessageId, WorkerId};
 use crate::spool::log::{Log, Position};
@@ -27,14 +28,14 @@ pub(super) struct Batch {
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Log { log: Log, store: Store, after: Option<Position> },
-    Lanes { store: Store, worker: WorkerId, lease: Duration },
+    Lanes { store: Store, worker: WorkerId, lease: Duration, lane: Option<i64> },
 }
 
 impl Source {
     pub(super) fn new(spool: &Spool, store: &Store, lease: Duration) -> Self {
         match spool {
             Spool::Log(log) => Self::Log { log: log.clone(), store: store.clone(), after: None },
-            Spool::Rows(_) => Self::Lanes { store: store.clone(), worker: store.clock().mint(), lease },
+            Spool::Rows(_) => Self::Lanes { store: store.clone(), worker: store.clock().mint(), lease, lane: None },
         }
     }
 
@@ -51,10 +52,21 @@ impl Source {
                 let read = tokio::task::spawn_blocking(move || read_log(&log, from, count)).await;
                 read.map_err(|_| IngestError::Interrupted)?
             }
-            Self::Lanes { store, worker, lease } => match store.claim_lane(*worker, *lease).await? {
-                Some(lane) => read_lane(store, lane, count).await,
-                None => Ok(None),
-            },
+            Self::Lanes { store, worker, lease, lane: at } => {
+                *at = None;
+                let Some(lane) = store.claim_lane(*worker, *lease).await? else { return Ok(None) };
+                *at = Some(lane.number());
+                read_lane(store, lane, count).await
+            }
+        }
+    }
+
+    /// The lane that is read now; `None` where that is not known.
+    pub(super) const fn lane(&self) -> Option<i64> {
+        match self {
+            Self::Log { after: Some(_), .. } => Some(LOG_LANE),
+            Self::Log { after: None, .. } => None,
+            Self::Lanes { lane, .. } => *lane,
         }
     }
 
@@ -104,7 +116,8 @@ async fn renew(store: &Store, lane: Lane, lease: Duration) -> std::convert::Infa
     }
 }
 
-async fn place_in_log(store: &Store, name: &str) -> Result<Position, StoreError> {
+/// Up to where the log named `name` was recorded.
+pub(super) async fn place_in_log(store: &Store, name: &str) -> Result<Position, StoreError> {
     let cursor = store.spool_cursor(name).await?;
     Ok(cursor.map_or(Position::START, |cursor| Position { segment: cursor.segment, offset: cursor.position }))
 }

@@ -80,7 +80,7 @@ fn read_segment(
                 }
             }
             Step::Record(_) => {}
-            Step::Damage { from, .. } => shared.report(damage(segment.number, from)),
+            Step::Damage { from, .. } => shared.report(wrong(segment.number, from, bounds.proved)),
         }
     }
     Ok(())
@@ -96,7 +96,7 @@ fn read_commit(
 ) -> Result<Option<StoredMessage>, SpoolError> {
     let offset = u64::from(header.offset);
     let Some(commit) = header.fits(payload).then(|| format::decode_commit(payload)).flatten() else {
-        shared.report(damage(segment, offset));
+        shared.report(if is_proved { damage(segment, offset) } else { torn(segment, offset) });
         return Ok(None);
     };
     let manifest = serde_json::from_slice::<Manifest>(commit.manifest);
@@ -217,7 +217,8 @@ pub(super) fn verify(shared: &Shared) -> Result<Vec<Finding>, SpoolError> {
         };
         let _no_erasure = shared.erasing.read().unwrap_or_else(PoisonError::into_inner);
         let scan = scan(&segment, bounds.end).map_err(failure)?;
-        findings.extend(scan.damage.into_iter().chain(scan.torn_tail).map(|offset| damage(found, offset)));
+        findings
+            .extend(scan.damage.into_iter().chain(scan.torn_tail).map(|offset| wrong(found, offset, bounds.proved)));
     }
     findings.iter().for_each(|finding| shared.report(finding.clone()));
     Ok(findings)
@@ -236,6 +237,11 @@ pub(super) struct Scan {
     pub(super) damage: Vec<u64>,
     /// Where bytes begin behind the last record that are no record.
     pub(super) torn_tail: Option<u64>,
+}
+
+/// What is no record, or not what was written: damage where it was flushed, and otherwise what a crash left behind.
+pub(super) fn wrong(segment: u64, offset: u64, proved: u64) -> Finding {
+    if offset < proved { damage(segment, offset) } else { torn(segment, offset) }
 }
 
 pub(super) fn damage(segment: u64, offset: u64) -> Finding {

@@ -202,8 +202,7 @@ impl Survey<'_> {
         let scan = read::scan(segment, segment.file.len()?)?;
         self.found.scanned += 1;
         for offset in scan.damage.iter().copied() {
-            let is_proved = offset < scan.proved;
-            self.found.findings.push(if is_proved { read::damage(number, offset) } else { read::torn(number, offset) });
+            self.found.findings.push(read::wrong(number, offset, scan.proved));
         }
         self.found.findings.extend(scan.torn_tail.map(|offset| read::torn(number, offset)));
         let doubtful = scan.commits.iter().filter(|commit| u64::from(commit.offset) >= scan.proved);

@@ -29,6 +29,14 @@ pub enum FindingKind {
     Io,
 }
 
+impl FindingKind {
+    /// Whether a stop in the middle of writing leaves this behind although nothing is wrong.
+    #[must_use]
+    pub const fn is_of_a_crash(self) -> bool {
+        matches!(self, Self::TornTail | Self::Leftover)
+    }
+}
+
 /// Whether accepted mail is lost or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -34,6 +34,8 @@ pub(super) struct Shared {
     /// Bytes that may wait for the writer.
     pub(super) queue: Arc<Semaphore>,
     pub(super) counters: Counters,
+    /// What the last attempt to write said, while none has worked since.
+    trouble: Mutex<Option<String>>,
     /// When the writer's present call of the disk began; none while it waits for work.
     calling: Mutex<Option<Instant>>,
     /// Readers hold it to read, erasure to write, so that half an erasure is not taken for damage.
@@ -59,7 +61,7 @@ pub(super) struct Counters {
 struct Findings {
     kept: VecDeque<Finding>,
     known: BTreeSet<(u64, u64)>,
-    count: u64,
+    damage: u64,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Shared {
             queue: Arc::new(Semaphore::new(foundry.options.queue_bytes)),
             foundry,
             counters: Counters::default(),
+            trouble: Mutex::default(),
             calling: Mutex::default(),
             erasing: RwLock::new(()),
             catalogue: Mutex::new(catalogue),
@@ -91,6 +94,18 @@ impl Shared {
 
     pub(super) fn options(&self) -> &SpoolOptions {
         &self.foundry.options
+    }
+
+    /// An attempt to write failed: no mail is taken until one works.
+    pub(super) fn fails(&self, why: String) {
+        *lock(&self.trouble) = Some(why);
+        self.counters.is_failing.store(true, Ordering::Relaxed);
+    }
+
+    /// An attempt to write worked.
+    pub(super) fn works(&self) {
+        self.counters.is_failing.store(false, Ordering::Relaxed);
+        *lock(&self.trouble) = None;
     }
 
     /// The writer calls the disk.
@@ -158,14 +173,25 @@ impl Shared {
         if findings.known.len() >= FINDINGS || !findings.known.insert((finding.segment, finding.offset)) {
             return;
         }
-        findings.count += 1;
-        tracing::warn!(
-            segment = finding.segment,
-            offset = finding.offset,
-            finding.kind = ?finding.kind,
-            "The spool is not as it should be: {}",
-            finding.consequence
-        );
+        // What every power cut may leave behind is no damage, and must not look like it.
+        if finding.kind.is_of_a_crash() {
+            tracing::info!(
+                segment = finding.segment,
+                offset = finding.offset,
+                finding.kind = ?finding.kind,
+                "The spool was stopped while it was writing, as by a power cut: {}",
+                finding.consequence
+            );
+        } else {
+            findings.damage += 1;
+            tracing::warn!(
+                segment = finding.segment,
+                offset = finding.offset,
+                finding.kind = ?finding.kind,
+                "The spool is not as it should be: {}",
+                finding.consequence
+            );
+        }
         findings.kept.push_back(finding);
     }
 
@@ -191,6 +217,8 @@ impl Shared {
 
     pub(super) fn status(&self) -> SpoolStatus {
         let (free_bytes, reserve_bytes) = self.free_and_reserve();
+        let is_stalled = self.is_stalled();
+        let stalled = is_stalled.then(|| SpoolError::Stalled.to_string());
         let (segments, bytes) = {
             let catalogue = lock(&self.catalogue);
             (catalogue.len() as u64, catalogue.values().map(|bounds| bounds.end).sum())
@@ -205,8 +233,9 @@ impl Shared {
             written_bytes: count(&counters.written_bytes),
             failures: count(&counters.failures),
             failed_segments: count(&counters.failed_segments),
-            is_failing: counters.is_failing.load(Ordering::Relaxed) || self.is_stalled(),
-            findings: lock(&self.findings).count,
+            is_failing: counters.is_failing.load(Ordering::Relaxed) || is_stalled,
+            trouble: stalled.or_else(|| lock(&self.trouble).clone()),
+            findings: lock(&self.findings).damage,
             waiting_bytes: self.options().queue_bytes.saturating_sub(self.queue.available_permits()) as u64,
             free_bytes,
             reserve_bytes,

@@ -257,13 +257,13 @@ impl Writer {
         let Some(failed) = self.active.take() else { return };
         let cause = error.to_string();
         let error = SpoolError::io("write to a segment and flush it", error);
-        tracing::error!(segment = failed.number, offset = failed.flushed, error = %error, cause, "A segment failed and is closed for good");
+        tracing::error!(segment = failed.number, offset = failed.flushed, error = %error, cause = %cause, "A segment failed and is closed for good");
         self.lost.insert(failed.number, failed.flushed);
         let flushed = u32::try_from(failed.flushed).unwrap_or(u32::MAX);
         self.notes.push(Note { segment: failed.number, end: flushed, proved: flushed });
         self.to_trim.push((failed.number, failed.flushed));
         self.shared.counters.failed_segments.fetch_add(1, Ordering::Relaxed);
-        self.shared.counters.is_failing.store(true, Ordering::Relaxed);
+        self.shared.fails(cause);
         for placed in placed {
             self.refuse(*placed.waiting, error.clone());
         }
@@ -299,15 +299,15 @@ impl Writer {
                     let _ = self.helper.send(Task::Trim { number, end });
                 }
                 self.shared.publish(active.number, active.flushed);
-                self.shared.counters.is_failing.store(false, Ordering::Relaxed);
+                self.shared.works();
                 self.active = Some(active);
                 Ok(())
             }
             Err(error) => {
-                self.shared.counters.is_failing.store(true, Ordering::Relaxed);
                 let cause = error.to_string();
                 let error = SpoolError::io("begin a new segment", error);
-                tracing::error!(error = %error, cause, "The spool takes no mail until a segment can be made");
+                tracing::error!(error = %error, cause = %cause, "The spool takes no mail until a segment can be made");
+                self.shared.fails(cause);
                 Err(error)
             }
         }

@@ -21,6 +21,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
 use tracing::span;
 
+use crate::clock::Timestamp;
+use crate::store::PostgresServer;
+
 /// How long one statement outside a transaction, or a free connection, is waited for.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a whole transaction may take.
@@ -46,6 +49,24 @@ pub(in crate::store) async fn migrate(url: &str) -> Result<(), sqlx::migrate::Mi
     let done = MIGRATIONS.run_direct(None, &mut connection, false).await;
     let _ = connection.close().await; // What was done is done.
     done
+}
+
+/// Version and clock of the server, and whether its database is empty.
+pub(in crate::store) async fn server(url: &str) -> Result<PostgresServer, sqlx::Error> {
+    // What extensions and the system brought is nobody's; a table, sequence, view or function of somebody is.
+    const LOOK: &str = "\
+SELECT current_setting('server_version_num')::int / 10000, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+NOT EXISTS (SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' AND NOT EXISTS
+  (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))";
+    let look = async {
+        let mut connection = PgConnection::connect_with(&options(url)?).await?;
+        let row: (i32, i64, bool) = sqlx::query_as(LOOK).fetch_one(&mut connection).await?;
+        let _ = connection.close().await; // What was asked for is known.
+        Ok::<_, sqlx::Error>(row)
+    };
+    let (major, micros, is_empty) = tokio::time::timeout(PATIENCE, look).await.map_err(|_| late())??;
+    Ok(PostgresServer { major: u32::try_from(major).unwrap_or(0), time: Timestamp::from_micros(micros), is_empty })
 }
 
 /// What must hold of the database itself; says what does not.

@@ -308,6 +308,16 @@ impl Gateway {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs a statement in its database on the server.
+    pub fn sql(&self, statement: &str) -> String {
+        self.database.as_ref().unwrap().sql(statement)
+    }
+
     /// Has it do nothing more, not even in the middle of something; to be ended with [`Gateway::kill`].
     pub fn halt(&self) {
         let _ = kill_process(Pid::from_child(&self.child), Signal::STOP);

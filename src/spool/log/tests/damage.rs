@@ -175,6 +175,22 @@ fn a_torn_tail_is_found_with_its_place_and_takes_no_good_record_with_it() {
 }
 
 #[test]
+fn what_a_power_cut_tore_is_not_called_damage_at_any_later_start() {
+    let disk = one_segment(false);
+    let last = places(&disk)[&(COUNT - 1)].start;
+    disk.tamper(&segment_path(1), |bytes| bytes[usize::try_from(last).unwrap() + 40] ^= 1);
+    for start in 0..3 {
+        let (spool, _) = open(&disk);
+        let _ = spool.verify().unwrap();
+        assert_eq!(everything(&spool).len() as u64, COUNT - 1);
+        let kinds: Vec<_> = spool.findings().iter().map(|finding| finding.kind).collect();
+        assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == FindingKind::TornTail), "{start}: {kinds:?}");
+        assert_eq!(spool.status().findings, 0, "it is no damage to be counted");
+        spool.close();
+    }
+}
+
+#[test]
 fn damage_before_what_was_flushed_is_told_from_a_torn_tail() {
     let disk = one_segment(false);
     let second = places(&disk)[&1].start;
@@ -182,6 +198,7 @@ fn damage_before_what_was_flushed_is_told_from_a_torn_tail() {
     let (spool, report) = open(&disk);
     let kinds: Vec<_> = report.findings.iter().map(|finding| (finding.kind, finding.offset, finding.loss)).collect();
     assert_eq!(kinds, [(FindingKind::Checksum, second, Loss::Possible)]);
+    assert_eq!(spool.status().findings, 1);
     let found = everything(&spool);
     assert_eq!(found.len() as u64, COUNT, "the manifest is whole, so the message is still shown");
     assert!(matches!(found[1].1, Err(SpoolError::Damaged { segment: 1, offset }) if offset == second));
