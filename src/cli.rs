@@ -15,10 +15,12 @@ pub mod check_config;
 pub mod completions;
 pub mod dev;
 pub mod doctor;
+mod domain;
 pub mod exit;
 pub mod explain;
 pub mod import;
 pub mod inject;
+mod inspect;
 mod installation;
 pub mod key;
 pub mod listen;
@@ -86,6 +88,9 @@ pub enum Command {
     /// Mailboxes: addresses that this gateway owns.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex mailbox list --tenant acme")]
     Mailbox(mailbox::MailboxCommand),
+    /// Domains of a tenant, and their proof: mail from and to them is its own.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex domain list --tenant acme")]
+    Domain(domain::DomainCommand),
     /// Intake routes: unguessable addresses for copies of mail.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex route list --tenant acme")]
     Route(route::RouteCommand),
@@ -101,6 +106,11 @@ pub enum Command {
     /// Show the whole chain of one id: session, message, event, decision, operations, deliveries.
     #[command(after_help = "Example: connex explain msg_01kb3r8x7g0000000000000000")]
     Explain(explain::ExplainArgs),
+    /// Show how a message file would be read: kind, sender, recipients, direction, trust, defects. Nothing is kept.
+    #[command(
+        after_help = "Example: connex inspect report.eml --route journal --format exchange --owned acme.example --authorised"
+    )]
+    Inspect(inspect::InspectArgs),
     /// Take a message from standard input as sendmail does, for mailboxes here.
     #[command(after_help = "Example: connex inject -i -f ann@example.org sales@in.example.org < message.eml\n\n\
                             Exit codes, of sysexits.h: 0 taken, 64 wrong usage, 67 no such recipient, 69 refused, \
@@ -149,11 +159,13 @@ impl Command {
             Self::Tenant(command) => command.json(),
             Self::App(command) => command.json(),
             Self::Mailbox(command) => command.json(),
+            Self::Domain(command) => command.json(),
             Self::Route(command) => command.json(),
             Self::Webhook(command) => command.json(),
             Self::Key(command) => command.json(),
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
+            Self::Inspect(args) => &args.json,
             Self::Inject(args) => &args.json,
             Self::Import(args) => &args.json,
             Self::Migrate(args) => &args.json,
@@ -207,11 +219,13 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Tenant(command) => tenant::run(command, out).await,
         Command::App(command) => app::run(command, out).await,
         Command::Mailbox(command) => mailbox::run(command, out).await,
+        Command::Domain(command) => domain::run(command, out).await,
         Command::Route(command) => route::run(command, out).await,
         Command::Webhook(command) => webhook::run(command, out).await,
         Command::Key(command) => key::run(command, out).await,
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
+        Command::Inspect(args) => inspect::run(&args, out),
         Command::Inject(args) => inject::run(args).await,
         Command::Import(args) => import::run(args, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,

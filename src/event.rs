@@ -18,6 +18,7 @@ mod moment;
 #[cfg(test)]
 mod tests;
 
+pub use crate::mail::reading::UntrustedReason;
 pub use build::{View, from_mail};
 
 /// Version of the event's form.
@@ -139,18 +140,6 @@ pub struct EnvelopeSummary {
     pub mail_from_decoded: Option<String>,
     /// The accepted recipients of this scope; for a copy empty, as its recipient is a secret, or what a mail server told.
     pub rcpt_to: Vec<String>,
-}
-
-/// Why a copy is not believed; it then makes no operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UntrustedReason {
-    /// The peer that handed the copy over is not authorised for the route.
-    PeerNotAuthorised,
-    /// From does not name exactly one author.
-    AuthorAmbiguous,
-    /// The author's domain asks to quarantine or refuse what it does not stand behind, and the mailbox does so.
-    AuthorUnauthenticated,
 }
 
 /// Where the message came from.

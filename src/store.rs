@@ -10,6 +10,7 @@
 pub mod deliveries;
 pub mod dialect;
 pub mod directory;
+pub mod domains;
 pub mod events;
 mod hints;
 pub mod idempotency;

@@ -65,7 +65,12 @@ fn answer(machine: &Machine) -> RecipientAnswer {
     let tenant = TenantId::from_bits(1);
     match machine.asked().map(|question| question.name) {
         Some(ForwardName::Mailbox(mailbox)) if mailbox.local().starts_with('c') => {
-            RecipientAnswer::Known(Recipient::BccRoute { tenant, route: RouteId::from_bits(1), peer_authorised: true })
+            RecipientAnswer::Known(Recipient::Route {
+                tenant,
+                route: RouteId::from_bits(1),
+                reader: Reader::Bcc,
+                peer_authorised: true,
+            })
         }
         Some(ForwardName::Mailbox(mailbox)) if mailbox.local().starts_with('u') => RecipientAnswer::Unknown,
         Some(_) => RecipientAnswer::Known(Recipient::Mailbox { tenant, mailbox: MailboxId::from_bits(1) }),

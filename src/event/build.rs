@@ -10,7 +10,8 @@ use crate::mail::authentication::{Authentication, AuthorDoubt, FailurePolicy};
 use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
 use crate::mail::envelope::{Door, ForwardPath, Manifest, Recipient, TransferDefect};
 use crate::mail::message::{Attachment, Defect, HeaderAddress, ListHeaders, Message};
-use crate::mail::notice::{self, Automated, FailedRecipient};
+use crate::mail::notice::{Automated, FailedRecipient};
+use crate::mail::reading::{self, CopyKind, Handed, Opened, Reader, Reading};
 use crate::mail::text::split_reply;
 
 /// What the caller knows beside the message and its manifest.
@@ -35,10 +36,11 @@ pub struct View<'a> {
     pub failure_policy: FailurePolicy,
 }
 
-/// The canonical event of `message` as `view.recipient` sees it.
+/// The canonical event of the message in `opened` as `view.recipient` sees it.
 #[must_use]
-pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> CanonicalEvent {
-    let facts = Facts::gather(message, manifest, view);
+pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> CanonicalEvent {
+    let facts = Facts::gather(opened, manifest, view);
+    let message = facts.reading.message;
     let spans = split_reply(&message.text);
     let hide = |text: &str| facts.routes.redact(text).into_owned();
     CanonicalEvent {
@@ -47,14 +49,14 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
         tenant: view.recipient.tenant(),
         kind: facts.kind(),
         event_type: facts.event_type(message, view),
-        direction: facts.direction,
+        direction: facts.reading.direction,
         message_id: manifest.id,
         scope: scope(view.recipient),
         envelope: facts.envelope(manifest),
         author: message.author.as_ref().map(|author| facts.participant(author)),
         sender: message.sender.as_ref().map(|sender| facts.participant(sender)),
         reply_to: message.reply_to.iter().map(|address| facts.participant(address)).collect(),
-        recipients: facts.recipients.iter().map(|recipient| facts.recipient(recipient)).collect(),
+        recipients: facts.reading.recipients.iter().map(|recipient| facts.recipient(recipient)).collect(),
         rfc_message_id: message.message_id.as_deref().map(hide),
         in_reply_to: message.in_reply_to.as_deref().map(hide),
         references: message.references.iter().map(|id| hide(id)).collect(),
@@ -68,18 +70,19 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
         attachments: message.attachments.iter().map(|attachment| facts.attachment(attachment)).collect(),
         has_calendar: message.has_calendar,
         language: None,
-        authentication: view.authentication.clone(),
+        // What was found out is about the message that was handed over, and not about one inside it.
+        authentication: if opened.is_unwrapped() { Authentication::default() } else { view.authentication.clone() },
         list: facts.list(&message.list),
-        automated: facts.automated.clone().map(|automated| facts.hidden_in(automated)),
+        automated: facts.reading.automated.clone().map(|automated| facts.hidden_in(automated)),
         trusted: facts.untrusted_reasons.is_empty(),
         untrusted_reasons: facts.untrusted_reasons.clone(),
-        defects: facts.defects(message, manifest, view.authentication),
+        defects: facts.defects(manifest, view.authentication),
         received_at: manifest.received_at,
         sent_at: message.date,
         source: Source {
             kind: match manifest.origin.door {
                 Door::Import => Kind::Import,
-                _ => source_kind(view.recipient, manifest),
+                _ => facts.source,
             },
             door: manifest.origin.door,
             session: manifest.origin.session,
@@ -92,15 +95,18 @@ pub fn from_mail(message: &Message, manifest: &Manifest, view: &View<'_>) -> Can
 fn scope(recipient: Recipient) -> Scope {
     match recipient {
         Recipient::Mailbox { mailbox, .. } => Scope::Mailbox(mailbox),
-        Recipient::BccRoute { route, .. } => Scope::Route(route),
+        Recipient::Route { route, .. } => Scope::Route(route),
     }
 }
 
-fn source_kind(recipient: Recipient, manifest: &Manifest) -> Kind {
-    match recipient {
-        Recipient::Mailbox { .. } => Kind::Direct,
-        Recipient::BccRoute { .. } if manifest.milter.is_some() => Kind::Milter,
-        Recipient::BccRoute { .. } => Kind::Bcc,
+/// The kind of copy, whether or not what was copied is a report.
+fn source_kind(opened: &Opened, recipient: Recipient, manifest: &Manifest) -> Kind {
+    match recipient.reader() {
+        Reader::Mailbox => Kind::Direct,
+        _ if manifest.milter.is_some() => Kind::Milter,
+        Reader::Journal(_) if opened.is_journal() => Kind::Journal,
+        Reader::Journal(_) | Reader::JournalPlain | Reader::Bcc => Kind::Bcc,
+        Reader::Forward => Kind::Forward,
     }
 }
 
@@ -109,64 +115,49 @@ struct Facts<'a> {
     source: Kind,
     routes: RouteAddresses,
     reached: Vec<&'a ForwardPath>,
-    recipients: Vec<CopyRecipient>,
-    is_route_visible: bool,
-    mail_from_decoded: Option<Mailbox>,
-    direction: Direction,
-    is_author_foreign_sent: bool,
-    automated: Option<Automated>,
+    reading: Reading<'a>,
     untrusted_reasons: Vec<UntrustedReason>,
 }
 
 impl<'a> Facts<'a> {
-    fn gather(message: &Message, manifest: &'a Manifest, view: &View<'_>) -> Self {
+    fn gather(opened: &'a Opened, manifest: &'a Manifest, view: &View<'_>) -> Self {
         let paths = &manifest.envelope.forward_paths;
         let copies = paths.iter().filter(|path| path.recipient.is_copy()).map(|path| &path.mailbox);
         let routes = RouteAddresses::new(view.route_addresses.iter().chain(copies));
         // Several paths may name one mailbox or route, with other details; other recipients' paths are not shown here.
         let reached: Vec<&ForwardPath> =
             paths.iter().filter(|path| scope(path.recipient) == scope(view.recipient)).collect();
+        let forward_paths: Vec<&Mailbox> = reached.iter().map(|path| &path.mailbox).collect();
         let told: Vec<&str> = manifest.milter.iter().flat_map(|told| &told.forward_paths).map(String::as_str).collect();
-        let (recipients, is_route_visible) = copy::recipients(message, &reached, &told, &routes);
-        let mail_from = manifest.envelope.reverse_path.mailbox();
-        let mail_from_decoded = mail_from.and_then(copy::decode_rewritten);
-        let sender = mail_from_decoded.as_ref().or(mail_from).map(Mailbox::domain);
-        let author = message.author.as_ref().and_then(|author| author.mailbox.as_ref()).map(Mailbox::domain);
-        let source = source_kind(view.recipient, manifest);
-        let is_owned = |domain: Option<&Domain>| domain.is_some_and(|one| copy::is_owned(one, view.owned_domains));
-        let direction = match source {
-            Kind::Direct => direct_direction(is_owned(sender.or(author)), &recipients, &reached, view.owned_domains),
-            _ => copy::direction(sender, &recipients, view.owned_domains),
-        };
+        let author = view.authentication.author_domain().and_then(|domain| Domain::parse(domain).ok());
+        let reading = reading::read(
+            opened,
+            &Handed {
+                owned_domains: view.owned_domains,
+                routes: &routes,
+                reverse_path: &manifest.envelope.reverse_path,
+                has_null_reverse_path: manifest.has_null_reverse_path(),
+                forward_paths: &forward_paths,
+                told: &told,
+                peer_authorised: matches!(view.recipient, Recipient::Route { peer_authorised: true, .. }),
+                author_authenticated: author.is_some_and(|author| copy::is_owned(&author, view.owned_domains)),
+            },
+        );
         Self {
-            source,
-            reached,
-            is_route_visible,
-            direction,
-            is_author_foreign_sent: is_owned(author) && sender.is_some() && !is_owned(sender),
-            automated: notice::automated(message, manifest.has_null_reverse_path()),
-            untrusted_reasons: untrusted_reasons(message, view),
+            source: source_kind(opened, view.recipient, manifest),
+            untrusted_reasons: untrusted_reasons(&reading, view),
             routes,
-            recipients,
-            mail_from_decoded,
+            reached,
+            reading,
         }
     }
 
-    /// Reports of every kind are reports, by whatever way they came.
     fn kind(&self) -> Kind {
-        match self.automated {
-            Some(
-                Automated::Bounce { .. }
-                | Automated::AutoReply
-                | Automated::ReadReceipt { .. }
-                | Automated::Complaint { .. },
-            ) => Kind::Report,
-            Some(Automated::List | Automated::Notification) | None => self.source,
-        }
+        if self.reading.kind == CopyKind::Report { Kind::Report } else { self.source }
     }
 
     fn event_type(&self, message: &Message, view: &View<'_>) -> EventType {
-        match (&self.automated, self.source, self.direction) {
+        match (&self.reading.automated, self.source, self.reading.direction) {
             (Some(Automated::Bounce { .. }), ..) => EventType::Bounce,
             (Some(Automated::AutoReply), ..) => EventType::AutoReply,
             (Some(Automated::ReadReceipt { .. }), ..) => EventType::ReadReceipt,
@@ -182,14 +173,13 @@ impl<'a> Facts<'a> {
 
     fn envelope(&self, manifest: &Manifest) -> EnvelopeSummary {
         let rcpt_to = self.reached.iter().filter(|path| !path.recipient.is_copy());
-        let reverse_path = manifest.envelope.reverse_path.to_string();
         let (mail_from, told) = match &manifest.milter {
             Some(told) => (told.reverse_path.as_str(), told.forward_paths.as_slice()),
-            None => (reverse_path.as_str(), [].as_slice()),
+            None => (self.reading.mail_from.as_deref().unwrap_or_default(), [].as_slice()),
         };
         EnvelopeSummary {
             mail_from: self.hide(mail_from),
-            mail_from_decoded: self.mail_from_decoded.as_ref().map(|mailbox| self.hide(&mailbox.to_string())),
+            mail_from_decoded: self.reading.mail_from_decoded.as_ref().map(|mailbox| self.hide(&mailbox.to_string())),
             rcpt_to: rcpt_to
                 .map(|path| path.mailbox.to_string())
                 .chain(told.iter().map(|path| self.hide(path)))
@@ -197,21 +187,13 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn defects(&self, message: &Message, manifest: &Manifest, authentication: &Authentication) -> Vec<Defect> {
-        let mut defects = message.defects.clone();
+    fn defects(&self, manifest: &Manifest, authentication: &Authentication) -> Vec<Defect> {
+        let mut defects = self.reading.defects.clone();
         defects.extend(manifest.defects.iter().map(|defect| match defect {
             TransferDefect::BareLf => Defect::BareLf,
         }));
-        let is_unwrapped_report = message.has_report_shape && self.source == Kind::Bcc;
-        for (defect, applies) in [
-            (Defect::IntakeAddressVisible, self.is_route_visible),
-            (Defect::ReportShapeNotUnwrapped, is_unwrapped_report),
-            (Defect::AuthorOwnedSenderForeign, self.is_author_foreign_sent),
-            (Defect::ForgedAuthenticationResults, authentication.forged_results),
-        ] {
-            if applies {
-                defects.push(defect);
-            }
+        if authentication.forged_results {
+            defects.push(Defect::ForgedAuthenticationResults);
         }
         defects.sort_unstable();
         defects.dedup();
@@ -288,54 +270,19 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Direct mail has reached a mailbox here, which counts as owned though its domain may be the platform's.
-fn direct_direction(
-    is_owned_sender: bool,
-    recipients: &[CopyRecipient],
-    reached: &[&ForwardPath],
-    owned: &[Domain],
-) -> Direction {
-    let is_ours = |recipient: &CopyRecipient| {
-        recipient.mailbox.as_ref().is_some_and(|mailbox| {
-            copy::is_owned(mailbox.domain(), owned) || reached.iter().any(|path| path.mailbox.key() == mailbox.key())
-        })
-    };
-    match is_owned_sender {
-        false => Direction::Inbound,
-        true if recipients.iter().all(is_ours) => Direction::Internal,
-        true => Direction::Outbound,
-    }
-}
-
-/// Direct mail is what it is, unless its mailbox asks more of its author. A copy is a statement by the peer that handed it
-/// over, about one author: it is believed when the peer is authorised, or when the author's domain is the tenant's own and
-/// stands behind it.
-fn untrusted_reasons(message: &Message, view: &View<'_>) -> Vec<UntrustedReason> {
-    let mut reasons = Vec::new();
+/// What the reading doubts; and of direct mail, which is what it is, what its mailbox asks of its author beyond that.
+fn untrusted_reasons(reading: &Reading<'_>, view: &View<'_>) -> Vec<UntrustedReason> {
+    let mut reasons = reading.untrusted.clone();
     let authentication = view.authentication;
-    let is_owned_author = authentication
-        .author_domain()
-        .and_then(|domain| Domain::parse(domain).ok())
-        .is_some_and(|domain| copy::is_owned(&domain, view.owned_domains));
-    let doubt = message.author_doubt();
-    match view.recipient {
-        Recipient::BccRoute { peer_authorised, .. } => {
-            if !peer_authorised && !is_owned_author {
-                reasons.push(UntrustedReason::PeerNotAuthorised);
-            }
-            if matches!(doubt, Some(AuthorDoubt::Several | AuthorDoubt::Obscured)) {
-                reasons.push(UntrustedReason::AuthorAmbiguous);
-            }
+    if let Recipient::Mailbox { .. } = view.recipient {
+        if view.failure_policy.quarantines(authentication) {
+            reasons.push(UntrustedReason::AuthorUnauthenticated);
         }
-        Recipient::Mailbox { .. } => {
-            if view.failure_policy.quarantines(authentication) {
-                reasons.push(UntrustedReason::AuthorUnauthenticated);
-            }
-            // No policy can be asked for an author who cannot be told: that must not be a way around it.
-            let is_strict = view.failure_policy != FailurePolicy::Mark && authentication.checked;
-            if is_strict && matches!(doubt, Some(AuthorDoubt::Several | AuthorDoubt::Obscured)) {
-                reasons.push(UntrustedReason::AuthorAmbiguous);
-            }
+        // No policy can be asked for an author who cannot be told: that must not be a way around it.
+        let is_strict = view.failure_policy != FailurePolicy::Mark && authentication.checked;
+        let doubt = reading.message.author_doubt();
+        if is_strict && matches!(doubt, Some(AuthorDoubt::Several | AuthorDoubt::Obscured)) {
+            reasons.push(UntrustedReason::AuthorAmbiguous);
         }
     }
     reasons

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::copy::RouteAddresses;
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Manifest, Origin, Recipient, TransferDefect};
-use crate::mail::message::{Limits, Message, read};
+use crate::mail::message::{Limits, Message};
+use crate::mail::reading::{Opened, Reader, open};
 
 const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
 /// Nothing was checked.
@@ -24,8 +26,12 @@ fn mailbox() -> ForwardPath {
 }
 
 fn route(peer_authorised: bool) -> ForwardPath {
-    let recipient =
-        Recipient::BccRoute { tenant: TenantId::from_bits(1), route: RouteId::from_bits(3), peer_authorised };
+    let recipient = Recipient::Route {
+        tenant: TenantId::from_bits(1),
+        route: RouteId::from_bits(3),
+        reader: Reader::Bcc,
+        peer_authorised,
+    };
     ForwardPath::new(Mailbox::parse(ROUTE).unwrap(), recipient)
 }
 
@@ -62,12 +68,16 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
     }
 }
 
+fn opened(mail: &[u8], recipient: Recipient) -> Opened {
+    open(mail, recipient.reader(), &RouteAddresses::default(), &Limits::default())
+}
+
 fn event(mail: &[u8], path: ForwardPath) -> CanonicalEvent {
-    let message = read(mail, &Limits::default());
     let recipient = path.recipient;
-    let manifest = manifest(&message, path);
+    let opened = opened(mail, recipient);
+    let manifest = manifest(opened.outer(), path);
     let owned = [Domain::parse("harbor.example").unwrap()];
-    from_mail(&message, &manifest, &view(recipient, &owned))
+    from_mail(&opened, &manifest, &view(recipient, &owned))
 }
 
 fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
@@ -138,31 +148,31 @@ fn a_copy_from_a_peer_without_authority_is_not_believed() {
 
 #[test]
 fn an_answer_to_an_unknown_conversation_is_a_message() {
-    let message = read(b"In-Reply-To: <1@x>\r\nFrom: a@b.example\r\n\r\nHello", &Limits::default());
-    let manifest = manifest(&message, mailbox());
+    let opened = opened(b"In-Reply-To: <1@x>\r\nFrom: a@b.example\r\n\r\nHello", mailbox().recipient);
+    let manifest = manifest(opened.outer(), mailbox());
     let mut view = view(mailbox().recipient, &[]);
-    assert_eq!(from_mail(&message, &manifest, &view).event_type, EventType::InboundReply);
+    assert_eq!(from_mail(&opened, &manifest, &view).event_type, EventType::InboundReply);
     view.is_known_thread = false;
-    assert_eq!(from_mail(&message, &manifest, &view).event_type, EventType::InboundMessage);
+    assert_eq!(from_mail(&opened, &manifest, &view).event_type, EventType::InboundMessage);
 }
 
 #[test]
 fn what_the_session_saw_is_a_defect_of_the_event() {
-    let message = read(b"From: a@b.example\n\nHello", &Limits::default());
-    let mut manifest = manifest(&message, route(true));
+    let opened = opened(b"From: a@b.example\n\nHello", route(true).recipient);
+    let mut manifest = manifest(opened.outer(), route(true));
     manifest.defects.push(TransferDefect::BareLf);
-    let event = from_mail(&message, &manifest, &view(route(true).recipient, &[]));
+    let event = from_mail(&opened, &manifest, &view(route(true).recipient, &[]));
     assert!(event.defects.contains(&Defect::BareLf));
 }
 
 #[test]
 fn a_recipient_is_not_shown_the_other_mailboxes_of_the_envelope() {
-    let message = read(b"From: a@b.example\n\nHello", &Limits::default());
-    let mut manifest = manifest(&message, mailbox());
+    let opened = opened(b"From: a@b.example\n\nHello", mailbox().recipient);
+    let mut manifest = manifest(opened.outer(), mailbox());
     let other = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(9) };
     let secret = Mailbox::parse("board@in.connex.example").unwrap();
     manifest.envelope.forward_paths.push(ForwardPath::new(secret, other));
-    let event = from_mail(&message, &manifest, &view(mailbox().recipient, &[]));
+    let event = from_mail(&opened, &manifest, &view(mailbox().recipient, &[]));
     assert!(!serde_json::to_string(&event).unwrap().contains("board"));
     assert_eq!(event.envelope.rcpt_to, ["deals@in.connex.example"]);
 }

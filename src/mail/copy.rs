@@ -12,7 +12,6 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::address::{Domain, Mailbox};
-use crate::mail::envelope::ForwardPath;
 use crate::mail::message::{HeaderAddress, Message};
 
 /// How a recipient was addressed.
@@ -40,6 +39,10 @@ pub struct CopyRecipient {
     pub display_name: Option<String>,
     /// How it was addressed.
     pub recipient_type: RecipientType,
+    /// The group through which it was reached, where a journal report tells.
+    pub expanded_from: Option<String>,
+    /// Whose mailbox forwards to it, where a journal report tells.
+    pub forwarded_from: Option<String>,
 }
 
 /// Direction of a message as seen from the tenant's owned domains.
@@ -123,14 +126,23 @@ impl RouteAddresses {
     }
 }
 
+/// The accepted RCPT TO by which a message came here.
+#[derive(Debug, Clone, Copy)]
+pub enum Reached<'a> {
+    /// Those of a mailbox.
+    Mailbox(&'a [&'a Mailbox]),
+    /// Those of a copy route.
+    Route(&'a [&'a Mailbox]),
+}
+
 /// Recipients of `message`: To, Cc, Bcc with their types; then, as `bcc` where no header names them, those it reached.
 /// For a copy these are the addresses that servers wrote down and the `+local=domain` detail of the route address, for
-/// direct mail the mailboxes of the envelope; `told` is the true envelope where a mail server told it. Route addresses are left out; the flag says whether one stood in To, Cc or
-/// Bcc.
+/// direct mail the mailboxes of the envelope; `told` is the true envelope where a mail server told it. Route addresses are
+/// left out; the flag says whether one stood in To, Cc or Bcc.
 #[must_use]
 pub fn recipients(
     message: &Message,
-    reached: &[&ForwardPath],
+    reached: Reached<'_>,
     told: &[&str],
     routes: &RouteAddresses,
 ) -> (Vec<CopyRecipient>, bool) {
@@ -147,13 +159,16 @@ pub fn recipients(
             }
         }
     }
-    if reached.iter().any(|path| path.recipient.is_copy()) {
+    if matches!(reached, Reached::Route(paths) if !paths.is_empty()) {
         for address in message.trace.delivered_to.iter().filter(|address| !routes.contains(&address.address)) {
             set.add_unnamed(address);
         }
     }
-    for path in reached {
-        let mailbox = if path.recipient.is_copy() { detail_address(&path.mailbox) } else { Some(path.mailbox.clone()) };
+    let mailboxes: Vec<Option<Mailbox>> = match reached {
+        Reached::Mailbox(paths) => paths.iter().map(|path| Some((*path).clone())).collect(),
+        Reached::Route(paths) => paths.iter().map(|path| detail_address(path)).collect(),
+    };
+    for mailbox in mailboxes {
         if let Some(mailbox) = mailbox.filter(|mailbox| !routes.contains(&mailbox.to_string())) {
             let address = mailbox.to_string();
             set.add_unnamed(&HeaderAddress { address, mailbox: Some(mailbox), display_name: None });
@@ -191,6 +206,8 @@ impl RecipientSet {
                 mailbox: address.mailbox.clone(),
                 display_name: address.display_name.clone(),
                 recipient_type,
+                expanded_from: None,
+                forwarded_from: None,
             });
         }
     }

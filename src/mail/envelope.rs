@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::ids::{KeyId, MailboxId, MessageId, RouteId, SessionId, TenantId};
 use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::reading::Reader;
 
 /// The `BODY=` parameter of MAIL (RFC 6152, RFC 3030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,12 +38,16 @@ pub enum Recipient {
         /// The mailbox.
         mailbox: MailboxId,
     },
-    /// A `bcc` route: mail that reaches it is a copy.
-    BccRoute {
+    /// An intake route: mail that reaches it is a copy.
+    #[serde(alias = "bcc_route")]
+    Route {
         /// Owner of the route.
         tenant: TenantId,
         /// The route.
         route: RouteId,
+        /// How it reads what it takes, as it was when the message was accepted.
+        #[serde(default = "bcc")]
+        reader: Reader,
         /// Whether the peer that handed the message over is authorised for the route.
         peer_authorised: bool,
     },
@@ -53,15 +58,29 @@ impl Recipient {
     #[must_use]
     pub const fn tenant(&self) -> TenantId {
         match self {
-            Self::Mailbox { tenant, .. } | Self::BccRoute { tenant, .. } => *tenant,
+            Self::Mailbox { tenant, .. } | Self::Route { tenant, .. } => *tenant,
         }
     }
 
     /// Whether mail to it is a copy, which is never answered.
     #[must_use]
     pub const fn is_copy(&self) -> bool {
-        matches!(self, Self::BccRoute { .. })
+        matches!(self, Self::Route { .. })
     }
+
+    /// How mail to it is read.
+    #[must_use]
+    pub const fn reader(&self) -> Reader {
+        match self {
+            Self::Mailbox { .. } => Reader::Mailbox,
+            Self::Route { reader, .. } => *reader,
+        }
+    }
+}
+
+/// Once there were no other routes.
+const fn bcc() -> Reader {
+    Reader::Bcc
 }
 
 /// One accepted RCPT: the forward-path and whom it names here.

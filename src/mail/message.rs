@@ -19,15 +19,15 @@ use crate::mail::authentication::AuthorDoubt;
 
 mod author;
 mod body;
-mod decode;
+pub(in crate::mail) mod decode;
 mod defect;
-mod field;
+pub(in crate::mail) mod field;
 mod header;
 mod report;
-mod structure;
+pub(in crate::mail) mod structure;
 #[cfg(test)]
 mod tests;
-mod transfer;
+pub(in crate::mail) mod transfer;
 
 pub(in crate::mail) use decode::html_reference;
 pub use defect::Defect;
@@ -61,6 +61,11 @@ impl Default for Limits {
             value: 8 * 1024,
         }
     }
+}
+
+/// The header of a message that was taken apart, without its text and parts.
+pub(in crate::mail) fn read_header(bytes: &[u8], structure: &structure::Structure, limits: &Limits) -> Message {
+    header::read(bytes, structure, limits)
 }
 
 /// Reads `bytes` as one message. Whatever the bytes are, there is a message; what is wrong with it is in its defects.
@@ -162,6 +167,17 @@ impl ListHeaders {
     }
 }
 
+/// By which header field a mail system marks a journal report as its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalMarker {
+    /// X-MS-Journal-Report (Exchange 2007 and later).
+    Exchange,
+    /// Content-Identifier: ExJournalReport (Exchange 2000 and 2003).
+    ExchangeLegacy,
+    /// X-WM-Journal-Report (Amazon WorkMail).
+    Workmail,
+}
+
 /// Header fields that say how a message came about and by which ways it travelled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceHeaders {
@@ -178,8 +194,10 @@ pub struct TraceHeaders {
     pub received: usize,
     /// Whom the message was really for: X-Original-To, Delivered-To, Envelope-To, X-Gm-Original-To, in that order.
     pub delivered_to: Vec<HeaderAddress>,
-    /// Whether a marker of a journal report is there (X-MS-Journal-Report, X-WM-Journal-Report, Content-Identifier).
-    pub has_journal_marker: bool,
+    /// The marker of a journal report, where one is there.
+    pub journal_marker: Option<JournalMarker>,
+    /// X-MS-Exchange-Organization-AuthAs, lower case.
+    pub exchange_auth_as: Option<String>,
     /// Values of the Authentication-Results fields that came with the message, from the top; none of them is believed here.
     pub authentication_results: Vec<String>,
 }

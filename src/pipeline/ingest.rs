@@ -23,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::decide::Engine;
 use crate::ids::ThreadId;
 use crate::mail::authentication::{Authentication, Trace};
+use crate::mail::copy::RouteAddresses;
 use crate::mail::envelope::Manifest;
-use crate::mail::message::{self, Message};
+use crate::mail::message;
+use crate::mail::reading::{self, Opened, Reader};
 use crate::mailauth::Authenticator;
 use crate::seal::InstanceKey;
 use crate::spool::{Committed, Spool, SpoolError, StoredMessage};
@@ -219,8 +221,8 @@ impl Ingest {
     }
 
     async fn authenticate(&self, read: &Read) -> Authentication {
-        match (&self.authenticator, &read.message) {
-            (Some(authenticator), Ok(message)) => {
+        match (&self.authenticator, read.outer()) {
+            (Some(authenticator), Some(message)) => {
                 authenticator.check(&read.bytes, message, &read.stored.manifest).await
             }
             _ => Authentication::default(),
@@ -276,7 +278,7 @@ impl Ingest {
         authentication: Authentication,
         threads: &mut NewThreads,
     ) -> Result<NewMessage, IngestError> {
-        let Read { stored, message: read, .. } = read;
+        let Read { stored, opened: read, .. } = read;
         let manifest = &stored.manifest;
         let mut message = NewMessage {
             // Every door accepts for at least one recipient; mail without one would be the operator's to look at.
@@ -292,7 +294,7 @@ impl Ingest {
         };
         match read {
             Err(kept) => message.kept = Some(kept),
-            Ok(parsed) => match self.views(&stored, &parsed, &authentication, threads).await? {
+            Ok(opened) => match self.views(&stored, &opened, &authentication, threads).await? {
                 Ok(views) => message.views = views,
                 Err(held) => message.kept = Some(held),
             },
@@ -336,12 +338,18 @@ struct Read {
     stored: StoredMessage,
     /// Empty where they cannot be had.
     bytes: Vec<u8>,
-    message: Result<Message, Kept>,
+    /// As each kind of its recipients reads it.
+    opened: Result<Vec<Opened>, Kept>,
 }
 
 impl Read {
     const fn kept(stored: StoredMessage, why: Kept) -> Self {
-        Self { stored, bytes: Vec::new(), message: Err(why) }
+        Self { stored, bytes: Vec::new(), opened: Err(why) }
+    }
+
+    /// The message as it was handed over.
+    fn outer(&self) -> Option<&message::Message> {
+        self.opened.as_ref().ok()?.first().map(Opened::outer)
     }
 }
 
@@ -356,9 +364,23 @@ fn parse((stored, bytes): Fetched, limits: &message::Limits) -> Result<Read, Spo
         Err(error) => return Err(error),
     };
     // The reader does not panic; should it, the message is kept and those behind it go on.
-    let message = std::panic::catch_unwind(AssertUnwindSafe(|| message::read(&bytes, limits)))
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| open(&stored.manifest, &bytes, limits)))
         .map_err(|_| Kept::Poisoned("reader_failed"));
-    Ok(Read { stored, bytes, message })
+    Ok(Read { stored, bytes, opened })
+}
+
+/// The message as each kind of its recipients reads it.
+fn open(manifest: &Manifest, bytes: &[u8], limits: &message::Limits) -> Vec<Opened> {
+    let paths = &manifest.envelope.forward_paths;
+    let copies = paths.iter().filter(|path| path.recipient.is_copy());
+    let routes = RouteAddresses::new(copies.map(|path| &path.mailbox));
+    let mut readers: Vec<Reader> = Vec::new();
+    for reader in paths.iter().map(|path| path.recipient.reader()) {
+        if !readers.contains(&reader) {
+            readers.push(reader);
+        }
+    }
+    readers.into_iter().map(|reader| reading::open(bytes, reader, &routes, limits)).collect()
 }
 
 #[cfg(test)]

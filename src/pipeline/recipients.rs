@@ -1,4 +1,4 @@
-//! Whom a forward-path names here: mailboxes, `bcc` routes by their token, and the operator's postmaster and abuse.
+//! Whom a forward-path names here: mailboxes, intake routes by their token, and the operator's postmaster and abuse.
 //!
 //! Answers are kept for a second, so that a busy sender costs one look-up, and so do many at once; a change by an operator
 //! is seen within that.
@@ -133,7 +133,7 @@ impl Recipients {
         let key = address.key_without_detail();
         let look_up = async {
             match self.route_token(address) {
-                Some(token) => self.find_route(token).await,
+                Some((prefix, token)) => self.find_route(prefix, token).await,
                 None => self.find_mailbox(&key).await,
             }
         };
@@ -156,20 +156,25 @@ impl Recipients {
         Ok(Found::Mailbox { recipient, suspended_since: earliest(own, tenant_suspended) })
     }
 
-    async fn find_route(&self, token: &str) -> Result<Found, StoreError> {
+    async fn find_route(&self, prefix: &str, token: &str) -> Result<Found, StoreError> {
         let Some((row, tenant_suspended)) = self.store.route_by_token(token_hash(token)).await? else {
             return Ok(Found::Nobody);
         };
+        // The token of one kind of route is none of another's.
+        if !prefix.eq_ignore_ascii_case(row.reader.prefix()) {
+            return Ok(Found::Nobody);
+        }
         let own = (row.state == "paused").then_some(row.state_since);
         Ok(Found::Route { suspended_since: earliest(own, tenant_suspended), row: Box::new(row) })
     }
 
-    /// The token of an address of the form `bcc-<token>` on a platform domain.
-    fn route_token<'a>(&self, address: &'a Mailbox) -> Option<&'a str> {
+    /// Prefix and token of an address of the form `bcc-<token>`, `journal-<token>` or `fwd-<token>` on a platform domain.
+    fn route_token<'a>(&self, address: &'a Mailbox) -> Option<(&'a str, &'a str)> {
         let (user, _) = address.split_detail();
-        let token = user.get(..4).filter(|kind| kind.eq_ignore_ascii_case("bcc-")).and_then(|_| user.get(4..))?;
+        let (prefix, token) = user.split_once('-')?;
+        let is_prefix = ["bcc", "journal", "fwd"].iter().any(|known| prefix.eq_ignore_ascii_case(known));
         let is_token = token.len() == TOKEN_LETTERS && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_token && self.platform_domains.contains(address.domain())).then_some(token)
+        (is_prefix && is_token && self.platform_domains.contains(address.domain())).then_some((prefix, token))
     }
 
     async fn answer(&self, found: Found, origin: &Origin, foreign: bool) -> Result<RecipientAnswer, StoreError> {
@@ -188,7 +193,8 @@ impl Recipients {
             Found::Route { row, .. }
                 if origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(origin)) =>
             {
-                let recipient = Recipient::BccRoute { tenant: row.tenant, route: row.id, peer_authorised: true };
+                let recipient =
+                    Recipient::Route { tenant: row.tenant, route: row.id, reader: row.reader, peer_authorised: true };
                 Ok(RecipientAnswer::Known(recipient))
             }
             Found::Route { row, .. } => self.strangers.answer(&row, origin).await,
@@ -270,6 +276,7 @@ fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::reading::Reader;
     use std::num::NonZeroU32;
 
     use crate::clock::Clock;
@@ -349,6 +356,7 @@ mod tests {
         let token = new_token();
         assert_eq!(token.len(), TOKEN_LETTERS);
         let route = NewRoute {
+            reader: Reader::Bcc,
             token_hash: token_hash(&token),
             address_sealed: String::new(),
             app: None,
@@ -357,7 +365,7 @@ mod tests {
         let id = scene.store.clock().mint();
         scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
         let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
-        let wanted = Recipient::BccRoute { tenant: scene.tenant, route: id, peer_authorised: true };
+        let wanted = Recipient::Route { tenant: scene.tenant, route: id, reader: Reader::Bcc, peer_authorised: true };
         assert_eq!(ask_for(&scene, &address, "192.0.2.9").await, RecipientAnswer::Known(wanted));
         assert_eq!(ask_for(&scene, &address, "198.51.100.1").await, RecipientAnswer::NotAuthorised);
         let elsewhere = format!("bcc-{token}@elsewhere.example");

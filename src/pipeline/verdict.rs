@@ -60,7 +60,7 @@ impl Judge for Verdicts {
         !envelope.forward_paths.is_empty()
             && envelope.forward_paths.iter().all(|path| match path.recipient {
                 Recipient::Mailbox { mailbox, .. } => self.recipients.refuses_failures(mailbox),
-                Recipient::BccRoute { .. } => false,
+                Recipient::Route { .. } => false,
             })
     }
 

@@ -217,7 +217,7 @@ impl MailDoor {
                 let (user, _) = mailbox.split_detail();
                 caller.require_mailbox(Some(&format!("{user}@{}", mailbox.domain())))?;
             }
-            Recipient::BccRoute { .. } => caller.require_all_mailboxes()?,
+            Recipient::Route { .. } => caller.require_all_mailboxes()?,
         }
         Ok(Ok(ForwardPath::new(mailbox, recipient)))
     }

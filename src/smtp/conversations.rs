@@ -16,6 +16,7 @@ use crate::ids::{KeyId, MailboxId, MessageId, RouteId, TenantId};
 use crate::intake::{AuthenticationAnswer, ForwardName, RecipientAnswer};
 use crate::mail::address::Domain;
 use crate::mail::envelope::{Envelope, Recipient};
+use crate::mail::reading::Reader;
 use crate::smtp::limits::Limits;
 use crate::smtp::reply::Accepted;
 use crate::smtp::state::{Channel, Dialect, Effect, Input, Machine, Settings};
@@ -37,9 +38,12 @@ pub(super) fn directory(name: ForwardName<'_>) -> RecipientAnswer {
         "grüße" => mailbox(tenant, 4),
         "two words" => mailbox(tenant, 5),
         "stranger" => mailbox(TenantId::from_bits(2), 6),
-        "copy" => {
-            RecipientAnswer::Known(Recipient::BccRoute { tenant, route: RouteId::from_bits(1), peer_authorised: true })
-        }
+        "copy" => RecipientAnswer::Known(Recipient::Route {
+            tenant,
+            route: RouteId::from_bits(1),
+            reader: Reader::Bcc,
+            peer_authorised: true,
+        }),
         "paused" => RecipientAnswer::Paused,
         "closed" => RecipientAnswer::Closed,
         "denied" => RecipientAnswer::NotAuthorised,

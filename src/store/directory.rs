@@ -9,6 +9,7 @@ use crate::ids::{AppId, MailboxId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::peer::PeerRule;
+use crate::mail::reading::Reader;
 use serde::{Deserialize, Serialize};
 
 /// A customer of this instance.
@@ -93,17 +94,15 @@ pub struct NewMailbox {
 }
 
 /// An intake route; its address is a secret and stays encrypted here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRow {
     /// Its owner.
     pub tenant: TenantId,
     /// Its id.
     pub id: RouteId,
-    /// `bcc`.
-    pub kind: String,
+    /// How it reads what it takes.
+    pub reader: Reader,
     /// The address, sealed with the instance key.
-    #[serde(skip)]
     pub address_sealed: String,
     /// The app that is told of its mail.
     pub app: Option<AppId>,
@@ -118,6 +117,8 @@ pub struct RouteRow {
 /// A route to be made.
 #[derive(Debug, Clone)]
 pub struct NewRoute {
+    /// How it reads what it takes.
+    pub reader: Reader,
     /// SHA-256 of the token.
     pub token_hash: [u8; 32],
     /// The address, sealed with the instance key.
@@ -227,7 +228,7 @@ WHERE m.address_key = $1 AND m.state <> 'deleted'";
     /// [`StoreError::Unavailable`].
     pub async fn route_by_token(&self, hash: [u8; 32]) -> Result<Option<(RouteRow, Option<Timestamp>)>, StoreError> {
         const FIND: &str = "\
-SELECT r.tenant_id, r.route_id, r.kind, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, t.suspended_at
+SELECT r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, t.suspended_at
 FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_hash = $1 AND r.state <> 'deleted'";
         let row = query(FIND).bind(hash.as_slice()).fetch_optional(&self.doors).await?;
         let read = |row: Row| {
@@ -437,16 +438,17 @@ WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
         self.change_one(REMOVE, id.to_string(), "mailbox").await
     }
 
-    /// Makes a `bcc` route under `id`, for which its address was sealed.
+    /// Makes an intake route under `id`, for which its address was sealed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
     pub async fn add_route(&self, id: RouteId, route: NewRoute) -> Result<(), StoreError> {
         const ADD: &str = "\
-INSERT INTO routes (tenant_id, route_id, kind, token_hash, address_sealed, app_id, peers, state, state_since, created_at)
-VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
+INSERT INTO routes (tenant_id, route_id, reader, token_hash, address_sealed, app_id, peers, state, state_since, created_at)
+VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7)";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         let peers = to_json("peers", &route.peers)?;
+        let reader = route.reader.as_str();
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -458,6 +460,7 @@ VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
                         .bind(route.app.map(|app| app.to_string()))
                         .bind(peers)
                         .bind(now.as_micros())
+                        .bind(reader)
                         .execute(connection)
                         .await
                         .map_err(no_tenant_or("a route of this token"))?;
@@ -473,7 +476,7 @@ VALUES ($1, $2, 'bcc', $3, $4, $5, $6, 'active', $7, $7)";
     /// [`StoreError::Unavailable`].
     pub async fn routes(&self) -> Result<Vec<RouteRow>, StoreError> {
         const LIST: &str = "\
-SELECT tenant_id, route_id, kind, address_sealed, app_id, peers, state, state_since FROM routes
+SELECT tenant_id, route_id, reader, address_sealed, app_id, peers, state, state_since FROM routes
 WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
         let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         rows.iter().map(read_route).collect()
@@ -485,7 +488,7 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
     /// [`StoreError::Unavailable`].
     pub async fn route(&self, id: RouteId) -> Result<Option<RouteRow>, StoreError> {
         const FIND: &str = "\
-SELECT tenant_id, route_id, kind, address_sealed, app_id, peers, state, state_since FROM routes
+SELECT tenant_id, route_id, reader, address_sealed, app_id, peers, state, state_since FROM routes
 WHERE tenant_id = $1 AND route_id = $2";
         let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_route).transpose()
@@ -499,34 +502,6 @@ WHERE tenant_id = $1 AND route_id = $2";
         const REMOVE: &str = "\
 UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
         self.change_one(REMOVE, id.to_string(), "route").await
-    }
-
-    /// The tenant's verified domains, as A-labels.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn verified_domains(&self) -> Result<Vec<String>, StoreError> {
-        const LIST: &str = "SELECT domain FROM domains WHERE tenant_id = $1 AND state = 'verified' ORDER BY domain";
-        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
-    /// Takes a domain as this tenant's without proof: for the development instance, whose domains do not exist.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when a tenant has it already.
-    pub async fn assume_domain(&self, domain: &crate::mail::address::Domain) -> Result<(), StoreError> {
-        const ADD: &str = "INSERT INTO domains (tenant_id, domain, state, created_at) VALUES ($1, $2, 'verified', $3)";
-        let (tenant, domain, now) = (self.tenant, domain.to_string(), self.store.clock.now());
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let add = query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
-                    add.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
-                    Ok(())
-                })
-            })
-            .await
     }
 
     /// Runs an update of one row by (tenant, id, now).
@@ -551,7 +526,7 @@ fn no_tenant(error: sqlx::Error) -> StoreError {
     }
 }
 
-fn no_tenant_or(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(super) fn no_tenant_or(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |error| match no_tenant(error) {
         StoreError::Unavailable(error) => exists(what)(error),
         other => other,
@@ -587,7 +562,8 @@ fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
     Ok(RouteRow {
         tenant: from_id("tenant_id", row.try_get(0)?)?,
         id: from_id("route_id", row.try_get(1)?)?,
-        kind: row.try_get(2)?,
+        reader: Reader::named(row.try_get(2)?)
+            .ok_or_else(|| StoreError::Unreadable { what: "reader", detail: "not a known word".into() })?,
         address_sealed: row.try_get(3)?,
         app: app.map(|id| from_id("app_id", id)).transpose()?,
         peers: from_json("peers", row.try_get(5)?)?,

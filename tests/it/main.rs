@@ -24,6 +24,7 @@ mod doctor;
 mod import;
 mod inject;
 mod intake;
+mod journal;
 mod lmtp;
 mod mail_in;
 mod nodes;

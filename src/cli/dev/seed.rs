@@ -8,7 +8,9 @@ use crate::cli::webhook::add_endpoint;
 use crate::ids::{AppId, TenantId};
 use crate::keys::{Environment, KeyBindings, Scopes};
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::reading::Reader;
 use crate::service::keys::NewKey;
+use crate::store::directory::RouteRow;
 use crate::store::directory::{AppProfileRow, NewMailbox};
 use crate::store::{StoreError, TenantStore};
 use crate::webhook::sign::WebhookSecret;
@@ -84,11 +86,12 @@ async fn mailbox(instance: &Instance, rows: &TenantStore, app: AppId) -> Result<
 }
 
 async fn bcc_route(instance: &Instance, rows: &TenantStore, app: AppId) -> Result<String, CliError> {
-    if let Some(route) = rows.routes().await?.into_iter().find(|route| route.app == Some(app)) {
+    let is_there = |route: &RouteRow| route.app == Some(app) && route.reader == Reader::Bcc;
+    if let Some(route) = rows.routes().await?.into_iter().find(is_there) {
         return Ok(instance.key.open(&route.id.to_string(), &route.address_sealed).map_err(anyhow::Error::new)?);
     }
     let loopback = ["127.0.0.0/8", "::1/128"].iter().filter_map(|range| range.parse().ok()).collect();
-    Ok(add_route(instance, rows, Some(app), loopback).await?.1)
+    Ok(add_route(instance, rows, Reader::Bcc, Some(app), loopback).await?.1)
 }
 
 async fn api_key(instance: &Instance, rows: &TenantStore) -> Result<String, CliError> {

@@ -1,23 +1,20 @@
 //! Copies as copy rules and people make them.
 
 use super::*;
-use crate::ids::{MailboxId, RouteId, TenantId};
-use crate::mail::envelope::Recipient;
 use crate::mail::message::{Limits, read};
 
 const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
 
-fn route_path(address: &str) -> ForwardPath {
-    let recipient =
-        Recipient::BccRoute { tenant: TenantId::from_bits(1), route: RouteId::from_bits(2), peer_authorised: true };
-    ForwardPath::new(Mailbox::parse(address).unwrap(), recipient)
-}
-
-fn named(mail: &str, path: &ForwardPath) -> (Vec<(String, RecipientType)>, bool) {
+fn named(mail: &str, reached: Reached<'_>) -> (Vec<(String, RecipientType)>, bool) {
     let message = read(mail.as_bytes(), &Limits::default());
     let routes = RouteAddresses::new([&Mailbox::parse(ROUTE).unwrap()]);
-    let (recipients, is_visible) = recipients(&message, &[path], &[], &routes);
+    let (recipients, is_visible) = recipients(&message, reached, &[], &routes);
     (recipients.into_iter().map(|one| (one.address, one.recipient_type)).collect(), is_visible)
+}
+
+/// As of a copy that came to `route`.
+fn copied(mail: &str, route: &str) -> (Vec<(String, RecipientType)>, bool) {
+    named(mail, Reached::Route(&[&Mailbox::parse(route).unwrap()]))
 }
 
 fn domains(names: &[&str]) -> Vec<Domain> {
@@ -28,7 +25,7 @@ fn domains(names: &[&str]) -> Vec<Domain> {
 fn recipients_that_no_header_names_are_bcc() {
     let mail =
         "X-Gm-Original-To: mia@harbor.example\nDelivered-To: office@harbor.example\nTo: Office@harbor.example\n\n";
-    let (recipients, _) = named(mail, &route_path(ROUTE));
+    let (recipients, _) = copied(mail, ROUTE);
     assert_eq!(
         recipients,
         [
@@ -40,8 +37,8 @@ fn recipients_that_no_header_names_are_bcc() {
 
 #[test]
 fn the_detail_of_the_route_address_names_a_recipient() {
-    let path = route_path("bcc-mfzwizltoq2gk3tbnzsxe5dfon+mia=harbor.example@in.connex.example");
-    let (recipients, _) = named("To: office@harbor.example\n\n", &path);
+    let route = "bcc-mfzwizltoq2gk3tbnzsxe5dfon+mia=harbor.example@in.connex.example";
+    let (recipients, _) = copied("To: office@harbor.example\n\n", route);
     assert_eq!(recipients[1], ("mia@harbor.example".to_owned(), RecipientType::Bcc));
 }
 
@@ -53,19 +50,19 @@ fn a_route_address_is_no_recipient_and_its_sight_is_told() {
         "To: a@b.example\nBcc: bcc-mfzwizltoq2gk3tbnzsxe5dfon+x=y.example@in.connex.example\n\n".to_owned(),
         "To: a@b.example\nCc: fwd-aaaaaaaaaaaaaaaaaaaaaaaaaa@other.example\n\n".to_owned(),
     ] {
-        let (recipients, is_visible) = named(&mail, &route_path(ROUTE));
+        let (recipients, is_visible) = copied(&mail, ROUTE);
         assert_eq!(recipients, [("a@b.example".to_owned(), RecipientType::To)], "{mail}");
         assert!(is_visible, "{mail}");
     }
-    let (recipients, is_visible) = named(&format!("To: a@b.example\nDelivered-To: {ROUTE}\n\n"), &route_path(ROUTE));
+    let (recipients, is_visible) = copied(&format!("To: a@b.example\nDelivered-To: {ROUTE}\n\n"), ROUTE);
     assert_eq!((recipients.len(), is_visible), (1, false));
 }
 
 #[test]
 fn direct_mail_reached_its_mailbox_whatever_its_headers_say() {
-    let recipient = Recipient::Mailbox { tenant: TenantId::from_bits(1), mailbox: MailboxId::from_bits(2) };
-    let path = ForwardPath::new(Mailbox::parse("deals@in.connex.example").unwrap(), recipient);
-    let (recipients, _) = named("To: undisclosed-recipients:;\nDelivered-To: x@y.example\n\n", &path);
+    let path = Mailbox::parse("deals@in.connex.example").unwrap();
+    let mail = "To: undisclosed-recipients:;\nDelivered-To: x@y.example\n\n";
+    let (recipients, _) = named(mail, Reached::Mailbox(&[&path]));
     assert_eq!(recipients, [("deals@in.connex.example".to_owned(), RecipientType::Bcc)]);
 }
 
@@ -112,6 +109,8 @@ fn direction_follows_from_owned_domains_that_are_equal() {
                 mailbox: Mailbox::parse(address).ok(),
                 display_name: None,
                 recipient_type: RecipientType::To,
+                expanded_from: None,
+                forwarded_from: None,
             })
             .collect();
         let sender = sender.map(|sender| Domain::parse(sender).unwrap());
@@ -129,7 +128,7 @@ fn direction_follows_from_owned_domains_that_are_equal() {
 fn who_only_a_mail_servers_envelope_names_is_a_blind_recipient() {
     let message = read(b"From: a@lake.example\r\nTo: b@lake.example\r\nSubject: x\r\n\r\nx", &Limits::default());
     let told = ["B@lake.example", "hidden@lake.example", "local-user"];
-    let (recipients, _) = recipients(&message, &[], &told, &RouteAddresses::default());
+    let (recipients, _) = recipients(&message, Reached::Route(&[]), &told, &RouteAddresses::default());
     let found: Vec<_> = recipients.iter().map(|one| (one.address.as_str(), one.recipient_type)).collect();
     let expected = [
         ("b@lake.example", RecipientType::To),

@@ -14,30 +14,30 @@ use crate::clock::Timestamp;
 
 /// A media type with its parameters (RFC 2045 §5.1), also a disposition (RFC 2183).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct MediaType {
+pub(in crate::mail) struct MediaType {
     /// `type/subtype`, lower case; a disposition has no slash.
-    pub(super) name: String,
+    pub(in crate::mail) name: String,
     /// Parameters with lower-case names.
-    pub(super) parameters: Vec<(String, String)>,
+    pub(in crate::mail) parameters: Vec<(String, String)>,
 }
 
 impl MediaType {
     /// The value of a parameter; empty when it is missing.
-    pub(super) fn parameter(&self, name: &str) -> &str {
+    pub(in crate::mail) fn parameter(&self, name: &str) -> &str {
         self.parameters.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 }
 
 /// A display name and an address, as written; one of them may be missing.
-pub(super) type NameAndAddress = (Option<String>, Option<String>);
+pub(in crate::mail) type NameAndAddress = (Option<String>, Option<String>);
 
 /// Whether `value` is UTF-8 (RFC 6532) or ASCII.
-pub(super) fn is_utf8(value: &[u8]) -> bool {
+pub(in crate::mail) fn is_utf8(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok()
 }
 
 /// An unstructured value: unfolded, encoded words decoded (RFC 2047), blanks at both ends removed.
-pub(super) fn unstructured(value: &[u8]) -> String {
+pub(in crate::mail) fn unstructured(value: &[u8]) -> String {
     let line = line(value);
     let text = guarded(|| match MessageStream::new(&line).parse_unstructured() {
         HeaderValue::Text(text) => Some(text.into_owned()),
@@ -48,13 +48,13 @@ pub(super) fn unstructured(value: &[u8]) -> String {
 
 /// What an address field holds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AddressList {
+pub(in crate::mail) struct AddressList {
     /// Mailboxes, groups taken apart.
-    pub(super) entries: Vec<NameAndAddress>,
+    pub(in crate::mail) entries: Vec<NameAndAddress>,
     /// Whether there were more than were asked for.
-    pub(super) has_more: bool,
+    pub(in crate::mail) has_more: bool,
     /// Whether an entry was cut because no sane one is as long.
-    pub(super) is_cut: bool,
+    pub(in crate::mail) is_cut: bool,
 }
 
 /// Octets of one entry of an address list that are read.
@@ -64,7 +64,7 @@ const ENTRY: usize = 2 * 1024;
 ///
 /// mail-parser looks for the end of each unfinished encoded word up to the end of its input, so a field of them would
 /// take quadratic time; it is given one entry at a time.
-pub(super) fn addresses(value: &[u8], limit: usize) -> AddressList {
+pub(in crate::mail) fn addresses(value: &[u8], limit: usize) -> AddressList {
     let mut list = AddressList::default();
     for entry in entries(&utf8(value)) {
         if list.has_more {
@@ -112,7 +112,7 @@ fn entries(value: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A date-time (RFC 5322 §3.3, obsolete forms of §4.3 included); `None` when it is none.
-pub(super) fn date(value: &[u8]) -> Option<Timestamp> {
+pub(in crate::mail) fn date(value: &[u8]) -> Option<Timestamp> {
     let line = line(value);
     let mut date = guarded(|| match MessageStream::new(&line).parse_date() {
         HeaderValue::DateTime(date) => Some(date),
@@ -126,7 +126,7 @@ pub(super) fn date(value: &[u8]) -> Option<Timestamp> {
 }
 
 /// A media type or disposition with its parameters (RFC 2231 included); `None` when there is none.
-pub(super) fn media_type(value: &[u8]) -> Option<MediaType> {
+pub(in crate::mail) fn media_type(value: &[u8]) -> Option<MediaType> {
     let line = line(value);
     guarded(|| {
         let HeaderValue::ContentType(found) = MessageStream::new(&line).parse_content_type() else { return None };
@@ -143,7 +143,7 @@ pub(super) fn media_type(value: &[u8]) -> Option<MediaType> {
 
 /// `bytes` in the charset `label`, and whether that charset is known and fits. Without a known one they are read as
 /// UTF-8, and where they are not, as Windows-1252, which no octet string fails.
-pub(super) fn charset(bytes: &[u8], label: &str) -> (String, bool) {
+pub(in crate::mail) fn charset(bytes: &[u8], label: &str) -> (String, bool) {
     let label = label.trim().to_ascii_lowercase();
     let is_utf8_label = matches!(label.as_str(), "" | "utf-8" | "utf8" | "us-ascii" | "ascii" | "unicode-1-1-utf-8");
     if is_utf8_label && let Ok(text) = std::str::from_utf8(bytes) {

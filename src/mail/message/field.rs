@@ -6,44 +6,44 @@ use std::ops::Range;
 
 /// One header field as it stands in the bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
+pub(in crate::mail) struct Field<'a> {
     /// Name as written, without blanks at its end.
-    pub(super) name: &'a [u8],
+    pub(in crate::mail) name: &'a [u8],
     /// Everything behind the colon, folds included, without the last line end.
-    pub(super) value: &'a [u8],
+    pub(in crate::mail) value: &'a [u8],
 }
 
 impl Field<'_> {
     /// Whether the field has this name, whatever the letter case.
-    pub(super) fn is(&self, name: &str) -> bool {
+    pub(in crate::mail) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
 /// Where a header block lies.
 #[derive(Debug, Clone)]
-pub(super) struct Block {
+pub(in crate::mail) struct Block {
     /// The field lines, cut at the limit.
-    pub(super) header: Range<usize>,
+    pub(in crate::mail) header: Range<usize>,
     /// Where the body begins: behind the blank line.
-    pub(super) body: usize,
+    pub(in crate::mail) body: usize,
     /// Whether lines over the limit were left out.
-    pub(super) is_cut: bool,
+    pub(in crate::mail) is_cut: bool,
 }
 
 /// One line of a byte string.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(in crate::mail) struct Line<'a> {
     /// Offset of the first octet.
-    pub(super) start: usize,
+    pub(in crate::mail) start: usize,
     /// The octets without the line end.
-    pub(super) content: &'a [u8],
+    pub(in crate::mail) content: &'a [u8],
     /// Offset behind the line end.
-    pub(super) next: usize,
+    pub(in crate::mail) next: usize,
 }
 
 /// The lines of `bytes` from offset `at` on. LF ends a line, with or without CR in front of it; CR alone does not.
-pub(super) fn lines(bytes: &[u8], at: usize) -> impl Iterator<Item = Line<'_>> {
+pub(in crate::mail) fn lines(bytes: &[u8], at: usize) -> impl Iterator<Item = Line<'_>> {
     let mut start = at;
     bytes.get(at..).unwrap_or_default().split_inclusive(|byte| *byte == b'\n').map(move |line| {
         let here = start;
@@ -54,7 +54,7 @@ pub(super) fn lines(bytes: &[u8], at: usize) -> impl Iterator<Item = Line<'_>> {
 }
 
 /// The header block that begins at `at`. It ends at a blank line, or in front of a line for which `is_end` holds.
-pub(super) fn block(bytes: &[u8], at: usize, limit: usize, is_end: impl Fn(&[u8]) -> bool) -> Block {
+pub(in crate::mail) fn block(bytes: &[u8], at: usize, limit: usize, is_end: impl Fn(&[u8]) -> bool) -> Block {
     let mut kept = at;
     for line in lines(bytes, at) {
         let is_cut = kept < line.start;
@@ -73,7 +73,7 @@ pub(super) fn block(bytes: &[u8], at: usize, limit: usize, is_end: impl Fn(&[u8]
 }
 
 /// The fields of a header block, and whether a line in it is neither field nor continuation.
-pub(super) fn fields(header: &[u8]) -> (Vec<Field<'_>>, bool) {
+pub(in crate::mail) fn fields(header: &[u8]) -> (Vec<Field<'_>>, bool) {
     let mut fields = Vec::new();
     let mut is_malformed = false;
     let mut open: Option<(&[u8], Range<usize>)> = None;

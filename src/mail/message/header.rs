@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::field::{self, Field};
 use super::structure::Structure;
-use super::{Defect, HeaderAddress, Limits, ListHeaders, Message, TraceHeaders, author, decode};
+use super::{Defect, HeaderAddress, JournalMarker, Limits, ListHeaders, Message, TraceHeaders, author, decode};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::MAX_FIELDS;
 
@@ -49,6 +49,12 @@ pub(super) fn message_id_in(header: &[u8]) -> Option<String> {
     let (fields, _) = field::fields(header);
     let value = fields.iter().find(|field| field.is("message-id"))?.value;
     bracketed(value).next().or_else(|| Some(decode::unstructured(value.get(..ID_LENGTH).unwrap_or(value))))
+}
+
+/// Whether a header block marks a journal report.
+pub(super) fn marks_journal(header: &[u8]) -> bool {
+    let (fields, _) = field::fields(header);
+    fields.iter().any(|field| field.is("x-ms-journal-report") || field.is("x-wm-journal-report"))
 }
 
 /// RFC 5322 §2.1.1 allows lines of 998 octets; no id is longer.
@@ -219,10 +225,16 @@ impl<'a> Reader<'a> {
         let has_auto_reply_mark = AUTO_REPLY_MARKS.iter().any(has);
         let is_legacy_marker =
             |value: &[u8]| String::from_utf8_lossy(value).trim().eq_ignore_ascii_case("exjournalreport");
-        let has_journal_marker = ["x-ms-journal-report", "x-wm-journal-report"].iter().any(has)
-            || ["content-identifier", "content-identifer"]
-                .into_iter()
-                .any(|name| self.named(name).any(is_legacy_marker));
+        // Content-Identifer: so some of these systems spell it.
+        let has_legacy_marker =
+            ["content-identifier", "content-identifer"].into_iter().any(|name| self.named(name).any(is_legacy_marker));
+        let journal_marker = if has(&"x-ms-journal-report") {
+            Some(JournalMarker::Exchange)
+        } else if has(&"x-wm-journal-report") {
+            Some(JournalMarker::Workmail)
+        } else {
+            has_legacy_marker.then_some(JournalMarker::ExchangeLegacy)
+        };
         let authentication_results = self.claims();
         let return_path = self.text("return-path").map(|path| path.trim_matches(['<', '>', ' ']).to_owned());
         TraceHeaders {
@@ -232,7 +244,8 @@ impl<'a> Reader<'a> {
             return_path,
             received: self.named("received").count(),
             delivered_to: DELIVERED_TO.into_iter().flat_map(|name| self.addresses(name)).collect(),
-            has_journal_marker,
+            journal_marker,
+            exchange_auth_as: self.text("x-ms-exchange-organization-authas").map(word),
             authentication_results,
         }
     }

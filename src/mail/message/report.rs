@@ -26,6 +26,8 @@ pub struct Report {
     pub fields: String,
     /// Message-ID of the returned message or header, without angle brackets.
     pub returned_message_id: Option<String>,
+    /// Whether the returned header, without its message, marks a journal report.
+    pub is_journal_header: bool,
 }
 
 const KEPT: usize = 64 * 1024;
@@ -47,7 +49,11 @@ pub(super) fn read(bytes: &[u8], structure: &Structure) -> Option<Report> {
                 _ => None,
             }
         });
-    Some(Report { kind, fields, returned_message_id })
+    let is_journal_header = structure.parts.iter().filter(is_near).any(|part| {
+        let is_header = matches!(part.media.name.as_str(), "text/rfc822-headers" | "message/global-headers");
+        is_header && header::marks_journal(&content(part, bytes))
+    });
+    Some(Report { kind, fields, returned_message_id, is_journal_header })
 }
 
 fn kind(media: &str) -> Option<ReportKind> {
@@ -86,7 +92,7 @@ pub(super) fn has_journal_shape(bytes: &[u8], structure: &Structure, message: &M
         })
     };
     let has_sender = has(&["sender", "absender", "expéditeur"]);
-    has_sender && (message.trace.has_journal_marker || has(&["message-id", "nachrichten-id", "id du message"]))
+    has_sender && (message.trace.journal_marker.is_some() || has(&["message-id", "nachrichten-id", "id du message"]))
 }
 
 fn is_original(part: &Part) -> bool {

@@ -14,7 +14,7 @@ use super::{Defect, Limits};
 
 /// What a part holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(in crate::mail) enum Shape {
     /// Content of its own.
     Leaf,
     /// Parts between delimiter lines.
@@ -25,38 +25,38 @@ pub(super) enum Shape {
 
 /// One part of a message; the first is the message itself.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) header: Range<usize>,
+pub(in crate::mail) struct Part {
+    pub(in crate::mail) header: Range<usize>,
     /// Content as it stands, without the line end in front of the delimiter.
-    pub(super) body: Range<usize>,
-    pub(super) shape: Shape,
-    pub(super) media: MediaType,
-    pub(super) disposition: Option<MediaType>,
-    pub(super) content_id: Option<String>,
-    pub(super) encoding: Encoding,
+    pub(in crate::mail) body: Range<usize>,
+    pub(in crate::mail) shape: Shape,
+    pub(in crate::mail) media: MediaType,
+    pub(in crate::mail) disposition: Option<MediaType>,
+    pub(in crate::mail) content_id: Option<String>,
+    pub(in crate::mail) encoding: Encoding,
     /// Index of the part that contains it.
-    pub(super) parent: Option<usize>,
+    pub(in crate::mail) parent: Option<usize>,
     /// How many message/rfc822 parts contain it.
-    pub(super) messages: usize,
+    pub(in crate::mail) messages: usize,
 }
 
 impl Part {
     /// Its content, still encoded.
-    pub(super) fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    pub(in crate::mail) fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         bytes.get(self.body.clone()).unwrap_or_default()
     }
 }
 
 /// All parts in the order in which they stand.
 #[derive(Debug, Default)]
-pub(super) struct Structure {
-    pub(super) parts: Vec<Part>,
-    pub(super) defects: Vec<Defect>,
+pub(in crate::mail) struct Structure {
+    pub(in crate::mail) parts: Vec<Part>,
+    pub(in crate::mail) defects: Vec<Defect>,
 }
 
 impl Structure {
     /// The parts that contain part `index`, innermost first.
-    pub(super) fn ancestors(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
+    pub(in crate::mail) fn ancestors(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
         std::iter::successors(self.parts.get(index).and_then(|part| part.parent), |parent| {
             self.parts.get(*parent).and_then(|part| part.parent)
         })
@@ -64,7 +64,7 @@ impl Structure {
 }
 
 /// Takes `bytes` apart.
-pub(super) fn walk(bytes: &[u8], limits: &Limits) -> Structure {
+pub(in crate::mail) fn walk(bytes: &[u8], limits: &Limits) -> Structure {
     let mut walker = Walker { bytes, limits, found: Structure::default(), open: Vec::new(), leaf: None };
     let mut next = Some(0);
     while let Some(at) = next {

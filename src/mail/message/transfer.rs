@@ -8,7 +8,7 @@ use super::field;
 
 /// A Content-Transfer-Encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Encoding {
+pub(in crate::mail) enum Encoding {
     /// `7bit`, `8bit`, `binary`, and where the field is missing.
     #[default]
     Identity,
@@ -22,7 +22,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// Reads the field's value.
-    pub(super) fn parse(value: &[u8]) -> Self {
+    pub(in crate::mail) fn parse(value: &[u8]) -> Self {
         let word = value.split(|byte| matches!(byte, b';' | b'(')).next().unwrap_or_default().trim_ascii();
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         if is("base64") {
@@ -39,19 +39,19 @@ impl Encoding {
 
 /// What decoding a body gave.
 #[derive(Debug, Clone)]
-pub(super) struct Decoded {
+pub(in crate::mail) struct Decoded {
     /// The first octets, at most as many as were asked for.
-    pub(super) kept: Vec<u8>,
+    pub(in crate::mail) kept: Vec<u8>,
     /// Octets in all.
-    pub(super) size: u64,
+    pub(in crate::mail) size: u64,
     /// SHA-256 of all octets, hexadecimal.
-    pub(super) sha256: String,
+    pub(in crate::mail) sha256: String,
     /// Whether every octet was allowed.
-    pub(super) is_clean: bool,
+    pub(in crate::mail) is_clean: bool,
 }
 
 /// Decodes `body`, keeping the first `keep` octets; memory is bounded by `keep`.
-pub(super) fn decode(body: &[u8], encoding: Encoding, keep: usize) -> Decoded {
+pub(in crate::mail) fn decode(body: &[u8], encoding: Encoding, keep: usize) -> Decoded {
     let mut sink = Sink { digest: Context::new(&SHA256), size: 0, kept: Vec::new(), keep, buffer: Vec::new() };
     let is_clean = match encoding {
         Encoding::Identity => {
@@ -69,11 +69,11 @@ pub(super) fn decode(body: &[u8], encoding: Encoding, keep: usize) -> Decoded {
 }
 
 /// SHA-256 of `bytes`, hexadecimal.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+pub(in crate::mail) fn sha256_hex(bytes: &[u8]) -> String {
     hex(ring::digest::digest(&SHA256, bytes).as_ref())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::mail) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {

@@ -11,6 +11,7 @@ use crate::mail::address::Domain;
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
+use crate::mail::reading::Reader;
 use crate::mailauth;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 use crate::store::directory::{AppProfileRow, NewMailbox};
@@ -241,8 +242,12 @@ async fn a_forgery_that_came_first_does_not_make_the_real_message_a_copy() {
 async fn a_copy_of_an_own_author_is_believed_whoever_hands_it_over() {
     let mut scene = scene().await;
     let _zone = authenticating(&mut scene, &[REJECT, SPF]);
-    let route =
-        Recipient::BccRoute { tenant: scene.tenant, route: crate::ids::RouteId::from_bits(5), peer_authorised: false };
+    let route = Recipient::Route {
+        tenant: scene.tenant,
+        route: crate::ids::RouteId::from_bits(5),
+        reader: Reader::Bcc,
+        peer_authorised: false,
+    };
     scene.accept(route, &mail("1", "")).await;
     scene.drain().await;
     scene.store.for_tenant(scene.tenant).assume_domain(&Domain::parse("lakeside.example").unwrap()).await.unwrap();
@@ -333,9 +338,10 @@ async fn a_long_text_is_cut_in_each_event_and_stays_whole_in_the_spool() {
 #[tokio::test]
 async fn a_copy_that_one_route_may_not_take_still_reaches_the_other() {
     let scene = scene().await;
-    let route = |number: u128, peer_authorised: bool| Recipient::BccRoute {
+    let route = |number: u128, peer_authorised: bool| Recipient::Route {
         tenant: scene.tenant,
         route: crate::ids::RouteId::from_bits(number),
+        reader: Reader::Bcc,
         peer_authorised,
     };
     scene.accept_for(&[route(5, false), route(6, true)], &mail("1", "")).await;
@@ -348,8 +354,12 @@ async fn a_copy_that_one_route_may_not_take_still_reaches_the_other() {
 #[tokio::test]
 async fn an_unauthorised_copy_is_held_and_makes_no_event() {
     let scene = scene().await;
-    let route =
-        Recipient::BccRoute { tenant: scene.tenant, route: crate::ids::RouteId::from_bits(5), peer_authorised: false };
+    let route = Recipient::Route {
+        tenant: scene.tenant,
+        route: crate::ids::RouteId::from_bits(5),
+        reader: Reader::Bcc,
+        peer_authorised: false,
+    };
     scene.accept(route, &mail("1", "")).await;
     scene.drain().await;
     assert_eq!(scene.states().await, [("held".to_owned(), Some("peer_not_authorised".to_owned()))]);

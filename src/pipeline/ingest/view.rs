@@ -15,6 +15,7 @@ use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::message::Message;
 use crate::mail::notice::{FailedRecipient, Permanence};
+use crate::mail::reading::Opened;
 use crate::mail::{key, notice, thread};
 use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
@@ -40,7 +41,7 @@ struct Place {
 #[derive(Clone, Copy)]
 struct Found<'a> {
     manifest: &'a Manifest,
-    message: &'a Message,
+    opened: &'a Opened,
     authentication: &'a Authentication,
 }
 
@@ -49,13 +50,11 @@ impl Ingest {
     pub(super) async fn views(
         &self,
         stored: &StoredMessage,
-        message: &Message,
+        opened: &[Opened],
         authentication: &Authentication,
         threads: &mut NewThreads,
     ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
         let manifest = &stored.manifest;
-        let copy_key = key::copy_key(message, stored.body.sha256());
-        let copy_key = if authentication.failure().is_some() { key::unauthenticated(copy_key) } else { copy_key };
         let mut held = None;
         let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
         for path in &manifest.envelope.forward_paths {
@@ -64,7 +63,14 @@ impl Ingest {
             if views.iter().any(|view| view.scope == place.scope) {
                 continue;
             }
-            let found = Found { manifest, message, authentication };
+            let Some(opened) = opened.iter().find(|opened| opened.reader() == path.recipient.reader()) else {
+                continue;
+            };
+            let copy_key = key::copy_key(opened.message(), stored.body.sha256());
+            // What was found out is about the message that was handed over, and not about one inside it.
+            let is_disowned = !opened.is_unwrapped() && authentication.failure().is_some();
+            let copy_key = if is_disowned { key::unauthenticated(copy_key) } else { copy_key };
+            let found = Found { manifest, opened, authentication };
             match self.event(found, path.recipient, &place, threads).await? {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
                 // The copy for another route may be believed all the same.
@@ -84,7 +90,7 @@ impl Ingest {
                 let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
                 Ok(Place { scope: mailbox.to_string(), mailbox: row, app })
             }
-            Recipient::BccRoute { tenant, route, .. } => {
+            Recipient::Route { tenant, route, .. } => {
                 let row = self.directory.route(tenant, route).await?;
                 let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
                 Ok(Place { scope: route.to_string(), mailbox: None, app })
@@ -106,10 +112,11 @@ impl Ingest {
         place: &Place,
         threads: &mut NewThreads,
     ) -> Result<Result<NewEvent, Kept>, StoreError> {
-        let Found { manifest, message, authentication } = found;
+        let Found { manifest, opened, authentication } = found;
         let tenant = recipient.tenant();
         let facts = self.directory.tenant(tenant).await?;
-        let (thread, is_known_thread, references) = self.thread(tenant, &place.scope, message, threads).await?;
+        let (thread, is_known_thread, references) =
+            self.thread(tenant, &place.scope, opened.message(), threads).await?;
         let clock = self.store.clock();
         let view = View {
             id: clock.mint::<EventId>(),
@@ -121,7 +128,7 @@ impl Ingest {
             authentication,
             failure_policy: place.mailbox.as_deref().map(|row| row.authentication_policy).unwrap_or_default(),
         };
-        let mut event = event::from_mail(message, manifest, &view);
+        let mut event = event::from_mail(opened, manifest, &view);
         if !event.trusted {
             return Ok(Err(kept(&event)));
         }
@@ -284,6 +291,10 @@ fn kept(event: &CanonicalEvent) -> Kept {
         }
         Some(UntrustedReason::AuthorAmbiguous) => Kept::Held("author_ambiguous"),
         Some(UntrustedReason::AuthorUnauthenticated) => Kept::Quarantined("author_unauthenticated"),
+        Some(UntrustedReason::FormatMismatch) => Kept::Held("format_mismatch"),
+        Some(UntrustedReason::NoOwnedParticipant) => Kept::Held("no_owned_participant"),
+        Some(UntrustedReason::ReturnedReport) => Kept::Held("returned_report"),
+        Some(UntrustedReason::NestedReport) => Kept::Held("nested_report"),
         Some(UntrustedReason::PeerNotAuthorised) | None => Kept::Held("peer_not_authorised"),
     }
 }

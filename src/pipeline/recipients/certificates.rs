@@ -54,6 +54,7 @@ mod tests {
     use super::super::{new_token, token_hash};
     use super::*;
     use crate::clock::Clock;
+    use crate::mail::reading::Reader;
     use crate::store::directory::NewRoute;
 
     #[tokio::test]
@@ -65,8 +66,13 @@ mod tests {
         let are_wanted = || async { Certificates::new(store.clone()).are_wanted().await };
         let add = async |peer: &str| {
             let peers = vec![peer.parse().unwrap()];
-            let route =
-                NewRoute { token_hash: token_hash(&new_token()), address_sealed: String::new(), app: None, peers };
+            let route = NewRoute {
+                reader: Reader::Bcc,
+                token_hash: token_hash(&new_token()),
+                address_sealed: String::new(),
+                app: None,
+                peers,
+            };
             let id = store.clock().mint();
             tenant.add_route(id, route).await.unwrap();
             id

@@ -65,7 +65,8 @@ impl Strangers {
         if self.store.take_block(request).await?.granted == 0 {
             return Ok(RecipientAnswer::Overloaded);
         }
-        let recipient = Recipient::BccRoute { tenant: route.tenant, route: route.id, peer_authorised: false };
+        let recipient =
+            Recipient::Route { tenant: route.tenant, route: route.id, reader: route.reader, peer_authorised: false };
         Ok(RecipientAnswer::Known(recipient))
     }
 

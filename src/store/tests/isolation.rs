@@ -8,8 +8,10 @@ use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, Outcom
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::reading::Reader;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::directory::NewRoute;
+use crate::store::domains::DomainState;
 use crate::store::events::{NewApproval, NewDraft};
 use crate::store::idempotency::KeyedCall;
 use crate::store::insights::{Grouping, Span};
@@ -105,6 +107,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         mailbox_of_event(owned.event) => "Ok(None)";
         routes() => "Ok([])";
         route(owned.route) => "Ok(None)";
+        domains() => "Ok([])";
         verified_domains() => "Ok([])";
         keys() => "Ok([])";
         endpoints() => "Ok([])";
@@ -167,6 +170,10 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         add_mailbox(mailbox(owned.app)) => "Err(Exists";
         add_route(owned.route, route(owned.app)) => "Err(Exists";
         assume_domain(&Domain::parse(DOMAIN).unwrap()) => "Err(Exists";
+        settle_domain(DOMAIN, DomainState::Suspended) => "Err(NotFound";
+        remove_domain(DOMAIN) => "Err(NotFound";
+        claim_domain(&Domain::parse(DOMAIN).unwrap(), "proof".into()) => "Ok(())";
+        settle_domain(DOMAIN, DomainState::Verified) => "Err(Exists";
         put_app("deals", &AppProfileRow::default()) => "Ok(";
         app_or_new("deals") => "Ok((App { id: ";
         app_or_new("other") => "Ok((App { id: ";
@@ -195,7 +202,13 @@ fn mailbox(app: AppId) -> NewMailbox {
 }
 
 fn route(app: AppId) -> NewRoute {
-    NewRoute { token_hash: [5; 32], address_sealed: MARK.into(), app: Some(app), peers: Vec::new() }
+    NewRoute {
+        reader: Reader::Bcc,
+        token_hash: [5; 32],
+        address_sealed: MARK.into(),
+        app: Some(app),
+        peers: Vec::new(),
+    }
 }
 
 fn endpoint(app: AppId) -> NewEndpoint {

@@ -1,0 +1,204 @@
+//! The part of reading that only the bytes and the route's pinned format decide: what is unwrapped, and what is not.
+
+use serde::{Deserialize, Serialize};
+
+use super::forward;
+use crate::mail::copy::RouteAddresses;
+use crate::mail::journal::{self, JournalReport, Original, ReportFormat};
+use crate::mail::message::{self, Defect, Limits, Message, ReportKind};
+
+/// What a message was handed over to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reader {
+    /// A mailbox: nothing is unwrapped.
+    Mailbox,
+    /// A `journal` route for reports of this format.
+    Journal(ReportFormat),
+    /// A `journal` route for plain copies.
+    JournalPlain,
+    /// A `bcc` route.
+    Bcc,
+    /// A `fwd` route.
+    Forward,
+}
+
+impl Reader {
+    const ALL: [Self; 7] = [
+        Self::Mailbox,
+        Self::Bcc,
+        Self::Forward,
+        Self::JournalPlain,
+        Self::Journal(ReportFormat::Exchange),
+        Self::Journal(ReportFormat::ExchangeLegacy),
+        Self::Journal(ReportFormat::Workmail),
+    ];
+
+    /// Its word in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mailbox => "mailbox",
+            Self::Bcc => "bcc",
+            Self::Forward => "fwd",
+            Self::JournalPlain => "journal-plain",
+            Self::Journal(ReportFormat::Exchange) => "journal-exchange",
+            Self::Journal(ReportFormat::ExchangeLegacy) => "journal-exchange-legacy",
+            Self::Journal(ReportFormat::Workmail) => "journal-workmail",
+        }
+    }
+
+    /// The reader of this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reader| reader.as_str() == word)
+    }
+
+    /// What route addresses of this kind begin with.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Mailbox => "",
+            Self::Bcc => "bcc",
+            Self::Forward => "fwd",
+            Self::JournalPlain | Self::Journal(_) => "journal",
+        }
+    }
+
+    /// The layout that is pinned for it; `None` where there is nothing to pin.
+    #[must_use]
+    pub const fn format(self) -> Option<&'static str> {
+        match self {
+            Self::Mailbox | Self::Bcc | Self::Forward => None,
+            Self::JournalPlain => Some("plain"),
+            Self::Journal(format) => Some(format.as_str()),
+        }
+    }
+}
+
+/// A message, and what was unwrapped from it.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    pub(super) reader: Reader,
+    /// The message that was handed over.
+    pub(super) outer: Message,
+    pub(super) content: Content,
+}
+
+/// What is inside.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// Nothing but itself.
+    Itself,
+    /// A journal report, and the original as a message; empty where there is none.
+    Report { report: Box<JournalReport>, original: Box<Message>, is_returned: bool },
+    /// A message that was forwarded as an attachment.
+    Attached { original: Original, message: Box<Message>, is_first_of_several: bool },
+}
+
+impl Opened {
+    /// The message that the mail is about: the original where there is one.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        match &self.content {
+            Content::Itself => &self.outer,
+            Content::Report { original, .. } => original,
+            Content::Attached { message, .. } => message,
+        }
+    }
+
+    /// As what it was read.
+    #[must_use]
+    pub const fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// Whether the message is one that was inside another.
+    #[must_use]
+    pub const fn is_unwrapped(&self) -> bool {
+        !matches!(self.content, Content::Itself)
+    }
+
+    /// Whether a journal report was unwrapped.
+    #[must_use]
+    pub const fn is_journal(&self) -> bool {
+        matches!(self.content, Content::Report { .. })
+    }
+
+    /// The message as it was handed over.
+    #[must_use]
+    pub const fn outer(&self) -> &Message {
+        &self.outer
+    }
+}
+
+/// Reads `bytes` as `reader` does. `routes` are the addresses of copy routes. Linear in the input.
+#[must_use]
+pub fn open(bytes: &[u8], reader: Reader, routes: &RouteAddresses, limits: &Limits) -> Opened {
+    let outer = message::read(bytes, limits);
+    let content = match reader {
+        Reader::Journal(format) => report(bytes, &outer, format, limits),
+        Reader::Forward => attached(bytes, &outer, routes, limits),
+        Reader::Mailbox | Reader::JournalPlain | Reader::Bcc => Content::Itself,
+    };
+    Opened { reader, outer, content }
+}
+
+fn report(bytes: &[u8], outer: &Message, format: ReportFormat, limits: &Limits) -> Content {
+    if let Some(report) = journal::read(bytes, format, limits) {
+        return unwrapped(bytes, report, limits, false);
+    }
+    let is_delivery_report = outer.report.as_ref().is_some_and(|report| report.kind == ReportKind::DeliveryStatus);
+    if !is_delivery_report {
+        return Content::Itself;
+    }
+    // The mailbox for undeliverable journal reports holds delivery reports with the journal report in them.
+    let returned = journal::attached(bytes, limits).into_iter().find_map(|found| {
+        let report = journal::read(found.bytes(bytes), format, limits)?;
+        Some(report.within(&found, bytes))
+    });
+    returned.map_or(Content::Itself, |report| unwrapped(bytes, report, limits, true))
+}
+
+fn unwrapped(bytes: &[u8], report: JournalReport, limits: &Limits, is_returned: bool) -> Content {
+    let read = |original: &Option<Original>| {
+        original.as_ref().map(|original| message::read(original.bytes(bytes), limits)).unwrap_or_default()
+    };
+    let mut original = read(&report.original);
+    if report.original.is_none() {
+        original.subject = report.subject.clone().unwrap_or_default();
+    }
+    if original.message_id.is_none() {
+        original.message_id.clone_from(&report.message_id);
+    }
+    if report.decrypted.is_some() {
+        let clear = read(&report.decrypted);
+        original.text = clear.text;
+        original.text_source = clear.text_source;
+        original.cut_text_sha256 = clear.cut_text_sha256;
+        original.attachments = clear.attachments;
+        original.has_calendar = clear.has_calendar;
+    }
+    Content::Report { report: Box::new(report), original: Box::new(original), is_returned }
+}
+
+fn attached(bytes: &[u8], outer: &Message, routes: &RouteAddresses, limits: &Limits) -> Content {
+    // Who adds people to the mail is talking to them, and hands nothing over.
+    if !forward::is_for_routes_only(outer, routes) {
+        return Content::Itself;
+    }
+    let mut found = journal::attached(bytes, limits).into_iter();
+    let Some(original) = found.next() else { return Content::Itself };
+    let is_first_of_several = found.next().is_some();
+    let message = Box::new(message::read(original.bytes(bytes), limits));
+    Content::Attached { original, message, is_first_of_several }
+}
+
+/// Whether a delivery report gives back no more than the header of a journal report.
+pub(super) fn is_journal_lost(outer: &Message) -> bool {
+    let is_lost = |report: &message::Report| report.kind == ReportKind::DeliveryStatus && report.is_journal_header;
+    outer.report.as_ref().is_some_and(is_lost)
+}
+
+/// Flaws of the outer message that say how much of what it holds can be trusted to be whole.
+pub(super) const STRUCTURAL: [Defect; 3] = [Defect::Truncated, Defect::PartsLimit, Defect::NestingLimit];

@@ -1,0 +1,172 @@
+//! Domains that tenants claim, and which of them are proven.
+//!
+//! Any number of tenants may claim a domain; one alone can have proven it.
+
+use serde::Serialize;
+
+use super::directory::no_tenant_or;
+use super::sql::{Row, query};
+use super::{StoreError, TenantStore, from_id};
+use crate::clock::Timestamp;
+use crate::ids::TenantId;
+use crate::mail::address::Domain;
+
+/// How far a domain is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainState {
+    /// Claimed, and not proven yet: it counts for nothing.
+    Pending,
+    /// Proven.
+    Verified,
+    /// Proven once, and the record was missing when it was looked for last. It still counts for reading mail.
+    Failing,
+    /// Counts for nothing until it is proven again.
+    Suspended,
+}
+
+impl DomainState {
+    /// Its word in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Verified => "verified",
+            Self::Failing => "failing",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    fn named(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Verified, Self::Failing, Self::Suspended].into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// A domain that a tenant claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DomainRow {
+    /// Who claims it.
+    pub tenant: TenantId,
+    /// The domain, as A-label.
+    pub domain: String,
+    /// How far it is proven.
+    pub state: DomainState,
+    /// What its TXT record must hold; empty where it was taken without proof.
+    pub proof: String,
+    /// Since when it is in this state.
+    pub state_since: Timestamp,
+    /// When the record was last seen.
+    pub proven_at: Option<Timestamp>,
+}
+
+impl TenantStore {
+    /// Claims a domain, to be proven by a record that holds `proof`. A second claim keeps the first one's proof.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn claim_domain(&self, domain: &Domain, proof: String) -> Result<(), StoreError> {
+        const CLAIM: &str = "\
+INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) VALUES ($1, $2, 'pending', $3, $4, $3)
+ON CONFLICT (tenant_id, domain) DO NOTHING";
+        let (tenant, domain, now) = (self.tenant, domain.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let claim = query(CLAIM).bind(tenant.to_string()).bind(domain).bind(now.as_micros()).bind(proof);
+                    claim.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Takes a domain as this tenant's without proof: for the development instance, whose domains do not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when a tenant has it already.
+    pub async fn assume_domain(&self, domain: &Domain) -> Result<(), StoreError> {
+        const ADD: &str = "\
+INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) VALUES ($1, $2, 'verified', $3, '', $3)";
+        let (tenant, domain, now) = (self.tenant, domain.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let add = query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
+                    add.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Records what a look at the domain's records came to.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Exists`] when another tenant has proven it.
+    pub async fn settle_domain(&self, domain: &str, state: DomainState) -> Result<(), StoreError> {
+        const SETTLE: &str = "\
+UPDATE domains SET state_since = CASE WHEN state = $4 THEN state_since ELSE $3 END,
+    proven_at = CASE WHEN $4 = 'verified' THEN $3 ELSE proven_at END, state = $4
+WHERE tenant_id = $1 AND domain = $2";
+        let (tenant, domain, now) = (self.tenant, domain.to_owned(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let settle = query(SETTLE).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
+                    let settled = settle.bind(state.as_str()).execute(connection).await;
+                    match settled.map_err(no_tenant_or("a domain of this name, proven by another tenant,"))? {
+                        0 => Err(StoreError::NotFound("domain")),
+                        _ => Ok(()),
+                    }
+                })
+            })
+            .await
+    }
+
+    /// Gives a domain up.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn remove_domain(&self, domain: &str) -> Result<(), StoreError> {
+        // What is claimed anew meanwhile stays.
+        const REMOVE: &str = "DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3";
+        self.change_one(REMOVE, domain.to_owned(), "domain").await
+    }
+
+    /// The domains that the tenant claims.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn domains(&self) -> Result<Vec<DomainRow>, StoreError> {
+        const LIST: &str = "\
+SELECT tenant_id, domain, state, proof, state_since, proven_at FROM domains WHERE tenant_id = $1 ORDER BY domain";
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(read_domain).collect()
+    }
+
+    /// The domains that count as the tenant's when mail is read, as A-labels.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn verified_domains(&self) -> Result<Vec<String>, StoreError> {
+        const LIST: &str =
+            "SELECT domain FROM domains WHERE tenant_id = $1 AND state IN ('verified', 'failing') ORDER BY domain";
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}
+
+fn read_domain(row: &Row) -> Result<DomainRow, StoreError> {
+    let state: &str = row.try_get(2)?;
+    let proven_at: Option<i64> = row.try_get(5)?;
+    Ok(DomainRow {
+        tenant: from_id("tenant_id", row.try_get(0)?)?,
+        domain: row.try_get(1)?,
+        state: DomainState::named(state)
+            .ok_or_else(|| StoreError::Unreadable { what: "state", detail: "not a known word".to_owned() })?,
+        proof: row.try_get(3)?,
+        state_since: Timestamp::from_micros(row.try_get(4)?),
+        proven_at: proven_at.map(Timestamp::from_micros),
+    })
+}
