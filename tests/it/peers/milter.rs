@@ -99,7 +99,8 @@ fn postfix_shows_mail_with_its_true_envelope_and_relays_it_unchanged() {
 fn the_client_of_postfix_is_judged_and_not_postfix() {
     let (folder, sockets) = (tempfile::tempdir().unwrap(), Postfix::socket_folder());
     let (far, ours) = (Gateway::dev(), watching(folder.path(), sockets.path(), ""));
-    let trusting = format!("{STRICT}\nsmtpd_authorized_xclient_hosts = 127.0.0.1");
+    let networks = "smtpd_authorized_xclient_hosts = 127.0.0.1\nmynetworks = 192.0.2.0/24, 198.51.100.0/24";
+    let trusting = format!("{STRICT}\n{networks}");
     let postfix = postfix(&far, &format!("inet:{}", ours.milter()), &trusting);
     zone().txt("milter-client.example", "v=spf1 ip4:192.0.2.25 -all");
     for (address, wanted) in [("192.0.2.25", "spf=pass"), ("198.51.100.7", "spf=fail")] {
