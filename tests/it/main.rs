@@ -29,6 +29,7 @@ mod mail_in;
 mod nodes;
 mod outages;
 mod peers;
+mod providers;
 mod refusals;
 mod serve;
 mod tls;
