@@ -16,6 +16,7 @@ use crate::decide;
 use crate::ids::TenantId;
 use crate::keys::{Environment, KeyBindings, Pepper, Scopes};
 use crate::service::Service;
+use crate::service::intake::MailDoor;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::Store;
 use crate::store::tests::engine::{Engine, Place};
@@ -24,6 +25,7 @@ mod contract;
 mod events;
 mod goldens;
 mod hostile;
+mod intake;
 mod isolation;
 mod keys;
 mod limits;
@@ -101,13 +103,24 @@ impl Gateway {
     }
 
     fn over(place: Place, store: Store, tenant: TenantId, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::taking(None, place, store, tenant, change)
+    }
+
+    /// The same, where mail goes through `mail`.
+    fn taking(
+        mail: Option<MailDoor>,
+        place: Place,
+        store: Store,
+        tenant: TenantId,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let service = Service {
             store: store.clone(),
             engine: rules(),
             pepper: Pepper::new(b"pepper"),
             base_url: HOST.into(),
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
-            mail: None,
+            mail,
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let mut settings = Settings::new(HOST);

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Engine, Gateway, fresh_id, http, list, on_both_engines, proof_of_funds, text, wait_for};
 
-on_both_engines!(mail_by_the_api_is_stored_to_the_byte_and_becomes_one_event);
+on_both_engines!(
+    mail_by_the_api_is_stored_to_the_byte_and_becomes_one_event,
+    a_call_under_a_key_is_answered_the_same_after_a_restart_and_stored_once,
+);
 
 const PATH: &str = "/api/v1/intake/raw";
 const FROM: &str = "ann@lakeside.example";
@@ -55,6 +58,34 @@ fn mail_by_the_api_is_stored_to_the_byte_and_becomes_one_event(engine: Engine) {
     assert_eq!(ids.len(), 1, "the second is the same message: {events:?}");
     assert_eq!(text(events[0], "/event/source/door"), "http");
     assert_eq!(text(events[0], "/event/envelope/mailFrom"), FROM);
+}
+
+fn a_call_under_a_key_is_answered_the_same_after_a_restart_and_stored_once(engine: Engine) {
+    let gateway = Gateway::serving(engine, "");
+    let (key, _) = ingest_key(&gateway);
+    let to = gateway.field("/mailbox").to_owned();
+    // Larger than what one append or row takes.
+    let bytes = [proof_of_funds(&fresh_id("keyed"), &to).as_slice(), &b"more of it\r\n".repeat(60_000)].concat();
+    let call = |gateway: &Gateway, bytes: &[u8]| {
+        let authorization = format!("Bearer {key}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "message/rfc822"),
+            ("x-connex-mail-from", FROM),
+            ("x-connex-rcpt-to", &to),
+            ("idempotency-key", "\"order 7\""),
+        ];
+        http("POST", &format!("{}{PATH}", gateway.api()), &headers, bytes)
+    };
+    let first = call(&gateway, &bytes);
+    assert_eq!((first.status, first.header("idempotency-replayed")), (200, None), "{}", first.json());
+    let gateway = gateway.restarted();
+    let again = call(&gateway, &bytes);
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")));
+    assert_eq!(again.json(), first.json());
+    let other = call(&gateway, &bytes[1..]);
+    assert_eq!((other.status, text(&other.json(), "/code")), (422, "idempotency_conflict"));
+    assert_eq!(gateway.messages().len(), 1);
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod nodes;
 mod outages;
 mod peers;
 mod readiness;
+mod providers;
 mod refusals;
 mod serve;
 mod systemd;
