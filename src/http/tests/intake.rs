@@ -97,9 +97,10 @@ async fn scene_with(engine: Engine, deliveries: DeliverySettings) -> Scene {
     let acceptor = Acceptor::new(spool.clone(), clock).judged_by(Arc::clone(&judge) as Arc<dyn Judge>);
     let known = move |address: &str| match address {
         DEALS => RecipientAnswer::Known(Recipient::Mailbox { tenant, mailbox }),
-        "route@in.example" => RecipientAnswer::Known(Recipient::BccRoute {
+        "route@in.example" => RecipientAnswer::Known(Recipient::Route {
             tenant,
             route: crate::ids::RouteId::from_bits(7),
+            reader: crate::mail::reading::Reader::Bcc,
             peer_authorised: true,
         }),
         "theirs@in.example" => RecipientAnswer::Known(Recipient::Mailbox {
@@ -246,7 +247,8 @@ async fn a_message_that_its_mailbox_refuses_is_answered_422_and_leaves_its_key_f
     assert!(refused.problem(403, "invalid_request")["errors"][0]["message"].to_string().contains("DMARC"));
     assert_eq!(scene.read().await, Vec::<String>::new());
     scene.judge.0.store(PASS, Ordering::Relaxed);
-    assert_eq!(scene.raw(Some("a"), DEALS, &mail("one")).await.status, StatusCode::OK);
+    let other = scene.raw(Some("a"), DEALS, &mail("two")).await;
+    assert_eq!(other.status, StatusCode::OK, "the key is free, also for another message: {}", other.text());
     assert_eq!(scene.read().await.len(), 2);
 }
 
@@ -312,8 +314,8 @@ fn sendgrid(to: &[&str]) -> String {
 }
 
 fn ses(id: &str, topic: &str, to: &[&str]) -> String {
-    let message =
-        json!({ "receipt": { "recipients": to }, "mail": { "source": "ann@lake.example" }, "content": MAIL }).to_string();
+    let message = json!({ "receipt": { "recipients": to }, "mail": { "source": "ann@lake.example" }, "content": MAIL })
+        .to_string();
     json!({ "Type": "Notification", "MessageId": id, "TopicArn": topic, "Message": message }).to_string()
 }
 
@@ -350,6 +352,7 @@ async fn a_provider_gives_up_what_can_never_be_taken_and_keeps_all_else() {
         ("mailgun", FORM, mailgun("3", DEALS).replace("body-mime", "body-plain")),
         ("sendgrid", FORM, sendgrid(&[DEALS]).replace("\"email\"", "\"text\"")),
         ("ses", JSON, ses("3", "arn:aws:sns:eu-west-1:123456789012:other", &[DEALS])),
+        ("ses", JSON, ses("4", TOPIC, &[DEALS]).replace("content", "else")),
     ] {
         let reply = scene.deliver(provider, kind, body).await;
         reply.problem(503, "invalid_request");

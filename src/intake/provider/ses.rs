@@ -30,8 +30,8 @@ pub struct Notice {
 /// What a notice is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// A message.
-    Message(Delivery<'static>),
+    /// A message, or why there is none: whether the topic is listened to is asked first.
+    Message(Result<Delivery<'static>, ReadError>),
     /// Somebody subscribed our address to the topic; nothing comes before the address is opened. `None` where it is none of
     /// SNS: then it must not be.
     Confirmation(Option<String>),
@@ -91,12 +91,12 @@ struct Mail {
 /// Reads the body of a call.
 ///
 /// # Errors
-/// [`ReadError::NotRaw`] when SES tells of a message without handing it over; [`ReadError::Malformed`].
+/// [`ReadError::NotRaw`] when it is not in the envelope of SNS; [`ReadError::Malformed`].
 pub fn read(body: &[u8]) -> Result<Notice, ReadError> {
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| NOT_OF_SNS)?;
     let topic = envelope.topic_arn.into_owned();
     let content = match &*envelope.kind {
-        "Notification" => Content::Message(message(&envelope.message_id, &envelope.message)?),
+        "Notification" => Content::Message(message(&envelope.message_id, &envelope.message)),
         "SubscriptionConfirmation" => {
             let url = envelope.subscribe_url.filter(|url| is_of_sns(url, &topic));
             Content::Confirmation(url.map(Cow::into_owned))
@@ -107,6 +107,7 @@ pub fn read(body: &[u8]) -> Result<Notice, ReadError> {
     Ok(Notice { topic, content })
 }
 
+/// What SES says; without content, where it tells of a message and does not hand it over.
 fn message(message_id: &str, message: &str) -> Result<Delivery<'static>, ReadError> {
     let received: Received<'_> = serde_json::from_str(message)
         .map_err(|_| ReadError::Malformed("the Message is not the JSON of an SES notification"))?;

@@ -207,15 +207,20 @@ fn the_content_of_an_ses_notification_is_read_in_either_encoding() {
     {
         let notice = ses::read(notification(content, encoding).as_bytes()).unwrap();
         assert_eq!(notice.topic, TOPIC);
-        let ses::Content::Message(delivery) = notice.content else { panic!("{notice:?}") };
+        let ses::Content::Message(Ok(delivery)) = notice.content else { panic!("{notice:?}") };
         assert_eq!(delivery.id, "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324");
         assert_eq!(delivery.reverse_path, "bounce+1@lake.example");
         assert_eq!(delivery.forward_paths, ["deals@in.example"]);
         assert_eq!(delivery.message, MAIL.as_bytes(), "{encoding:?}");
     }
-    let error = ses::read(notification("", None).as_bytes()).unwrap_err();
+    let refused = |content: &str, encoding| match ses::read(notification(content, encoding).as_bytes()).unwrap().content
+    {
+        ses::Content::Message(delivery) => delivery.unwrap_err(),
+        other => panic!("{other:?}"),
+    };
+    let error = refused("", None);
     assert!(matches!(error, ReadError::NotRaw(_)) && error.to_string().contains("SNS action"), "{error}");
-    assert!(matches!(ses::read(notification("?", Some("BASE64")).as_bytes()), Err(ReadError::Malformed(_))));
+    assert!(matches!(refused("?", Some("BASE64")), ReadError::Malformed(_)));
     assert!(matches!(ses::read(MAIL.as_bytes()), Err(ReadError::NotRaw(_))), "raw message delivery");
 }
 
@@ -303,7 +308,7 @@ proptest! {
     ) {
         let lengths = |delivery: Result<Delivery<'_>, ReadError>| delivery.map_or(0, |delivery| delivery.message.len());
         prop_assert!(lengths(postmark::read(&body)) <= body.len());
-        if let Ok(ses::Notice { content: ses::Content::Message(delivery), .. }) = ses::read(&body) {
+        if let Ok(ses::Notice { content: ses::Content::Message(Ok(delivery)), .. }) = ses::read(&body) {
             prop_assert!(delivery.message.len() <= body.len());
         }
         for kind in [MULTIPART, URLENCODED] {

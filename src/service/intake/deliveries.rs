@@ -262,7 +262,7 @@ fn notice(notice: ses::Notice, listed: &[String]) -> Result<Option<Delivery<'sta
         return Err(DeliveryError::Topic);
     }
     match content {
-        ses::Content::Message(delivery) => Ok(Some(delivery)),
+        ses::Content::Message(delivery) => Ok(Some(delivery?)),
         ses::Content::Confirmation(Some(url)) => {
             tracing::warn!(
                 error.kind = "configuration",
