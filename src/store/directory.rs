@@ -243,9 +243,9 @@ FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_ha
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn has_route_with_certificate(&self) -> Result<bool, StoreError> {
-        const FIND: &str = r#"SELECT COUNT(*) FROM (
-SELECT 1 FROM routes WHERE peers LIKE '%"cert:%' AND state <> 'deleted' LIMIT 1) AS named"#;
-        let row = query(FIND).fetch_one(&self.doors).await?;
+        const FIND: &str = "\
+SELECT COUNT(*) FROM (SELECT 1 FROM routes WHERE peers LIKE $1 AND state <> 'deleted' LIMIT 1) AS named";
+        let row = query(FIND).bind("%\"cert:%").fetch_one(&self.doors).await?;
         Ok(row.try_get::<i64>(0)? > 0)
     }
 }

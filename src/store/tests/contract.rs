@@ -23,6 +23,7 @@ on_both_engines! {
     a_tenant_that_is_alone_takes_all_places,
     what_is_under_way_counts_against_the_endpoints_limit,
     nothing_of_one_tenant_is_seen_by_another,
+    a_route_that_names_a_certificate_is_known_until_it_is_removed,
     an_address_has_one_owner_and_is_free_again_when_removed,
     what_was_recorded_is_there_after_the_store_is_opened_again,
     a_watcher_sees_what_is_new_in_order,
@@ -396,6 +397,23 @@ async fn nothing_of_one_tenant_is_seen_by_another(engine: Engine) {
     assert!(stranger.endpoints().await.unwrap().is_empty());
     assert_eq!(stranger.thread_of("mbx_a", &[[7; 32]]).await.unwrap(), None);
     assert!(matches!(stranger.remove_app(scene.app).await, Err(StoreError::NotFound(_))));
+}
+
+async fn a_route_that_names_a_certificate_is_known_until_it_is_removed(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let add = async |hash: u8, peer: &str| {
+        let id = scene.store.clock().mint();
+        let peers = vec![peer.parse().unwrap()];
+        let route = NewRoute { token_hash: [hash; 32], address_sealed: String::new(), app: None, peers };
+        scene.own().add_route(id, route).await.unwrap();
+        id
+    };
+    add(1, "door:milter").await;
+    assert!(!scene.store.has_route_with_certificate().await.unwrap());
+    let named = add(2, "cert:name:Lake CA:out.lake.example").await;
+    assert!(scene.store.has_route_with_certificate().await.unwrap());
+    scene.own().remove_route(named).await.unwrap();
+    assert!(!scene.store.has_route_with_certificate().await.unwrap());
 }
 
 async fn an_address_has_one_owner_and_is_free_again_when_removed(engine: Engine) {
