@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::dns::zone::Zone;
 use crate::dns::{Resolver, ResolverSettings};
-use crate::ids::{MailboxId, SessionId, TenantId};
+use crate::ids::{MailboxId, MessageId, SessionId, TenantId};
 use crate::mail::address::Domain;
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::authentication::FailurePolicy;
@@ -64,11 +64,15 @@ impl Scene {
     }
 
     async fn accept_for(&self, recipients: &[Recipient], bytes: &[u8]) {
+        self.accept_as(self.store.clock().mint(), recipients, bytes).await;
+    }
+
+    async fn accept_as(&self, id: MessageId, recipients: &[Recipient], bytes: &[u8]) {
         let mailbox = Mailbox::parse("deals@in.example").unwrap();
         let path = |recipient: &Recipient| ForwardPath::new(mailbox.clone(), *recipient);
         let clock = self.store.clock();
         let manifest = Manifest {
-            id: clock.mint(),
+            id,
             received_at: clock.now(),
             envelope: Envelope {
                 reverse_path: ReversePath::Mailbox(Mailbox::parse("ann@lakeside.example").unwrap()),
@@ -121,6 +125,21 @@ fn mail(id: &str, extra: &str) -> Vec<u8> {
 Message-ID: <{id}@lakeside.example>\r\n{extra}\r\nBefore we go further, can you send proof of funds?\r\n"
     )
     .into_bytes()
+}
+
+#[tokio::test]
+async fn a_message_that_a_repeated_call_stored_twice_under_one_id_is_one_and_no_trouble() {
+    let scene = scene().await;
+    let id = scene.store.clock().mint();
+    let mut worker = scene.ingest.clone();
+    for _ in 0..2 {
+        for _ in 0..2 {
+            scene.accept_as(id, &[scene.to_mailbox()], &mail("1", "")).await;
+        }
+        assert!(worker.step().await.unwrap());
+        assert_eq!(worker.alone, 0, "the batch was recorded as it is");
+        assert_eq!(scene.states().await, [("emitted".to_owned(), None)]);
+    }
 }
 
 #[tokio::test]
