@@ -8,6 +8,7 @@ use connex::ids::{MailboxId, RouteId, TenantId};
 use connex::intake::{AuthenticationAnswer, ForwardName, RecipientAnswer};
 use connex::mail::address::Domain;
 use connex::mail::envelope::Recipient;
+use connex::mail::reading::Reader;
 use connex::smtp::Limits;
 use connex::smtp::state::{Channel, Effect, Input, Machine, Phase, Settings};
 use connex::spool::Admission;

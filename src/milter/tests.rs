@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -74,7 +74,7 @@ async fn show(route: &str) -> Option<u8> {
     let listener = Listener::bind(anywhere, options, Arc::new(Faulty), acceptor).unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
     let session = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpSocket::new_v4().unwrap().connect(address).await.unwrap();
         // Version 6, and no answer wanted before the end of a message.
         for packet in [
             b"O\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff".as_slice(),

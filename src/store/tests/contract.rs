@@ -2,6 +2,7 @@
 
 use super::engine::on_both_engines;
 use super::*;
+use crate::mail::reading::Reader;
 use crate::store::limits::{Block, BlockRequest};
 
 on_both_engines! {
@@ -404,7 +405,8 @@ async fn a_route_that_names_a_certificate_is_known_until_it_is_removed(engine: E
     let add = async |hash: u8, peer: &str| {
         let id = scene.store.clock().mint();
         let peers = vec![peer.parse().unwrap()];
-        let route = NewRoute { token_hash: [hash; 32], address_sealed: String::new(), app: None, peers };
+        let route =
+            NewRoute { reader: Reader::Bcc, token_hash: [hash; 32], address_sealed: String::new(), app: None, peers };
         scene.own().add_route(id, route).await.unwrap();
         id
     };
