@@ -50,7 +50,6 @@ fn shown_for(route: &str) -> (Option<u8>, String) {
     (answer, handle.render())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test is the mail server")]
 async fn show(route: &str) -> Option<u8> {
     let dir = tempfile::tempdir().unwrap();
     let spool = SpoolOptions {
