@@ -32,7 +32,7 @@ pub(super) enum Begun {
     /// Nothing: its message is stored, and this was the answer.
     Answered(IntakeAnswer),
     /// Its message is to be stored under this id.
-    ToDo(MessageId, CallAtWork),
+    ToDo(MessageId, Box<CallAtWork>),
 }
 
 impl ArrivingCall {
@@ -74,7 +74,7 @@ impl ArrivingCall {
             at_work.done().await;
             return Ok(Begun::Answered(answer));
         }
-        Ok(Begun::ToDo(id, at_work))
+        Ok(Begun::ToDo(id, Box::new(at_work)))
     }
 }
 
