@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::sql::{Connection, Row, built, query};
-use super::{Store, StoreError, from_id, rows};
+use super::{Store, StoreError, TenantStore, from_id, rows};
 use crate::clock::Timestamp;
 use crate::ids::{MessageId, TenantId, WorkerId};
 
@@ -163,18 +163,6 @@ AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.tenant_id = $1 AND m.message
         .await
     }
 
-    /// Whether a message is known: recorded, or waiting in the database. What waits in a log of files is not looked for.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn knows_message(&self, tenant: TenantId, id: MessageId) -> Result<bool, StoreError> {
-        const FIND: &str = "\
-SELECT 1 FROM messages WHERE tenant_id = $1 AND message_id = $2 UNION ALL \
-SELECT 1 FROM spool_queue WHERE tenant_id = $1 AND message_id = $2 AND lane <> $3";
-        let find = query(FIND).bind(tenant.to_string()).bind(id.to_string()).bind(AWAITING);
-        Ok(find.fetch_optional(&self.readers).await?.is_some())
-    }
-
     /// A lane with mail that nobody reads now, the one that was read longest ago.
     ///
     /// # Errors
@@ -295,6 +283,25 @@ FROM spool_lanes AS l";
             body.extend_from_slice(row.try_get::<&[u8]>(0)?);
         }
         Ok(Some(body))
+    }
+}
+
+impl TenantStore {
+    /// Whether a message is known: recorded, or waiting in the database. What waits in a log of files is not looked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn knows_message(&self, id: MessageId) -> Result<bool, StoreError> {
+        // In the order in which a message goes from the one to the other.
+        const WAITING: &str = "SELECT 1 FROM spool_queue WHERE tenant_id = $1 AND message_id = $2 AND lane <> $3";
+        const RECORDED: &str = "SELECT 1 FROM messages WHERE tenant_id = $1 AND message_id = $2";
+        let (tenant, id) = (self.tenant.to_string(), id.to_string());
+        let waiting = query(WAITING).bind(&tenant).bind(&id).bind(AWAITING);
+        if waiting.fetch_optional(&self.store.readers).await?.is_some() {
+            return Ok(true);
+        }
+        let recorded = query(RECORDED).bind(&tenant).bind(&id);
+        Ok(recorded.fetch_optional(&self.store.readers).await?.is_some())
     }
 }
 

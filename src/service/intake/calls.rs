@@ -7,12 +7,11 @@ use crate::ids::MessageId;
 use crate::service::keys::{Authenticated, MailIngest};
 use crate::service::{Conflict, Service, ServiceError};
 use crate::spool::SpoolError;
+use crate::store::TenantStore;
 use crate::store::idempotency::{KeyedCall, Once};
-use crate::store::{Store, TenantStore};
 
 /// A named call whose bytes are coming.
 pub(super) struct ArrivingCall {
-    store: Store,
     tenant: TenantStore,
     principal: String,
     key: String,
@@ -41,7 +40,6 @@ impl ArrivingCall {
         // Neither what it is of nor an address in it holds an empty line.
         digest.update(format!("{}\n\n", call.of).as_bytes());
         Self {
-            store: service.store.clone(),
             tenant: service.store.for_tenant(caller.principal().tenant()),
             principal: caller.principal().key_id().to_string(),
             key: call.key.clone(),
@@ -55,7 +53,7 @@ impl ArrivingCall {
 
     /// Takes the key, for a message of `size` octets that would get the id `minted`.
     pub(super) async fn begin(self, minted: MessageId, size: u64) -> Result<Begun, ServiceError> {
-        let Self { store, tenant, principal, key, digest } = self;
+        let Self { tenant, principal, key, digest } = self;
         let mut fingerprint = [0; 32];
         fingerprint.iter_mut().zip(digest.finish().as_ref()).for_each(|(byte, value)| *byte = *value);
         let body = serde_json::to_string(&IntakeAnswer { message_id: minted.to_string(), size }).map_err(unreadable)?;
@@ -70,7 +68,7 @@ impl ArrivingCall {
         let answer: IntakeAnswer = serde_json::from_str(&first).map_err(unreadable)?;
         let id: MessageId = answer.message_id.parse().map_err(unreadable)?;
         // An earlier attempt may have come as far as storing it.
-        if id != minted && store.knows_message(at_work.tenant.tenant(), id).await? {
+        if id != minted && at_work.tenant.knows_message(id).await? {
             at_work.done().await;
             return Ok(Begun::Answered(answer));
         }

@@ -119,6 +119,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         messages(Some("held"), 100) => "Ok([])";
         messages_after("", 100) => "Ok([])";
         message(owned.message) => "Ok(None)";
+        knows_message(owned.message) => "Ok(false)";
         events_after(0, 100) => "Ok([])";
         newest_cursor() => "Ok(0)";
         event(owned.event) => "Ok(None)";
@@ -166,6 +167,10 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         replace_endpoint_secrets(owned.endpoint, MARK.into(), "other".into()) => "Err(Conflict";
         enable_endpoint(owned.endpoint) => "Err(NotFound";
         remove_endpoint(owned.endpoint) => "Err(NotFound";
+        end_call(pending()) => "Ok(())";
+        drop_call(pending()) => "Ok(())";
+        release_call(pending()) => "Ok(())";
+        begin_call(KeyedCall { body: "own".into(), ..pending() }) => "Ok(First(\"own\"))";
         add_key(key) => "Err(Exists";
         add_mailbox(mailbox(owned.app)) => "Err(Exists";
         add_route(owned.route, route(owned.app)) => "Err(Exists";
@@ -229,6 +234,11 @@ fn call(fingerprint: u8) -> KeyedCall {
         fingerprint: [fingerprint; 32],
         body: format!("{{\"mark\":\"{MARK}\"}}"),
     }
+}
+
+/// A call that did not end.
+fn pending() -> KeyedCall {
+    KeyedCall { key: "pending".into(), ..call(3) }
 }
 
 fn outcome(owned: &Owned, id: OutcomeId, clock: &Clock) -> NewOutcome {
@@ -305,6 +315,7 @@ async fn fill(scene: &Scene) -> Owned {
     mark(&mut source, clock.mint(), clock.mint());
     own.record_source_event(owned.source.clone(), source).await.unwrap();
     own.record_outcome(outcome(&owned, clock.mint(), clock), Some(call(1))).await.unwrap();
+    own.begin_call(pending()).await.unwrap();
 
     let worker = clock.mint();
     let claimed = scene.claim(worker).await.remove(0);
