@@ -4,7 +4,7 @@
 //! is not in the spool before, so a copied database never knows of mail that the copied spool does not have. Segments are
 //! copied from the newest to the oldest: each one is at least as complete as it was when a later one was copied, so what is
 //! copied of the log is a beginning of it, with a tail that may be torn, as after a power cut. With PostgreSQL the database
-//! holds all mail, and is dumped ([`postgres`]).
+//! holds all mail, and is dumped (`postgres`).
 //!
 //! The instance key is always in it, wherever the configuration has it from: without it nothing that is sealed could be
 //! opened again. So are the account and certificate of ACME.

@@ -1,6 +1,6 @@
 //! The `Idempotency-Key` of a call: its stored answer, for a day, per tenant and principal.
 //!
-//! Where the effect is rows, the key is taken in the effect's transaction ([`claim`]). Where it is not (mail goes to the
+//! Where the effect is rows, the key is taken in the effect's transaction (`claim`). Where it is not (mail goes to the
 //! spool), the key is taken before, with the answer that will be given, and marked when the effect is durable: an attempt
 //! that did not come so far leaves its answer to the next one, which makes the same effect under the same ids.
 
