@@ -209,7 +209,7 @@ fn journal<'a>(opened: &'a Opened, handed: &Handed<'_>) -> Reading<'a> {
     let mail_from = reading.mail_from.as_deref().and_then(|address| Mailbox::parse(address).ok());
     reading.mail_from_decoded = mail_from.as_ref().and_then(copy::decode_rewritten);
     let sender = reading.mail_from_decoded.clone().or(mail_from).or_else(|| author(message).cloned());
-    direct(&mut reading, sender.as_ref().map(Mailbox::domain), handed);
+    set_direction_of_copy(&mut reading, sender.as_ref().map(Mailbox::domain), handed);
     if reading.direction == Direction::Unknown && !reading.recipients.is_empty() {
         reading.defects.push(Defect::NoOwnedParticipant);
         reading.untrusted.push(UntrustedReason::NoOwnedParticipant);
@@ -279,8 +279,8 @@ fn plain<'a>(opened: &'a Opened, handed: &Handed<'_>) -> Reading<'a> {
     };
     let sender = sender.map(Mailbox::domain).cloned();
     match opened.reader {
-        Reader::Mailbox => arrived(&mut reading, sender.as_ref(), handed),
-        _ => direct(&mut reading, sender.as_ref(), handed),
+        Reader::Mailbox => set_direction_of_arrival(&mut reading, sender.as_ref(), handed),
+        _ => set_direction_of_copy(&mut reading, sender.as_ref(), handed),
     }
     if format == Some(Format::Inline) {
         // The quoted header is believed by nobody but the reader.
@@ -330,8 +330,8 @@ const fn report_format(automated: &Automated) -> Option<Format> {
     }
 }
 
-/// The direction of a copy.
-fn direct(reading: &mut Reading<'_>, sender: Option<&Domain>, handed: &Handed<'_>) {
+/// By the owned domains alone.
+fn set_direction_of_copy(reading: &mut Reading<'_>, sender: Option<&Domain>, handed: &Handed<'_>) {
     let owned = handed.owned_domains;
     let is_anonymous = reading.message.trace.exchange_auth_as.as_deref() == Some("anonymous");
     let is_spoof = is_anonymous && sender.is_some_and(|sender| copy::is_owned(sender, owned));
@@ -342,9 +342,8 @@ fn direct(reading: &mut Reading<'_>, sender: Option<&Domain>, handed: &Handed<'_
     reading.direction = copy::direction(sender.filter(|_| !is_spoof), &reading.recipients, owned);
 }
 
-/// The direction of direct mail: it has reached a mailbox here, which counts as owned though its domain may be the
-/// platform's.
-fn arrived(reading: &mut Reading<'_>, sender: Option<&Domain>, handed: &Handed<'_>) {
+/// Direct mail has reached a mailbox here, which counts as owned though its domain may be the platform's.
+fn set_direction_of_arrival(reading: &mut Reading<'_>, sender: Option<&Domain>, handed: &Handed<'_>) {
     let owned = handed.owned_domains;
     tell_foreign_sender(reading, sender, owned);
     let by = sender.cloned().or_else(|| author(reading.message).map(|author| author.domain().clone()));

@@ -311,7 +311,10 @@ const AGAIN: &str = "ON CONFLICT DO NOTHING";
 
 async fn enqueue(connection: &mut Connection, messages: &[(&NewAccepted, i64)]) -> Result<(), StoreError> {
     const QUEUE: &str = "INSERT INTO spool_queue (tenant_id, message_id, lane, size, sha256, parts, manifest) ";
-    rows::insert_unless(connection, QUEUE, AGAIN, messages, |row, (message, parts)| {
+    // What awaited a verdict when all ended (lane -2) was never answered for; now it is.
+    const ANEW: &str = "ON CONFLICT (tenant_id, message_id) DO UPDATE SET lane = excluded.lane, \
+manifest = excluded.manifest WHERE spool_queue.lane = -2";
+    rows::insert_unless(connection, QUEUE, ANEW, messages, |row, (message, parts)| {
         row.push_bind(message.tenant.to_string())
             .push_bind(message.id.to_string())
             .push_bind(if message.is_awaiting { AWAITING } else { lane_of(message.tenant) })

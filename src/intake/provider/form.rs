@@ -113,8 +113,7 @@ fn multipart<'a>(boundary: &str, body: &'a [u8]) -> Result<Vec<Field<'a>>, ReadE
 fn field(part: &[u8]) -> Result<Option<Field<'_>>, ReadError> {
     const BROKEN: ReadError = ReadError::Malformed("a part of the form has no header");
     // A header may be empty.
-    if let Some(value) = part.strip_prefix(b"\r\n") {
-        let _ = value;
+    if part.starts_with(b"\r\n") {
         return Ok(None);
     }
     let end = memmem::find(part.get(..PART_HEADER.min(part.len())).unwrap_or(part), b"\r\n\r\n").ok_or(BROKEN)?;

@@ -11,6 +11,7 @@ on_both_engines! {
     a_lane_gives_its_mail_in_the_order_in_which_it_came,
     what_was_set_aside_stays_and_is_read_by_nobody,
     a_body_whose_parts_are_not_all_there_is_not_accepted,
+    what_awaited_a_verdict_when_all_ended_is_read_once_it_is_accepted_without_one,
 }
 
 impl Scene {
@@ -126,4 +127,24 @@ async fn a_body_whose_parts_are_not_all_there_is_not_accepted(engine: Engine) {
         assert_eq!(scene.waiting().await, 0);
         assert_eq!(scene.store.accepted_body(scene.tenant, id, 1).await.unwrap(), None, "nothing half done");
     }
+}
+
+async fn what_awaited_a_verdict_when_all_ended_is_read_once_it_is_accepted_without_one(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let message = scene.accepted(b"x");
+    let accept = async |is_awaiting, manifest: &str| {
+        let message = NewAccepted { is_awaiting, manifest: manifest.into(), ..message.clone() };
+        scene.store.accept(vec![(message, b"x".to_vec())]).await.unwrap();
+    };
+    // A crash came before the verdict; the call is made again when its mailbox no longer asks for one.
+    accept(true, "{}").await;
+    let worker = scene.store.clock().mint();
+    assert_eq!(scene.lane(worker).await, None);
+    accept(false, "[]").await;
+    let lane = scene.lane(worker).await.expect("what was answered for is read");
+    let queued = scene.store.queued_in(lane, 4).await.unwrap();
+    assert_eq!((queued.len(), queued[0].id, queued[0].manifest.as_str()), (1, message.id, "[]"));
+    // What is read already is not taken back.
+    accept(true, "{}").await;
+    assert_eq!(scene.store.queued_in(lane, 4).await.unwrap().len(), 1);
 }
