@@ -47,6 +47,9 @@ pub struct AcceptArgs {
     /// What is sent.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// Send under TLS, by STARTTLS. Only with a gateway of its own.
+    #[arg(long, conflicts_with = "server")]
+    pub tls: bool,
     /// SMTP server to measure; without it, a gateway is started in a folder of its own.
     #[arg(long, value_name = "HOST:PORT", requires = "to")]
     pub server: Option<String>,

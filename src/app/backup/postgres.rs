@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::BackupError;
@@ -105,7 +106,7 @@ struct Target {
 impl Target {
     fn of(database: &str) -> Option<Self> {
         let mut url = Url::parse(database).ok()?;
-        let mut password = url.password().map(decoded);
+        let mut password = url.password().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned());
         // A URL without a host, for a socket, cannot have a password in its first part.
         let _ = url.set_password(None);
         let mut kept = Vec::new();
@@ -128,38 +129,16 @@ impl Target {
         url.set_query(None);
         if !kept.is_empty() {
             // These programs do not take `+` for a space.
-            let query: Vec<String> = kept.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+            let encoded = |(name, value): &(String, String)| format!("{name}={}", utf8_percent_encode(value, RESERVED));
+            let query: Vec<String> = kept.iter().map(encoded).collect();
             url.set_query(Some(&query.join("&")));
         }
         Some(Self { url: url.into(), password })
     }
 }
 
-/// Undoes percent-encoding (RFC 3986 §2.1).
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let hex = rest.strip_prefix('%').and_then(|rest| rest.get(..2));
-        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            bytes.push(byte);
-            rest = rest.get(3..).unwrap_or_default();
-        } else {
-            bytes.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
-            rest = rest.get(first.len_utf8()..).unwrap_or_default();
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
-fn encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
-}
+/// All but the unreserved characters (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {

@@ -6,11 +6,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::figures::{Percentiles, number, rounded};
-use super::gateway::{Gateway, is_memory, names};
+use super::gateway::{Gateway, certificate, is_memory, names};
 use super::load::{Load, Sent, send};
 use super::{AcceptArgs, LoadArgs, cpu};
 use crate::app::interrupted;
-use crate::cli::smtp_client::ServerName;
+use crate::cli::smtp_client::{Security, ServerName, TrustedRoots};
 use crate::cli::{CliError, Output};
 use crate::mail::address::Mailbox;
 
@@ -63,7 +63,7 @@ pub(super) async fn run(args: AcceptArgs, out: &mut Output) -> Result<(), CliErr
 async fn other(server: &str, to: &str, args: &LoadArgs) -> Result<Accepted, CliError> {
     let server: ServerName = server.parse().map_err(|error| CliError::Usage(format!("--server {server}: {error}")))?;
     let to = Mailbox::parse(to).map_err(|error| CliError::Usage(format!("--to {to}: {error}")))?;
-    let load = load(args, server, to);
+    let load = load(args, server, Security::Plain, to);
     let sent = send(load.clone()).await?;
     let mut answer = Accepted::of(&load, args, sent);
     answer.notes.push("What the server did before its 250, and its processor time, cannot be seen from here.".into());
@@ -71,10 +71,19 @@ async fn other(server: &str, to: &str, args: &LoadArgs) -> Result<Accepted, CliE
 }
 
 async fn own(args: &AcceptArgs, out: &mut Output) -> Result<Accepted, CliError> {
-    let gateway = Gateway::start(&args.data, args.database.as_deref(), names(&args.load)?).await?;
+    let mut security = Security::Plain;
+    let gateway = Gateway::start_with(&args.data, args.database.as_deref(), names(&args.load)?, |dir| {
+        if !args.tls {
+            return Ok(Vec::new());
+        }
+        let own = certificate(dir)?;
+        security = Security::Required(TrustedRoots::only(&own.ca_file)?);
+        Ok(own.settings.into())
+    })
+    .await?;
     let file_system = gateway.scratch.file_system();
     out.note(&format!("Started a gateway on {} ({file_system}).", gateway.server));
-    let load = load(&args.load, gateway.server, gateway.mailbox);
+    let load = load(&args.load, gateway.server, security, gateway.mailbox);
     let spool = gateway.app.spool().clone();
     let stop = interrupted();
     let (before, cpu) = (spool.status(), cpu::of_process());
@@ -125,9 +134,10 @@ pub(super) async fn until<T>(
     }
 }
 
-fn load(args: &LoadArgs, server: ServerName, to: Mailbox) -> Load {
+fn load(args: &LoadArgs, server: ServerName, security: Security, to: Mailbox) -> Load {
     Load {
         server,
+        security,
         to,
         sessions: args.sessions,
         messages: args.messages,

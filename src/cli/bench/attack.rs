@@ -10,12 +10,11 @@ use super::AttackArgs;
 use super::accept::until;
 use super::attackers::{Attack, Outcome};
 use super::figures::{Percentiles, number, rounded};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, certificate};
 use super::load::{Load, Sent, send};
 use crate::app::interrupted;
+use crate::cli::smtp_client::Security;
 use crate::cli::{CliError, Output};
-use crate::clock::Clock;
-use crate::devcert;
 
 /// The bounds of the measurement; shorter than those of real use, so that a round ends.
 const BOUNDS: [(&str, &str); 7] = [
@@ -76,10 +75,8 @@ struct Client {
 pub(super) async fn run(args: AttackArgs, out: &mut Output) -> Result<(), CliError> {
     let gateway = Gateway::start_with(&args.data, None, None, |dir| {
         // STARTTLS is attacked too.
-        let files = devcert::ensure(dir, "localhost", Clock::System.now()).map_err(anyhow::Error::new)?;
-        let file = |path: std::path::PathBuf| path.display().to_string();
-        let tls = [("tls.cert_file", file(files.cert_file)), ("tls.key_file", file(files.key_file))];
-        Ok(BOUNDS.map(|(key, value)| (key, value.to_owned())).into_iter().chain(tls).collect())
+        let tls = certificate(dir)?;
+        Ok(BOUNDS.map(|(key, value)| (key, value.to_owned())).into_iter().chain(tls.settings).collect())
     })
     .await?;
     let address = gateway.app.addresses.smtp.first().copied();
@@ -92,6 +89,7 @@ pub(super) async fn run(args: AttackArgs, out: &mut Output) -> Result<(), CliErr
             out.note(&format!("Round {round} of {}.", args.rounds));
             let load = |kind: &str| Load {
                 server: gateway.server.clone(),
+                security: Security::Plain,
                 to: gateway.mailbox.clone(),
                 sessions: args.sessions,
                 messages: args.messages,

@@ -12,6 +12,7 @@ use crate::cli::smtp_client::ServerName;
 use crate::cli::{CliError, DataArgs};
 use crate::clock::Clock;
 use crate::config::{Config, Loader};
+use crate::devcert;
 use crate::dns::zone::Zone;
 use crate::ids::{AppId, TenantId};
 use crate::mail::address::Mailbox;
@@ -75,6 +76,23 @@ impl Gateway {
         let server = address.ok_or_else(|| CliError::failed("the gateway listens nowhere"))?.into();
         Ok(Self { app, server, mailbox, tenant, app_id, scratch, _zone: zone })
     }
+}
+
+/// A certificate of its own for a gateway in `dir`: the settings that name it, and the authority behind it.
+pub(super) struct OwnCertificate {
+    pub(super) settings: [(&'static str, String); 2],
+    pub(super) ca_file: PathBuf,
+}
+
+/// Makes one.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn certificate(dir: &Path) -> Result<OwnCertificate, CliError> {
+    let files = devcert::ensure(dir, "localhost", Clock::System.now()).map_err(anyhow::Error::new)?;
+    let file = |path: PathBuf| path.display().to_string();
+    let settings = [("tls.cert_file", file(files.cert_file)), ("tls.key_file", file(files.key_file))];
+    Ok(OwnCertificate { settings, ca_file: files.ca_file })
 }
 
 /// A name server that knows the author of the load, where that is to be found out.

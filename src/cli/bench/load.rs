@@ -23,6 +23,7 @@ use crate::mail::address::{Mailbox, ReversePath};
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     pub(super) server: ServerName,
+    pub(super) security: Security,
     pub(super) to: Mailbox,
     pub(super) sessions: u32,
     pub(super) messages: u64,
@@ -99,7 +100,7 @@ async fn drive(load: Load) -> Result<Sent, CliError> {
 
 async fn connect(load: &Load) -> Result<SmtpClient, SmtpError> {
     // One command after the other, as common load generators do, so that figures can be compared with theirs.
-    let settings = Settings { commands: Commands::OneByOne, ..Settings::new(Security::Plain) };
+    let settings = Settings { commands: Commands::OneByOne, ..Settings::new(load.security.clone()) };
     SmtpClient::connect(&load.server, &settings).await
 }
 

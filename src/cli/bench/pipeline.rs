@@ -15,6 +15,7 @@ use super::load::{Due, Load, send};
 use super::steps::{Track, keeps_up, whole};
 use super::{PipelineArgs, cpu};
 use crate::app::interrupted;
+use crate::cli::smtp_client::Security;
 use crate::cli::webhook::add_endpoint;
 use crate::cli::{CliError, Output, Table};
 use crate::clock::Clock;
@@ -82,6 +83,7 @@ pub(super) async fn run(args: PipelineArgs, out: &mut Output) -> Result<(), CliE
 
     let load = Load {
         server: gateway.server.clone(),
+        security: Security::Plain,
         to: gateway.mailbox.clone(),
         sessions: args.load.sessions,
         messages: args.load.messages,

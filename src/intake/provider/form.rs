@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use memchr::memmem;
+use percent_encoding::percent_decode;
 
 use super::ReadError;
 
@@ -184,20 +185,6 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'%', b'+', text).is_none() {
         return Cow::Borrowed(text);
     }
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        let pair = (digit(text.get(at + 1)), digit(text.get(at + 2)));
-        at += 1;
-        bytes.push(match (byte, pair) {
-            (b'%', (Some(high), Some(low))) => {
-                at += 2;
-                u8::try_from(high * 16 + low).unwrap_or_default()
-            }
-            (b'+', _) => b' ',
-            (byte, _) => *byte,
-        });
-    }
-    Cow::Owned(bytes)
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
 }
