@@ -190,9 +190,10 @@ impl App {
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
         let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
         let acceptor = reading::judged(acceptor, &config, &recipients)?;
-        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, tls.mail.as_ref())?;
-        doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor)?);
-        let files = doors::bind_files(&config, &recipients, &acceptor)?;
+        let pool = doors::pool(&config);
+        let mut doors = doors::bind_smtp(&config, &recipients, &acceptor, &pool, tls.mail.as_ref())?;
+        doors.extend(doors::bind_lmtp(&config, &recipients, &acceptor, &pool)?);
+        let files = doors::bind_files(&config, &recipients, &acceptor, &pool)?;
         let milters = doors::bind_milter(&config, &recipients, &acceptor)?;
 
         let http = bind_http("http.listen", &config.http.listen).await?;

@@ -272,7 +272,12 @@ impl Check<'_> {
 
     /// Whether the peer hands over the mail of others: then nothing is known of the sender's address.
     fn is_relayed(&self) -> bool {
-        let is_senders_door = matches!(self.manifest.origin.door, Door::Smtp | Door::Smtps | Door::Milter);
+        let origin = &self.manifest.origin;
+        let is_senders_door = match origin.door {
+            Door::Smtp | Door::Smtps | Door::Milter => true,
+            Door::Http => origin.client.is_some(),
+            Door::Lmtp | Door::Inject | Door::Import => false,
+        };
         let is_relay = |peer: IpAddr| self.settings.relays.iter().any(|network| network.contains(&peer));
         !is_senders_door || self.peer().is_none_or(is_relay)
     }

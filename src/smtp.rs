@@ -9,7 +9,7 @@
 //! | `command`, `line`, `body` | grammar, command lines, end of data |
 //! | [`reply`] | every code and text that a peer can read |
 //! | [`limits`] | every bound, with its default |
-//! | `tenants`, `memory` | open transactions of each tenant; what bodies take while they arrive |
+//! | `pool`: `tenants`, `memory` | what all listeners have together: open transactions of each tenant; what bodies take while they arrive |
 //!
 //! It must never answer 250 to a message that is not a [`crate::spool::SpooledMessage`], never relay, and never answer
 //! 5xx for trouble of our own. LMTP is another dialect of the same machine; behind a load balancer only the client's
@@ -29,6 +29,7 @@ pub mod limits;
 mod line;
 pub mod listener;
 mod memory;
+pub mod pool;
 pub mod proxy;
 pub mod reply;
 mod sasl;
@@ -41,3 +42,4 @@ mod conversations;
 
 pub use limits::Limits;
 pub use listener::{Listener, ListenerOptions};
+pub use pool::Pool;

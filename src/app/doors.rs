@@ -16,7 +16,7 @@ use crate::milter;
 use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
 use crate::service::intake::MailDoor;
 use crate::service::intake::deliveries::DeliverySettings;
-use crate::smtp::{Limits, Listener, ListenerOptions};
+use crate::smtp::{Limits, Listener, ListenerOptions, Pool};
 use crate::supervisor::Spawner;
 use crate::tls::ServerTls;
 
@@ -48,6 +48,7 @@ pub(super) fn bind_smtp(
     config: &Config,
     recipients: &Arc<Recipients>,
     acceptor: &Acceptor,
+    pool: &Pool,
     tls: Option<&Arc<ServerTls>>,
 ) -> Result<Vec<BoundDoor>, AppError> {
     let doors =
@@ -59,6 +60,7 @@ pub(super) fn bind_smtp(
                 door,
                 hostname: config.server.hostname.clone(),
                 limits: smtp_limits(config),
+                pool: pool.clone(),
                 tls: tls.cloned(),
                 proxy_from: config.smtp.proxy_from.clone(),
             };
@@ -79,11 +81,12 @@ pub(super) fn bind_lmtp(
     config: &Config,
     recipients: &Arc<Recipients>,
     acceptor: &Acceptor,
+    pool: &Pool,
 ) -> Result<Vec<BoundDoor>, AppError> {
     let mut bound = Vec::new();
     for &address in &config.lmtp.listen {
         let fail = |source| AppError::Listen { key: "lmtp.listen", address, source };
-        let options = lmtp_options(config, Door::Lmtp);
+        let options = lmtp_options(config, pool, Door::Lmtp);
         let listener = Listener::bind(address, options, Arc::clone(recipients), acceptor.clone()).map_err(fail)?;
         bound.push((Door::Lmtp, listener.local_addr().map_err(fail)?, listener));
     }
@@ -99,10 +102,11 @@ pub(super) fn bind_files(
     config: &Config,
     recipients: &Arc<Recipients>,
     acceptor: &Acceptor,
+    pool: &Pool,
 ) -> Result<Vec<Listener<Recipients>>, AppError> {
     let mut bound = Vec::new();
     let mut bind = |path: &Path, mode: u32, door: Door, acceptor: Acceptor| {
-        let options = lmtp_options(config, door);
+        let options = lmtp_options(config, pool, door);
         let listener = Listener::bind_file((path, mode), options, Arc::clone(recipients), acceptor);
         bound.push(listener.map_err(|source| AppError::File { path: path.to_owned(), source })?);
         Ok::<_, AppError>(())
@@ -159,6 +163,11 @@ pub(super) fn bind_milter(
         bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
     }
     Ok(bound)
+}
+
+/// What the listeners have together.
+pub(super) fn pool(config: &Config) -> Pool {
+    Pool::new(&smtp_limits(config))
 }
 
 /// Where mail that comes in by the API goes.
@@ -219,7 +228,7 @@ impl LocalDoors {
 }
 
 /// A local mail server is one peer with many connections, and knows no reason to come back for more messages.
-fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
+fn lmtp_options(config: &Config, pool: &Pool, door: Door) -> ListenerOptions {
     let limits = smtp_limits(config);
     ListenerOptions {
         door,
@@ -232,6 +241,7 @@ fn lmtp_options(config: &Config, door: Door) -> ListenerOptions {
             greeting_delay: Duration::ZERO,
             ..limits
         },
+        pool: pool.clone(),
         tls: None,
         proxy_from: if door == Door::Lmtp { config.lmtp.proxy_from.clone() } else { Vec::new() },
     }

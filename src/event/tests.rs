@@ -60,6 +60,7 @@ fn manifest(message: &Message, path: ForwardPath) -> Manifest {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         },
         defects: Vec::new(),
         quiet: false,

@@ -168,6 +168,21 @@ const RCPT_TO: Parameter = Parameter {
     range: None,
 };
 
+const CLIENT_ADDRESS: Parameter = Parameter {
+    name: crate::service::intake::CLIENT_ADDRESS,
+    place: "header",
+    about: "Address of the SMTP client that handed the message to the caller, who vouches for it: with it SPF, DMARC and \
+            iprev are judged as at port 25; without it nothing is known of the sender's address.",
+    range: None,
+};
+
+const CLIENT_HELO: Parameter = Parameter {
+    name: crate::service::intake::CLIENT_HELO,
+    place: "header",
+    about: "What that client called itself in EHLO or HELO.",
+    range: None,
+};
+
 const OPEN: Endpoint = Endpoint {
     action: Action::Docs,
     verb: Verb::Get,
@@ -391,7 +406,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
                 SMTP. Recipients are mailboxes and routes of the key's tenant; what is wrong with each stands in `errors`. \
                 The same message again makes no second event; with an Idempotency-Key the same call makes no second message.",
         reply: Reply::Json("IntakeAnswer"),
-        query: &[MAIL_FROM, RCPT_TO, IDEMPOTENCY_KEY],
+        query: &[MAIL_FROM, RCPT_TO, CLIENT_ADDRESS, CLIENT_HELO, IDEMPOTENCY_KEY],
         problems: &[
             Code::IdempotencyConflict,
             Code::ForbiddenMailbox,

@@ -15,6 +15,7 @@ pub mod sendgrid;
 pub mod ses;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// One message as a provider hands it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Delivery<'a> {
     pub reverse_path: String,
     /// RCPT TO without angle brackets; never empty.
     pub forward_paths: Vec<String>,
+    /// Address of the SMTP client that handed it to the provider, where that says.
+    pub client: Option<IpAddr>,
     /// The message (RFC 5322), as far as the provider's form keeps it byte by byte.
     pub message: Cow<'a, [u8]>,
 }

@@ -258,6 +258,19 @@ pub struct Origin {
     /// The provider that handed the message over, at the HTTP door.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// From whom the peer has the message, where it says so and its word counts: at the HTTP door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Box<ToldClient>>,
+}
+
+/// An SMTP client of somebody else's mail server, as that tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldClient {
+    /// Its address.
+    pub address: IpAddr,
+    /// What it called itself in EHLO or HELO; empty where that is not told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub helo: String,
 }
 
 /// Something about the bytes that the session saw while they arrived, kept because it cannot be seen later.
@@ -348,12 +361,13 @@ pub struct Client<'a> {
 }
 
 impl Manifest {
-    /// Who handed the message in: the peer, and at the milter door the client of the mail server that shows it.
+    /// Who handed the message in: the peer, and where that is a mail server that tells of its own client, the client.
     #[must_use]
     pub fn client(&self) -> Client<'_> {
-        match &self.milter {
-            None => Client { address: self.origin.peer, helo: &self.origin.helo },
-            Some(told) => Client {
+        match (&self.milter, &self.origin.client) {
+            (None, None) => Client { address: self.origin.peer, helo: &self.origin.helo },
+            (None, Some(told)) => Client { address: Some(told.address.to_canonical()), helo: &told.helo },
+            (Some(told), _) => Client {
                 // Who signed in may send from anywhere, by leave of the mail server.
                 address: told
                     .client_address

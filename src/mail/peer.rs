@@ -138,6 +138,7 @@ mod tests {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         }
     }
 

@@ -129,6 +129,7 @@ impl Scene {
                 authenticated: None,
                 certificate: None,
                 provider: None,
+                client: None,
             },
             defects: Vec::new(),
             quiet: false,

@@ -236,6 +236,7 @@ impl<I: Intake> Session<I> {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         };
         let query = RecipientQuery {
             name: ForwardName::Mailbox(&self.shared.route),

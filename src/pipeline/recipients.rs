@@ -321,6 +321,7 @@ mod tests {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         };
         let query = RecipientQuery { name, reverse_path: &ReversePath::Null, announced_size: None, origin: &origin };
         scene.recipients.recipient(&query).await

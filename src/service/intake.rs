@@ -23,7 +23,7 @@ use super::{Fault, Service, ServiceError};
 use crate::ids::MessageId;
 use crate::intake::{Acceptor, Offer, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Provider, Recipient};
+use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Provider, Recipient, ToldClient};
 use crate::spool::{Admission, Incoming, SpoolError};
 
 /// Recipients of one message.
@@ -32,6 +32,11 @@ pub const RECIPIENTS: usize = 1_000;
 pub const MAIL_FROM: &str = "X-Connex-Mail-From";
 /// Header that has RCPT TO.
 pub const RCPT_TO: &str = "X-Connex-Rcpt-To";
+
+/// Header that has the address of the SMTP client from which the caller has the message.
+pub const CLIENT_ADDRESS: &str = "X-Connex-Client-Address";
+/// Header that has what that client called itself.
+pub const CLIENT_HELO: &str = "X-Connex-Client-Helo";
 
 /// Asks whom an address names here, for who hands mail in.
 pub type AskRecipient = Arc<dyn Fn(Mailbox, ReversePath, Origin) -> BoxFuture<'static, RecipientAnswer> + Send + Sync>;
@@ -58,6 +63,8 @@ pub struct GivenEnvelope {
     pub forward_paths: Vec<String>,
     /// Address of the caller.
     pub peer: Option<IpAddr>,
+    /// From whom the caller has the message: by that its sender is judged.
+    pub client: Option<ToldClient>,
     /// What names the call, where it may be made again.
     pub call: Option<NamedCall>,
 }
@@ -130,7 +137,7 @@ impl Service {
         if door.acceptor.admission() != Admission::Open {
             return Err(not_now("the spool takes no mail now"));
         }
-        let origin = self.origin(given.peer, None, caller);
+        let origin = self.origin(given.peer, None, given.client, caller);
         let envelope = format!("{}\n{}", given.reverse_path, given.forward_paths.join("\n"));
         let reverse_path = ReversePath::try_from(given.reverse_path)
             .map_err(|error| ServiceError::Invalid(vec![Fault::at(MAIL_FROM, format!("is no address: {error}"))]))?;
@@ -159,7 +166,13 @@ impl Service {
         Ok(self.arriving(door, (reverse_path, forward_paths), origin, call.as_ref(), caller))
     }
 
-    fn origin(&self, peer: Option<IpAddr>, provider: Option<Provider>, caller: &Authenticated<MailIngest>) -> Origin {
+    fn origin(
+        &self,
+        peer: Option<IpAddr>,
+        provider: Option<Provider>,
+        client: Option<ToldClient>,
+        caller: &Authenticated<MailIngest>,
+    ) -> Origin {
         Origin {
             door: Door::Http,
             session: self.clock().mint(),
@@ -170,6 +183,7 @@ impl Service {
             authenticated: Some(caller.principal().key_id()),
             certificate: None,
             provider,
+            client: client.map(Box::new),
         }
     }
 

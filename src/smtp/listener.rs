@@ -24,11 +24,10 @@ use crate::intake::{Acceptor, Intake};
 use crate::mail::address::Domain;
 use crate::mail::envelope::Door;
 use crate::smtp::limits::Limits;
-use crate::smtp::memory::Memory;
+use crate::smtp::pool::Pool;
 use crate::smtp::reply;
 use crate::smtp::session::{self, Peer, Shared, Wire};
 use crate::smtp::state::{Dialect, Settings};
-use crate::smtp::tenants::Tenants;
 use crate::tls::ServerTls;
 
 mod proxied;
@@ -43,6 +42,8 @@ pub struct ListenerOptions {
     pub hostname: Domain,
     /// Bounds of this listener and its sessions.
     pub limits: Limits,
+    /// What it has together with the other listeners.
+    pub pool: Pool,
     /// Certificate; [`Door::Smtps`] needs one.
     pub tls: Option<Arc<ServerTls>>,
     /// Load balancers whose connections begin with a PROXY header.
@@ -55,6 +56,7 @@ pub struct Listener<I> {
     socket: Socket,
     door: Door,
     settings: Arc<Settings>,
+    pool: Pool,
     tls: Option<Arc<ServerTls>>,
     proxy_from: Vec<IpNet>,
     intake: Arc<I>,
@@ -88,14 +90,14 @@ impl<I: Intake> Listener<I> {
     }
 
     fn new(socket: Socket, options: ListenerOptions, intake: Arc<I>, acceptor: Acceptor) -> Self {
-        let ListenerOptions { door, hostname, limits, tls, proxy_from } = options;
+        let ListenerOptions { door, hostname, limits, pool, tls, proxy_from } = options;
         let dialect = match door {
             Door::Smtp | Door::Smtps => Dialect::Smtp,
             _ => Dialect::Lmtp,
         };
         let settings = Arc::new(Settings::new(&hostname, limits).speaking(dialect));
         let tls = tls.filter(|_| dialect == Dialect::Smtp);
-        Self { socket, door, settings, tls, proxy_from, intake, acceptor, listeners: Listeners::default() }
+        Self { socket, door, settings, pool, tls, proxy_from, intake, acceptor, listeners: Listeners::default() }
     }
 
     /// The same, which shows among `listeners`.
@@ -114,17 +116,14 @@ impl<I: Intake> Listener<I> {
 
     /// Serves until `shutdown`, then lets the messages in flight end.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { socket, door, settings, tls, proxy_from, intake, acceptor, listeners } = self;
+        let Self { socket, door, settings, pool, tls, proxy_from, intake, acceptor, listeners } = self;
         let listening = listeners.add(name(door, &socket), &socket);
         let limits = settings.limits();
         let connections = Connections::new(limits.connections, limits.connections_per_address)
             .per_network(limits.connections_per_network)
             .per_minute(limits.connects_per_minute);
-        let tenants = Tenants::new(limits.transactions_per_tenant);
-        let memory = Memory::new(limits.body_memory);
         let grace = limits.shutdown_grace;
-        let shared =
-            Arc::new(Shared { settings, door, tls, intake, acceptor, tenants, memory, shutdown: shutdown.clone() });
+        let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, pool, shutdown: shutdown.clone() });
         serve(Entrance { shared, connections, proxy_from, listening }, socket, shutdown, grace).await;
     }
 }

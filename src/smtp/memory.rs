@@ -1,4 +1,4 @@
-//! How much memory the bodies of all sessions of a listener may take while they arrive.
+//! How much memory the bodies of all sessions may take while they arrive.
 //!
 //! A session counts for what it has taken, up to what the spool holds of one body before it writes the rest down. Where
 //! nothing is left, new mail is put off: a flood must never end the program, and with it the mail of everybody else.

@@ -25,10 +25,10 @@ use tracing::{debug, warn};
 use crate::ids::{KeyId, SessionId};
 use crate::intake::{Acceptor, AuthenticationAnswer, Credentials, Intake, Offer, RecipientAnswer, RecipientQuery};
 use crate::mail::envelope::{Certificate, Door, Origin};
-use crate::smtp::memory::{Memory, Share};
+use crate::smtp::memory::Share;
+use crate::smtp::pool::Pool;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
-use crate::smtp::tenants::Tenants;
 use crate::spool::{Admission, Incoming, SpoolError};
 use crate::tls::{self, ClientCertificates, ServerTls};
 use ledger::Ledger;
@@ -58,8 +58,7 @@ pub(super) struct Shared<I> {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) intake: Arc<I>,
     pub(super) acceptor: Acceptor,
-    pub(super) tenants: Tenants,
-    pub(super) memory: Memory,
+    pub(super) pool: Pool,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -215,7 +214,7 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Recipient => {
                     let answer = self.ask().await;
-                    let tenants = &self.shared.tenants;
+                    let tenants = &self.shared.pool.tenants;
                     if self.ledger.as_mut().is_none_or(|ledger| ledger.asked(answer, tenants)) {
                         Input::Recipient(answer)
                     } else {
@@ -250,12 +249,12 @@ impl<I: Intake> Session<I> {
     }
 
     fn admission(&self) -> Admission {
-        if self.shared.memory.is_spent() { Admission::Reserve } else { self.shared.acceptor.admission() }
+        if self.shared.pool.memory.is_spent() { Admission::Reserve } else { self.shared.acceptor.admission() }
     }
 
     async fn keep(&mut self, run: &[u8]) -> bool {
         let shared = &self.shared;
-        let begin = || Box::new((shared.acceptor.begin(), shared.memory.share()));
+        let begin = || Box::new((shared.acceptor.begin(), shared.pool.memory.share()));
         let (incoming, share) = &mut **self.incoming.get_or_insert_with(begin);
         if !share.grow(run.len()) {
             warn!(session.id = %self.id, error.kind = "memory", temporary = true, "No memory is left for the body of a message");
@@ -318,13 +317,14 @@ impl<I: Intake> Session<I> {
             authenticated: self.authenticated,
             certificate: self.certificate.as_deref().cloned(),
             provider: None,
+            client: None,
         }
     }
 
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
         let (incoming, _share) = match self.incoming.take() {
             Some(incoming) => *incoming,
-            None => (self.shared.acceptor.begin(), self.shared.memory.share()),
+            None => (self.shared.acceptor.begin(), self.shared.pool.memory.share()),
         };
         let offer = Offer {
             envelope: commission.envelope,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ids::TenantId;
 
-/// The open transactions of one door by tenant; no more tenants are held than sessions are open.
-#[derive(Debug)]
+/// The open transactions by tenant; no more tenants are held than sessions are open. Clones count together.
+#[derive(Debug, Clone)]
 pub(super) struct Tenants {
     open: Arc<Mutex<HashMap<TenantId, u32>>>,
     most: u32,

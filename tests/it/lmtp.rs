@@ -51,6 +51,24 @@ fn each_recipient_has_its_reply_and_its_event(engine: Engine) {
 }
 
 #[test]
+fn what_a_tenant_has_open_counts_for_all_doors_together() {
+    let more = "[lmtp]\nlisten = [\"127.0.0.1:0\"]\n[smtp.limits]\ntransactions_per_tenant = 1\n";
+    let gateway = Gateway::serving(Engine::Sqlite, more);
+    let to = format!("RCPT TO:<{}>", gateway.field("/mailbox"));
+    let mut smtp = Wire::hello(gateway.smtp()).unwrap();
+    let mut lmtp = Wire::connect(gateway.lmtp()).unwrap();
+    assert!(lmtp.reply().unwrap().1.contains("LMTP"));
+    assert_eq!(lmtp.command("LHLO client.example").unwrap().0, 250);
+    for wire in [&mut smtp, &mut lmtp] {
+        assert_eq!(wire.command(&format!("MAIL FROM:<{FROM}>")).unwrap().0, 250);
+    }
+    assert_eq!(smtp.command(&to).unwrap().0, 250);
+    assert_eq!(lmtp.command(&to).unwrap().0, 451, "the tenant has one open");
+    assert_eq!(smtp.command("RSET").unwrap().0, 250);
+    assert_eq!(lmtp.command(&to).unwrap().0, 250);
+}
+
+#[test]
 fn the_socket_file_has_its_mode_outlives_a_crash_and_goes_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("lmtp.socket");

@@ -55,6 +55,7 @@ async fn take_one(folder: &Path, recipient: impl AsyncFnOnce(&Instance) -> Recip
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         },
         defects: Vec::new(),
         quiet: false,

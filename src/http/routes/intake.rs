@@ -8,8 +8,9 @@ use futures_util::StreamExt;
 
 use crate::http::error::{Code, Problem};
 use crate::http::{Peer, SharedApi, idempotency, json};
+use crate::mail::envelope::ToldClient;
 use crate::service::Fault;
-use crate::service::intake::{GivenEnvelope, IntakeError, MAIL_FROM, NamedCall, RCPT_TO};
+use crate::service::intake::{CLIENT_ADDRESS, CLIENT_HELO, GivenEnvelope, IntakeError, MAIL_FROM, NamedCall, RCPT_TO};
 use crate::service::keys::{Authenticated, MailIngest};
 
 /// Takes one message.
@@ -50,7 +51,7 @@ async fn take(
     require_message(headers)?;
     let call = idempotency::key(headers)?.map(|key| NamedCall { key, of: format!("POST {}", uri.path()) });
     let (reverse_path, forward_paths) = (reverse_path(headers)?, forward_paths(headers)?);
-    let given = GivenEnvelope { reverse_path, forward_paths, peer: peer.0, call };
+    let given = GivenEnvelope { reverse_path, forward_paths, peer: peer.0, client: client(headers)?, call };
     let mut mail = Box::pin(api.service.begin_mail(given, caller)).await?;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -102,6 +103,34 @@ fn forward_paths(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
     }
     Ok(paths)
 }
+
+/// From whom the caller has the message, where it says so.
+fn client(headers: &HeaderMap) -> Result<Option<ToldClient>, Problem> {
+    let one = |name: &'static str| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => text(value.as_bytes(), name).map(|value| Some(value.trim())),
+            _ => Err(fault(name, "must be given once")),
+        }
+    };
+    let helo = one(CLIENT_HELO)?;
+    match (one(CLIENT_ADDRESS)?, helo) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(fault(CLIENT_ADDRESS, "must be given where X-Connex-Client-Helo is")),
+        (Some(address), helo) => {
+            let address = address.parse().map_err(|_| fault(CLIENT_ADDRESS, "must be an IPv4 or IPv6 address"))?;
+            let helo = helo.unwrap_or_default();
+            if helo.len() > HELO_OCTETS {
+                return Err(fault(CLIENT_HELO, "is longer than a domain name"));
+            }
+            Ok(Some(ToldClient { address, helo: helo.to_owned() }))
+        }
+    }
+}
+
+/// RFC 5321 §4.5.3.1.2
+const HELO_OCTETS: usize = 255;
 
 /// Without blanks and angle brackets.
 fn bare(path: &str) -> &str {

@@ -45,6 +45,7 @@ pub fn read<'a>(fields: &mut Fields<'a>) -> Result<Delivery<'a>, ReadError> {
         id: id(token)?,
         reverse_path: bare(fields.text("sender").unwrap_or_default()).to_owned(),
         forward_paths: forward_paths(recipients.split(','))?,
+        client: None,
         message,
     })
 }

@@ -56,6 +56,7 @@ pub fn read(body: &[u8]) -> Result<Delivery<'_>, ReadError> {
         id: id(&inbound.message_id)?,
         reverse_path: reverse_path(&inbound.headers).unwrap_or_else(|| bare(&author)).to_owned(),
         forward_paths: forward_paths(std::iter::once(&*inbound.original_recipient))?,
+        client: None,
         message: match raw {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),

@@ -32,6 +32,7 @@ pub fn read<'a>(fields: &mut Fields<'a>) -> Result<Delivery<'a>, ReadError> {
     Ok(Delivery {
         id: digest(&[envelope, &message]),
         reverse_path: bare(read.from.as_deref().unwrap_or_default()).to_owned(),
+        client: fields.bytes("sender_ip").and_then(|address| str::from_utf8(address).ok()?.trim().parse().ok()),
         forward_paths: forward_paths(read.to.iter().map(AsRef::as_ref))?,
         message,
     })

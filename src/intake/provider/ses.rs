@@ -126,6 +126,7 @@ fn message(message_id: &str, message: &str) -> Result<Delivery<'static>, ReadErr
         id: id(message_id)?,
         reverse_path: bare(&received.mail.and_then(|mail| mail.source).unwrap_or_default()).to_owned(),
         forward_paths: forward_paths(receipt.recipients.iter().map(String::as_str))?,
+        client: None,
         message: Cow::Owned(message),
     })
 }

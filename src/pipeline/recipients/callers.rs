@@ -143,6 +143,7 @@ mod tests {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         };
         let credentials = Credentials { user: user.into(), password: password.into() };
         scene.callers.check(&credentials, &origin).await

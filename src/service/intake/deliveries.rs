@@ -17,7 +17,7 @@ use crate::intake::provider::form::Fields;
 use crate::intake::provider::mailgun::{self, SignatureError};
 use crate::intake::provider::{Delivery, ReadError, postmark, sendgrid, ses};
 use crate::mail::address::ReversePath;
-use crate::mail::envelope::{ForwardPath, Provider};
+use crate::mail::envelope::{ForwardPath, Provider, ToldClient};
 use crate::service::keys::{Authenticated, MailIngest};
 use crate::service::{Conflict, Fault, Service, ServiceError};
 use crate::spool::Admission;
@@ -200,7 +200,8 @@ impl ArrivingDelivery {
         if delivery.message.len() as u64 > door.message_size {
             return Err(DeliveryError::TooLarge { limit: door.message_size });
         }
-        let origin = self.service.origin(peer, Some(self.provider), caller);
+        let client = delivery.client.map(|address| ToldClient { address, helo: String::new() });
+        let origin = self.service.origin(peer, Some(self.provider), client, caller);
         // What cannot be an address is none that a report could go to.
         let reverse_path = ReversePath::try_from(delivery.reverse_path).unwrap_or(ReversePath::Null);
         let (mut paths, mut refused) = (Vec::<ForwardPath>::new(), Vec::new());

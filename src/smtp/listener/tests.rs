@@ -86,7 +86,8 @@ impl Server {
         let hostname = Domain::parse("mx.test").unwrap();
         // The test speaks for a balancer where it comes from this address.
         let proxy_from = vec![BALANCER.parse().unwrap()];
-        let options = ListenerOptions { door, hostname, limits, tls: Some(Arc::new(tls)), proxy_from };
+        let pool = Pool::new(&limits);
+        let options = ListenerOptions { door, hostname, limits, pool, tls: Some(Arc::new(tls)), proxy_from };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener =
             Listener::bind(anywhere, options, Arc::new(TestIntake), Acceptor::new(Spool::Log(log.clone()), clock))

@@ -67,6 +67,7 @@ fn manifest(number: u64) -> Manifest {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         },
         defects: Vec::new(),
         quiet: false,

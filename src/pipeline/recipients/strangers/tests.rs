@@ -48,6 +48,7 @@ impl Scene {
             authenticated: None,
             certificate: None,
             provider: None,
+            client: None,
         };
         self.strangers.answer(route, &origin).await.unwrap()
     }

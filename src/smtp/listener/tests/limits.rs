@@ -117,8 +117,7 @@ async fn an_idle_session_is_small() {
         tls: None,
         intake: Arc::new(TestIntake),
         acceptor: Acceptor::new(Spool::Log(server.log.clone()), Clock::System),
-        tenants: Tenants::new(1),
-        memory: Memory::new(1),
+        pool: Pool::new(&Limits::default()),
         shutdown: CancellationToken::new(),
     };
     let session = session::run(Arc::new(shared), Wire::plain(socket), Peer::default());
