@@ -115,6 +115,15 @@ impl Resolver {
             let config = ResolverConfig::from_name_servers(servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
+        // Servers are asked in the clear. Said nothing, the crate would want the authorities of the machine for TLS, and
+        // without such a bundle, as in many a container, make no resolver at all.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| DnsError::NoServers { detail: error.to_string() })?
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        builder = builder.with_tls_config(tls);
         let options = builder.options_mut();
         options.timeout = settings.timeout;
         // The crate counts what comes after the first try.
