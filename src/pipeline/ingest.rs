@@ -300,11 +300,7 @@ impl Ingest {
             },
         }
         if let Some(kept) = &message.kept {
-            let (state, reason) = match kept {
-                Kept::Held(reason) => ("held", *reason),
-                Kept::Quarantined(reason) => ("quarantined", *reason),
-                Kept::Poisoned(reason) => ("poisoned", *reason),
-            };
+            let (state, reason) = kept.words();
             metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
             tracing::warn!(message.id = %message.id, tenant.id = %message.tenant, "Message `{}` is {state}: {reason}", message.id);
         }

@@ -45,6 +45,18 @@ pub enum Kept {
     Poisoned(&'static str),
 }
 
+impl Kept {
+    /// Its state, and the public word that says more.
+    #[must_use]
+    pub const fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Held(reason) => ("held", *reason),
+            Self::Quarantined(reason) => ("quarantined", *reason),
+            Self::Poisoned(reason) => ("poisoned", *reason),
+        }
+    }
+}
+
 /// A message as one mailbox or route sees it.
 #[derive(Debug, Clone)]
 pub struct NewView {

@@ -55,7 +55,7 @@ impl Ingest {
         threads: &mut NewThreads,
     ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
         let manifest = &stored.manifest;
-        let mut held = None;
+        let mut held = Vec::new();
         let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
         for path in &manifest.envelope.forward_paths {
             let place = self.place(path.recipient).await?;
@@ -73,14 +73,19 @@ impl Ingest {
             let found = Found { manifest, opened, authentication };
             match self.event(found, path.recipient, &place, threads).await? {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
-                // The copy for another route may be believed all the same.
-                Err(reason) => held = held.or(Some(reason)),
+                // The copy for another recipient may be believed all the same.
+                Err(reason) => held.push((place.scope, reason)),
             }
         }
-        match held {
-            Some(held) if views.is_empty() => Ok(Err(held)),
-            _ => Ok(Ok(views)),
+        if views.is_empty() && !held.is_empty() {
+            return Ok(Err(held.swap_remove(0).1));
         }
+        for (scope, reason) in held {
+            let (state, reason) = reason.words();
+            metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
+            tracing::warn!(message.id = %manifest.id, "Message `{}` is {state} for {scope}: {reason}", manifest.id);
+        }
+        Ok(Ok(views))
     }
 
     async fn place(&self, recipient: Recipient) -> Result<Place, StoreError> {
