@@ -7,6 +7,7 @@
 //! Durability: a call that returned `Ok` has been flushed. SQLite: WAL, `synchronous=FULL`, one commit for all writers that
 //! wait. PostgreSQL: `synchronous_commit`, set by each transaction; its own group commit, and its synchronous standbys.
 
+pub mod copies;
 pub mod deliveries;
 pub mod dialect;
 pub mod directory;

@@ -6,6 +6,11 @@ use utoipa::ToSchema;
 /// `apiVersion` of this envelope: a date, pinned per endpoint.
 pub const API_VERSION: &str = "2026-12-01";
 
+/// The type of an event that was decided on.
+pub const CLASSIFIED: &str = "message.classified";
+/// The type of an event that tells of recipients whom only a later copy of a message named.
+pub const UPDATED: &str = "message.updated";
+
 /// One event as receivers get it. The `webhook-id` header carries the same id on every attempt, replay and endpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -29,7 +34,8 @@ pub struct WebhookEvent {
     pub caused_by: Option<String>,
     /// Where it came from.
     pub source: SourceRef,
-    /// By type; for `message.classified` the answer of integration-event with links.
+    /// By type; for `message.classified` the answer of integration-event with links, for `message.updated` the event that it
+    /// adds to and the recipients that are new.
     #[schema(value_type = Object)]
     pub data: serde_json::Value,
 }
@@ -130,6 +136,9 @@ impl WebhookEvent {
     fn with_text(&self, text: &str, limit: usize) -> Self {
         let cut = text.get(..text.floor_char_boundary(limit)).unwrap_or_default();
         let mut event = self.clone();
+        if self.kind != CLASSIFIED {
+            return event;
+        }
         if let Some(data) = event.data.as_object_mut() {
             data.insert("text".into(), cut.into());
             if cut.len() < text.len() {

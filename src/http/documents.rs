@@ -16,9 +16,10 @@ use super::openapi::{problems_of, scopes};
 use super::{HttpError, Settings};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::webhook::API_VERSION;
+use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::service::evaluate::sha256;
 use crate::service::trust::LimitEntry;
-use crate::service::{Service, Submission, announce};
+use crate::service::{Service, Submission};
 
 /// A reply that is the same for everyone.
 #[derive(Debug)]
@@ -255,7 +256,7 @@ fn discovery(settings: &Settings) -> Value {
         "webhooks": {
             "standard": "Standard Webhooks 1.0.0, HMAC-SHA-256 (v1)",
             "apiVersion": API_VERSION,
-            "eventTypes": [{ "type": announce::CLASSIFIED, "live": true }],
+            "eventTypes": [{ "type": CLASSIFIED, "live": true }, { "type": UPDATED, "live": true }],
             "publicKey": null,
         },
         "stream": { "path": "/api/v1/events/stream", "transport": "sse", "live": true },

@@ -11,6 +11,7 @@ use super::endpoints::{Action, Auth, ENDPOINTS, Endpoint, Parameter, Reply};
 use super::error::Code;
 use super::routes::deliveries::final_status;
 use super::{HttpError, Settings};
+use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
@@ -304,11 +305,12 @@ fn webhooks() -> Value {
         }
         header
     };
-    json!({ "message.classified": { "post": {
-        "operationId": "onMessageClassified",
-        "summary": "An event was decided on",
-        "description": "Signed as Standard Webhooks 1.0.0. Delivered at least once; `webhook-id` is the same on every attempt. \
-                        `data` is the answer of integration-event with `links`.",
+    let webhook = |operation: &str, summary: &str, data: &str| {
+        json!({ "post": {
+        "operationId": operation,
+        "summary": summary,
+        "description": format!("Signed as Standard Webhooks 1.0.0. Delivered at least once; `webhook-id` is the same on every \
+                                attempt. `data` is {data}."),
         "tags": ["read"],
         "parameters": [
             named("webhook-id", "Id of the event; de-duplicate by it"),
@@ -317,7 +319,20 @@ fn webhooks() -> Value {
         ],
         "requestBody": { "required": true, "content": { "application/json": { "schema": reference("WebhookEvent") } } },
         "responses": { "2XX": { "description": "Taken; anything else is retried" } },
-    } } })
+    } })
+    };
+    json!({
+        CLASSIFIED: webhook(
+            "onMessageClassified",
+            "An event was decided on",
+            "the answer of integration-event with `links`",
+        ),
+        UPDATED: webhook(
+            "onMessageUpdated",
+            "A later copy of a message named more recipients",
+            "`updatedEventId`, `messageId`, `copyId`, `addedRecipients` and `links`",
+        ),
+    })
 }
 
 /// serde defaults of optional fields say what leaving them out means, which the descriptions already do; on required

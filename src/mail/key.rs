@@ -29,11 +29,17 @@ pub fn copy_key(message: &Message, sha256: &[u8; 32]) -> [u8; 32] {
     if message.message_id.is_none() && message.date.is_none() && message.author.is_none() {
         hash.0.update(sha256);
     }
-    let mut key = [0; 32];
-    for (byte, digest) in key.iter_mut().zip(hash.0.finish().as_ref()) {
-        *byte = *digest;
-    }
-    key
+    hash.finish()
+}
+
+/// SHA-256 over the Message-ID alone, by which it is seen that other words came under the same id; `None` without one.
+#[must_use]
+pub fn id_key(message: &Message) -> Option<[u8; 32]> {
+    let id = message.message_id.as_deref()?;
+    let mut hash = Hash(Context::new(&SHA256));
+    hash.add("connex message id 1");
+    hash.add(id);
+    Some(hash.finish())
 }
 
 /// The key of a message whose author's domain disowns it: it never takes nor joins that of the same words which it does
@@ -43,11 +49,7 @@ pub fn unauthenticated(copy_key: [u8; 32]) -> [u8; 32] {
     let mut hash = Hash(Context::new(&SHA256));
     hash.add("connex copy key 1, unauthenticated");
     hash.0.update(&copy_key);
-    let mut key = [0; 32];
-    for (byte, digest) in key.iter_mut().zip(hash.0.finish().as_ref()) {
-        *byte = *digest;
-    }
-    key
+    hash.finish()
 }
 
 fn author_key(author: &HeaderAddress) -> String {
@@ -58,6 +60,14 @@ fn author_key(author: &HeaderAddress) -> String {
 struct Hash(Context);
 
 impl Hash {
+    fn finish(self) -> [u8; 32] {
+        let mut key = [0; 32];
+        for (byte, digest) in key.iter_mut().zip(self.0.finish().as_ref()) {
+            *byte = *digest;
+        }
+        key
+    }
+
     fn add(&mut self, text: &str) {
         self.0.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
         self.0.update(text.as_bytes());

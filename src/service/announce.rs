@@ -5,11 +5,8 @@ use serde_json::{Value, json};
 use super::ServiceError;
 use crate::clock::Timestamp;
 use crate::contract::answer::Answer;
-use crate::contract::webhook::{API_VERSION, SourceRef, ThreadRef, WebhookEvent};
+use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, WebhookEvent};
 use crate::ids::{EventId, TenantId, ThreadId};
-
-/// The type of an event that was decided on.
-pub const CLASSIFIED: &str = "message.classified";
 
 /// What is told about an event.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ pub fn classified(event: &Announced<'_>) -> Result<WebhookEvent, ServiceError> {
     })
 }
 
-/// `data` of an answer: all of it but what belongs to one call.
+/// `data` of an answer, or of what else happened: all of it but what belongs to one call, and links.
 pub(super) fn data_of(mut answer: Value, event: EventId, base_url: &str) -> Value {
     if let Some(members) = answer.as_object_mut() {
         members.remove("requestId");

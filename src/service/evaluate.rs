@@ -198,7 +198,7 @@ impl Service {
             thread,
             occurred_at,
             content: content.to_string(),
-            decision: NewDecision { decision_id: self.clock().mint::<DecisionId>(), answer: answer.clone() },
+            decision: Some(NewDecision { decision_id: self.clock().mint::<DecisionId>(), answer: answer.clone() }),
             tasks: work.tasks,
             approvals: work.approvals,
             drafts: work.drafts,

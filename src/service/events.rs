@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 
 use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead, Standing};
 use super::{Service, ServiceError, announce, reading};
-use crate::contract::webhook::{API_VERSION, SourceRef, ThreadRef, WebhookEvent};
+use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, UPDATED, WebhookEvent};
 use crate::ids::{MessageId, TenantId};
 use crate::keys::Scope;
+use crate::store::copies::MESSAGE_UPDATED;
 use crate::store::reading::{EventRow, describe};
 use crate::store::{StoreError, TenantStore};
 
@@ -198,17 +199,20 @@ impl View {
     }
 
     fn item(&self, row: EventRow) -> EventItem {
+        let is_update = row.event_type == MESSAGE_UPDATED;
+        let (kind, told) = if is_update { (UPDATED, row.content.clone()) } else { (CLASSIFIED, row.answer) };
+        let caused_by = row.content.get("updatedEventId").and_then(Value::as_str).filter(|_| is_update);
         let event = WebhookEvent {
             id: row.id.to_string(),
-            kind: announce::CLASSIFIED.to_owned(),
+            kind: kind.to_owned(),
             timestamp: row.occurred_at.to_string(),
             api_version: API_VERSION.to_owned(),
             tenant_id: self.tenant.to_string(),
             app: row.app,
             thread: row.thread.map(|(id, sequence)| ThreadRef { id, sequence }),
-            caused_by: None,
+            caused_by: caused_by.map(str::to_owned),
             source: SourceRef { kind: row.source_kind, event_id: row.source_event_id },
-            data: announce::data_of(row.answer, row.id, &self.base_url),
+            data: announce::data_of(told, row.id, &self.base_url),
         };
         let event = if self.shows_text { event.with_snippet(&reading::stored_text(&row.content)) } else { event };
         EventItem { cursor: row.cursor, event }

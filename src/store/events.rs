@@ -35,8 +35,8 @@ pub struct NewEvent {
     pub occurred_at: Timestamp,
     /// The canonical event as JSON.
     pub content: String,
-    /// The decision.
-    pub decision: NewDecision,
+    /// The decision; `None` where there was nothing to decide.
+    pub decision: Option<NewDecision>,
     /// Internal tasks.
     pub tasks: Vec<NewTask>,
     /// Approvals that were opened.
@@ -341,11 +341,13 @@ impl<'e> Rows<'e> {
                 self.references.push((tenant.clone(), scope.clone(), *reference, thread.thread_id.to_string()));
             }
         }
-        let answer = to_json("answer", &event.decision.answer)?;
-        self.decisions.push((tenant.clone(), id.clone(), &event.decision, answer));
-        for (position, operation) in (0_i64..).zip(&event.decision.answer.operations) {
-            let content = to_json("operation", operation)?;
-            self.operations.push((tenant.clone(), id.clone(), position, operation, content));
+        if let Some(decision) = &event.decision {
+            let answer = to_json("answer", &decision.answer)?;
+            self.decisions.push((tenant.clone(), id.clone(), decision, answer));
+            for (position, operation) in (0_i64..).zip(&decision.answer.operations) {
+                let content = to_json("operation", operation)?;
+                self.operations.push((tenant.clone(), id.clone(), position, operation, content));
+            }
         }
         let app = event.app_id.map(|app| app.to_string());
         for task in &event.tasks {

@@ -1,9 +1,11 @@
 //! Recording mail: messages that were read from the spool, the events that they became, and how far the spool was read,
 //! in one transaction. A crash before its commit leads to the same messages being read again; after it, never.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::copies::{self, Copy};
 use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
@@ -64,6 +66,8 @@ pub struct NewView {
     pub scope: String,
     /// Same message, same key.
     pub copy_key: [u8; 32],
+    /// Same Message-ID, same key; `None` without one.
+    pub id_key: Option<[u8; 32]>,
     /// The event, unless this is a copy of one that came before.
     pub event: NewEvent,
 }
@@ -149,10 +153,13 @@ impl Store {
                         }
                     }
                     dialect::lock_tenants(connection, messages.iter().map(|message| message.tenant)).await?;
-                    let (messages, events) = without_copies(connection, messages).await?;
+                    let Sorted { messages, events, copies } = without_copies(connection, messages).await?;
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
                     record(connection, &clock, events).await?;
+                    // Behind the events that they add to, which may be of this batch.
+                    let updates = copies::updates(connection, copies).await?;
+                    record(connection, &clock, updates).await?;
                     Ok(count)
                 })
             })
@@ -188,25 +195,44 @@ struct MessageRow {
     duplicate_of: Option<String>,
 }
 
+/// What a batch is.
+struct Sorted {
+    messages: Vec<MessageRow>,
+    events: Vec<(TenantId, NewEvent)>,
+    copies: Vec<Copy>,
+}
+
 /// Takes the copy keys of what is new, and sorts out what is a copy of something earlier.
-async fn without_copies(
-    connection: &mut Connection,
-    messages: Vec<NewMessage>,
-) -> Result<(Vec<MessageRow>, Vec<(TenantId, NewEvent)>), StoreError> {
+async fn without_copies(connection: &mut Connection, messages: Vec<NewMessage>) -> Result<Sorted, StoreError> {
     let mut known = known_copies(connection, &messages).await?;
     let (mut rows, mut events, mut keys) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
+    let mut copies = Vec::new();
     for mut message in messages {
         let mut earlier_message = None;
         let mut recorded = 0_usize;
+        let mut is_reused = false;
         for view in std::mem::take(&mut message.views) {
             let name = (message.tenant, view.scope.clone(), view.copy_key);
             if let Some(earlier) = known.get(&name) {
                 earlier_message = Some(earlier.clone());
+                copies.push(Copy { tenant: message.tenant, earlier: earlier.clone(), event: view.event });
                 continue;
             }
-            keys.push((message.tenant, bucket(message.received_at), view.scope, view.copy_key, message.id));
-            known.insert(name, message.id.to_string());
-            events.push((message.tenant, view.event));
+            let mut event = view.event;
+            for key in [Some(view.copy_key), view.id_key].into_iter().flatten() {
+                match known.entry((message.tenant, view.scope.clone(), key)) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(message.id.to_string());
+                        keys.push((message.tenant, bucket(message.received_at), view.scope.clone(), key, message.id));
+                    }
+                    // Not a copy, and yet of that name: whoever knows an id must not make the real message disappear.
+                    Entry::Occupied(_) => {
+                        is_reused = true;
+                        copies::note_reused_id(&mut event)?;
+                    }
+                }
+            }
+            events.push((message.tenant, event));
             recorded += 1;
         }
         let (state, reason) = match (&message.kept, recorded) {
@@ -214,7 +240,7 @@ async fn without_copies(
             (Some(Kept::Quarantined(reason)), _) => ("quarantined", Some(*reason)),
             (Some(Kept::Poisoned(reason)), _) => ("poisoned", Some(*reason)),
             (None, 0) => ("duplicate", None),
-            (None, _) => ("emitted", None),
+            (None, _) => ("emitted", is_reused.then_some("message_id_reused")),
         };
         rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message });
     }
@@ -227,7 +253,7 @@ async fn without_copies(
             .push_bind(message.to_string());
     })
     .await?;
-    Ok((rows, events))
+    Ok(Sorted { messages: rows, events, copies })
 }
 
 type CopyName = (TenantId, String, [u8; 32]);
@@ -253,15 +279,14 @@ async fn known_copies(
     for message in messages {
         let Some(Some(oldest)) = oldest.get(&message.tenant) else { continue };
         let newest = bucket(message.received_at);
-        for view in &message.views {
+        let names = message.views.iter().flat_map(|view| {
+            [Some(view.copy_key), view.id_key].into_iter().flatten().map(|key| (view.scope.as_str(), key))
+        });
+        for (scope, key) in names {
             for bucket in (newest.saturating_sub(BUCKETS).max(*oldest)..=newest.saturating_add(1)).rev() {
-                let find = query(FIND)
-                    .bind(message.tenant.to_string())
-                    .bind(bucket)
-                    .bind(&view.scope)
-                    .bind(view.copy_key.as_slice());
+                let find = query(FIND).bind(message.tenant.to_string()).bind(bucket).bind(scope).bind(key.as_slice());
                 if let Some(row) = find.fetch_optional(&mut *connection).await? {
-                    known.insert((message.tenant, view.scope.clone(), view.copy_key), row.try_get(0)?);
+                    known.insert((message.tenant, scope.to_owned(), key), row.try_get(0)?);
                     break;
                 }
             }

@@ -38,7 +38,7 @@ pub struct EventRow {
     pub id: EventId,
     /// The canonical event.
     pub content: Value,
-    /// The answer.
+    /// The answer; null where nothing was decided.
     pub answer: Value,
     /// Its type.
     pub event_type: String,
@@ -58,7 +58,7 @@ const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, dupl
 const EVENT: &str = "\
 SELECT e.cursor, e.event_id, e.content, d.answer, e.kind, e.source_kind, e.source_event_id, a.name, e.thread_id, \
 e.sequence, e.occurred_at FROM events AS e
-JOIN decisions AS d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+LEFT JOIN decisions AS d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
 LEFT JOIN apps AS a ON a.tenant_id = e.tenant_id AND a.app_id = e.app_id WHERE e.tenant_id = $1";
 
 impl TenantStore {
@@ -282,7 +282,7 @@ fn read_event(row: &Row) -> Result<EventRow, StoreError> {
         cursor: row.try_get(0)?,
         id: from_id("event_id", row.try_get(1)?)?,
         content: from_json("content", row.try_get(2)?)?,
-        answer: from_json("answer", row.try_get(3)?)?,
+        answer: row.try_get::<Option<&str>>(3)?.map_or(Ok(Value::Null), |answer| from_json("answer", answer))?,
         event_type: row.try_get(4)?,
         source_kind: row.try_get(5)?,
         source_event_id: row.try_get(6)?,

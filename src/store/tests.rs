@@ -18,6 +18,7 @@ use crate::ids::{AppId, EndpointId, EventId, MessageId, ThreadId, WorkerId};
 use crate::mail::address::Mailbox;
 
 mod contract;
+mod copies;
 pub(crate) mod engine;
 mod isolation;
 mod lanes;
@@ -87,7 +88,7 @@ impl Scene {
             thread: Some(NewThreadPlace { thread_id: thread, references: vec![[7; 32]] }),
             occurred_at: clock.now(),
             content: "{\"v\":1}".into(),
-            decision: NewDecision { decision_id: clock.mint(), answer: answer(clock) },
+            decision: Some(NewDecision { decision_id: clock.mint(), answer: answer(clock) }),
             tasks: vec![NewTask {
                 task_id: clock.mint(),
                 title: "Read it".into(),
@@ -116,7 +117,7 @@ impl Scene {
             body: "{}".into(),
             trace: None,
             kept: None,
-            views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], event }],
+            views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], id_key: None, event }],
         }
     }
 

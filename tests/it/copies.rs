@@ -5,6 +5,7 @@ use crate::harness::{Engine, Gateway, Wire, fresh_id, http, list, message, on_bo
 on_both_engines!(
     a_copy_by_an_authorised_peer_makes_an_event_that_never_shows_the_routes_address,
     a_second_copy_makes_no_second_event_and_other_content_under_its_name_does,
+    a_copy_that_names_more_recipients_adds_them_and_is_told_once,
     a_copy_from_a_peer_that_is_not_named_is_put_off_and_one_to_a_route_that_names_nobody_is_held,
 );
 
@@ -85,6 +86,39 @@ fn a_second_copy_makes_no_second_event_and_other_content_under_its_name_does(eng
     let stored = indexed(&gateway, 3);
     assert_eq!(events(&stored), 2, "other content is another message");
     wait_for("the second event", || (gateway.received(&id).len() == 2).then_some(()));
+    let flagged = |message: &serde_json::Value| text(message, "/reason") == "message_id_reused";
+    assert_eq!(stored.iter().filter(|message| flagged(message)).count(), 1, "{stored:?}");
+}
+
+fn a_copy_that_names_more_recipients_adds_them_and_is_told_once(engine: Engine) {
+    let gateway = Gateway::complete(engine);
+    let route = gateway.field("/routes/bcc");
+    let id = fresh_id("more");
+    let (token, domain) = route.split_once('@').unwrap();
+    for to in [
+        route.to_owned(),
+        format!("{token}+sam=harbor.example@{domain}"),
+        format!("{token}+sam=harbor.example@{domain}"),
+    ] {
+        send(&gateway, &to, &copy(&id, "Please find our offer.\r\n"));
+    }
+    let first = indexed(&gateway, 3).into_iter().find(|message| text(message, "/state") == "emitted").unwrap();
+    let explained = gateway.explained(text(&first, "/id"));
+    let events = list(&explained, "/events");
+    assert_eq!(events.len(), 2, "{explained}");
+    assert_eq!(text(&events[1], "/type"), "message_updated");
+    assert_eq!(text(&events[1], "/event/updatedEventId"), text(&events[0], "/eventId"));
+    let added = &events[1]["event"]["addedRecipients"];
+    assert_eq!(*added, serde_json::json!([{ "address": "sam@harbor.example", "displayName": null, "type": "bcc" }]));
+    let authorization = format!("Bearer {}", gateway.field("/apiKey"));
+    let log =
+        http("GET", &format!("{}/api/v1/events", gateway.api()), &[("authorization", &authorization)], b"").json();
+    // The samples of `dev` came before.
+    let newest = list(&log, "/items").last().unwrap();
+    assert_eq!(text(newest, "/event/type"), "message.updated", "{log}");
+    assert_eq!(newest["event"]["data"]["addedRecipients"], *added);
+    let told = list(&log, "/items").iter().filter(|item| text(item, "/event/type") == "message.updated").count();
+    assert_eq!(told, 1, "{log}");
 }
 
 fn a_copy_from_a_peer_that_is_not_named_is_put_off_and_one_to_a_route_that_names_nobody_is_held(engine: Engine) {

@@ -70,6 +70,8 @@ pub enum Defect {
     MessageIdMismatch,
     /// There is no Message-ID.
     MessageIdMissing,
+    /// Another message came under the same Message-ID before.
+    MessageIdReused,
     /// A line of a journal report stands where it does not count: a recipient in front of Subject and Message-ID, or a
     /// field behind a recipient.
     MisplacedLine,

@@ -69,10 +69,11 @@ impl Ingest {
             let copy_key = key::copy_key(opened.message(), stored.body.sha256());
             // What was found out is about the message that was handed over, and not about one inside it.
             let is_disowned = !opened.is_unwrapped() && authentication.failure().is_some();
-            let copy_key = if is_disowned { key::unauthenticated(copy_key) } else { copy_key };
+            let own = |key| if is_disowned { key::unauthenticated(key) } else { key };
+            let (copy_key, id_key) = (own(copy_key), key::id_key(opened.message()).map(own));
             let found = Found { manifest, opened, authentication };
             match self.event(found, path.recipient, &place, threads).await? {
-                Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
+                Ok(event) => views.push(NewView { scope: place.scope, copy_key, id_key, event }),
                 // The copy for another recipient may be believed all the same.
                 Err(reason) => held.push((place.scope, reason)),
             }
@@ -179,7 +180,7 @@ impl Ingest {
             thread: Some(NewThreadPlace { thread_id: thread, references }),
             occurred_at: manifest.received_at,
             content,
-            decision: NewDecision { decision_id: clock.mint(), answer },
+            decision: Some(NewDecision { decision_id: clock.mint(), answer }),
             tasks: work.tasks,
             approvals: work.approvals,
             drafts: work.drafts,

@@ -295,7 +295,7 @@ async fn fill(scene: &Scene) -> Owned {
         message: message.id,
         event: event.event_id,
         thread: event.thread.as_ref().unwrap().thread_id,
-        operation: event.decision.answer.operations[0].id.as_ref().unwrap().parse().unwrap(),
+        operation: event.decision.as_ref().unwrap().answer.operations[0].id.as_ref().unwrap().parse().unwrap(),
         task,
         draft,
         delivery: clock.mint(),
@@ -310,7 +310,10 @@ async fn fill(scene: &Scene) -> Owned {
     let mut held = scene.message(2);
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
-    scene.store.record_mail(vec![message, held], at(CURSOR)).await.unwrap();
+    let mut copy = scene.message(1);
+    copy.views[0].event.content = r#"{"recipients":[{"address":"sam@harbor.example","type":"to"}]}"#.into();
+    copy.views[0].event.scope = Some(owned.mailbox.to_string());
+    scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());
     own.record_source_event(owned.source.clone(), source).await.unwrap();
@@ -347,7 +350,7 @@ fn mark(event: &mut NewEvent, draft_id: DraftId, approval_id: ApprovalId) {
     event.content = format!("{{\"v\":1,\"mark\":\"{MARK}\"}}");
     event.text = MARK.into();
     event.tasks[0].title = MARK.into();
-    event.decision.answer.canonical.next_best_action = MARK.into();
+    event.decision.as_mut().unwrap().answer.canonical.next_best_action = MARK.into();
     event.approvals.push(NewApproval { approval_id, draft_id: Some(draft_id), reasons: vec![MARK.into()] });
     event.drafts.push(NewDraft {
         draft_id,
