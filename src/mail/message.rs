@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::AuthorDoubt;
+use crate::mail::text::{self, Mark, Span};
 
 mod author;
 mod body;
@@ -44,6 +45,8 @@ pub struct Limits {
     pub header_block: usize,
     /// Octets of decoded text.
     pub text: usize,
+    /// Octets of text that HTML hides.
+    pub hidden: usize,
     /// Addresses kept of one header field, and ids kept of References.
     pub list: usize,
     /// Octets of one unstructured header value.
@@ -57,6 +60,7 @@ impl Default for Limits {
             parts: 1_000,
             header_block: 256 * 1024,
             text: 2 * 1024 * 1024,
+            hidden: 64 * 1024,
             list: 2_000,
             value: 8 * 1024,
         }
@@ -235,6 +239,10 @@ pub struct Message {
     pub text: String,
     /// Where the text comes from.
     pub text_source: TextSource,
+    /// Ranges of the text that a mail program marked as history or signature, in order.
+    pub text_marks: Vec<Mark>,
+    /// What stands in the HTML of the text and is not shown to its reader; empty when there is none.
+    pub hidden_text: String,
     /// SHA-256 over the whole decoded text parts, hexadecimal; only where [`Message::text`] was cut.
     pub cut_text_sha256: Option<String>,
     /// Parts that are not the text.
@@ -254,6 +262,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// The parts of the text: what is new, history, signature.
+    #[must_use]
+    pub fn text_spans(&self) -> Vec<Span> {
+        text::split(&self.text, &self.text_marks, &self.subject)
+    }
+
     /// Why the author cannot be told from the header; `None` where everybody reads the same one.
     #[must_use]
     pub fn author_doubt(&self) -> Option<AuthorDoubt> {

@@ -101,7 +101,7 @@ impl<'a> Parts<'a> {
         if let Some((_, part)) = leaves("text/html").find(|(index, _)| is_before(*index)) {
             defects.push(Defect::ReportNotPlain);
             let found = self.text(part);
-            return Some(FoundText { text: Cow::Owned(html::to_text(&found.text)), ..found });
+            return Some(FoundText { text: Cow::Owned(html::read(&found.text).text), ..found });
         }
         let behind =
             leaves("text/plain").map(|(_, part)| self.text(part)).find(|found| has_sender_line(&found.text))?;

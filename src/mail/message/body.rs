@@ -2,7 +2,7 @@
 
 use super::structure::{Part, Shape, Structure};
 use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, decode, transfer};
-use crate::mail::text::html;
+use crate::mail::text::{Mark, html};
 
 /// Fills text and attachments of `message`. Parts inside a nested message belong to that message, not to this one.
 pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message: &mut Message) {
@@ -97,7 +97,7 @@ fn describe(part: &Part, bytes: &[u8], message: &mut Message) {
 struct TextReader<'a> {
     bytes: &'a [u8],
     limits: &'a Limits,
-    pieces: Vec<(usize, String)>,
+    pieces: Vec<(usize, String, Vec<Mark>)>,
     room: usize,
     digests: String,
     is_cut: bool,
@@ -121,27 +121,43 @@ impl TextReader<'_> {
         if !is_known {
             message.defects.push(Defect::CharsetUnknown);
         }
-        let mut text = if is_html { html::to_text(&text) } else { plain(&text) };
+        let (mut text, marks) = if is_html {
+            let read = html::read(&text);
+            let room = self.limits.hidden.saturating_sub(message.hidden_text.len());
+            message
+                .hidden_text
+                .push_str(read.hidden.get(..floor_char_boundary(&read.hidden, room)).unwrap_or_default());
+            (read.text, read.marks)
+        } else {
+            (plain(&text), Vec::new())
+        };
         let end = floor_char_boundary(&text, self.room);
         self.is_cut |= is_cut || end < text.len();
         text.truncate(end);
         self.room -= text.len();
         self.digests.push_str(&decoded.sha256);
         let has_text = !text.trim().is_empty();
-        self.pieces.push((index, text));
+        self.pieces.push((index, text, marks));
         has_text
     }
 
     fn finish(mut self, message: &mut Message) {
-        self.pieces.sort_by_key(|(index, _)| *index);
-        for (_, piece) in self.pieces {
+        self.pieces.sort_by_key(|(index, ..)| *index);
+        for (_, piece, marks) in self.pieces {
             if piece.trim().is_empty() {
                 continue;
             }
             if !message.text.is_empty() {
                 message.text.push_str(if message.text.ends_with('\n') { "\n" } else { "\n\n" });
             }
+            let (start, length) = (message.text.len(), piece.len());
             message.text.push_str(&piece);
+            let within = marks.into_iter().filter(|mark| mark.start < length);
+            message.text_marks.extend(within.map(|mark| Mark {
+                start: start + mark.start,
+                end: start + mark.end.min(length),
+                ..mark
+            }));
         }
         if self.is_cut {
             message.defects.push(Defect::TextCut);
