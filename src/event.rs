@@ -10,7 +10,7 @@ use crate::ids::{EventId, MailboxId, MessageId, RouteId, SessionId, TenantId, Th
 use crate::mail::authentication::Authentication;
 use crate::mail::copy::{Direction, RecipientType};
 use crate::mail::envelope::{Door, Provider};
-use crate::mail::message::{Attachment, Defect, ListHeaders, TextSource};
+use crate::mail::message::{Attachment, Calendar, Defect, ListHeaders, TextSource};
 use crate::mail::notice::Automated;
 use crate::mail::text::Span;
 
@@ -220,6 +220,9 @@ pub struct CanonicalEvent {
     pub attachments: Vec<Attachment>,
     /// Whether a calendar part is there.
     pub has_calendar: bool,
+    /// What it says: an invitation, an answer to one, a cancellation; null when there is none.
+    #[serde(default)]
+    pub calendar: Option<Calendar>,
     /// Language as ISO 639-1; null while it is not guessed.
     pub language: Option<String>,
     /// Sender authentication.

@@ -9,7 +9,9 @@ use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::{Authentication, AuthorDoubt, FailurePolicy};
 use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
 use crate::mail::envelope::{Door, ForwardPath, Manifest, Recipient, TransferDefect};
-use crate::mail::message::{Attachment, Defect, HeaderAddress, ListHeaders, Message};
+use crate::mail::message::{
+    Attachment, Calendar, CalendarEntry, CalendarParticipant, Defect, HeaderAddress, ListHeaders, Message,
+};
 use crate::mail::notice::{Automated, FailedRecipient};
 use crate::mail::reading::{self, CopyKind, Handed, Opened, Reader, Reading};
 use crate::mail::text::{self, Part, Span};
@@ -71,6 +73,7 @@ pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> Canon
         hidden_text: hide(&message.hidden_text),
         attachments: message.attachments.iter().map(|attachment| facts.attachment(attachment)).collect(),
         has_calendar: message.has_calendar,
+        calendar: message.calendar.as_ref().map(|calendar| facts.calendar(calendar)),
         language: None,
         // What was found out is about the message that was handed over, and not about one inside it.
         authentication: if opened.is_unwrapped() { Authentication::default() } else { view.authentication.clone() },
@@ -247,6 +250,23 @@ impl<'a> Facts<'a> {
             content_id: self.hide_optional(attachment.content_id.as_ref()),
             ..attachment.clone()
         }
+    }
+
+    fn calendar(&self, calendar: &Calendar) -> Calendar {
+        let participant = |one: &CalendarParticipant| CalendarParticipant {
+            address: self.hide(&one.address),
+            name: self.hide_optional(one.name.as_ref()),
+            ..one.clone()
+        };
+        let entry = |entry: &CalendarEntry| CalendarEntry {
+            uid: self.hide_optional(entry.uid.as_ref()),
+            summary: self.hide(&entry.summary),
+            location: self.hide(&entry.location),
+            organizer: entry.organizer.as_ref().map(participant),
+            attendees: entry.attendees.iter().map(participant).collect(),
+            ..entry.clone()
+        };
+        Calendar { method: calendar.method.clone(), entries: calendar.entries.iter().map(entry).collect() }
     }
 
     fn list(&self, list: &ListHeaders) -> Option<ListHeaders> {

@@ -20,6 +20,8 @@ use crate::mail::text::{self, Mark, Span};
 
 mod author;
 mod body;
+mod calendar;
+pub(in crate::mail) mod charset;
 pub(in crate::mail) mod decode;
 mod defect;
 pub(in crate::mail) mod field;
@@ -30,6 +32,7 @@ pub(in crate::mail) mod structure;
 mod tests;
 pub(in crate::mail) mod transfer;
 
+pub use calendar::{Calendar, CalendarEntry, CalendarParticipant, CalendarTime};
 pub(in crate::mail) use decode::html_reference;
 pub use defect::Defect;
 pub use report::{Report, ReportKind};
@@ -249,6 +252,8 @@ pub struct Message {
     pub attachments: Vec<Attachment>,
     /// Whether a text/calendar part is there (RFC 5545).
     pub has_calendar: bool,
+    /// What the first of them says.
+    pub calendar: Option<Calendar>,
     /// Mailing-list fields.
     pub list: ListHeaders,
     /// Trace and automation fields.

@@ -1,7 +1,8 @@
 //! The best plain text of a message, and a description of everything else in it.
 
+use super::charset::Fit;
 use super::structure::{Part, Shape, Structure};
-use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, decode, transfer};
+use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, calendar, charset, transfer};
 use crate::mail::text::{Mark, html};
 
 /// Fills text and attachments of `message`. Parts inside a nested message belong to that message, not to this one.
@@ -38,7 +39,11 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
         (false, true) => TextSource::Html,
         (false, false) => TextSource::Plain,
     };
-    message.has_calendar = own.iter().any(|(_, part)| part.media.name == "text/calendar");
+    let calendar = own.iter().find(|(_, part)| part.shape == Shape::Leaf && part.media.name == "text/calendar");
+    if let Some((_, part)) = calendar {
+        message.has_calendar = true;
+        read_calendar(part, bytes, message);
+    }
     for (index, part) in own {
         if is_attachment(index, part) {
             describe(part, bytes, message);
@@ -77,6 +82,16 @@ fn filename(part: &Part) -> String {
     clean.trim().to_owned()
 }
 
+fn read_calendar(part: &Part, bytes: &[u8], message: &mut Message) {
+    let decoded = transfer::decode(part.body(bytes), part.encoding, calendar::CALENDAR);
+    let (text, _) = charset::read(&decoded.kept, part.media.parameter("charset"));
+    let read = calendar::read(&text, part.media.parameter("method"));
+    if read.entries.iter().all(|entry| entry.uid.is_none()) {
+        message.defects.push(Defect::CalendarMalformed);
+    }
+    message.calendar = Some(read);
+}
+
 fn describe(part: &Part, bytes: &[u8], message: &mut Message) {
     let decoded = transfer::decode(part.body(bytes), part.encoding, 0);
     if !decoded.is_clean {
@@ -111,15 +126,17 @@ impl TextReader<'_> {
         let keep = if is_html { self.limits.text.saturating_mul(2) } else { self.room };
         let decoded = transfer::decode(part.body(self.bytes), part.encoding, keep);
         let is_cut = u64::try_from(decoded.kept.len()).unwrap_or(u64::MAX) < decoded.size;
-        let (mut text, is_known) = decode::charset(&decoded.kept, part.media.parameter("charset"));
+        let (mut text, fit) = charset::read(&decoded.kept, part.media.parameter("charset"));
         if is_cut && text.ends_with('\u{fffd}') {
             text.pop(); // a letter cut in two
         }
         if !decoded.is_clean {
             message.defects.push(Defect::EncodingInvalid);
         }
-        if !is_known {
-            message.defects.push(Defect::CharsetUnknown);
+        match fit {
+            Fit::Fits => {}
+            Fit::Unknown => message.defects.push(Defect::CharsetUnknown),
+            Fit::Mismatch => message.defects.push(Defect::CharsetMismatch),
         }
         let (mut text, marks) = if is_html {
             let read = html::read(&text);
