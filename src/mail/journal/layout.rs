@@ -10,7 +10,7 @@ use super::{FoundText, Original, Place, ReportFormat};
 use crate::mail::message::charset::{self, Fit};
 use crate::mail::message::structure::{self, Part, Shape, Structure};
 use crate::mail::message::transfer::{self, Encoding};
-use crate::mail::message::{self, Defect, Limits, decode, field};
+use crate::mail::message::{self, Defect, Limits, field};
 use crate::mail::text::html;
 
 /// The pieces of a report.

@@ -7,8 +7,11 @@ use crate::mail::message::decode;
 /// Octets that the guess is made from.
 const SAMPLE: usize = 4 * 1024;
 
+/// How likely the letter at a place is, in text of its kind.
+type Score = fn(&[char], usize) -> i32;
+
 /// The candidates, in the order in which a tie is decided.
-const CANDIDATES: [(&str, fn(&[char], usize) -> i32); 7] = [
+const CANDIDATES: [(&str, Score); 7] = [
     ("windows-1252", western),
     ("shift_jis", japanese),
     ("euc-jp", japanese),
