@@ -18,18 +18,21 @@ use crate::mail::address::Mailbox;
 use crate::mail::authentication::AuthorDoubt;
 use crate::mail::text::{self, Mark, Span};
 
+mod attachment;
 mod author;
 mod body;
 mod calendar;
 pub(in crate::mail) mod charset;
 pub(in crate::mail) mod decode;
 mod defect;
+mod detect;
 pub(in crate::mail) mod field;
 mod header;
 mod report;
 pub(in crate::mail) mod structure;
 #[cfg(test)]
 mod tests;
+mod tnef;
 pub(in crate::mail) mod transfer;
 
 pub use calendar::{Calendar, CalendarEntry, CalendarParticipant, CalendarTime};
@@ -136,6 +139,9 @@ pub struct Attachment {
     pub filename: String,
     /// Media type in lower case, without parameters.
     pub content_type: String,
+    /// Media type that its first octets tell; null where they tell none. A hint and no proof.
+    #[serde(default)]
+    pub detected_type: Option<String>,
     /// Octets after decoding.
     pub size: u64,
     /// SHA-256 of the decoded octets, hexadecimal.
@@ -146,6 +152,9 @@ pub struct Attachment {
     /// How the sender wanted it shown.
     #[serde(default)]
     pub disposition: Disposition,
+    /// Index of the attachment that it is inside of (`winmail.dat`); left out where it is a part of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<usize>,
 }
 
 /// Header fields of a mailing list (RFC 2369, RFC 2919, RFC 8058), unfolded.

@@ -1,8 +1,9 @@
-//! The best plain text of a message, and a description of everything else in it.
+//! The best plain text of a message, and the calendar in it.
 
+use super::attachment::{self, disposition, filename};
 use super::charset::Fit;
 use super::structure::{Part, Shape, Structure};
-use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, calendar, charset, transfer};
+use super::{Defect, Disposition, Limits, Message, TextSource, calendar, charset, transfer};
 use crate::mail::text::{Mark, html};
 
 /// Fills text and attachments of `message`. Parts inside a nested message belong to that message, not to this one.
@@ -46,7 +47,7 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
     }
     for (index, part) in own {
         if is_attachment(index, part) {
-            describe(part, bytes, message);
+            attachment::describe(part, bytes, limits, message);
         }
     }
 }
@@ -65,23 +66,6 @@ fn is_attachment(index: usize, part: &Part) -> bool {
     }
 }
 
-fn disposition(part: &Part) -> Disposition {
-    match part.disposition.as_ref().map(|disposition| disposition.name.as_str()) {
-        None | Some("") => Disposition::Unstated,
-        Some("inline") => Disposition::Inline,
-        Some(_) => Disposition::Attachment,
-    }
-}
-
-/// The file name without folders (RFC 2183 §2.3) and control characters, at most 255 characters.
-fn filename(part: &Part) -> String {
-    let given = part.disposition.as_ref().map_or("", |disposition| disposition.parameter("filename"));
-    let given = if given.is_empty() { part.media.parameter("name") } else { given };
-    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|letter| !letter.is_control()).take(255).collect();
-    clean.trim().to_owned()
-}
-
 fn read_calendar(part: &Part, bytes: &[u8], message: &mut Message) {
     let decoded = transfer::decode(part.body(bytes), part.encoding, calendar::CALENDAR);
     let (text, _) = charset::read(&decoded.kept, part.media.parameter("charset"));
@@ -90,22 +74,6 @@ fn read_calendar(part: &Part, bytes: &[u8], message: &mut Message) {
         message.defects.push(Defect::CalendarMalformed);
     }
     message.calendar = Some(read);
-}
-
-fn describe(part: &Part, bytes: &[u8], message: &mut Message) {
-    let decoded = transfer::decode(part.body(bytes), part.encoding, 0);
-    if !decoded.is_clean {
-        message.defects.push(Defect::EncodingInvalid);
-    }
-    message.attachments.push(Attachment {
-        index: message.attachments.len(),
-        filename: filename(part),
-        content_type: part.media.name.chars().take(255).collect(),
-        size: decoded.size,
-        sha256: decoded.sha256,
-        content_id: part.content_id.clone().filter(|id| !id.is_empty()),
-        disposition: disposition(part),
-    });
 }
 
 /// Collects text parts within the limit.
@@ -184,7 +152,7 @@ impl TextReader<'_> {
 }
 
 /// Line ends as LF; no byte-order mark and no control characters but tab.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -115,6 +115,8 @@ pub enum Defect {
     TextCut,
     /// The message has a part that only Outlook reads (winmail.dat).
     Tnef,
+    /// A part that only Outlook reads is none, is longer than is read, or ends in the middle.
+    TnefMalformed,
     /// Text stands behind the recipients of a journal report; it is not read.
     TrailingText,
     /// A multipart ends before its closing delimiter.
