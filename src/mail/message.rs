@@ -18,6 +18,7 @@ use crate::mail::address::Mailbox;
 use crate::mail::authentication::AuthorDoubt;
 use crate::mail::text::{self, Mark, Span};
 
+mod alternative;
 mod attachment;
 mod author;
 mod body;

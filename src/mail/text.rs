@@ -207,6 +207,12 @@ impl Walk {
             self.classes.resize(lines.all.len(), class);
             return false;
         }
+        // So is what its subject says to be one, in languages whose words are not known.
+        if marked == Some(Part::Quoted) && lines.is_forward {
+            self.classes
+                .resize(lines.all.len(), Class { part: Part::Visible, method: Method::Forwarded, confidence: 70 });
+            return false;
+        }
         if let Some(part) = marked.filter(|part| *part != Part::Visible) {
             let is_blank = line.is_blank();
             let class = Class { part, method: Method::HtmlMark, confidence: 98 };

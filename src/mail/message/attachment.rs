@@ -100,11 +100,24 @@ fn unwrap(stream: &[u8], index: usize, limits: &Limits, message: &mut Message) {
     }
     if read.text.trim().is_empty() {
         let html = html::read(&read.html);
-        (message.text, message.text_marks, message.hidden_text) = (html.text, html.marks, html.hidden);
+        (message.text, message.text_marks) = (html.text, html.marks);
+        let room = limits.hidden.saturating_sub(message.hidden_text.len());
+        let end = html.hidden.floor_char_boundary(room);
+        message.hidden_text.push_str(html.hidden.get(..end).unwrap_or_default());
         message.text_source = TextSource::Html;
     } else {
         message.text = body::plain(&read.text);
         message.text_source = TextSource::Plain;
+    }
+    let end = message.text.floor_char_boundary(limits.text);
+    if end < message.text.len() {
+        message.text.truncate(end);
+        message.text_marks.retain(|mark| mark.start < end);
+        for mark in &mut message.text_marks {
+            mark.end = mark.end.min(end);
+        }
+        message.cut_text_sha256 = Some(transfer::sha256_hex(stream));
+        message.defects.push(Defect::TextCut);
     }
     if message.text.is_empty() {
         message.text_source = TextSource::None;

@@ -3,7 +3,7 @@
 use super::attachment::{self, disposition, filename};
 use super::charset::Fit;
 use super::structure::{Part, Shape, Structure};
-use super::{Defect, Disposition, Limits, Message, TextSource, calendar, charset, transfer};
+use super::{Defect, Disposition, Limits, Message, TextSource, alternative, calendar, charset, transfer};
 use crate::mail::text::{Mark, html};
 
 /// Fills text and attachments of `message`. Parts inside a nested message belong to that message, not to this one.
@@ -28,13 +28,19 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
                 && structure.parts.get(ancestor).is_some_and(|part| part.media.name == "multipart/alternative")
         })
     };
-    let mut has_html = false;
+    let (mut has_html, mut beside) = (false, None);
     for (index, part) in own.iter().filter(|(index, part)| is_text(*index, part, "text/html")) {
-        if !is_spoken_for(*index) {
+        if is_spoken_for(*index) {
+            beside = beside.or(Some(*part));
+        } else {
             has_html |= text.add(*index, part, message);
         }
     }
+    let is_single = text.pieces.iter().filter(|(_, piece, _)| !piece.trim().is_empty()).count() == 1;
     text.finish(message);
+    if let Some(part) = beside {
+        look_beside(part, bytes, limits, is_single, message);
+    }
     message.text_source = match (message.text.is_empty(), has_html) {
         (true, _) => TextSource::None,
         (false, true) => TextSource::Html,
@@ -63,6 +69,18 @@ fn is_attachment(index: usize, part: &Part) -> bool {
         Shape::Multipart => false,
         Shape::Message => true,
         Shape::Leaf => !is_text(index, part, "text/plain") && !is_text(index, part, "text/html"),
+    }
+}
+
+/// What the HTML beside the plain text knows of it. `is_single` says whether that is all of the text.
+fn look_beside(part: &Part, bytes: &[u8], limits: &Limits, is_single: bool, message: &mut Message) {
+    let decoded = transfer::decode(part.body(bytes), part.encoding, limits.text.saturating_mul(2));
+    let (markup, _) = charset::read(&decoded.kept, part.media.parameter("charset"));
+    let read = html::read(&markup);
+    let room = limits.hidden.saturating_sub(message.hidden_text.len());
+    message.hidden_text.push_str(read.hidden.get(..floor_char_boundary(&read.hidden, room)).unwrap_or_default());
+    if is_single {
+        message.text_marks.extend(alternative::history(&message.text, &read));
     }
 }
 

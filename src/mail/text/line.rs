@@ -44,7 +44,8 @@ impl Line<'_> {
 pub(super) struct Lines<'a> {
     pub(super) all: Vec<Line<'a>>,
     introductions: Vec<OnceCell<Option<Introduction>>>,
-    is_forward: bool,
+    /// Whether the subject is a forward's.
+    pub(super) is_forward: bool,
 }
 
 impl<'a> Lines<'a> {

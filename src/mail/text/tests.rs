@@ -147,7 +147,7 @@ fn hostile_lines_take_one_pass() {
         "Am 9:15 schrieb",
     ];
     for line in lines {
-        let text = line.repeat(300_000 / line.len());
+        let text = line.repeat(100_000 / line.len());
         assert_eq!(visible(&text).is_empty(), line.trim().is_empty(), "{line}");
     }
 }
