@@ -279,6 +279,9 @@ fn is_broken_quote(lines: &Lines<'_>, at: usize, above: Option<&Class>) -> bool 
         && lines.at(at + 1).is_some_and(|next| next.is_quoted)
 }
 
+/// Spans of a text: what is behind so many is one.
+const SPANS: usize = 1_000;
+
 /// Runs of lines of one class without the blank lines around them.
 fn spans(lines: &Lines<'_>, classes: &[Class]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
@@ -287,7 +290,10 @@ fn spans(lines: &Lines<'_>, classes: &[Class]) -> Vec<Span> {
         if line.raw.trim().is_empty() {
             continue;
         }
-        let is_same = current.is_some_and(|current| current.part == class.part);
+        let is_forward = |class: Class| class.method == Method::Forwarded;
+        let is_same = current
+            .is_some_and(|current| current.part == class.part && is_forward(current) == is_forward(*class))
+            || spans.len() >= SPANS;
         match spans.last_mut().filter(|_| is_same) {
             // A part is as sure as the least sure piece; its method is that by which it begins.
             Some(span) => {
@@ -303,6 +309,10 @@ fn spans(lines: &Lines<'_>, classes: &[Class]) -> Vec<Span> {
             }),
         }
         current = Some(*class);
+    }
+    if let Some(rest) = spans.get_mut(SPANS - 1) {
+        // Nobody writes so many answers; what is not told apart must not count as history.
+        (rest.part, rest.method, rest.confidence) = (Part::Visible, Method::NothingElse, Confidence(40));
     }
     // What is left is as sure as the least sure of what was taken.
     let least = spans.iter().map(|span| span.confidence).min().unwrap_or(Confidence(NEW.confidence));

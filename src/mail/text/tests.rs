@@ -131,6 +131,22 @@ fn a_span_says_where_it_is_by_what_it_was_known_and_how_surely() {
 }
 
 #[test]
+fn what_was_passed_on_is_a_span_of_its_own() {
+    let spans = split("Yours?\n\n---------- Forwarded message ---------\nFrom: a@b.example\n", &[], "");
+    let found: Vec<(Part, Method)> = spans.iter().map(|span| (span.part, span.method)).collect();
+    assert_eq!(found, [(Part::Visible, Method::Remainder), (Part::Visible, Method::Forwarded)]);
+}
+
+#[test]
+fn spans_are_bounded_and_their_rest_is_visible() {
+    let text = "> a\nb\n".repeat(2_000);
+    let spans = split(&text, &[], "");
+    assert_eq!(spans.len(), SPANS);
+    let last = spans.last().unwrap();
+    assert_eq!((last.part, last.end), (Part::Visible, text.trim_end().len()));
+}
+
+#[test]
 fn hostile_lines_take_one_pass() {
     let lines = [
         "On 1 Mar 2026 at 9:15 a <a@b.example>\n",
