@@ -10,8 +10,9 @@ use crate::ids::{EventId, MailboxId, MessageId, RouteId, SessionId, TenantId, Th
 use crate::mail::authentication::Authentication;
 use crate::mail::copy::{Direction, RecipientType};
 use crate::mail::envelope::{Door, Provider};
-use crate::mail::message::{Attachment, Defect, ListHeaders, TextSource};
+use crate::mail::message::{Attachment, Calendar, Defect, ListHeaders, TextSource};
 use crate::mail::notice::Automated;
+use crate::mail::text::Span;
 
 mod build;
 mod moment;
@@ -203,6 +204,12 @@ pub struct CanonicalEvent {
     pub text: String,
     /// Where the text comes from.
     pub text_source: TextSource,
+    /// The parts of the text: ranges in their order, which leave out nothing but blank lines.
+    #[serde(default)]
+    pub text_spans: Vec<Span>,
+    /// What stands in its HTML and is not shown to a reader; empty when there is none.
+    #[serde(default)]
+    pub hidden_text: String,
     /// New text without quoted history and signature.
     pub visible_text: String,
     /// Quoted history; empty when there is none.
@@ -213,6 +220,9 @@ pub struct CanonicalEvent {
     pub attachments: Vec<Attachment>,
     /// Whether a calendar part is there.
     pub has_calendar: bool,
+    /// What it says: an invitation, an answer to one, a cancellation; null when there is none.
+    #[serde(default)]
+    pub calendar: Option<Calendar>,
     /// Language as ISO 639-1; null while it is not guessed.
     pub language: Option<String>,
     /// Sender authentication.
@@ -241,12 +251,19 @@ impl CanonicalEvent {
     /// Cuts each text to `limit` octets, and says so among the defects.
     pub fn cut_texts(&mut self, limit: usize) {
         let mut is_cut = false;
-        for text in [&mut self.text, &mut self.visible_text, &mut self.quoted_text, &mut self.signature] {
+        let texts =
+            [&mut self.text, &mut self.hidden_text, &mut self.visible_text, &mut self.quoted_text, &mut self.signature];
+        for text in texts {
             if text.len() > limit {
                 text.truncate(text.floor_char_boundary(limit));
                 text.shrink_to_fit();
                 is_cut = true;
             }
+        }
+        let length = self.text.len();
+        self.text_spans.retain(|span| span.start < length);
+        for span in &mut self.text_spans {
+            span.end = span.end.min(length);
         }
         if is_cut && !self.defects.contains(&Defect::TextCut) {
             self.defects.push(Defect::TextCut);

@@ -9,10 +9,12 @@ use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::{Authentication, AuthorDoubt, FailurePolicy};
 use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
 use crate::mail::envelope::{Door, ForwardPath, Manifest, Recipient, TransferDefect};
-use crate::mail::message::{Attachment, Defect, HeaderAddress, ListHeaders, Message};
+use crate::mail::message::{
+    Attachment, Calendar, CalendarEntry, CalendarParticipant, Defect, HeaderAddress, ListHeaders, Message,
+};
 use crate::mail::notice::{Automated, FailedRecipient};
 use crate::mail::reading::{self, CopyKind, Handed, Opened, Reader, Reading};
-use crate::mail::text::split_reply;
+use crate::mail::text::{self, Part, Span};
 
 /// What the caller knows beside the message and its manifest.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +43,7 @@ pub struct View<'a> {
 pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> CanonicalEvent {
     let facts = Facts::gather(opened, manifest, view);
     let message = facts.reading.message;
-    let spans = split_reply(&message.text);
+    let (text, text_spans) = facts.text(message);
     let hide = |text: &str| facts.routes.redact(text).into_owned();
     CanonicalEvent {
         v: VERSION,
@@ -62,13 +64,16 @@ pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> Canon
         references: message.references.iter().map(|id| hide(id)).collect(),
         thread_id: view.thread,
         subject: hide(&message.subject),
-        text: hide(&message.text),
         text_source: message.text_source,
-        visible_text: hide(&spans.visible),
-        quoted_text: hide(&spans.quoted),
-        signature: hide(&spans.signature),
+        visible_text: text::part(&text, &text_spans, Part::Visible),
+        quoted_text: text::part(&text, &text_spans, Part::Quoted),
+        signature: text::part(&text, &text_spans, Part::Signature),
+        text,
+        text_spans,
+        hidden_text: hide(&message.hidden_text),
         attachments: message.attachments.iter().map(|attachment| facts.attachment(attachment)).collect(),
         has_calendar: message.has_calendar,
+        calendar: message.calendar.as_ref().map(|calendar| facts.calendar(calendar)),
         language: None,
         // What was found out is about the message that was handed over, and not about one inside it.
         authentication: if opened.is_unwrapped() { Authentication::default() } else { view.authentication.clone() },
@@ -204,6 +209,21 @@ impl<'a> Facts<'a> {
         self.routes.redact(text).into_owned()
     }
 
+    /// The text without route addresses, and its spans, moved to where they are in it.
+    fn text(&self, message: &Message) -> (String, Vec<Span>) {
+        let (mut text, mut at) = (String::with_capacity(message.text.len()), 0);
+        let mut spans = message.text_spans();
+        for span in &mut spans {
+            text.push_str(&self.hide(message.text.get(at..span.start).unwrap_or_default()));
+            at = span.end;
+            let piece = self.hide(span.of(&message.text));
+            (span.start, span.end) = (text.len(), text.len() + piece.len());
+            text.push_str(&piece);
+        }
+        text.push_str(&self.hide(message.text.get(at..).unwrap_or_default()));
+        (text, spans)
+    }
+
     fn hide_optional(&self, text: Option<&String>) -> Option<String> {
         text.map(|text| self.hide(text))
     }
@@ -230,6 +250,23 @@ impl<'a> Facts<'a> {
             content_id: self.hide_optional(attachment.content_id.as_ref()),
             ..attachment.clone()
         }
+    }
+
+    fn calendar(&self, calendar: &Calendar) -> Calendar {
+        let participant = |one: &CalendarParticipant| CalendarParticipant {
+            address: self.hide(&one.address),
+            name: self.hide_optional(one.name.as_ref()),
+            ..one.clone()
+        };
+        let entry = |entry: &CalendarEntry| CalendarEntry {
+            uid: self.hide_optional(entry.uid.as_ref()),
+            summary: self.hide(&entry.summary),
+            location: self.hide(&entry.location),
+            organizer: entry.organizer.as_ref().map(participant),
+            attendees: entry.attendees.iter().map(participant).collect(),
+            ..entry.clone()
+        };
+        Calendar { method: calendar.method.clone(), entries: calendar.entries.iter().map(entry).collect() }
     }
 
     fn list(&self, list: &ListHeaders) -> Option<ListHeaders> {

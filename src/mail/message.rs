@@ -16,19 +16,27 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::AuthorDoubt;
+use crate::mail::text::{self, Mark, Span};
 
+mod alternative;
+mod attachment;
 mod author;
 mod body;
+mod calendar;
+pub(in crate::mail) mod charset;
 pub(in crate::mail) mod decode;
 mod defect;
+mod detect;
 pub(in crate::mail) mod field;
 mod header;
 mod report;
 pub(in crate::mail) mod structure;
 #[cfg(test)]
 mod tests;
+mod tnef;
 pub(in crate::mail) mod transfer;
 
+pub use calendar::{Calendar, CalendarEntry, CalendarParticipant, CalendarTime};
 pub(in crate::mail) use decode::html_reference;
 pub use defect::Defect;
 pub use report::{Report, ReportKind};
@@ -44,6 +52,8 @@ pub struct Limits {
     pub header_block: usize,
     /// Octets of decoded text.
     pub text: usize,
+    /// Octets of text that HTML hides.
+    pub hidden: usize,
     /// Addresses kept of one header field, and ids kept of References.
     pub list: usize,
     /// Octets of one unstructured header value.
@@ -57,6 +67,7 @@ impl Default for Limits {
             parts: 1_000,
             header_block: 256 * 1024,
             text: 2 * 1024 * 1024,
+            hidden: 64 * 1024,
             list: 2_000,
             value: 8 * 1024,
         }
@@ -129,6 +140,9 @@ pub struct Attachment {
     pub filename: String,
     /// Media type in lower case, without parameters.
     pub content_type: String,
+    /// Media type that its first octets tell; null where they tell none. A hint and no proof.
+    #[serde(default)]
+    pub detected_type: Option<String>,
     /// Octets after decoding.
     pub size: u64,
     /// SHA-256 of the decoded octets, hexadecimal.
@@ -139,6 +153,9 @@ pub struct Attachment {
     /// How the sender wanted it shown.
     #[serde(default)]
     pub disposition: Disposition,
+    /// Index of the attachment that it is inside of (`winmail.dat`); left out where it is a part of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<usize>,
 }
 
 /// Header fields of a mailing list (RFC 2369, RFC 2919, RFC 8058), unfolded.
@@ -235,12 +252,18 @@ pub struct Message {
     pub text: String,
     /// Where the text comes from.
     pub text_source: TextSource,
+    /// Ranges of the text that a mail program marked as history or signature, in order.
+    pub text_marks: Vec<Mark>,
+    /// What stands in the HTML of the text and is not shown to its reader; empty when there is none.
+    pub hidden_text: String,
     /// SHA-256 over the whole decoded text parts, hexadecimal; only where [`Message::text`] was cut.
     pub cut_text_sha256: Option<String>,
     /// Parts that are not the text.
     pub attachments: Vec<Attachment>,
     /// Whether a text/calendar part is there (RFC 5545).
     pub has_calendar: bool,
+    /// What the first of them says.
+    pub calendar: Option<Calendar>,
     /// Mailing-list fields.
     pub list: ListHeaders,
     /// Trace and automation fields.
@@ -254,6 +277,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// The parts of the text: what is new, history, signature.
+    #[must_use]
+    pub fn text_spans(&self) -> Vec<Span> {
+        text::split(&self.text, &self.text_marks, &self.subject)
+    }
+
     /// Why the author cannot be told from the header; `None` where everybody reads the same one.
     #[must_use]
     pub fn author_doubt(&self) -> Option<AuthorDoubt> {

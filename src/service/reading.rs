@@ -158,21 +158,19 @@ fn check_content(request: &EventRequest, has_message: bool, event_type: &str, fa
 
 fn of_fields(content: &MessageContent) -> Reading<'_> {
     let body = content.body.as_deref().filter(|body| !body.trim().is_empty());
-    let full: Cow<'_, str> = match (body, content.html.as_deref()) {
-        (Some(body), _) => Cow::Borrowed(body),
-        (None, Some(html)) => Cow::Owned(text::html::to_text(html)),
-        (None, None) => Cow::Borrowed(""),
-    };
-    let spans = text::split_reply(&full);
+    let html = content.html.as_deref().filter(|_| body.is_none()).map(text::html::read).unwrap_or_default();
+    let full: Cow<'_, str> = body.map_or(Cow::Owned(html.text), Cow::Borrowed);
+    let subject = content.subject.as_deref().unwrap_or_default().trim();
+    let visible_text = text::part(&full, &text::split(&full, &html.marks, subject), text::Part::Visible);
     let recipients = if content.cc.is_empty() {
         Cow::Borrowed(content.to.as_slice())
     } else {
         Cow::Owned(content.to.iter().chain(&content.cc).cloned().collect())
     };
     Reading {
-        subject: Cow::Borrowed(content.subject.as_deref().unwrap_or_default().trim()),
-        full_text: if spans.visible == *full { Cow::Borrowed("") } else { full },
-        visible_text: spans.visible,
+        subject: Cow::Borrowed(subject),
+        full_text: full_text(full, &html.hidden, &visible_text),
+        visible_text,
         author: content.from.as_deref().map(Cow::Borrowed),
         recipients,
         attachments: Cow::Borrowed(&content.attachments),
@@ -209,7 +207,7 @@ fn bare_id(id: &str) -> String {
 
 fn of_raw(raw: &str) -> Reading<'static> {
     let message = message::read(raw.as_bytes(), &message::Limits::default());
-    let spans = text::split_reply(&message.text);
+    let visible_text = text::part(&message.text, &message.text_spans(), text::Part::Visible);
     let automated = notice::automated(&message, false).map(|automated| match automated {
         notice::Automated::Bounce { .. } => Automated::Bounce,
         notice::Automated::AutoReply | notice::Automated::ReadReceipt { .. } => Automated::AutoReply,
@@ -225,8 +223,8 @@ fn of_raw(raw: &str) -> Reading<'static> {
     let references =
         message.message_id.iter().chain(&message.in_reply_to).chain(&message.references).cloned().collect();
     Reading {
-        full_text: if spans.visible == message.text { Cow::Borrowed("") } else { Cow::Owned(message.text.clone()) },
-        visible_text: spans.visible,
+        full_text: full_text(Cow::Owned(message.text), &message.hidden_text, &visible_text),
+        visible_text,
         author: message.author.as_ref().map(|author| Cow::Owned(author.address.clone())),
         recipients: Cow::Owned(recipients),
         attachments: Cow::Owned(attachments.collect()),
@@ -234,6 +232,15 @@ fn of_raw(raw: &str) -> Reading<'static> {
         references,
         subject: Cow::Owned(message.subject),
         ..Reading::empty()
+    }
+}
+
+/// Everything that was written, hidden text included; empty when it is what is visible.
+fn full_text<'a>(full: Cow<'a, str>, hidden: &str, visible: &str) -> Cow<'a, str> {
+    match hidden.is_empty() {
+        true if full == visible => Cow::Borrowed(""),
+        true => full,
+        false => Cow::Owned(format!("{full}\n\n{hidden}")),
     }
 }
 

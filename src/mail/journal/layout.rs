@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 
 use super::{FoundText, Original, Place, ReportFormat};
+use crate::mail::message::charset::{self, Fit};
 use crate::mail::message::structure::{self, Part, Shape, Structure};
 use crate::mail::message::transfer::{self, Encoding};
-use crate::mail::message::{self, Defect, Limits, decode, field};
+use crate::mail::message::{self, Defect, Limits, field};
 use crate::mail::text::html;
 
 /// The pieces of a report.
@@ -101,7 +102,7 @@ impl<'a> Parts<'a> {
         if let Some((_, part)) = leaves("text/html").find(|(index, _)| is_before(*index)) {
             defects.push(Defect::ReportNotPlain);
             let found = self.text(part);
-            return Some(FoundText { text: Cow::Owned(html::to_text(&found.text)), ..found });
+            return Some(FoundText { text: Cow::Owned(html::read(&found.text).text), ..found });
         }
         let behind =
             leaves("text/plain").map(|(_, part)| self.text(part)).find(|found| has_sender_line(&found.text))?;
@@ -111,11 +112,11 @@ impl<'a> Parts<'a> {
 
     fn text(&self, part: &Part) -> FoundText<'a> {
         let decoded = transfer::decode(part.body(self.bytes), part.encoding, TEXT);
-        let (text, is_charset_known) = decode::charset(&decoded.kept, part.media.parameter("charset"));
+        let (text, fit) = charset::read(&decoded.kept, part.media.parameter("charset"));
         // A text over the limit ends in the middle of a line, as one does that the message breaks off in.
         let is_over = u64::try_from(decoded.kept.len()).is_ok_and(|kept| kept < decoded.size);
         let is_last = part.body.end >= self.bytes.len() && self.structure.defects.contains(&Defect::Truncated);
-        FoundText { text: Cow::Owned(text), is_charset_known, is_cut: is_over || is_last }
+        FoundText { text: Cow::Owned(text), is_charset_known: fit == Fit::Fits, is_cut: is_over || is_last }
     }
 
     fn find_originals(&self, limits: &Limits, layout: &mut Layout<'a>) {

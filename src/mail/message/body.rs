@@ -1,8 +1,10 @@
-//! The best plain text of a message, and a description of everything else in it.
+//! The best plain text of a message, and the calendar in it.
 
+use super::attachment::{self, disposition, filename};
+use super::charset::Fit;
 use super::structure::{Part, Shape, Structure};
-use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, decode, transfer};
-use crate::mail::text::html;
+use super::{Defect, Disposition, Limits, Message, TextSource, alternative, calendar, charset, transfer};
+use crate::mail::text::{Mark, html};
 
 /// Fills text and attachments of `message`. Parts inside a nested message belong to that message, not to this one.
 pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message: &mut Message) {
@@ -26,22 +28,32 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
                 && structure.parts.get(ancestor).is_some_and(|part| part.media.name == "multipart/alternative")
         })
     };
-    let mut has_html = false;
+    let (mut has_html, mut beside) = (false, None);
     for (index, part) in own.iter().filter(|(index, part)| is_text(*index, part, "text/html")) {
-        if !is_spoken_for(*index) {
+        if is_spoken_for(*index) {
+            beside = beside.or(Some(*part));
+        } else {
             has_html |= text.add(*index, part, message);
         }
     }
+    let is_single = text.pieces.iter().filter(|(_, piece, _)| !piece.trim().is_empty()).count() == 1;
     text.finish(message);
+    if let Some(part) = beside {
+        look_beside(part, bytes, limits, is_single, message);
+    }
     message.text_source = match (message.text.is_empty(), has_html) {
         (true, _) => TextSource::None,
         (false, true) => TextSource::Html,
         (false, false) => TextSource::Plain,
     };
-    message.has_calendar = own.iter().any(|(_, part)| part.media.name == "text/calendar");
+    let calendar = own.iter().find(|(_, part)| part.shape == Shape::Leaf && part.media.name == "text/calendar");
+    if let Some((_, part)) = calendar {
+        message.has_calendar = true;
+        read_calendar(part, bytes, message);
+    }
     for (index, part) in own {
         if is_attachment(index, part) {
-            describe(part, bytes, message);
+            attachment::describe(part, bytes, limits, message);
         }
     }
 }
@@ -60,44 +72,33 @@ fn is_attachment(index: usize, part: &Part) -> bool {
     }
 }
 
-fn disposition(part: &Part) -> Disposition {
-    match part.disposition.as_ref().map(|disposition| disposition.name.as_str()) {
-        None | Some("") => Disposition::Unstated,
-        Some("inline") => Disposition::Inline,
-        Some(_) => Disposition::Attachment,
+/// What the HTML beside the plain text knows of it. `is_single` says whether that is all of the text.
+fn look_beside(part: &Part, bytes: &[u8], limits: &Limits, is_single: bool, message: &mut Message) {
+    let decoded = transfer::decode(part.body(bytes), part.encoding, limits.text.saturating_mul(2));
+    let (markup, _) = charset::read(&decoded.kept, part.media.parameter("charset"));
+    let read = html::read(&markup);
+    let room = limits.hidden.saturating_sub(message.hidden_text.len());
+    message.hidden_text.push_str(read.hidden.get(..floor_char_boundary(&read.hidden, room)).unwrap_or_default());
+    if is_single {
+        message.text_marks.extend(alternative::history(&message.text, &read));
     }
 }
 
-/// The file name without folders (RFC 2183 §2.3) and control characters, at most 255 characters.
-fn filename(part: &Part) -> String {
-    let given = part.disposition.as_ref().map_or("", |disposition| disposition.parameter("filename"));
-    let given = if given.is_empty() { part.media.parameter("name") } else { given };
-    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|letter| !letter.is_control()).take(255).collect();
-    clean.trim().to_owned()
-}
-
-fn describe(part: &Part, bytes: &[u8], message: &mut Message) {
-    let decoded = transfer::decode(part.body(bytes), part.encoding, 0);
-    if !decoded.is_clean {
-        message.defects.push(Defect::EncodingInvalid);
+fn read_calendar(part: &Part, bytes: &[u8], message: &mut Message) {
+    let decoded = transfer::decode(part.body(bytes), part.encoding, calendar::CALENDAR);
+    let (text, _) = charset::read(&decoded.kept, part.media.parameter("charset"));
+    let read = calendar::read(&text, part.media.parameter("method"));
+    if read.entries.iter().all(|entry| entry.uid.is_none()) {
+        message.defects.push(Defect::CalendarMalformed);
     }
-    message.attachments.push(Attachment {
-        index: message.attachments.len(),
-        filename: filename(part),
-        content_type: part.media.name.chars().take(255).collect(),
-        size: decoded.size,
-        sha256: decoded.sha256,
-        content_id: part.content_id.clone().filter(|id| !id.is_empty()),
-        disposition: disposition(part),
-    });
+    message.calendar = Some(read);
 }
 
 /// Collects text parts within the limit.
 struct TextReader<'a> {
     bytes: &'a [u8],
     limits: &'a Limits,
-    pieces: Vec<(usize, String)>,
+    pieces: Vec<(usize, String, Vec<Mark>)>,
     room: usize,
     digests: String,
     is_cut: bool,
@@ -111,37 +112,55 @@ impl TextReader<'_> {
         let keep = if is_html { self.limits.text.saturating_mul(2) } else { self.room };
         let decoded = transfer::decode(part.body(self.bytes), part.encoding, keep);
         let is_cut = u64::try_from(decoded.kept.len()).unwrap_or(u64::MAX) < decoded.size;
-        let (mut text, is_known) = decode::charset(&decoded.kept, part.media.parameter("charset"));
+        let (mut text, fit) = charset::read(&decoded.kept, part.media.parameter("charset"));
         if is_cut && text.ends_with('\u{fffd}') {
             text.pop(); // a letter cut in two
         }
         if !decoded.is_clean {
             message.defects.push(Defect::EncodingInvalid);
         }
-        if !is_known {
-            message.defects.push(Defect::CharsetUnknown);
+        match fit {
+            Fit::Fits => {}
+            Fit::Unknown => message.defects.push(Defect::CharsetUnknown),
+            Fit::Mismatch => message.defects.push(Defect::CharsetMismatch),
         }
-        let mut text = if is_html { html::to_text(&text) } else { plain(&text) };
+        let (mut text, marks) = if is_html {
+            let read = html::read(&text);
+            let room = self.limits.hidden.saturating_sub(message.hidden_text.len());
+            message
+                .hidden_text
+                .push_str(read.hidden.get(..floor_char_boundary(&read.hidden, room)).unwrap_or_default());
+            (read.text, read.marks)
+        } else {
+            (plain(&text), Vec::new())
+        };
         let end = floor_char_boundary(&text, self.room);
         self.is_cut |= is_cut || end < text.len();
         text.truncate(end);
         self.room -= text.len();
         self.digests.push_str(&decoded.sha256);
         let has_text = !text.trim().is_empty();
-        self.pieces.push((index, text));
+        self.pieces.push((index, text, marks));
         has_text
     }
 
     fn finish(mut self, message: &mut Message) {
-        self.pieces.sort_by_key(|(index, _)| *index);
-        for (_, piece) in self.pieces {
+        self.pieces.sort_by_key(|(index, ..)| *index);
+        for (_, piece, marks) in self.pieces {
             if piece.trim().is_empty() {
                 continue;
             }
             if !message.text.is_empty() {
                 message.text.push_str(if message.text.ends_with('\n') { "\n" } else { "\n\n" });
             }
+            let (start, length) = (message.text.len(), piece.len());
             message.text.push_str(&piece);
+            let within = marks.into_iter().filter(|mark| mark.start < length);
+            message.text_marks.extend(within.map(|mark| Mark {
+                start: start + mark.start,
+                end: start + mark.end.min(length),
+                ..mark
+            }));
         }
         if self.is_cut {
             message.defects.push(Defect::TextCut);
@@ -151,7 +170,7 @@ impl TextReader<'_> {
 }
 
 /// Line ends as LF; no byte-order mark and no control characters but tab.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {

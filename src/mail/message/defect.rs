@@ -21,7 +21,11 @@ pub enum Defect {
     BareLf,
     /// A multipart type without boundary parameter, or without any delimiter line: read as text.
     BoundaryMissing,
-    /// The charset is not known: read as UTF-8, else as Windows-1252.
+    /// A calendar part in which no event with an id can be read.
+    CalendarMalformed,
+    /// The text is not in the charset that is declared, or not all of it: read as what its octets are likely in.
+    CharsetMismatch,
+    /// The charset is not known, or none is declared: read as UTF-8, else as what its octets are likely in.
     CharsetUnknown,
     /// A date field that is no date.
     DateMalformed,
@@ -47,7 +51,7 @@ pub enum Defect {
     FromMalformed,
     /// There is no From field.
     FromMissing,
-    /// A header value that is neither ASCII nor UTF-8: read as Windows-1252.
+    /// A header value that is neither ASCII nor UTF-8: read as what its octets are likely in.
     #[serde(rename = "header_8bit")]
     Header8bit,
     /// A line in the header block that is neither a field nor a continuation.
@@ -113,6 +117,8 @@ pub enum Defect {
     TextCut,
     /// The message has a part that only Outlook reads (winmail.dat).
     Tnef,
+    /// A part that only Outlook reads is none, is longer than is read, or ends in the middle.
+    TnefMalformed,
     /// Text stands behind the recipients of a journal report; it is not read.
     TrailingText,
     /// A multipart ends before its closing delimiter.

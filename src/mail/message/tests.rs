@@ -209,3 +209,22 @@ proptest! {
         prop_assert!(message.defects.windows(2).all(|pair| pair[0] < pair[1]));
     }
 }
+
+#[test]
+fn what_outlook_wrapped_is_text_and_attachments_of_the_message() {
+    use base64::Engine as _;
+    let stream = base64::engine::general_purpose::STANDARD.encode(super::tnef::tests::stream());
+    let mail = format!(
+        "From: a@b.example\r\nContent-Type: application/ms-tnef; name=winmail.dat\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{stream}\r\n"
+    );
+    let message = read(mail.as_bytes(), &Limits::default());
+    assert_eq!((message.text.as_str(), message.text_source), ("Grüße", TextSource::Plain));
+    let [wrapper, inner] = &message.attachments[..] else { panic!("{:?}", message.attachments) };
+    assert_eq!((wrapper.detected_type.as_deref(), wrapper.within), (Some("application/ms-tnef"), None));
+    assert_eq!((inner.filename.as_str(), inner.size, inner.within), ("Preisliste März.pdf", 8, Some(0)));
+    assert_eq!(inner.detected_type.as_deref(), Some("application/pdf"));
+    assert!(message.defects.contains(&Defect::Tnef) && !message.defects.contains(&Defect::TnefMalformed));
+    let cut = read(mail.get(..mail.len() - 40).unwrap().as_bytes(), &Limits::default());
+    assert!(cut.defects.contains(&Defect::TnefMalformed));
+}

@@ -177,7 +177,10 @@ fn unwrapped(bytes: &[u8], report: JournalReport, limits: &Limits, is_returned: 
         original.text_source = clear.text_source;
         original.cut_text_sha256 = clear.cut_text_sha256;
         original.attachments = clear.attachments;
+        original.text_marks = clear.text_marks;
+        original.hidden_text = clear.hidden_text;
         original.has_calendar = clear.has_calendar;
+        original.calendar = clear.calendar;
     }
     Content::Report { report: Box::new(report), original: Box::new(original), is_returned }
 }

@@ -1,13 +1,31 @@
 //! Plain text out of HTML, for reading and classification; never for display, and no sanitiser.
 //!
 //! One pass: every octet that is looked at is consumed, so no input makes it slow. What browsers do not show as text
-//! (scripts, styles, titles, comments) is left out; quoted blocks get `> ` in front of their lines, as in plain mail.
+//! (scripts, styles, titles, comments) is left out; what a style hides is kept apart. Quoted blocks get `> ` in front of
+//! their lines, as in plain mail, and what mail programs mark as history or signature is told as ranges of the text.
 
+use super::Mark;
 use crate::mail::message::html_reference;
 
-/// The text of an HTML document, with LF line ends.
+mod markup;
+mod writer;
+
+use writer::Writer;
+
+/// What is read out of an HTML document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HtmlText {
+    /// What a reader sees, with LF line ends.
+    pub text: String,
+    /// What is there and not shown, on one line and cut at 64 KiB; empty when there is none.
+    pub hidden: String,
+    /// History and signatures that mail programs marked, in order, as ranges of the text.
+    pub marks: Vec<Mark>,
+}
+
+/// Reads an HTML document.
 #[must_use]
-pub fn to_text(html: &str) -> String {
+pub fn read(html: &str) -> HtmlText {
     let mut out = Writer::default();
     let mut rest = html;
     while let Some(letter) = rest.chars().next() {
@@ -27,20 +45,17 @@ pub fn to_text(html: &str) -> String {
 /// Elements whose content is no text.
 const SILENT: [&str; 6] = ["script", "style", "title", "template", "textarea", "select"];
 
-/// Elements that stand on lines of their own.
-const BLOCKS: [&str; 26] = [
-    "address", "article", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "head",
-    "header", "hr", "li", "main", "nav", "ol", "option", "pre", "section", "table", "tbody", "tr", "ul",
-];
-
-/// Elements with a blank line around them.
-const PARAGRAPHS: [&str; 7] = ["p", "h1", "h2", "h3", "h4", "h5", "h6"];
-
-/// Deeper quotes look like this one.
-const QUOTE_DEPTH: usize = 8;
-
 /// The longest character reference that is looked for.
 const REFERENCE: usize = 34;
+
+/// Whether a quoted header block begins here, in whatever language: lines with a label each, one of them with an address
+/// or a number.
+fn is_header(text: &str) -> bool {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(4).collect();
+    let is_labelled = |line: &&&str| line.find([':', '：']).is_some_and(|colon| colon <= 40);
+    let labelled = lines.iter().take_while(is_labelled).count();
+    labelled >= 3 && lines.iter().any(|line| line.contains(|letter: char| letter == '@' || letter.is_ascii_digit()))
+}
 
 fn starts_tag(after: &str) -> bool {
     after.starts_with(|letter: char| letter.is_ascii_alphabetic() || matches!(letter, '/' | '!' | '?'))
@@ -57,10 +72,13 @@ fn tag<'a>(after: &'a str, out: &mut Writer) -> &'a str {
     let (is_closing, inside) = inside.strip_prefix('/').map_or((false, inside), |inside| (true, inside));
     let name: String =
         inside.chars().take_while(char::is_ascii_alphanumeric).take(12).map(|c| c.to_ascii_lowercase()).collect();
-    if SILENT.contains(&name.as_str()) && !is_closing {
+    if is_closing {
+        out.end(&name);
+    } else if SILENT.contains(&name.as_str()) {
         return behind_element(rest, &name);
+    } else {
+        out.start(&name, markup::read(&name, inside.get(name.len()..).unwrap_or_default()));
     }
-    out.tag(&name, is_closing);
     rest
 }
 
@@ -112,116 +130,102 @@ fn reference<'a>(rest: &'a str, out: &mut Writer) -> &'a str {
     rest.get(length..).unwrap_or_default()
 }
 
-/// Text under way: blanks folded, line breaks held back until something follows.
-#[derive(Default)]
-struct Writer {
-    text: String,
-    quotes: usize,
-    preformatted: usize,
-    breaks: usize,
-    has_blank: bool,
-}
-
-impl Writer {
-    fn letter(&mut self, letter: char) {
-        match letter {
-            '\n' if self.preformatted > 0 => self.breaks = (self.breaks + 1).min(2),
-            letter if letter.is_whitespace() => self.has_blank = true,
-            // Zero-width filler of newsletters, and control characters.
-            '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}' | '\u{34f}' => {}
-            letter if letter.is_control() => {}
-            letter => {
-                self.begin();
-                self.text.push(letter);
-            }
-        }
-    }
-
-    /// Writes what was held back.
-    fn begin(&mut self) {
-        let is_first = self.text.is_empty();
-        if self.breaks > 0 || is_first {
-            let marks = "> ".repeat(self.quotes.min(QUOTE_DEPTH));
-            for count in 0..self.breaks {
-                if !is_first {
-                    self.text.push('\n');
-                    if count + 1 < self.breaks {
-                        self.text.push_str(marks.trim_end());
-                    }
-                }
-            }
-            self.text.push_str(&marks);
-        } else if self.has_blank {
-            self.text.push(' ');
-        }
-        self.breaks = 0;
-        self.has_blank = false;
-    }
-
-    fn tag(&mut self, name: &str, is_closing: bool) {
-        match name {
-            "br" => self.breaks = (self.breaks + 1).min(2),
-            "td" | "th" => self.has_blank = true,
-            "blockquote" => {
-                self.breaks = self.breaks.max(1);
-                self.quotes = if is_closing { self.quotes.saturating_sub(1) } else { self.quotes + 1 };
-            }
-            "pre" => {
-                self.breaks = self.breaks.max(1);
-                self.preformatted =
-                    if is_closing { self.preformatted.saturating_sub(1) } else { self.preformatted + 1 };
-            }
-            "li" if !is_closing => {
-                self.breaks = self.breaks.max(1);
-                self.begin();
-                self.text.push_str("- ");
-            }
-            name if PARAGRAPHS.contains(&name) => self.breaks = 2,
-            name if BLOCKS.contains(&name) => self.breaks = self.breaks.max(1),
-            _ => {}
-        }
-    }
-
-    fn finish(self) -> String {
-        self.text.trim_end().to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn text(html: &str) -> String {
+        read(html).text
+    }
+
     #[test]
     fn paragraphs_lines_and_references_become_text() {
         let html = "<html><head><title>No</title><style>p{}</style></head><body>\n<p>Guten&nbsp;Tag,<br>\n\
                     bitte &auml;ndern &amp; senden &lt;heute&gt;.</p><p>Gru&szlig;</p><ul><li>eins<li>zwei</ul></body>";
-        assert_eq!(to_text(html), "Guten Tag,\nbitte ändern & senden <heute>.\n\nGruß\n\n- eins\n- zwei");
+        assert_eq!(text(html), "Guten Tag,\nbitte ändern & senden <heute>.\n\nGruß\n\n- eins\n- zwei");
     }
 
     #[test]
     fn quoted_blocks_are_marked() {
-        assert_eq!(to_text("Yes.<blockquote>Can you?<br>Today?</blockquote>"), "Yes.\n> Can you?\n> Today?");
+        assert_eq!(text("Yes.<blockquote>Can you?<br>Today?</blockquote>"), "Yes.\n> Can you?\n> Today?");
     }
 
     #[test]
     fn scripts_comments_and_attributes_are_no_text() {
-        assert_eq!(to_text("a<script>if (1 < 2) {}</SCRIPT >b<!-- <p>x</p> -->c<a title=\"x>y\">d</a>"), "abcd");
-        assert_eq!(to_text("5 < 6 and R&D; don't"), "5 < 6 and R&D; don't");
+        assert_eq!(text("a<script>if (1 < 2) {}</SCRIPT >b<!-- <p>x</p> -->c<a title=\"x>y\">d</a>"), "abcd");
+        assert_eq!(text("5 < 6 and R&D; don't"), "5 < 6 and R&D; don't");
+    }
+
+    #[test]
+    fn tables_lists_and_links_can_be_read() {
+        let html = "<table border=1><tr><th>Item<th>Price<tr><td><p>Paint</p></td><td><p>5</p><p>EUR</p></td></tr></table>\
+                    <table><tr><td>laid</td><td>out</td></tr></table><ol><li>one<ul><li>deep</ul><li>two</ol>";
+        assert_eq!(text(html), "Item | Price\nPaint | 5 EUR\nlaid out\n1. one\n  - deep\n2. two");
+        assert_eq!(text("<a href='https://a.example/x?b=1&amp;c'>See</a> it"), "See <https://a.example/x?b=1&c> it");
+        assert_eq!(text("<a href='https://a.example/'>www: a.example</a>"), "www: a.example");
+        assert_eq!(text("<a href='mailto:a@b.example?subject=x'>Ann</a>"), "Ann <a@b.example>");
+        assert_eq!(text("<a href='javascript:alert(1)'>x</a><a href='https://a.example'><img></a>"), "x");
+        assert_eq!(text(&format!("<a href='https://a.example/{}'>x</a>", "y".repeat(300))), "x <https://a.example/…>");
+    }
+
+    #[test]
+    fn what_is_hidden_is_no_text_and_is_known() {
+        let read = read(
+            "<div style='display:none'>Pre<b>view</b></div><p>Seen<span style='font-size:0'>un</span>.<p hidden>Not<p>End",
+        );
+        assert_eq!((read.text.as_str(), read.hidden.as_str()), ("Seen.\n\nEnd", "Preview un Not"));
+        // What is hidden ends where a browser ends it, so that an unclosed element hides no text that is shown.
+        assert_eq!(text("<div><span style='display:none'>no</div>yes"), "yes");
+        assert_eq!(text("<p style='display:none'>no<div>yes</div>"), "yes");
     }
 
     #[test]
     fn hostile_markup_takes_one_pass() {
-        for piece in ["<", "<a", "<!--", "&", "<script>", "<a \"", "<blockquote>", "</", "<a x='"] {
-            let html = piece.repeat(200_000);
-            assert!(to_text(&html).len() <= html.len() * 2, "{piece}");
+        let pieces = [
+            "<",
+            "<a",
+            "<!--",
+            "&",
+            "<script>",
+            "<a \"",
+            "<blockquote>",
+            "</",
+            "<a x='",
+            "<div>",
+            "<p>",
+            "</div>",
+            "<li>x",
+            "<td>x",
+            "<table border=1><tr><td>x",
+            "<a href=http://x>y",
+            "<div class=gmail_quote>x",
+            "<b hidden>x",
+            "<a class=x id=y ",
+            "<ul>x",
+        ];
+        for piece in pieces {
+            let html = piece.repeat(400_000 / piece.len());
+            assert!(text(&html).len() <= html.len() * 4, "{piece}");
         }
     }
 
     proptest! {
         #[test]
         fn any_markup_becomes_text(html in "[<>/!a-c&;#x0-9\"'= \\-é]{0,200}") {
-            prop_assert!(!to_text(&html).contains('\0'));
+            prop_assert!(!text(&html).contains('\0'));
+        }
+
+        #[test]
+        fn marks_are_ordered_and_inside_the_text(html in "(<div class=gmail_quote>|</div>|<p>|</p>|a|é|<br>|<table border=1>|<td>|</td>\
+                                                 |</table>|<div id=divRplyFwdMsg>|<li>|<ol>|<a href=http://x>|</a>|<b hidden>|</b>| ){0,40}") {
+            let read = read(&html);
+            let mut last = 0;
+            for mark in &read.marks {
+                prop_assert!(mark.start >= last && mark.start < mark.end && mark.end <= read.text.len());
+                prop_assert!(read.text.is_char_boundary(mark.start) && read.text.is_char_boundary(mark.end));
+                last = mark.end;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One message as each of its mailboxes and routes sees it: event, decision, and what follows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
@@ -229,11 +230,16 @@ impl Ingest {
             Some(name) => format!("{name} <{}>", author.address),
             None => author.address.clone(),
         });
+        // Abuse is looked for in what a reader does not see as well.
+        let full_text = match event.hidden_text.as_str() {
+            "" => Cow::Borrowed(event.text.as_str()),
+            hidden => Cow::Owned(format!("{}\n\n{hidden}", event.text)),
+        };
         let matter = Matter {
             event_type: event.event_type.as_str(),
             subject: &event.subject,
             visible_text: &event.visible_text,
-            full_text: &event.text,
+            full_text: &full_text,
             author: author.as_deref(),
             recipients: &recipients,
             attachments: &attachments,
