@@ -123,6 +123,20 @@ impl Authenticator {
         authentication
     }
 
+    /// What the signatures of an original show that came inside another message: that a domain released these bytes once, and
+    /// not who got them. Nothing else can be checked of it: which address handed it to whom is not known.
+    pub async fn check_original(&self, bytes: &[u8], message: &Message, outer: &Manifest) -> Vec<MethodResult> {
+        let Some(dns) = self.dns.as_ref().filter(|_| outer.origin.door != Door::Import) else { return Vec::new() };
+        let until = Times::new(self.budget());
+        let check = Check { dns, resolver: &self.resolver, settings: &self.settings, message, manifest: outer, until };
+        let found = AssertUnwindSafe(check.signatures_alone(bytes)).catch_unwind().await;
+        found.unwrap_or_else(|_| {
+            metrics::counter!("connex_task_panics_total", "task" => "authentication").increment(1);
+            tracing::error!(message.id = %outer.id, error.kind = "panic", "The original in message `{}` cannot be authenticated", outer.id);
+            Vec::new()
+        })
+    }
+
     fn budget(&self) -> Duration {
         let is_away = self.unanswered.load(Ordering::Relaxed) >= AWAY;
         if is_away { self.settings.budget / 10 } else { self.settings.budget }
@@ -216,11 +230,7 @@ impl Check<'_> {
                 let signatures = signatures::again(self.dns, signatures, trimmed.as_ref(), &keys).await;
                 let chain = chain::again(self.dns, chain, trimmed.as_ref(), &keys).await;
                 let (told, counted) = signatures::judge(signatures, &keys);
-                let has_signature = !told.is_empty() || !read.unread.is_empty();
-                results.extend(read.unread.iter().cloned().chain(told));
-                if !has_signature {
-                    results.push(MethodResult::new(Method::Dkim, Outcome::None, Identity::Signer, ""));
-                }
+                results.extend(signatures::told(read, told));
                 results.extend(chain::judge(&chain, read.arc_refused));
                 let sealers = &self.settings.sealers;
                 let sealed = author.as_ref().ok().and_then(|author| chain::voucher(&chain, author, sealers));
@@ -243,6 +253,23 @@ impl Check<'_> {
             results.push(refused.because("the header cannot be checked"));
         }
         Authentication::of(results, voucher, forged)
+    }
+
+    async fn signatures_alone(&self, bytes: &[u8]) -> Vec<MethodResult> {
+        let read = match readable::read(bytes, self.settings.signatures, self.message) {
+            Ok(read) => read,
+            Err(reason) => {
+                return vec![MethodResult::new(Method::Dkim, Outcome::Permerror, Identity::Signer, "").because(reason)];
+            }
+        };
+        let keys = Records::default();
+        lookup::keys(self.dns, &read.key_names(), &keys, self.until.policy).await;
+        let signatures = signatures::verify(self.dns, &read.message, &keys).await;
+        let is_worth_it = signatures::is_body_at_fault(&signatures);
+        let trimmed = is_worth_it.then(|| readable::trimmed(bytes, &read)).flatten();
+        let signatures = signatures::again(self.dns, signatures, trimmed.as_ref(), &keys).await;
+        let (told, _) = signatures::judge(signatures, &keys);
+        signatures::told(&read, told)
     }
 
     /// The author's domain, where both readers agree that there is exactly one.

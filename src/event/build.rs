@@ -76,7 +76,7 @@ pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> Canon
         calendar: message.calendar.as_ref().map(|calendar| facts.calendar(calendar)),
         language: None,
         // What was found out is about the message that was handed over, and not about one inside it.
-        authentication: if opened.is_unwrapped() { Authentication::default() } else { view.authentication.clone() },
+        authentication: authentication(opened, view.authentication),
         list: facts.list(&message.list),
         automated: facts.reading.automated.clone().map(|automated| facts.hidden_in(automated)),
         trusted: facts.untrusted_reasons.is_empty(),
@@ -304,6 +304,15 @@ impl<'a> Facts<'a> {
             },
             other @ (Automated::AutoReply | Automated::List | Automated::Notification) => other,
         }
+    }
+}
+
+/// What was found out about the message of the event: of one that was inside another, only what its own signatures show.
+fn authentication(opened: &Opened, found: &Authentication) -> Authentication {
+    if opened.is_unwrapped() {
+        Authentication { original: found.original.clone(), ..Authentication::default() }
+    } else {
+        Authentication { original: Vec::new(), ..found.clone() }
     }
 }
 

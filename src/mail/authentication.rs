@@ -283,6 +283,10 @@ pub struct Authentication {
     /// Whether the message came with an Authentication-Results field in our name, which nobody but us may write.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forged_results: bool,
+    /// What the signatures of the original show, where the message held another one, from that one's exact bytes. Results
+    /// and facts above are about the message that was handed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub original: Vec<MethodResult>,
 }
 
 impl Authentication {
@@ -304,7 +308,7 @@ impl Authentication {
                 verified.push(fact);
             }
         }
-        Self { checked: true, results, verified, voucher, forged_results }
+        Self { checked: true, results, verified, voucher, forged_results, original: Vec::new() }
     }
 
     /// The result of DMARC, where it was checked.

@@ -6,8 +6,8 @@ use mail_auth::dkim::{Canonicalization, DkimError};
 use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DnsError, Error, MessageAuthenticator, Parameters};
 
 use super::lookup::Records;
-use super::readable::result;
-use crate::mail::authentication::{MethodResult, Outcome};
+use super::readable::{Readable, result};
+use crate::mail::authentication::{Identity, Method, MethodResult, Outcome};
 
 /// Bits below which an RSA key is not believed (RFC 8301 §3.2).
 const SHORTEST_KEY: usize = 1024;
@@ -47,6 +47,16 @@ pub(super) async fn again<'a>(
 fn is_relaxed_body_fault(output: &DkimOutput<'_>) -> bool {
     *output.result() == DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch))
         && output.signature().is_some_and(|signature| signature.cb == Canonicalization::Relaxed)
+}
+
+/// What is told of the signatures of a message: those that could not be read too, and where there is none, that.
+pub(super) fn told(read: &Readable<'_>, judged: Vec<MethodResult>) -> Vec<MethodResult> {
+    let mut results = read.unread.clone();
+    results.extend(judged);
+    if results.is_empty() {
+        results.push(MethodResult::new(Method::Dkim, Outcome::None, Identity::Signer, ""));
+    }
+    results
 }
 
 /// The results, and those outputs that count for DMARC: what passed, and what could not be checked now.

@@ -223,7 +223,14 @@ impl Ingest {
     async fn authenticate(&self, read: &Read) -> Authentication {
         match (&self.authenticator, read.outer()) {
             (Some(authenticator), Some(message)) => {
-                authenticator.check(&read.bytes, message, &read.stored.manifest).await
+                let manifest = &read.stored.manifest;
+                let original = async {
+                    let Some((bytes, message)) = read.original() else { return Vec::new() };
+                    authenticator.check_original(bytes, message, manifest).await
+                };
+                let (outer, original) =
+                    futures_util::join!(authenticator.check(&read.bytes, message, manifest), original);
+                Authentication { original, ..outer }
             }
             _ => Authentication::default(),
         }
@@ -341,6 +348,11 @@ struct Read {
 impl Read {
     const fn kept(stored: StoredMessage, why: Kept) -> Self {
         Self { stored, bytes: Vec::new(), opened: Err(why) }
+    }
+
+    /// The exact bytes of the message that was inside, and what they say.
+    fn original(&self) -> Option<(&[u8], &message::Message)> {
+        self.opened.as_ref().ok()?.iter().find_map(|opened| opened.original(&self.bytes))
     }
 
     /// The message as it was handed over.

@@ -107,6 +107,17 @@ impl Opened {
         }
     }
 
+    /// The exact bytes of the message that was inside another, of which `outer` are the bytes, and what they say.
+    #[must_use]
+    pub fn original<'a>(&'a self, outer: &'a [u8]) -> Option<(&'a [u8], &'a Message)> {
+        let original = match &self.content {
+            Content::Itself => None,
+            Content::Report { report, .. } => report.original.as_ref(),
+            Content::Attached { original, .. } => Some(original),
+        };
+        original.map(|original| (original.bytes(outer), self.message()))
+    }
+
     /// As what it was read.
     #[must_use]
     pub const fn reader(&self) -> Reader {

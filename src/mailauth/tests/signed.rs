@@ -205,3 +205,35 @@ async fn a_sealer_behind_a_listed_one_must_be_listed_too() {
     scene.settings.sealers.push(Domain::parse("later.example").unwrap());
     assert_eq!(scene.check(&twice).await.voucher.unwrap().id, "lists.example");
 }
+
+/// The signatures of the original in an Exchange report that wraps `original`.
+async fn of_original(scene: &Scene, original: &str) -> Vec<MethodResult> {
+    use crate::mail::journal::ReportFormat;
+    use crate::mail::reading::{Reader, open};
+    let report = format!(
+        "From: Journal <journal@lakeside.example>\r\nTo: journal@in.example\r\nX-MS-Journal-Report:\r\n\
+         MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n\
+         Sender: ann@lakeside.example\r\nSubject: Next steps\r\nMessage-ID: <1@lakeside.example>\r\n\
+         To: bob@harbor.example\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n{original}\r\n--b--\r\n"
+    );
+    let (routes, limits) = (crate::mail::copy::RouteAddresses::default(), Limits::default());
+    let opened = open(report.as_bytes(), Reader::Journal(ReportFormat::Exchange), &routes, &limits);
+    let (bytes, message) = opened.original(report.as_bytes()).unwrap();
+    scene.authenticator().check_original(bytes, message, &scene.manifest()).await
+}
+
+#[tokio::test]
+async fn the_original_in_a_report_is_judged_by_its_signatures_alone_and_to_the_byte() {
+    let scene = scene();
+    let signed = scene.key.sign("lakeside.example", MAIL);
+    let of = |results: &[MethodResult]| {
+        results.iter().map(|one| (one.method, one.result, one.domain.clone())).collect::<Vec<_>>()
+    };
+    let domain = "lakeside.example".to_owned();
+    let found = of_original(&scene, &signed).await;
+    assert_eq!(of(&found), [(Method::Dkim, Outcome::Pass, domain.clone())]);
+    let found = of_original(&scene, &signed.replace("proof", "prooF")).await;
+    assert_eq!(of(&found), [(Method::Dkim, Outcome::Fail, domain)]);
+    let found = of_original(&scene, MAIL).await;
+    assert_eq!(of(&found), [(Method::Dkim, Outcome::None, String::new())], "which shows nothing");
+}

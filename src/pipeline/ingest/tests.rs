@@ -279,6 +279,33 @@ async fn a_copy_of_an_own_author_is_believed_whoever_hands_it_over() {
 }
 
 #[tokio::test]
+async fn an_event_out_of_a_report_tells_of_the_originals_signatures_apart_from_the_wrappers() {
+    let mut scene = scene().await;
+    let _zone = authenticating(&mut scene, &[REJECT, SPF]);
+    scene.store.for_tenant(scene.tenant).assume_domain(&Domain::parse("lakeside.example").unwrap()).await.unwrap();
+    let route = Recipient::Route {
+        tenant: scene.tenant,
+        route: crate::ids::RouteId::from_bits(5),
+        reader: Reader::Journal(crate::mail::journal::ReportFormat::Exchange),
+        peer_authorised: true,
+    };
+    let report = include_bytes!("../../../tests/corpus/journal/exchange-inbound.eml");
+    let report = String::from_utf8_lossy(report).replace("customer.example", "lakeside.example").into_bytes();
+    scene.accept(route, &report).await;
+    scene.accept(scene.to_mailbox(), &mail("1", "")).await;
+    scene.drain().await;
+    let events = scene.store.for_tenant(scene.tenant).events_after(0, 2).await.unwrap();
+    let journal = &events[0].content;
+    assert_eq!(journal["kind"], "journal", "{journal}");
+    let methods = |list: &serde_json::Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().map(|one| one["method"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(methods(&journal["authentication"]["original"]), ["dkim"]);
+    assert_eq!(methods(&journal["authentication"]["results"]), Vec::<String>::new(), "nothing of the wrapper");
+    assert!(events[1].content["authentication"].get("original").is_none(), "a message that is itself has none");
+}
+
+#[tokio::test]
 async fn two_logs_over_one_database_are_read_each_from_its_own_place() {
     let mut scene = scene().await;
     scene.accept(scene.to_mailbox(), &mail("1", "")).await;
