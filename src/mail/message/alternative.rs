@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_is_not_surely_the_same_counts_for_nothing() {
         let read = html::read(HTML);
-        let twice = "Felad\u{f3}: Bob Stone\nT\u{e1}rgy: Both\n".repeat(2);
+        let twice = "Felad\u{f3}: Bob Stone\nT\u{e1}rgy: Both\n\nDo you want both?\n".repeat(2);
         assert_eq!(history(&format!("Yes.\n{twice}"), &read), None);
         assert_eq!(history("Something else", &read), None);
         let far = format!("{}\nFelad\u{f3}: Bob Stone\nT\u{e1}rgy: Both", "more words ".repeat(100));

@@ -219,7 +219,7 @@ fn what_outlook_wrapped_is_text_and_attachments_of_the_message() {
          Content-Transfer-Encoding: base64\r\n\r\n{stream}\r\n"
     );
     let message = read(mail.as_bytes(), &Limits::default());
-    assert_eq!((message.text.as_str(), message.text_source), ("Grüße", TextSource::Plain));
+    assert_eq!((message.text.as_str(), message.text_source), ("Grüße!", TextSource::Plain));
     let [wrapper, inner] = &message.attachments[..] else { panic!("{:?}", message.attachments) };
     assert_eq!((wrapper.detected_type.as_deref(), wrapper.within), (Some("application/ms-tnef"), None));
     assert_eq!((inner.filename.as_str(), inner.size, inner.within), ("Preisliste März.pdf", 8, Some(0)));

@@ -313,7 +313,7 @@ pub(super) mod tests {
             &4u32.to_le_bytes()[..],
             &named,
             &many,
-            &variable(UNICODE, property::BODY, &unicode("Grüße")),
+            &variable(UNICODE, property::BODY, &unicode("Grüße!")),
             &variable(0x0102, property::HTML, b"<p>Gr\xfc\xdfe</p>"),
         ]
         .concat();
@@ -337,7 +337,7 @@ pub(super) mod tests {
     fn text_and_attachments_are_read_out_of_a_stream() {
         let stream = stream();
         let tnef = read(&stream, 1_000);
-        assert_eq!((tnef.text.as_str(), tnef.html.as_str(), tnef.is_broken), ("Grüße", "<p>Grüße</p>", false));
+        assert_eq!((tnef.text.as_str(), tnef.html.as_str(), tnef.is_broken), ("Grüße!", "<p>Grüße</p>", false));
         let [file] = &tnef.attachments[..] else { panic!("{tnef:?}") };
         assert_eq!((file.name.as_str(), file.data), ("Preisliste März.pdf", &b"%PDF-1.7"[..]));
     }
