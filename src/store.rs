@@ -22,12 +22,14 @@ pub mod limits;
 pub mod outcomes;
 pub mod reading;
 pub mod refusals;
+pub mod routes;
 mod rows;
 pub mod spool;
 mod sql;
 pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod watch;
 pub mod webhooks;
 mod writer;
 

@@ -26,9 +26,9 @@ use statement::{Tables, faults};
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("directory.rs", "FROM tenants ORDER BY tenant_id", "the operator's list of tenants"),
     ("directory.rs", "WHERE m.address_key = $1", "asked at RCPT, before a tenant is known: the address names it"),
-    ("directory.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),
+    ("routes.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),
     (
-        "directory.rs",
+        "routes.rs",
         "FROM routes WHERE peers LIKE",
         "asked before a handshake, when nobody is known; tells one fact of all",
     ),

@@ -36,6 +36,7 @@ pub(super) fn recipients(instance: &Instance) -> Recipients {
             failures: config.smtp.limits.auth_failures,
             window: config.smtp.limits.auth_failure_window,
         },
+        journal_size: config.routes.message_size,
     };
     Recipients::new(instance.store.clone(), instance.pepper(), settings)
 }
@@ -243,6 +244,7 @@ fn smtp_limits(config: &Config) -> Limits {
     Limits {
         command_line: count(own.command_line),
         message: own.message_size,
+        copy: config.routes.message_size,
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,

@@ -8,6 +8,7 @@
 
 mod callers;
 mod certificates;
+mod refused;
 mod strangers;
 
 use std::net::IpAddr;
@@ -24,10 +25,13 @@ use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{Door, Origin, Recipient};
-use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
+use crate::store::directory::{MailboxRow, NewMailbox};
+use crate::store::routes::{FoundRoute, RouteRow, RouteState};
+use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 use callers::Callers;
 use certificates::Certificates;
+use refused::Refused;
 use strangers::Strangers;
 
 pub use callers::GuessSettings;
@@ -58,6 +62,8 @@ pub struct Recipients {
     strangers: Strangers,
     callers: Callers,
     certificates: Certificates,
+    refused: Refused,
+    journal_size: u64,
 }
 
 /// What the look-up goes by.
@@ -69,6 +75,8 @@ pub struct RecipientSettings {
     pub strangers: StrangerSettings,
     /// Wrong credentials.
     pub guesses: GuessSettings,
+    /// Octets of a message that a journal route takes, where it does not say otherwise.
+    pub journal_size: u64,
 }
 
 /// What stands in the directory under one address.
@@ -76,20 +84,21 @@ pub struct RecipientSettings {
 enum Found {
     Nobody,
     Mailbox { recipient: Recipient, suspended_since: Option<Timestamp> },
-    Route { row: Box<RouteRow>, suspended_since: Option<Timestamp> },
+    Route { row: Box<RouteRow>, suspended_since: Option<Timestamp>, retired_at: Option<Timestamp> },
 }
 
 impl Recipients {
     /// Looks recipients up in `store`, and keys by their digest under `pepper`.
     #[must_use]
     pub fn new(store: Store, pepper: Pepper, settings: RecipientSettings) -> Self {
-        let RecipientSettings { platform_domains, strangers, guesses } = settings;
+        let RecipientSettings { platform_domains, strangers, guesses, journal_size } = settings;
         let found = moka::future::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
         let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
         let callers = Callers::new(store.clone(), pepper, guesses);
         let certificates = Certificates::new(store.clone());
-        Self { store, platform_domains, found, refusing, strangers, callers, certificates }
+        let refused = Refused::new(store.clone());
+        Self { store, platform_domains, found, refusing, strangers, callers, certificates, refused, journal_size }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -157,15 +166,18 @@ impl Recipients {
     }
 
     async fn find_route(&self, prefix: &str, token: &str) -> Result<Found, StoreError> {
-        let Some((row, tenant_suspended)) = self.store.route_by_token(token_hash(token)).await? else {
+        let Some(found) = self.store.route_by_token(token_hash(token)).await? else {
             return Ok(Found::Nobody);
         };
+        let FoundRoute { row, accepted_until, tenant_suspended } = found;
         // The token of one kind of route is none of another's.
         if !prefix.eq_ignore_ascii_case(row.reader.prefix()) {
             return Ok(Found::Nobody);
         }
-        let own = (row.state == "paused").then_some(row.state_since);
-        Ok(Found::Route { suspended_since: earliest(own, tenant_suspended), row: Box::new(row) })
+        let is_in = |state: RouteState| (row.state == state).then_some(row.state_since);
+        let suspended_since = earliest(is_in(RouteState::Paused), tenant_suspended);
+        let retired_at = earliest(is_in(RouteState::Retired), accepted_until);
+        Ok(Found::Route { suspended_since, retired_at, row: Box::new(row) })
     }
 
     /// Prefix and token of an address of the form `bcc-<token>`, `journal-<token>` or `fwd-<token>` on a platform domain.
@@ -177,27 +189,64 @@ impl Recipients {
         (is_prefix && is_token && self.platform_domains.contains(address.domain())).then_some((prefix, token))
     }
 
-    async fn answer(&self, found: Found, origin: &Origin, foreign: bool) -> Result<RecipientAnswer, StoreError> {
-        let (Found::Mailbox { suspended_since, .. } | Found::Route { suspended_since, .. }) = found else {
-            return Ok(if foreign { RecipientAnswer::Foreign } else { RecipientAnswer::Unknown });
-        };
-        match suspended_since {
-            None => {}
-            Some(since) if self.store.clock().now().since(since) < GRACE => return Ok(RecipientAnswer::Paused),
-            Some(_) => return Ok(RecipientAnswer::Closed),
-        }
+    async fn answer(
+        &self,
+        found: Found,
+        query: &RecipientQuery<'_>,
+        foreign: bool,
+    ) -> Result<RecipientAnswer, StoreError> {
         match found {
+            Found::Nobody if foreign => Ok(RecipientAnswer::Foreign),
             Found::Nobody => Ok(RecipientAnswer::Unknown),
-            Found::Mailbox { recipient, .. } => Ok(RecipientAnswer::Known(recipient)),
-            // The operator of this machine named the route for the history that is imported.
-            Found::Route { row, .. }
-                if origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(origin)) =>
-            {
-                let recipient =
-                    Recipient::Route { tenant: row.tenant, route: row.id, reader: row.reader, peer_authorised: true };
-                Ok(RecipientAnswer::Known(recipient))
+            Found::Mailbox { recipient, suspended_since } => {
+                Ok(self.suspended(suspended_since).unwrap_or(RecipientAnswer::known(recipient)))
             }
-            Found::Route { row, .. } => self.strangers.answer(&row, origin).await,
+            Found::Route { row, suspended_since, retired_at } => {
+                let now = self.store.clock().now();
+                // Of a former address that counts no more, nothing else is told: whoever learned it is a stranger by now.
+                if let Some(retired_at) = retired_at.filter(|retired_at| *retired_at <= now) {
+                    if now.since(retired_at) >= GRACE {
+                        return Ok(RecipientAnswer::Unknown);
+                    }
+                    self.refused.note(&row, Some(Alarm::RetiredAddress)).await;
+                    return Ok(RecipientAnswer::Retired);
+                }
+                let answer = match self.suspended(suspended_since) {
+                    Some(answer) => answer,
+                    None => self.answer_of_route(&row, query).await?,
+                };
+                match answer {
+                    RecipientAnswer::Known { .. } => {}
+                    RecipientAnswer::TooLarge => self.refused.note(&row, Some(Alarm::TooLarge)).await,
+                    RecipientAnswer::NotAuthorised => self.refused.note(&row, Some(Alarm::NotAuthorised)).await,
+                    _ => self.refused.note(&row, None).await,
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    /// What is said of what is suspended.
+    fn suspended(&self, since: Option<Timestamp>) -> Option<RecipientAnswer> {
+        let is_new = |since| self.store.clock().now().since(since) < GRACE;
+        since.map(|since| if is_new(since) { RecipientAnswer::Paused } else { RecipientAnswer::Closed })
+    }
+
+    async fn answer_of_route(&self, row: &RouteRow, query: &RecipientQuery<'_>) -> Result<RecipientAnswer, StoreError> {
+        // The operator of this machine named the route for the history that is imported.
+        let is_named = query.origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(query.origin));
+        let size = row.size_cap.or((row.reader.prefix() == "journal").then_some(self.journal_size));
+        if is_named && query.announced_size.zip(size).is_some_and(|(announced, size)| announced > size) {
+            return Ok(RecipientAnswer::TooLarge);
+        }
+        if is_named {
+            let recipient =
+                Recipient::Route { tenant: row.tenant, route: row.id, reader: row.reader, peer_authorised: true };
+            return Ok(RecipientAnswer::Known { recipient, size });
+        }
+        match self.strangers.answer(row, query.origin).await? {
+            RecipientAnswer::Known { recipient, .. } => Ok(RecipientAnswer::Known { recipient, size }),
+            refused => Ok(refused),
         }
     }
 }
@@ -218,7 +267,7 @@ impl Intake for Recipients {
         let foreign = !self.platform_domains.contains(address.domain());
         let answer = async {
             let found = self.find(address).await?;
-            self.answer(found, query.origin, foreign).await.map_err(Arc::new)
+            self.answer(found, query, foreign).await.map_err(Arc::new)
         };
         match answer.await {
             Ok(answer) => answer,
@@ -274,108 +323,6 @@ fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestam
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mail::reading::Reader;
-    use std::num::NonZeroU32;
-
-    use crate::clock::Clock;
-    use crate::ids::SessionId;
-    use crate::mail::address::ReversePath;
-    use crate::store::directory::NewRoute;
-
-    fn settings() -> RecipientSettings {
-        RecipientSettings {
-            platform_domains: vec![Domain::parse("in.example").unwrap()],
-            strangers: StrangerSettings { put_off: Duration::from_secs(12 * 3_600), kept_per_day: NonZeroU32::MIN },
-            guesses: GuessSettings { failures: 10, window: Duration::from_secs(600) },
-        }
-    }
-
-    struct Scene {
-        _folder: tempfile::TempDir,
-        store: Store,
-        recipients: Recipients,
-        tenant: TenantId,
-    }
-
-    async fn scene() -> Scene {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
-        let store = Store::open(&folder.path().join("index.db"), clock).await.unwrap();
-        let tenant = store.add_tenant("harbor").await.unwrap();
-        let recipients = Recipients::new(store.clone(), Pepper::new(b"pepper"), settings());
-        recipients.ensure_operator().await.unwrap();
-        recipients.ensure_operator().await.unwrap();
-        Scene { _folder: folder, store, recipients, tenant }
-    }
-
-    async fn ask(scene: &Scene, name: ForwardName<'_>, peer: &str) -> RecipientAnswer {
-        let origin = Origin {
-            door: Door::Smtp,
-            session: SessionId::from_bits(1),
-            peer: Some(peer.parse().unwrap()),
-            proxy: None,
-            helo: String::new(),
-            tls: None,
-            authenticated: None,
-            certificate: None,
-            provider: None,
-        };
-        let query = RecipientQuery { name, reverse_path: &ReversePath::Null, announced_size: None, origin: &origin };
-        scene.recipients.recipient(&query).await
-    }
-
-    async fn ask_for(scene: &Scene, address: &str, peer: &str) -> RecipientAnswer {
-        ask(scene, ForwardName::Mailbox(&Mailbox::parse(address).unwrap()), peer).await
-    }
-
-    #[tokio::test]
-    async fn postmaster_and_abuse_are_always_known() {
-        let scene = scene().await;
-        for address in ["postmaster@in.example", "Abuse@IN.example", "POSTMASTER+x@in.example"] {
-            let answer = ask_for(&scene, address, "127.0.0.1").await;
-            assert!(matches!(answer, RecipientAnswer::Known(Recipient::Mailbox { tenant: OPERATOR, .. })), "{address}");
-        }
-        let answer = ask(&scene, ForwardName::Postmaster, "127.0.0.1").await;
-        assert!(matches!(answer, RecipientAnswer::Known(Recipient::Mailbox { tenant: OPERATOR, .. })));
-    }
-
-    #[tokio::test]
-    async fn nobody_else_is_a_recipient_and_other_domains_are_not_relayed_to() {
-        let scene = scene().await;
-        assert_eq!(ask_for(&scene, "nobody@in.example", "127.0.0.1").await, RecipientAnswer::Unknown);
-        let guess = format!("bcc-{}@in.example", new_token());
-        assert_eq!(ask_for(&scene, &guess, "127.0.0.1").await, RecipientAnswer::Unknown);
-        assert_eq!(ask_for(&scene, "ann@elsewhere.example", "127.0.0.1").await, RecipientAnswer::Foreign);
-    }
-
-    #[tokio::test]
-    async fn a_route_is_found_by_its_token_and_says_whether_the_peer_is_authorised() {
-        let scene = scene().await;
-        let token = new_token();
-        assert_eq!(token.len(), TOKEN_LETTERS);
-        let route = NewRoute {
-            reader: Reader::Bcc,
-            token_hash: token_hash(&token),
-            address_sealed: String::new(),
-            app: None,
-            peers: vec!["192.0.2.0/24".parse().unwrap()],
-        };
-        let id = scene.store.clock().mint();
-        scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
-        let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
-        let wanted = Recipient::Route { tenant: scene.tenant, route: id, reader: Reader::Bcc, peer_authorised: true };
-        assert_eq!(ask_for(&scene, &address, "192.0.2.9").await, RecipientAnswer::Known(wanted));
-        assert_eq!(ask_for(&scene, &address, "198.51.100.1").await, RecipientAnswer::NotAuthorised);
-        let elsewhere = format!("bcc-{token}@elsewhere.example");
-        assert_eq!(ask_for(&scene, &elsewhere, "192.0.2.9").await, RecipientAnswer::Foreign);
-    }
-
-    #[test]
-    fn tokens_are_of_the_alphabet_and_differ() {
-        let (one, other) = (new_token(), new_token());
-        assert_ne!(one, other);
-        assert!(one.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte)));
-    }
-}
+mod life_tests;
+#[cfg(test)]
+mod tests;

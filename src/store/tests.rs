@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deliveries::{ClaimLimits, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
-use super::directory::{AppProfileRow, NewMailbox, NewRoute};
+use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
 use super::ingest::{Kept, NewMessage, NewView, Progress, SpoolCursor};
 use super::webhooks::NewEndpoint;

@@ -33,6 +33,7 @@ mod peers;
 mod providers;
 mod readiness;
 mod refusals;
+mod routes;
 mod serve;
 mod systemd;
 mod tls;

@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 use crate::ids::RouteId;
 use crate::intake::RecipientAnswer;
 use crate::mail::envelope::{Origin, Recipient};
-use crate::store::directory::RouteRow;
 use crate::store::limits::BlockRequest;
+use crate::store::routes::RouteRow;
 use crate::store::{Store, StoreError};
 
 /// How long a network is remembered without asking the store.
@@ -67,7 +67,7 @@ impl Strangers {
         }
         let recipient =
             Recipient::Route { tenant: route.tenant, route: route.id, reader: route.reader, peer_authorised: false };
-        Ok(RecipientAnswer::Known(recipient))
+        Ok(RecipientAnswer::known(recipient))
     }
 
     async fn refused_since(&self, route: &RouteRow, origin: &Origin) -> Result<Timestamp, StoreError> {

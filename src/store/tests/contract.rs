@@ -4,6 +4,8 @@ use super::engine::on_both_engines;
 use super::*;
 use crate::mail::reading::Reader;
 use crate::store::limits::{Block, BlockRequest};
+use crate::store::routes::{NewRoute, RouteStep};
+use crate::store::watch::{Alarm, AlarmRow};
 
 on_both_engines! {
     a_copy_of_a_message_makes_no_second_event_in_the_same_batch_or_later,
@@ -25,6 +27,8 @@ on_both_engines! {
     what_is_under_way_counts_against_the_endpoints_limit,
     nothing_of_one_tenant_is_seen_by_another,
     a_route_that_names_a_certificate_is_known_until_it_is_removed,
+    a_route_keeps_its_former_addresses_and_steps_only_as_its_life_goes,
+    alarms_and_refusals_of_a_route_are_counted_and_end,
     an_address_has_one_owner_and_is_free_again_when_removed,
     what_was_recorded_is_there_after_the_store_is_opened_again,
     a_watcher_sees_what_is_new_in_order,
@@ -405,9 +409,7 @@ async fn a_route_that_names_a_certificate_is_known_until_it_is_removed(engine: E
     let add = async |hash: u8, peer: &str| {
         let id = scene.store.clock().mint();
         let peers = vec![peer.parse().unwrap()];
-        let route =
-            NewRoute { reader: Reader::Bcc, token_hash: [hash; 32], address_sealed: String::new(), app: None, peers };
-        scene.own().add_route(id, route).await.unwrap();
+        scene.own().add_route(id, NewRoute { peers, ..route(hash) }).await.unwrap();
         id
     };
     add(1, "door:milter").await;
@@ -416,6 +418,65 @@ async fn a_route_that_names_a_certificate_is_known_until_it_is_removed(engine: E
     assert!(scene.store.has_route_with_certificate().await.unwrap());
     scene.own().remove_route(named).await.unwrap();
     assert!(!scene.store.has_route_with_certificate().await.unwrap());
+}
+
+fn route(hash: u8) -> NewRoute {
+    NewRoute {
+        reader: Reader::Bcc,
+        token_hash: [hash; 32],
+        address_sealed: format!("sealed {hash}"),
+        app: None,
+        peers: Vec::new(),
+        size_cap: Some(7_000),
+    }
+}
+
+async fn a_route_keeps_its_former_addresses_and_steps_only_as_its_life_goes(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, id) = (scene.own(), scene.store.clock().mint());
+    own.add_route(id, route(1)).await.unwrap();
+    for hash in [2, 3] {
+        let until = own.rotate_route(id, [hash; 32], format!("sealed {hash}"), Duration::from_secs(60)).await.unwrap();
+        assert_eq!(until, scene.store.clock().now().plus(Duration::from_secs(60)));
+    }
+    let found = async |hash: u8| scene.store.route_by_token([hash; 32]).await.unwrap();
+    let (old, new) = (found(1).await.unwrap(), found(3).await.unwrap());
+    assert!(old.accepted_until.is_some() && new.accepted_until.is_none());
+    assert_eq!(
+        (old.row, new.row.size_cap, new.row.address_sealed.as_str()),
+        (new.row.clone(), Some(7_000), "sealed 3")
+    );
+    assert_eq!(found(4).await, None);
+    let mut former: Vec<String> =
+        own.former_addresses().await.unwrap().into_iter().map(|one| one.address_sealed).collect();
+    former.sort();
+    assert_eq!(former, ["sealed 1", "sealed 2"]);
+    for step in [RouteStep::Pause, RouteStep::Resume, RouteStep::Retire] {
+        own.step_route(id, step).await.unwrap();
+        assert!(matches!(own.step_route(id, step).await, Err(StoreError::Conflict(_))), "{step:?} twice");
+    }
+    let again = own.rotate_route(id, [5; 32], String::new(), Duration::ZERO).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+    own.remove_route(id).await.unwrap();
+    assert!(found(1).await.is_none() && found(3).await.is_none(), "all its addresses are unknown");
+}
+
+async fn alarms_and_refusals_of_a_route_are_counted_and_end(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, id) = (scene.own(), scene.store.clock().mint());
+    own.add_route(id, route(1)).await.unwrap();
+    let first = scene.store.clock().now();
+    own.raise_alarm(id, Alarm::TooLarge, 2).await.unwrap();
+    scene.store.clock().advance(Duration::from_secs(60));
+    let second = scene.store.clock().now();
+    own.raise_alarm(id, Alarm::TooLarge, 3).await.unwrap();
+    let wanted = AlarmRow { route: id, alarm: Alarm::TooLarge, first_at: first, last_at: second, count: 5 };
+    assert_eq!(own.alarms_since(second).await.unwrap(), [wanted]);
+    assert_eq!(own.alarms_since(second.plus(Duration::from_secs(1))).await.unwrap(), []);
+    own.end_alarm(id, Alarm::TooLarge).await.unwrap();
+    assert_eq!(own.alarms_since(first).await.unwrap(), []);
+    let elsewhere = own.raise_alarm(scene.store.clock().mint(), Alarm::Silent, 1).await;
+    assert!(matches!(elsewhere, Err(StoreError::NotFound(_))), "{elsewhere:?}");
 }
 
 async fn an_address_has_one_owner_and_is_free_again_when_removed(engine: Engine) {

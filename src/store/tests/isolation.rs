@@ -10,13 +10,14 @@ use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::reading::Reader;
 use crate::service::keys::{NewKey, make_key};
-use crate::store::directory::NewRoute;
 use crate::store::domains::DomainState;
 use crate::store::events::{NewApproval, NewDraft};
 use crate::store::idempotency::KeyedCall;
 use crate::store::insights::{Grouping, Span};
 use crate::store::outcomes::NewOutcome;
+use crate::store::routes::{NewRoute, RouteStep};
 use crate::store::spool::NewAccepted;
+use crate::store::watch::Alarm;
 
 /// What stands in every text of the one tenant.
 const MARK: &str = "saltwater";
@@ -106,6 +107,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         mailbox(owned.mailbox) => "Ok(None)";
         mailbox_of_event(owned.event) => "Ok(None)";
         routes() => "Ok([])";
+        former_addresses() => "Ok([])";
+        alarms_since(from) => "Ok([])";
         route(owned.route) => "Ok(None)";
         domains() => "Ok([])";
         verified_domains() => "Ok([])";
@@ -160,6 +163,11 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_app(owned.app) => "Err(NotFound";
         set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
+        rotate_route(owned.route, [6; 32], MARK.into(), LEASE) => "Err(NotFound";
+        step_route(owned.route, RouteStep::Pause) => "Err(NotFound";
+        raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
+        end_alarm(owned.route, Alarm::TooLarge) => "Ok(())";
+        count_refused(owned.route, 1) => "Err(NotFound";
         remove_route(owned.route) => "Err(NotFound";
         route_refused(owned.route, "192.0.2.0/24".to_owned()) => "Err(NotFound";
         revoke_key(owned.key.id) => "Err(NotFound";
@@ -213,6 +221,7 @@ fn route(app: AppId) -> NewRoute {
         address_sealed: MARK.into(),
         app: Some(app),
         peers: Vec::new(),
+        size_cap: None,
     }
 }
 
@@ -267,8 +276,11 @@ async fn fill(scene: &Scene) -> Owned {
     own.assume_domain(&Domain::parse(DOMAIN).unwrap()).await.unwrap();
     let mailbox = own.add_mailbox(mailbox(scene.app)).await.unwrap();
     let (route_id, endpoint_id) = (clock.mint(), clock.mint());
-    own.add_route(route_id, route(scene.app)).await.unwrap();
+    own.add_route(route_id, NewRoute { token_hash: [4; 32], ..route(scene.app) }).await.unwrap();
     own.route_refused(route_id, "192.0.2.0/24".into()).await.unwrap();
+    own.rotate_route(route_id, [5; 32], MARK.into(), LEASE).await.unwrap();
+    own.raise_alarm(route_id, Alarm::TooLarge, 1).await.unwrap();
+    own.count_refused(route_id, 1).await.unwrap();
     own.add_endpoint(endpoint_id, endpoint(scene.app)).await.unwrap();
     let new = NewKey {
         name: MARK.into(),
