@@ -19,6 +19,8 @@ pub mod insights;
 pub mod instance;
 pub mod keys;
 pub mod limits;
+pub mod marks;
+pub mod observed;
 pub mod outcomes;
 pub mod reading;
 pub mod refusals;

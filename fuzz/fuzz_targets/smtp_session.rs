@@ -71,6 +71,7 @@ fn answer(machine: &Machine) -> RecipientAnswer {
                 route: RouteId::from_bits(1),
                 reader: Reader::Bcc,
                 peer_authorised: true,
+                shared_range: false,
             })
         }
         Some(ForwardName::Mailbox(mailbox)) if mailbox.local().starts_with('u') => RecipientAnswer::Unknown,

@@ -21,9 +21,15 @@ use crate::store::routes::{NewRoute, RouteRow, RouteStep};
 use crate::store::watch::AlarmRow;
 
 mod life;
+mod marks;
+mod report;
 
-pub use life::RotateArgs;
+pub use life::{ObserveArgs, RotateArgs};
+pub use marks::{ConfirmArgs, LearnArgs};
+pub use report::{ReconcileArgs, ReportArgs};
 
+/// For so long a new journal route is observed.
+const OBSERVED: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// For so long after it was seen last an alarm is shown.
 const ALARM_SHOWN: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -53,6 +59,24 @@ pub enum RouteCommand {
     /// Give a route up: copies are put off for three days, while an alarm says that they come, and then unknown.
     #[command(after_help = "Example: connex route retire rte_01kb3r8x7g0000000000000000 --tenant acme")]
     Retire(OneArgs),
+    /// Take copies from the networks of a provider, held, to see by what marks they can be told from a stranger's.
+    #[command(after_help = "Example: connex route learn rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Learn(LearnArgs),
+    /// Show the marks that held copies carry, and those that were confirmed.
+    #[command(after_help = "Example: connex route marks rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Marks(OneArgs),
+    /// Confirm marks: copies that carry exactly these are believed, those that are held too.
+    #[command(after_help = "Example: connex route confirm rte_01kb3r8x7g0000000000000000 --tenant acme --set 1")]
+    Confirm(ConfirmArgs),
+    /// Decide and show what would follow from a route's copies, and let nothing follow, for a while longer.
+    #[command(after_help = "Example: connex route observe rte_01kb3r8x7g0000000000000000 --tenant acme --for 0s")]
+    Observe(ObserveArgs),
+    /// Show what would have followed from the copies of a route that is observed.
+    #[command(after_help = "Example: connex route report rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Report(ReportArgs),
+    /// Count copies by day and route, to be compared with what the source counts.
+    #[command(after_help = "Example: connex route reconcile --tenant acme --since 2026-11-01 --csv")]
+    Reconcile(ReconcileArgs),
     /// Remove an intake route; mail to it is answered 550 from now on.
     #[command(after_help = "Example: connex route remove rte_01kb3r8x7g0000000000000000 --tenant acme")]
     Remove(OneArgs),
@@ -74,13 +98,18 @@ pub struct AddArgs {
     #[arg(long, value_enum, required_if_eq("kind", "journal"))]
     pub format: Option<JournalFormat>,
     /// Whose copies are trusted: a network, key:KEY_ID, cert:sha256:HEX, cert:name:ISSUER:NAME, door:lmtp, door:milter;
-    /// again for more.
+    /// or, once marks are confirmed, shared:exchange-online, shared:google-workspace, shared:SPF-DOMAIN:SIGNER; again for
+    /// more.
     #[arg(long, value_name = "PEER")]
     pub peer: Vec<PeerRule>,
     /// The largest message that it takes, up to routes.message_size (for bcc and fwd routes: smtp.limits.message_size
     /// where it is not given).
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub size_cap: Option<u64>,
+    /// How long nothing follows from its copies but a report of what would, up to 90d; 7d for journal routes where it is
+    /// not given, 0s for others.
+    #[arg(long, value_name = "TIME", value_parser = life::up_to_90_days)]
+    pub observe: Option<Duration>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -142,6 +171,12 @@ impl RouteCommand {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
             Self::Rotate(args) => &args.one.json,
+            Self::Learn(args) => &args.one.json,
+            Self::Confirm(args) => &args.one.json,
+            Self::Observe(args) => &args.one.json,
+            Self::Report(args) => &args.one.json,
+            Self::Reconcile(args) => &args.list.json,
+            Self::Marks(args) => &args.json,
             Self::Show(args) | Self::Remove(args) | Self::Pause(args) | Self::Resume(args) | Self::Retire(args) => {
                 &args.json
             }
@@ -166,6 +201,12 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
         RouteCommand::Pause(args) => life::step(&args, RouteStep::Pause, out).await,
         RouteCommand::Resume(args) => life::step(&args, RouteStep::Resume, out).await,
         RouteCommand::Retire(args) => life::step(&args, RouteStep::Retire, out).await,
+        RouteCommand::Learn(args) => marks::learn(args, out).await,
+        RouteCommand::Marks(args) => marks::show(args, out).await,
+        RouteCommand::Confirm(args) => marks::confirm(args, out).await,
+        RouteCommand::Observe(args) => life::observe(args, out).await,
+        RouteCommand::Report(args) => report::report(args, out).await,
+        RouteCommand::Reconcile(args) => report::reconcile(args, out).await,
         RouteCommand::Remove(args) => {
             let (instance, row) = one(&args).await?;
             instance.store.for_tenant(row.tenant).remove_route(row.id).await?;
@@ -185,10 +226,15 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let tenant = installation::tenant(&instance, &args.tenant).await?;
     let app = installation::app(&tenant, &args.app).await?.id;
     let reader = reader(args.kind, args.format)?;
-    let wanted = Wanted { reader, app: Some(app), peers: args.peer, size_cap: args.size_cap };
+    let observe = args.observe.unwrap_or(if args.kind == RouteKind::Journal { OBSERVED } else { Duration::ZERO });
+    let observe_until = (!observe.is_zero()).then(|| instance.clock.now().plus(observe));
+    let wanted = Wanted { reader, app: Some(app), peers: args.peer, size_cap: args.size_cap, observe_until };
     let (id, address) = add_route(&instance, &tenant, wanted).await?;
-    out.answer(&serde_json::json!({ "id": id, "address": address }), |out| {
+    out.answer(&serde_json::json!({ "id": id, "address": address, "observeUntil": observe_until }), |out| {
         out.line(&format!("Route {id} takes copies at {address}"))?;
+        if let Some(until) = observe_until {
+            out.line(&format!("Until {until} nothing follows from them: `connex route report {id}` shows what would"))?;
+        }
         out.line("Whoever knows the address can send to it: treat it as a secret.")
     })
 }
@@ -267,6 +313,9 @@ pub(super) fn shown(row: &RouteRow, alarms: &[&AlarmRow]) -> serde_json::Value {
         "sizeCap": row.size_cap,
         "state": row.state.as_str(),
         "stateSince": row.state_since,
+        "learningUntil": row.learning_until,
+        "marks": row.marks,
+        "observeUntil": row.observe_until,
         "alarms": alarms,
     })
 }
@@ -277,6 +326,7 @@ pub(super) struct Wanted {
     pub(super) app: Option<crate::ids::AppId>,
     pub(super) peers: Vec<PeerRule>,
     pub(super) size_cap: Option<u64>,
+    pub(super) observe_until: Option<Timestamp>,
 }
 
 /// Makes a route with a new token; gives its id and address.
@@ -285,10 +335,10 @@ pub(super) async fn add_route(
     tenant: &TenantStore,
     wanted: Wanted,
 ) -> Result<(RouteId, String), CliError> {
-    let Wanted { reader, app, peers, size_cap } = wanted;
+    let Wanted { reader, app, peers, size_cap, observe_until } = wanted;
     let id = instance.clock.mint::<RouteId>();
     let (token_hash, address_sealed, address) = new_address(instance, id, reader)?;
-    tenant.add_route(id, NewRoute { reader, token_hash, address_sealed, app, peers, size_cap }).await?;
+    tenant.add_route(id, NewRoute { reader, token_hash, address_sealed, app, peers, size_cap, observe_until }).await?;
     Ok((id, address))
 }
 

@@ -16,8 +16,14 @@ use crate::mail::reading::{Opened, Reader, open};
 
 const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
 /// Nothing was checked.
-static UNCHECKED: Authentication =
-    Authentication { checked: false, results: Vec::new(), verified: Vec::new(), voucher: None, forged_results: false };
+static UNCHECKED: Authentication = Authentication {
+    checked: false,
+    results: Vec::new(),
+    verified: Vec::new(),
+    voucher: None,
+    forged_results: false,
+    signed_fields: Vec::new(),
+};
 const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
 
 fn mailbox() -> ForwardPath {
@@ -31,6 +37,7 @@ fn route(peer_authorised: bool) -> ForwardPath {
         route: RouteId::from_bits(3),
         reader: Reader::Bcc,
         peer_authorised,
+        shared_range: false,
     };
     ForwardPath::new(Mailbox::parse(ROUTE).unwrap(), recipient)
 }

@@ -11,6 +11,8 @@ mod trace;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mail::marks::SignedField;
+
 pub use claimed::{Claim, Claims, MAX_FIELDS};
 pub use trace::{Trace, authentication_results};
 
@@ -283,6 +285,10 @@ pub struct Authentication {
     /// Whether the message came with an Authentication-Results field in our name, which nobody but us may write.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forged_results: bool,
+    /// Fields of [`crate::mail::marks::FIELDS`] that stand in the message once and that a passing signature covers. Not kept:
+    /// what becomes of them is decided when the message is read.
+    #[serde(skip)]
+    pub signed_fields: Vec<SignedField>,
 }
 
 impl Authentication {
@@ -304,7 +310,7 @@ impl Authentication {
                 verified.push(fact);
             }
         }
-        Self { checked: true, results, verified, voucher, forged_results }
+        Self { checked: true, results, verified, voucher, forged_results, signed_fields: Vec::new() }
     }
 
     /// The result of DMARC, where it was checked.

@@ -8,6 +8,7 @@
 
 mod callers;
 mod certificates;
+mod ranges;
 mod refused;
 mod strangers;
 
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
+use crate::dns::Resolver;
 use crate::ids::{MailboxId, TenantId};
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::keys::Pepper;
@@ -31,7 +33,8 @@ use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 use callers::Callers;
 use certificates::Certificates;
-use refused::Refused;
+use ranges::Ranges;
+use refused::{Note, Refused};
 use strangers::Strangers;
 
 pub use callers::GuessSettings;
@@ -63,6 +66,7 @@ pub struct Recipients {
     callers: Callers,
     certificates: Certificates,
     refused: Refused,
+    ranges: Ranges,
     journal_size: u64,
 }
 
@@ -83,8 +87,17 @@ pub struct RecipientSettings {
 #[derive(Debug, Clone)]
 enum Found {
     Nobody,
-    Mailbox { recipient: Recipient, suspended_since: Option<Timestamp> },
-    Route { row: Box<RouteRow>, suspended_since: Option<Timestamp>, retired_at: Option<Timestamp> },
+    /// The domain is nobody's here.
+    Foreign,
+    Mailbox {
+        recipient: Recipient,
+        suspended_since: Option<Timestamp>,
+    },
+    Route {
+        row: Box<RouteRow>,
+        suspended_since: Option<Timestamp>,
+        retired_at: Option<Timestamp>,
+    },
 }
 
 impl Recipients {
@@ -98,7 +111,25 @@ impl Recipients {
         let callers = Callers::new(store.clone(), pepper, guesses);
         let certificates = Certificates::new(store.clone());
         let refused = Refused::new(store.clone());
-        Self { store, platform_domains, found, refusing, strangers, callers, certificates, refused, journal_size }
+        let ranges = Ranges::new(store.clock().clone(), None);
+        Self {
+            store,
+            platform_domains,
+            found,
+            refusing,
+            strangers,
+            callers,
+            certificates,
+            refused,
+            ranges,
+            journal_size,
+        }
+    }
+
+    /// The same, looking the networks of providers up.
+    #[must_use]
+    pub fn resolving(self, resolver: Resolver) -> Self {
+        Self { ranges: Ranges::new(self.store.clock().clone(), Some(resolver)), ..self }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -143,15 +174,28 @@ impl Recipients {
         let look_up = async {
             match self.route_token(address) {
                 Some((prefix, token)) => self.find_route(prefix, token).await,
-                None => self.find_mailbox(&key).await,
+                None if self.platform_domains.contains(address.domain()) => self.find_mailbox(&key, None).await,
+                None => self.find_on_owned(address, &key).await,
             }
         };
         // However many ask for one address at the same time: the store is asked once.
         self.found.try_get_with_by_ref(&key, look_up).await
     }
 
-    async fn find_mailbox(&self, key: &str) -> Result<Found, StoreError> {
-        let Some((row, tenant_suspended)) = self.store.mailbox_by_address(key).await? else {
+    /// On a domain that a tenant has proven: its own mailbox there, or the one that takes everything else.
+    async fn find_on_owned(&self, address: &Mailbox, key: &str) -> Result<Found, StoreError> {
+        let Some(owner) = self.store.owner_of_domain(address.domain()).await? else { return Ok(Found::Foreign) };
+        match self.find_mailbox(key, Some(owner)).await? {
+            Found::Nobody => self.find_mailbox(&catch_all_key(address.domain()), Some(owner)).await,
+            found => Ok(found),
+        }
+    }
+
+    /// The mailbox with this key, where it is the owner's.
+    async fn find_mailbox(&self, key: &str, owner: Option<TenantId>) -> Result<Found, StoreError> {
+        let found = self.store.mailbox_by_address(key).await?;
+        let Some((row, tenant_suspended)) = found.filter(|(row, _)| owner.is_none_or(|owner| row.tenant == owner))
+        else {
             return Ok(Found::Nobody);
         };
         let MailboxRow { tenant, id, state, state_since, authentication_policy, .. } = row;
@@ -189,14 +233,9 @@ impl Recipients {
         (is_prefix && is_token && self.platform_domains.contains(address.domain())).then_some((prefix, token))
     }
 
-    async fn answer(
-        &self,
-        found: Found,
-        query: &RecipientQuery<'_>,
-        foreign: bool,
-    ) -> Result<RecipientAnswer, StoreError> {
+    async fn answer(&self, found: Found, query: &RecipientQuery<'_>) -> Result<RecipientAnswer, StoreError> {
         match found {
-            Found::Nobody if foreign => Ok(RecipientAnswer::Foreign),
+            Found::Foreign => Ok(RecipientAnswer::Foreign),
             Found::Nobody => Ok(RecipientAnswer::Unknown),
             Found::Mailbox { recipient, suspended_since } => {
                 Ok(self.suspended(suspended_since).unwrap_or(RecipientAnswer::known(recipient)))
@@ -208,19 +247,20 @@ impl Recipients {
                     if now.since(retired_at) >= GRACE {
                         return Ok(RecipientAnswer::Unknown);
                     }
-                    self.refused.note(&row, Some(Alarm::RetiredAddress)).await;
+                    self.refused.note(&row, Note::Refused(Some(Alarm::RetiredAddress))).await;
                     return Ok(RecipientAnswer::Retired);
                 }
                 let answer = match self.suspended(suspended_since) {
                     Some(answer) => answer,
                     None => self.answer_of_route(&row, query).await?,
                 };
-                match answer {
-                    RecipientAnswer::Known { .. } => {}
-                    RecipientAnswer::TooLarge => self.refused.note(&row, Some(Alarm::TooLarge)).await,
-                    RecipientAnswer::NotAuthorised => self.refused.note(&row, Some(Alarm::NotAuthorised)).await,
-                    _ => self.refused.note(&row, None).await,
-                }
+                let alarm = match answer {
+                    RecipientAnswer::Known { .. } => return Ok(answer),
+                    RecipientAnswer::TooLarge => Some(Alarm::TooLarge),
+                    RecipientAnswer::NotAuthorised => Some(Alarm::NotAuthorised),
+                    _ => None,
+                };
+                self.refused.note(&row, Note::Refused(alarm)).await;
                 Ok(answer)
             }
         }
@@ -240,14 +280,43 @@ impl Recipients {
             return Ok(RecipientAnswer::TooLarge);
         }
         if is_named {
-            let recipient =
-                Recipient::Route { tenant: row.tenant, route: row.id, reader: row.reader, peer_authorised: true };
+            let recipient = Recipient::Route {
+                tenant: row.tenant,
+                route: row.id,
+                reader: row.reader,
+                peer_authorised: true,
+                shared_range: false,
+            };
             return Ok(RecipientAnswer::Known { recipient, size });
         }
-        match self.strangers.answer(row, query.origin).await? {
+        let answer = if self.is_in_shared_range(row, query.origin.peer).await {
+            let now = self.store.clock().now();
+            if row.marks.is_none() && !row.learns(now) {
+                let is_over = row.state == RouteState::Learning;
+                let alarm = if is_over { Alarm::LearningEnded } else { Alarm::Unverified };
+                self.refused.note(row, Note::Kept(alarm)).await;
+            }
+            self.strangers.keep(row, true).await?
+        } else {
+            self.strangers.answer(row, query.origin).await?
+        };
+        match answer {
             RecipientAnswer::Known { recipient, .. } => Ok(RecipientAnswer::Known { recipient, size }),
             refused => Ok(refused),
         }
+    }
+}
+
+impl Recipients {
+    /// Whether the peer is in a network of a provider that the route names, which is everybody's.
+    async fn is_in_shared_range(&self, row: &RouteRow, peer: Option<IpAddr>) -> bool {
+        let Some(peer) = peer else { return false };
+        for provider in row.peers.iter().filter_map(|rule| rule.provider()) {
+            if self.ranges.contains(provider.spf(), peer).await {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -264,10 +333,9 @@ impl Intake for Recipients {
             (ForwardName::Mailbox(address), _) | (ForwardName::Postmaster, Some(address)) => address,
             (ForwardName::Postmaster, None) => return RecipientAnswer::Unavailable,
         };
-        let foreign = !self.platform_domains.contains(address.domain());
         let answer = async {
             let found = self.find(address).await?;
-            self.answer(found, query, foreign).await.map_err(Arc::new)
+            self.answer(found, query).await.map_err(Arc::new)
         };
         match answer.await {
             Ok(answer) => answer,
@@ -292,6 +360,16 @@ fn network(peer: Option<IpAddr>, (v4, v6): (u8, u8)) -> String {
     let Some(address) = peer else { return "local".to_owned() };
     let bits = if address.is_ipv4() { v4 } else { v6 };
     IpNet::new(address, bits).map_or_else(|_| address.to_string(), |network| network.trunc().to_string())
+}
+
+/// The address of the mailbox that takes what no other mailbox of a customer's domain does.
+#[must_use]
+pub fn catch_all(domain: &Domain) -> String {
+    format!("*@{domain}")
+}
+
+fn catch_all_key(domain: &Domain) -> String {
+    Mailbox::parse(&catch_all(domain)).map_or_else(|_| catch_all(domain), |mailbox| mailbox.key())
 }
 
 /// SHA-256 of a route token in lower case: what the store is asked for, so that no comparison sees the secret.

@@ -26,8 +26,13 @@ use crate::spool::Admission;
 pub(super) fn directory(name: ForwardName<'_>) -> RecipientAnswer {
     let tenant = TenantId::from_bits(1);
     let mailbox = |tenant, id| RecipientAnswer::known(Recipient::Mailbox { tenant, mailbox: MailboxId::from_bits(id) });
-    let route =
-        |id| Recipient::Route { tenant, route: RouteId::from_bits(id), reader: Reader::Bcc, peer_authorised: true };
+    let route = |id| Recipient::Route {
+        tenant,
+        route: RouteId::from_bits(id),
+        reader: Reader::Bcc,
+        peer_authorised: true,
+        shared_range: false,
+    };
     let ForwardName::Mailbox(address) = name else {
         return mailbox(tenant, 1);
     };

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
-use super::{Store, StoreError, TenantStore, dialect, from_id, rows};
+use super::{Store, StoreError, TenantStore, dialect, from_id, rows, watch};
 use crate::clock::Timestamp;
-use crate::ids::{MessageId, TenantId, ThreadId};
+use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
+use crate::mail::marks::Mark;
 
 /// A message and what became of it.
 #[derive(Debug, Clone)]
@@ -32,6 +33,17 @@ pub struct NewMessage {
     pub kept: Option<Kept>,
     /// One for each mailbox or route that it reached.
     pub views: Vec<NewView>,
+    /// The routes that it reached.
+    pub copies: Vec<NewCopy>,
+}
+
+/// A message that reached a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCopy {
+    /// The route.
+    pub route: RouteId,
+    /// Its marks, where it came from a network that is everybody's and is not believed.
+    pub marks: Option<Vec<Mark>>,
 }
 
 /// Why a message is stored and makes no events.
@@ -140,6 +152,7 @@ impl Store {
                     let (messages, events) = without_copies(connection, messages).await?;
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
+                    watch::count_copies(connection, &messages).await?;
                     record(connection, &clock, events).await?;
                     Ok(count)
                 })
@@ -169,27 +182,30 @@ impl TenantStore {
 }
 
 /// A message with its state, as it will be stored.
-struct MessageRow {
-    message: NewMessage,
-    state: &'static str,
-    reason: Option<&'static str>,
-    duplicate_of: Option<String>,
+pub(super) struct MessageRow {
+    pub(super) message: NewMessage,
+    pub(super) state: &'static str,
+    pub(super) reason: Option<&'static str>,
+    pub(super) duplicate_of: Option<String>,
+    /// Views of it that were copies of something earlier.
+    pub(super) folded: Vec<String>,
 }
 
 /// Takes the copy keys of what is new, and sorts out what is a copy of something earlier.
-async fn without_copies(
+pub(super) async fn without_copies(
     connection: &mut Connection,
     messages: Vec<NewMessage>,
 ) -> Result<(Vec<MessageRow>, Vec<(TenantId, NewEvent)>), StoreError> {
     let mut known = known_copies(connection, &messages).await?;
     let (mut rows, mut events, mut keys) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
     for mut message in messages {
-        let mut earlier_message = None;
+        let (mut earlier_message, mut folded) = (None, Vec::new());
         let mut recorded = 0_usize;
         for view in std::mem::take(&mut message.views) {
             let name = (message.tenant, view.scope.clone(), view.copy_key);
             if let Some(earlier) = known.get(&name) {
                 earlier_message = Some(earlier.clone());
+                folded.push(view.scope);
                 continue;
             }
             keys.push((message.tenant, bucket(message.received_at), view.scope, view.copy_key, message.id));
@@ -204,7 +220,7 @@ async fn without_copies(
             (None, 0) => ("duplicate", None),
             (None, _) => ("emitted", None),
         };
-        rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message });
+        rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message, folded });
     }
     const KEYS: &str = "INSERT INTO copy_keys (tenant_id, bucket, scope, copy_key, message_id) ";
     rows::insert(connection, KEYS, &keys, |row, (tenant, bucket, scope, key, message)| {

@@ -10,6 +10,7 @@ use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::ids::{AppId, RouteId, TenantId};
+use crate::mail::marks::Mark;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
 
@@ -108,6 +109,26 @@ pub struct RouteRow {
     pub state_since: Timestamp,
     /// Octets that one message may have; `None`: as configured for routes of its kind.
     pub size_cap: Option<u64>,
+    /// Until when it learns by what marks its copies can be told.
+    pub learning_until: Option<Timestamp>,
+    /// The marks that were confirmed: a copy from a network that is everybody's must carry exactly these.
+    pub marks: Option<Vec<Mark>>,
+    /// Until when nothing follows from its copies but that it is shown what would.
+    pub observe_until: Option<Timestamp>,
+}
+
+impl RouteRow {
+    /// Whether it learns at this moment.
+    #[must_use]
+    pub fn learns(&self, now: Timestamp) -> bool {
+        self.state == RouteState::Learning && self.learning_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether it is observed at this moment.
+    #[must_use]
+    pub fn is_observed(&self, now: Timestamp) -> bool {
+        self.observe_until.is_some_and(|until| now < until)
+    }
 }
 
 /// A route to be made.
@@ -125,6 +146,8 @@ pub struct NewRoute {
     pub peers: Vec<PeerRule>,
     /// Octets that one message may have; `None`: as configured for routes of its kind.
     pub size_cap: Option<u64>,
+    /// Until when it is observed.
+    pub observe_until: Option<Timestamp>,
 }
 
 /// What an address of a route leads to.
@@ -150,7 +173,7 @@ pub struct FormerAddress {
 }
 
 const COLUMNS: &str = "r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, \
-r.size_cap";
+r.size_cap, r.learning_until, r.marks, r.observe_until";
 
 impl Store {
     /// The route that has, or had, the token with this SHA-256.
@@ -170,8 +193,8 @@ JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE f.token_hash = $1 AND r.sta
         let read = |row: Row| {
             Ok(FoundRoute {
                 row: read_route(&row)?,
-                tenant_suspended: row.try_get::<Option<i64>>(9)?.map(Timestamp::from_micros),
-                accepted_until: row.try_get::<Option<i64>>(10)?.map(Timestamp::from_micros),
+                tenant_suspended: row.try_get::<Option<i64>>(12)?.map(Timestamp::from_micros),
+                accepted_until: row.try_get::<Option<i64>>(13)?.map(Timestamp::from_micros),
             })
         };
         row.map(read).transpose()
@@ -196,8 +219,8 @@ impl TenantStore {
     /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
     pub async fn add_route(&self, id: RouteId, route: NewRoute) -> Result<(), StoreError> {
         const ADD: &str = "\
-INSERT INTO routes (tenant_id, route_id, reader, token_hash, address_sealed, app_id, peers, state, state_since, created_at, size_cap)
-VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9)";
+INSERT INTO routes (tenant_id, route_id, reader, token_hash, address_sealed, app_id, peers, state, state_since, created_at, size_cap, observe_until)
+VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9, $10)";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         let peers = to_json("peers", &route.peers)?;
         let reader = route.reader.as_str();
@@ -214,6 +237,7 @@ VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9)";
                         .bind(now.as_micros())
                         .bind(reader)
                         .bind(route.size_cap.map(u64::cast_signed))
+                        .bind(route.observe_until.map(Timestamp::as_micros))
                         .execute(connection)
                         .await
                         .map_err(no_tenant_or("a route of this token"))?;
@@ -233,6 +257,18 @@ VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9)";
         );
         let rows = built(sql).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         rows.iter().map(read_route).collect()
+    }
+
+    /// The routes that were not removed, and since when there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn routes_since(&self) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {
+        const LIST: &str =
+            "SELECT route_id, created_at FROM routes WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let read = |row: &Row| Ok((from_id("route_id", row.try_get(0)?)?, Timestamp::from_micros(row.try_get(1)?)));
+        rows.iter().map(read).collect()
     }
 
     /// The route with this id, removed ones too.
@@ -310,6 +346,27 @@ WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paus
         }
     }
 
+    /// Has nothing but a report follow from a route's copies until `until`; `None`: everything follows from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn observe_route(&self, id: RouteId, until: Option<Timestamp>) -> Result<(), StoreError> {
+        const OBSERVE: &str =
+            "UPDATE routes SET observe_until = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        let tenant = self.tenant.to_string();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let observe = query(OBSERVE).bind(tenant).bind(id.to_string());
+                    match observe.bind(until.map(Timestamp::as_micros)).execute(connection).await? {
+                        0 => Err(StoreError::NotFound("route")),
+                        _ => Ok(()),
+                    }
+                })
+            })
+            .await
+    }
+
     /// Removes a route; its addresses are unknown from then on.
     ///
     /// # Errors
@@ -321,7 +378,7 @@ UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND r
     }
 
     /// Why nothing was changed.
-    async fn refusal(&self, id: RouteId, why: &'static str) -> Result<StoreError, StoreError> {
+    pub(super) async fn refusal(&self, id: RouteId, why: &'static str) -> Result<StoreError, StoreError> {
         let is_there = self.route(id).await?.is_some_and(|row| row.state != RouteState::Deleted);
         Ok(if is_there { StoreError::Conflict(why) } else { StoreError::NotFound("route") })
     }
@@ -329,6 +386,7 @@ UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND r
 
 fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
     let app: Option<&str> = row.try_get(4)?;
+    let moment = |at: usize| row.try_get::<Option<i64>>(at).map(|micros| micros.map(Timestamp::from_micros));
     Ok(RouteRow {
         tenant: from_id("tenant_id", row.try_get(0)?)?,
         id: from_id("route_id", row.try_get(1)?)?,
@@ -340,5 +398,8 @@ fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
         state: RouteState::named(row.try_get(6)?)?,
         state_since: Timestamp::from_micros(row.try_get(7)?),
         size_cap: row.try_get::<Option<i64>>(8)?.map(i64::cast_unsigned),
+        learning_until: moment(9)?,
+        marks: row.try_get::<Option<&str>>(10)?.map(|text| from_json("marks", text)).transpose()?,
+        observe_until: moment(11)?,
     })
 }

@@ -99,6 +99,7 @@ impl Scene {
             webhook,
             text: "hello".into(),
             is_quiet: false,
+            observed: None,
         }
     }
 
@@ -116,6 +117,7 @@ impl Scene {
             body: "{}".into(),
             trace: None,
             kept: None,
+            copies: Vec::new(),
             views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], event }],
         }
     }

@@ -1,12 +1,15 @@
 //! What was seen of routes: copies by the hour, and what an operator should look at.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::ingest::MessageRow;
 use super::refusals::no_route;
-use super::sql::{Row, query};
-use super::{StoreError, TenantStore, from_id};
+use super::sql::{Connection, Row, query};
+use super::{StoreError, TenantStore, from_id, rows, to_json};
 use crate::clock::Timestamp;
-use crate::ids::RouteId;
+use crate::ids::{RouteId, TenantId};
 
 const HOUR_MICROS: i64 = 3_600 * 1_000_000;
 
@@ -160,5 +163,89 @@ ON CONFLICT (tenant_id, route_id, hour) DO UPDATE SET refused = route_hours.refu
                 })
             })
             .await
+    }
+}
+
+/// Copies of a route in one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Copies that were accepted.
+    pub received: u64,
+    /// Of these, copies of a message that had come before.
+    pub folded: u64,
+    /// Of these, copies that are not believed.
+    pub untrusted: u64,
+    /// Copies that were refused at RCPT, each time that it was tried.
+    pub refused: u64,
+}
+
+/// Counts the copies of a batch by route and hour, and keeps the marks of those that are held for want of them.
+pub(super) async fn count_copies(connection: &mut Connection, messages: &[MessageRow]) -> Result<(), StoreError> {
+    // A route that the database does not know has nobody to show counts to.
+    const COUNT: &str = "\
+INSERT INTO route_hours (tenant_id, route_id, hour, received, folded, untrusted, refused)
+SELECT tenant_id, route_id, $3, $4, $5, $6, 0 FROM routes WHERE tenant_id = $1 AND route_id = $2
+ON CONFLICT (tenant_id, route_id, hour) DO UPDATE SET received = route_hours.received + excluded.received,
+    folded = route_hours.folded + excluded.folded, untrusted = route_hours.untrusted + excluded.untrusted";
+    const HOLD: &str = "INSERT INTO held_copies (tenant_id, message_id, route_id, received_at, marks, state) ";
+    let mut counts: BTreeMap<(TenantId, RouteId, Timestamp), Counts> = BTreeMap::new();
+    let mut held = Vec::new();
+    for row in messages {
+        let message = &row.message;
+        for copy in &message.copies {
+            let hour = hour_of(message.received_at);
+            let counts = counts.entry((message.tenant, copy.route, hour)).or_default();
+            let is_untrusted = row.state == "held" || row.state == "poisoned" || copy.marks.is_some();
+            counts.received += 1;
+            counts.folded += u64::from(row.folded.contains(&copy.route.to_string()));
+            counts.untrusted += u64::from(is_untrusted);
+            if let (Some(marks), "held") = (&copy.marks, row.state) {
+                let (tenant, id) = (message.tenant.to_string(), message.id.to_string());
+                held.push((tenant, id, copy.route.to_string(), message.received_at, to_json("marks", marks)?));
+            }
+        }
+    }
+    for ((tenant, route, hour), counts) in counts {
+        query(COUNT)
+            .bind(tenant.to_string())
+            .bind(route.to_string())
+            .bind(hour.as_micros())
+            .bind(counts.received.cast_signed())
+            .bind(counts.folded.cast_signed())
+            .bind(counts.untrusted.cast_signed())
+            .execute(&mut *connection)
+            .await?;
+    }
+    rows::insert_unless(connection, HOLD, "ON CONFLICT DO NOTHING", &held, |row, (tenant, id, route, at, marks)| {
+        row.push_bind(tenant.clone())
+            .push_bind(id.clone())
+            .push_bind(route.clone())
+            .push_bind(at.as_micros())
+            .push_bind(marks.clone())
+            .push_bind("held");
+    })
+    .await?;
+    Ok(())
+}
+
+impl TenantStore {
+    /// Counts of all routes in the hours from `from` to before `to`, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn hours(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(RouteId, Timestamp, Counts)>, StoreError> {
+        const LIST: &str = "\
+SELECT route_id, hour, received, folded, untrusted, refused FROM route_hours
+WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 ORDER BY route_id, hour";
+        let list = query(LIST).bind(self.tenant.to_string()).bind(from.as_micros()).bind(to.as_micros());
+        let rows = list.fetch_all(&self.store.readers).await?;
+        let read = |row: &Row| {
+            let number = |at: usize| row.try_get::<i64>(at).map(i64::cast_unsigned);
+            let counts =
+                Counts { received: number(2)?, folded: number(3)?, untrusted: number(4)?, refused: number(5)? };
+            Ok((from_id("route_id", row.try_get(0)?)?, Timestamp::from_micros(row.try_get(1)?), counts))
+        };
+        rows.iter().map(read).collect()
     }
 }

@@ -25,6 +25,7 @@ mod import;
 mod inject;
 mod intake;
 mod journal;
+mod learning;
 mod lmtp;
 mod mail_in;
 mod nodes;

@@ -91,7 +91,7 @@ async fn bcc_route(instance: &Instance, rows: &TenantStore, app: AppId) -> Resul
         return Ok(instance.key.open(&route.id.to_string(), &route.address_sealed).map_err(anyhow::Error::new)?);
     }
     let loopback = ["127.0.0.0/8", "::1/128"].iter().filter_map(|range| range.parse().ok()).collect();
-    let wanted = Wanted { reader: Reader::Bcc, app: Some(app), peers: loopback, size_cap: None };
+    let wanted = Wanted { reader: Reader::Bcc, app: Some(app), peers: loopback, size_cap: None, observe_until: None };
     Ok(add_route(instance, rows, wanted).await?.1)
 }
 

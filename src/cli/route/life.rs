@@ -18,16 +18,27 @@ pub struct RotateArgs {
     #[command(flatten)]
     pub one: OneArgs,
     /// How long the old address is still taken, up to 90d.
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = overlap)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = up_to_90_days)]
     pub overlap: Duration,
 }
 
-/// The longest overlap: an address that everybody knows must go some time.
-const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Arguments of `connex route observe`.
+#[derive(Debug, Args)]
+pub struct ObserveArgs {
+    /// Which route.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// For how long from now on, up to 90d; 0s: from now on everything follows.
+    #[arg(long = "for", value_name = "TIME", value_parser = up_to_90_days)]
+    pub time: Duration,
+}
 
-fn overlap(text: &str) -> Result<Duration, String> {
-    let overlap = parse_duration(text).filter(|overlap| *overlap <= LONGEST_OVERLAP);
-    overlap.ok_or_else(|| format!("must be {DURATION_FORM}, up to 90d"))
+/// The longest overlap, and the longest time of observing: an address that everybody knows must go some time.
+const LONGEST: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+pub(super) fn up_to_90_days(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text).filter(|time| *time <= LONGEST);
+    time.ok_or_else(|| format!("must be {DURATION_FORM}, up to 90d"))
 }
 
 /// Gives the route a new address.
@@ -42,6 +53,17 @@ pub(super) async fn rotate(args: RotateArgs, out: &mut Output) -> Result<(), Cli
         out.line(&format!("Route {} takes copies at {address}", row.id))?;
         out.line(&format!("{old} is taken until {until}, put off (450) for three days more, and then unknown"))?;
         out.line("Whoever knows the address can send to it: treat it as a secret.")
+    })
+}
+
+/// Sets until when the route is observed.
+pub(super) async fn observe(args: ObserveArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args.one).await?;
+    let until = (!args.time.is_zero()).then(|| instance.clock.now().plus(args.time));
+    instance.store.for_tenant(row.tenant).observe_route(row.id, until).await?;
+    out.answer(&serde_json::json!({ "id": row.id, "observeUntil": until }), |out| match until {
+        Some(until) => out.line(&format!("Nothing follows from the copies of {} until {until}", row.id)),
+        None => out.line(&format!("From now on everything follows from the copies of {}", row.id)),
     })
 }
 

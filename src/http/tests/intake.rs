@@ -102,6 +102,7 @@ async fn scene_with(engine: Engine, deliveries: DeliverySettings) -> Scene {
             route: crate::ids::RouteId::from_bits(7),
             reader: crate::mail::reading::Reader::Bcc,
             peer_authorised: true,
+            shared_range: false,
         }),
         "theirs@in.example" => RecipientAnswer::known(Recipient::Mailbox {
             tenant: TenantId::from_bits(9),

@@ -266,6 +266,7 @@ async fn a_copy_of_an_own_author_is_believed_whoever_hands_it_over() {
         route: crate::ids::RouteId::from_bits(5),
         reader: Reader::Bcc,
         peer_authorised: false,
+        shared_range: false,
     };
     scene.accept(route, &mail("1", "")).await;
     scene.drain().await;
@@ -362,6 +363,7 @@ async fn a_copy_that_one_route_may_not_take_still_reaches_the_other() {
         route: crate::ids::RouteId::from_bits(number),
         reader: Reader::Bcc,
         peer_authorised,
+        shared_range: false,
     };
     scene.accept_for(&[route(5, false), route(6, true)], &mail("1", "")).await;
     scene.drain().await;
@@ -378,6 +380,7 @@ async fn an_unauthorised_copy_is_held_and_makes_no_event() {
         route: crate::ids::RouteId::from_bits(5),
         reader: Reader::Bcc,
         peer_authorised: false,
+        shared_range: false,
     };
     scene.accept(route, &mail("1", "")).await;
     scene.drain().await;

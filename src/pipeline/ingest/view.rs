@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
-use super::{Ingest, NewThreads, authenticity};
+use super::{Ingest, NewThreads, authenticity, marked};
 use crate::contract::answer::OperationType;
 use crate::contract::request::AttachmentRef;
 use crate::decide::{AppProfile, Automated, Decision, Direction, Matter, ProposedOperation, ReplyOwner};
@@ -24,8 +24,9 @@ use crate::service::{evaluate, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
-use crate::store::events::{NewDecision, NewEvent, NewThreadPlace};
-use crate::store::ingest::{Kept, NewView};
+use crate::store::events::{NewDecision, NewEvent, NewObserved, NewThreadPlace};
+use crate::store::ingest::{Kept, NewCopy, NewView};
+use crate::store::routes::RouteRow;
 
 /// Octets of each text that an event keeps: the whole is in the spool, and every recipient has an event of its own.
 pub(super) const STORED_TEXT: usize = 64 * 1024;
@@ -34,7 +35,18 @@ pub(super) const STORED_TEXT: usize = 64 * 1024;
 struct Place {
     scope: String,
     mailbox: Option<Arc<MailboxRow>>,
+    route: Option<Arc<RouteRow>>,
     app: Option<Arc<App>>,
+}
+
+/// A message as its mailboxes and routes see it.
+#[derive(Default)]
+pub(super) struct Views {
+    pub(super) views: Vec<NewView>,
+    /// The routes that it reached, whether or not it is believed there.
+    pub(super) copies: Vec<NewCopy>,
+    /// Why it is not believed somewhere.
+    pub(super) held: Option<Kept>,
 }
 
 /// One message, and what was found out about it.
@@ -53,15 +65,21 @@ impl Ingest {
         opened: &[Opened],
         authentication: &Authentication,
         threads: &mut NewThreads,
-    ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
+    ) -> Result<Views, StoreError> {
         let manifest = &stored.manifest;
-        let mut held = None;
-        let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
+        let mut found_views = Views::default();
+        let Views { views, copies, held } = &mut found_views;
         for path in &manifest.envelope.forward_paths {
             let place = self.place(path.recipient).await?;
             // One mailbox under several details is one view.
             if views.iter().any(|view| view.scope == place.scope) {
                 continue;
+            }
+            let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication);
+            if let Recipient::Route { route, .. } = recipient
+                && copies.iter().all(|copy: &NewCopy| copy.route != route)
+            {
+                copies.push(NewCopy { route, marks: marks.clone() });
             }
             let Some(opened) = opened.iter().find(|opened| opened.reader() == path.recipient.reader()) else {
                 continue;
@@ -71,16 +89,21 @@ impl Ingest {
             let is_disowned = !opened.is_unwrapped() && authentication.failure().is_some();
             let copy_key = if is_disowned { key::unauthenticated(copy_key) } else { copy_key };
             let found = Found { manifest, opened, authentication };
-            match self.event(found, path.recipient, &place, threads).await? {
+            match self.event(found, recipient, &place, threads).await? {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, event }),
                 // The copy for another route may be believed all the same.
-                Err(reason) => held = held.or(Some(reason)),
+                Err(reason) => {
+                    let reason = match (reason, &place.route) {
+                        (Kept::Held("peer_not_authorised"), Some(row)) if marks.is_some() => {
+                            Kept::Held(marked::reason(row, manifest.received_at))
+                        }
+                        (reason, _) => reason,
+                    };
+                    *held = held.take().or(Some(reason));
+                }
             }
         }
-        match held {
-            Some(held) if views.is_empty() => Ok(Err(held)),
-            _ => Ok(Ok(views)),
-        }
+        Ok(found_views)
     }
 
     async fn place(&self, recipient: Recipient) -> Result<Place, StoreError> {
@@ -88,12 +111,12 @@ impl Ingest {
             Recipient::Mailbox { tenant, mailbox } => {
                 let row = self.directory.mailbox(tenant, mailbox).await?;
                 let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
-                Ok(Place { scope: mailbox.to_string(), mailbox: row, app })
+                Ok(Place { scope: mailbox.to_string(), mailbox: row, route: None, app })
             }
             Recipient::Route { tenant, route, .. } => {
                 let row = self.directory.route(tenant, route).await?;
                 let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
-                Ok(Place { scope: route.to_string(), mailbox: None, app })
+                Ok(Place { scope: route.to_string(), mailbox: None, route: row, app })
             }
         }
     }
@@ -138,6 +161,7 @@ impl Ingest {
         if manifest.quiet {
             decision.operations.clear();
         }
+        let observing = place.route.as_deref().filter(|row| row.is_observed(manifest.received_at) && !manifest.quiet);
         if let Some(notice::Automated::Bounce { permanence, recipients, .. }) = &event.automated {
             suppress_failed(&mut decision, *permanence, recipients);
         }
@@ -149,7 +173,19 @@ impl Ingest {
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
         let mode = if manifest.quiet { Materialize::None } else { Materialize::Safe };
-        let work = materialize(mode, &event.subject, &mut answer, clock);
+        let mut work = materialize(mode, &event.subject, &mut answer, clock);
+        let observed = observing.map(|row| {
+            let observed = NewObserved {
+                route: row.id,
+                operations: answer.operations.iter().map(|one| one.kind.as_str().to_owned()).collect(),
+                tasks: work.tasks.len(),
+                approvals: work.approvals.len(),
+                drafts: work.drafts.len(),
+            };
+            answer.operations.clear();
+            work = Default::default();
+            observed
+        });
         let webhook = announce::classified(&Announced {
             tenant,
             event_id: event.id,
@@ -180,7 +216,8 @@ impl Ingest {
             drafts: work.drafts,
             webhook,
             text: event.visible_text,
-            is_quiet: manifest.quiet,
+            is_quiet: manifest.quiet || observed.is_some(),
+            observed,
         }))
     }
 

@@ -73,6 +73,7 @@ mod tests {
                 app: None,
                 peers,
                 size_cap: None,
+                observe_until: None,
             };
             let id = store.clock().mint();
             tenant.add_route(id, route).await.unwrap();

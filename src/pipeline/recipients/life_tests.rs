@@ -12,7 +12,8 @@ async fn route(scene: &Scene, reader: Reader, size_cap: Option<u64>) -> (RouteId
     let (id, token) = (scene.store.clock().mint(), new_token());
     let peers = vec!["192.0.2.0/24".parse().unwrap()];
     let token_hash = token_hash(&token);
-    let route = NewRoute { reader, token_hash, address_sealed: "first".into(), app: None, peers, size_cap };
+    let address_sealed = "first".to_owned();
+    let route = NewRoute { reader, token_hash, address_sealed, app: None, peers, size_cap, observe_until: None };
     scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
     (id, format!("{}-{token}@in.example", reader.prefix()))
 }

@@ -1,4 +1,4 @@
-//! What is remembered of copies that were refused at RCPT: counts by the hour, and alarms.
+//! What is remembered of copies at RCPT: refusals by the hour, and alarms.
 //!
 //! At most one write is under way: what is refused meanwhile is written with the next one, so that whoever floods an
 //! address does not flood the database. A refusal never waits for a store that does not answer longer than its own turn.
@@ -27,7 +27,25 @@ pub(super) struct Refused {
     told: moka::sync::Cache<(RouteId, Alarm), ()>,
 }
 
-type Kind = (TenantId, RouteId, Option<Alarm>);
+type Kind = (TenantId, RouteId, Note);
+
+/// What is noted of a copy at RCPT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Note {
+    /// It was refused, and why where somebody should look at it.
+    Refused(Option<Alarm>),
+    /// It is taken, and somebody should look at it.
+    Kept(Alarm),
+}
+
+impl Note {
+    const fn alarm(self) -> Option<Alarm> {
+        match self {
+            Self::Refused(alarm) => alarm,
+            Self::Kept(alarm) => Some(alarm),
+        }
+    }
+}
 
 impl Refused {
     pub(super) fn new(store: Store) -> Self {
@@ -35,12 +53,12 @@ impl Refused {
         Self { store, pending: Arc::default(), writing: Arc::default(), told }
     }
 
-    /// Notes that a copy for `row` was refused, and why where somebody should look at it.
-    pub(super) async fn note(&self, row: &RouteRow, alarm: Option<Alarm>) {
-        if let Some(alarm) = alarm {
+    /// Notes what was seen of a copy for `row`.
+    pub(super) async fn note(&self, row: &RouteRow, note: Note) {
+        if let Some(alarm) = note.alarm() {
             self.tell(row, alarm);
         }
-        let kind = (row.tenant, row.id, alarm);
+        let kind = (row.tenant, row.id, note);
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
         let Ok(_turn) = self.writing.try_lock() else { return };
         while let Some((kind, count)) = self.next() {
@@ -60,10 +78,12 @@ impl Refused {
         pending.remove_entry(&kind)
     }
 
-    async fn write(&self, (tenant, route, alarm): Kind, count: u64) -> Result<(), StoreError> {
+    async fn write(&self, (tenant, route, note): Kind, count: u64) -> Result<(), StoreError> {
         let own = self.store.for_tenant(tenant);
-        own.count_refused(route, count).await?;
-        match alarm {
+        if matches!(note, Note::Refused(_)) {
+            own.count_refused(route, count).await?;
+        }
+        match note.alarm() {
             Some(alarm) => own.raise_alarm(route, alarm, count).await,
             None => Ok(()),
         }
@@ -78,10 +98,12 @@ impl Refused {
                 route.id = %row.id,
                 tenant.id = %row.tenant,
                 error.kind = alarm.as_str(),
-                "A copy for route `{}` was refused: {}",
+                "A copy for route `{}`: {}",
                 row.id,
                 match alarm {
                     Alarm::RetiredAddress => "it came to an address that was given up; its sender must learn the new one",
+                    Alarm::Unverified => "it came from a network that is everybody's, and no marks are confirmed: it is held",
+                    Alarm::LearningEnded => "the time for learning is over, and no marks were confirmed: it is held",
                     _ => "it is larger than the route takes, and its sender will not try again",
                 }
             );

@@ -53,6 +53,12 @@ impl Strangers {
                 return Ok(RecipientAnswer::NotAuthorised);
             }
         }
+        self.keep(route, false).await
+    }
+
+    /// Keeps a copy untrusted, as long as there are not too many today.
+    pub(super) async fn keep(&self, route: &RouteRow, shared_range: bool) -> Result<RecipientAnswer, StoreError> {
+        let now = self.store.clock().now();
         let quota = self.settings.kept_per_day.get();
         let day = now.as_micros().div_euclid(DAY_MICROS).saturating_add(1).saturating_mul(DAY_MICROS);
         let request = BlockRequest {
@@ -65,8 +71,13 @@ impl Strangers {
         if self.store.take_block(request).await?.granted == 0 {
             return Ok(RecipientAnswer::Overloaded);
         }
-        let recipient =
-            Recipient::Route { tenant: route.tenant, route: route.id, reader: route.reader, peer_authorised: false };
+        let recipient = Recipient::Route {
+            tenant: route.tenant,
+            route: route.id,
+            reader: route.reader,
+            peer_authorised: false,
+            shared_range,
+        };
         Ok(RecipientAnswer::known(recipient))
     }
 

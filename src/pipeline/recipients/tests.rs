@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use crate::clock::Clock;
 use crate::ids::SessionId;
 use crate::mail::address::ReversePath;
+use crate::store::domains::DomainState;
 use crate::store::routes::NewRoute;
 
 fn settings() -> RecipientSettings {
@@ -96,11 +97,18 @@ async fn a_route_is_found_by_its_token_and_says_whether_the_peer_is_authorised()
         app: None,
         peers: vec!["192.0.2.0/24".parse().unwrap()],
         size_cap: None,
+        observe_until: None,
     };
     let id = scene.store.clock().mint();
     scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
     let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
-    let wanted = Recipient::Route { tenant: scene.tenant, route: id, reader: Reader::Bcc, peer_authorised: true };
+    let wanted = Recipient::Route {
+        tenant: scene.tenant,
+        route: id,
+        reader: Reader::Bcc,
+        peer_authorised: true,
+        shared_range: false,
+    };
     assert_eq!(ask_for(&scene, &address, "192.0.2.9").await, RecipientAnswer::known(wanted));
     assert_eq!(ask_for(&scene, &address, "198.51.100.1").await, RecipientAnswer::NotAuthorised);
     let elsewhere = format!("bcc-{token}@elsewhere.example");
@@ -112,4 +120,45 @@ fn tokens_are_of_the_alphabet_and_differ() {
     let (one, other) = (new_token(), new_token());
     assert_ne!(one, other);
     assert!(one.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte)));
+}
+
+#[tokio::test]
+async fn a_customers_domain_has_mailboxes_and_a_catch_all_only_while_it_counts() {
+    let scene = scene().await;
+    let own = scene.store.for_tenant(scene.tenant);
+    let add = async |address: &str| {
+        let mailbox = NewMailbox {
+            address: Mailbox::parse(address).unwrap(),
+            app: None,
+            identity_owner: "customer_domain".into(),
+            reply_policy: "human_approval".into(),
+            external_reply_url: None,
+        };
+        Recipient::Mailbox { tenant: scene.tenant, mailbox: own.add_mailbox(mailbox).await.unwrap() }
+    };
+    let ask = async |address: &str| {
+        scene.recipients.found.invalidate_all();
+        ask_for(&scene, address, "192.0.2.9").await
+    };
+    let ann = add("ann@b\u{fc}cher.example").await;
+    assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Foreign, "the domain is nobody's yet");
+    let domain = Domain::parse("b\u{fc}cher.example").unwrap();
+    own.claim_domain(&domain, "proof".into()).await.unwrap();
+    assert_eq!(ask("ann@xn--bcher-kva.example").await, RecipientAnswer::Foreign, "a claim is no proof");
+    for state in [DomainState::Verified, DomainState::Failing] {
+        own.settle_domain(domain.as_str(), state).await.unwrap();
+        assert_eq!(ask("Ann+x@xn--bcher-kva.example").await, RecipientAnswer::known(ann));
+        assert_eq!(ask("bob@b\u{fc}cher.example").await, RecipientAnswer::Unknown);
+        assert_eq!(ask("ann@sub.b\u{fc}cher.example").await, RecipientAnswer::Foreign, "one below it is another");
+    }
+    let all = add("*@b\u{fc}cher.example").await;
+    assert_eq!(ask("bob@b\u{fc}cher.example").await, RecipientAnswer::known(all));
+    assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::known(ann));
+    own.settle_domain(domain.as_str(), DomainState::Suspended).await.unwrap();
+    assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Foreign);
+    // Whoever proves it later does not get the mailboxes of who had it before.
+    own.remove_domain(domain.as_str()).await.unwrap();
+    let other = scene.store.add_tenant("lake").await.unwrap();
+    scene.store.for_tenant(other).assume_domain(&domain).await.unwrap();
+    assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Unknown);
 }

@@ -8,11 +8,13 @@ use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, Outcom
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::domains::DomainState;
-use crate::store::events::{NewApproval, NewDraft};
+use crate::store::events::{NewApproval, NewDraft, NewObserved};
 use crate::store::idempotency::KeyedCall;
+use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
 use crate::store::outcomes::NewOutcome;
 use crate::store::routes::{NewRoute, RouteStep};
@@ -108,6 +110,10 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         mailbox_of_event(owned.event) => "Ok(None)";
         routes() => "Ok([])";
         former_addresses() => "Ok([])";
+        routes_since() => "Ok([])";
+        held_marks(owned.route) => "Ok([])";
+        hours(from, to) => "Ok([])";
+        observed(owned.route, from) => "Ok(Observed { events: 0,";
         alarms_since(from) => "Ok([])";
         route(owned.route) => "Ok(None)";
         domains() => "Ok([])";
@@ -165,6 +171,9 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_mailbox(owned.mailbox) => "Err(NotFound";
         rotate_route(owned.route, [6; 32], MARK.into(), LEASE) => "Err(NotFound";
         step_route(owned.route, RouteStep::Pause) => "Err(NotFound";
+        learn_route(owned.route, clock.now()) => "Err(NotFound";
+        confirm_marks(owned.route, &[mark_of_route()]) => "Err(NotFound";
+        observe_route(owned.route, None) => "Err(NotFound";
         raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
         end_alarm(owned.route, Alarm::TooLarge) => "Ok(())";
         count_refused(owned.route, 1) => "Err(NotFound";
@@ -184,6 +193,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         add_route(owned.route, route(owned.app)) => "Err(Exists";
         assume_domain(&Domain::parse(DOMAIN).unwrap()) => "Err(Exists";
         settle_domain(DOMAIN, DomainState::Suspended) => "Err(NotFound";
+        miss_domain(DOMAIN) => "Err(NotFound";
         remove_domain(DOMAIN) => "Err(NotFound";
         claim_domain(&Domain::parse(DOMAIN).unwrap(), "proof".into()) => "Ok(())";
         settle_domain(DOMAIN, DomainState::Verified) => "Err(Exists";
@@ -200,6 +210,10 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_endpoint(owned.endpoint) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
     }
+}
+
+fn mark_of_route() -> Mark {
+    Mark { name: "dkim".into(), value: MARK.into() }
 }
 
 const DOMAIN: &str = "saltwater.example";
@@ -222,6 +236,7 @@ fn route(app: AppId) -> NewRoute {
         app: Some(app),
         peers: Vec::new(),
         size_cap: None,
+        observe_until: None,
     }
 }
 
@@ -322,6 +337,9 @@ async fn fill(scene: &Scene) -> Owned {
     let mut held = scene.message(2);
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
+    held.copies = vec![NewCopy { route: route_id, marks: Some(vec![mark_of_route()]) }];
+    message.views[0].event.observed =
+        Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held], at(CURSOR)).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());

@@ -38,6 +38,7 @@ impl Scene {
             app: None,
             peers,
             size_cap: None,
+            observe_until: None,
         };
         self.store.for_tenant(self.tenant).add_route(id, route).await.unwrap();
         self.store.for_tenant(self.tenant).route(id).await.unwrap().unwrap()
@@ -71,6 +72,7 @@ fn untrusted(route: &RouteRow) -> RecipientAnswer {
         route: route.id,
         reader: Reader::Bcc,
         peer_authorised: false,
+        shared_range: false,
     })
 }
 
