@@ -144,7 +144,7 @@ UPDATE messages SET state = $3, reason = $4, duplicate_of = $5 WHERE tenant_id =
         let recorded = self
             .write(move |connection| {
                 Box::pin(async move {
-                    dialect::lock_tenants(connection, [copy.tenant].into_iter()).await?;
+                    dialect::lock_tenants(connection, [copy.tenant]).await?;
                     let (tenant, id) = (copy.tenant.to_string(), copy.message.to_string());
                     let decided = query(DECIDED).bind(&tenant).bind(&id).bind(copy.route.to_string());
                     let Some(message) = message.filter(|message| message.tenant == copy.tenant) else {

@@ -57,12 +57,11 @@ pub(super) async fn report(args: ReportArgs, out: &mut Output) -> Result<(), Cli
     let answer =
         serde_json::json!({ "id": row.id, "observeUntil": row.observe_until, "would": seen, "endpoints": told });
     out.answer(&answer, |out| {
-        match row.observe_until.filter(|until| instance.clock.now() < *until) {
-            Some(until) => {
-                out.line(&format!("{} is observed until {until}; nothing follows from its copies", row.id))?
-            }
-            None => out.line(&format!("{} is not observed any more", row.id))?,
-        }
+        let standing = match row.observe_until.filter(|until| instance.clock.now() < *until) {
+            Some(until) => format!("{} is observed until {until}; nothing follows from its copies", row.id),
+            None => format!("{} is not observed any more", row.id),
+        };
+        out.line(&standing)?;
         out.line(&format!("{} events, of which {told} webhook endpoints would have been told", seen.events))?;
         out.line(&format!("{} tasks, {} approvals, {} drafts", seen.tasks, seen.approvals, seen.drafts))?;
         let mut table = Table::new(["WOULD HAVE BEEN", "COUNT"]);
