@@ -37,7 +37,9 @@ use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
+use crate::pipeline::domains::Domains;
 use crate::pipeline::ingest::waiting::Waiting;
+use crate::pipeline::watch::Watch;
 use crate::service::Service;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
@@ -182,7 +184,7 @@ impl App {
         );
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
-        let recipients = Arc::new(doors::recipients(&instance));
+        let recipients = Arc::new(doors::recipients(&instance, resolver(&config)?));
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &allow, &instance.clock)?;
@@ -249,6 +251,10 @@ impl App {
             figures::keep(store.clone(), readiness.clone(), metrics.clone(), stop)
         });
         reading::start(&work, &instance, &spool, &engine, &waiting);
+        let watch = Watch::new(instance.store.clone(), config.routes.watch_interval);
+        work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
+        let domains = Domains::new(instance.store.clone(), resolver(&config)?, config.routes.watch_interval);
+        work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));

@@ -9,6 +9,7 @@ pub mod crlf;
 pub mod envelope;
 pub mod journal;
 pub mod key;
+pub mod marks;
 pub mod mbox;
 pub mod message;
 pub mod notice;

@@ -16,6 +16,7 @@ mod chain;
 mod lookup;
 mod readable;
 mod signatures;
+mod signed;
 mod translate;
 
 use std::net::IpAddr;
@@ -216,7 +217,7 @@ impl Check<'_> {
             },
         );
         let mut results: Vec<MethodResult> = mail_from.result.into_iter().chain(helo).chain(peer).collect();
-        let mut voucher = None;
+        let (mut voucher, mut signed_fields) = (None, Vec::new());
         match &read {
             Err(reason) => {
                 results
@@ -230,6 +231,7 @@ impl Check<'_> {
                 let signatures = signatures::again(self.dns, signatures, trimmed.as_ref(), &keys).await;
                 let chain = chain::again(self.dns, chain, trimmed.as_ref(), &keys).await;
                 let (told, counted) = signatures::judge(signatures, &keys);
+                signed_fields = signed::fields(&read.message, &counted, &chain);
                 results.extend(signatures::told(read, told));
                 results.extend(chain::judge(&chain, read.arc_refused));
                 let sealers = &self.settings.sealers;
@@ -252,7 +254,7 @@ impl Check<'_> {
             let refused = MethodResult::new(Method::Dmarc, Outcome::Permerror, Identity::Author, "");
             results.push(refused.because("the header cannot be checked"));
         }
-        Authentication::of(results, voucher, forged)
+        Authentication { signed_fields, ..Authentication::of(results, voucher, forged) }
     }
 
     async fn signatures_alone(&self, bytes: &[u8]) -> Vec<MethodResult> {

@@ -3,6 +3,8 @@
 //! Each worker takes its work from rows or from the log and may be killed at any instant; wake-ups are hints.
 
 pub mod deliver;
+pub mod domains;
 pub mod ingest;
 pub mod recipients;
 pub mod verdict;
+pub mod watch;

@@ -20,15 +20,19 @@ pub mod insights;
 pub mod instance;
 pub mod keys;
 pub mod limits;
+pub mod marks;
+pub mod observed;
 pub mod outcomes;
 pub mod reading;
 pub mod refusals;
+pub mod routes;
 mod rows;
 pub mod spool;
 mod sql;
 pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod watch;
 pub mod webhooks;
 mod writer;
 

@@ -24,13 +24,19 @@ use statement::{Tables, faults};
 
 /// Statements over all tenants: file, words of it, and why it may.
 const ALLOWED: &[(&str, &str, &str)] = &[
+    ("domains.rs", "WHERE domain = $1 AND state IN", "asked at RCPT, before a tenant is known: the domain names it"),
     ("directory.rs", "FROM tenants ORDER BY tenant_id", "the operator's list of tenants"),
     ("directory.rs", "WHERE m.address_key = $1", "asked at RCPT, before a tenant is known: the address names it"),
-    ("directory.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),
+    ("routes.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),
     (
-        "directory.rs",
+        "routes.rs",
         "FROM routes WHERE peers LIKE",
         "asked before a handshake, when nobody is known; tells one fact of all",
+    ),
+    (
+        "marks.rs",
+        "FROM held_copies WHERE state = 'confirmed'",
+        "the worker decides for all tenants; each row says whose it is",
     ),
     ("keys.rs", "FROM api_keys WHERE hash = $1", "asked of every call: the key names its tenant"),
     ("deliveries.rs", "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries", "a gauge of the whole installation"),

@@ -66,15 +66,16 @@ fn answer(machine: &Machine) -> RecipientAnswer {
     let tenant = TenantId::from_bits(1);
     match machine.asked().map(|question| question.name) {
         Some(ForwardName::Mailbox(mailbox)) if mailbox.local().starts_with('c') => {
-            RecipientAnswer::Known(Recipient::Route {
+            RecipientAnswer::known(Recipient::Route {
                 tenant,
                 route: RouteId::from_bits(1),
                 reader: Reader::Bcc,
                 peer_authorised: true,
+                shared_range: false,
             })
         }
         Some(ForwardName::Mailbox(mailbox)) if mailbox.local().starts_with('u') => RecipientAnswer::Unknown,
-        Some(_) => RecipientAnswer::Known(Recipient::Mailbox { tenant, mailbox: MailboxId::from_bits(1) }),
+        Some(_) => RecipientAnswer::known(Recipient::Mailbox { tenant, mailbox: MailboxId::from_bits(1) }),
         None => RecipientAnswer::Unavailable,
     }
 }

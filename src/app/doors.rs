@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Addresses, AppError, Instance};
 use crate::config::Config;
 use crate::connections::listening::Listeners;
+use crate::dns::Resolver;
 use crate::intake::{Acceptor, ForwardName, Intake, RecipientQuery};
 use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
@@ -24,7 +25,7 @@ use crate::tls::ServerTls;
 pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
 
 /// Whom the addresses of this installation name.
-pub(super) fn recipients(instance: &Instance) -> Recipients {
+pub(super) fn recipients(instance: &Instance, resolver: Resolver) -> Recipients {
     let config = &instance.config;
     let settings = RecipientSettings {
         platform_domains: config.smtp.platform_domains.clone(),
@@ -36,8 +37,9 @@ pub(super) fn recipients(instance: &Instance) -> Recipients {
             failures: config.smtp.limits.auth_failures,
             window: config.smtp.limits.auth_failure_window,
         },
+        journal_size: config.routes.message_size,
     };
-    Recipients::new(instance.store.clone(), instance.pepper(), settings)
+    Recipients::new(instance.store.clone(), instance.pepper(), settings).resolving(resolver)
 }
 
 /// Binds every SMTP listener of the configuration.
@@ -253,6 +255,7 @@ fn smtp_limits(config: &Config) -> Limits {
     Limits {
         command_line: count(own.command_line),
         message: own.message_size,
+        copy: config.routes.message_size,
         recipients: count(own.recipients),
         messages: own.messages_per_connection,
         errors: own.errors_per_connection,

@@ -9,9 +9,10 @@ use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::dns::{Resolver, ResolverSettings};
 use crate::mail::address::Domain;
+use crate::pipeline::domains::{self, Looked, proof_name};
 use crate::pipeline::recipients::new_token;
 use crate::store::StoreError;
-use crate::store::domains::{DomainRow, DomainState};
+use crate::store::domains::DomainRow;
 
 /// `connex domain …`
 #[derive(Debug, Subcommand)]
@@ -107,13 +108,8 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
             row.domain,
             row.state.as_str()
         ))?;
-        out.line(&format!("{} TXT \"{}\"", record(&row.domain), row.proof))
+        out.line(&format!("{} TXT \"{}\"", proof_name(&row.domain), row.proof))
     })
-}
-
-/// RFC 8552: records about a name stand at a name with an underscore below it.
-fn record(domain: &str) -> String {
-    format!("_connex.{domain}.")
 }
 
 fn shown(row: &DomainRow) -> serde_json::Value {
@@ -123,7 +119,9 @@ fn shown(row: &DomainRow) -> serde_json::Value {
         "state": row.state,
         "stateSince": row.state_since,
         "provenAt": row.proven_at,
-        "record": { "name": record(&row.domain), "type": "TXT", "value": row.proof },
+        "misses": row.misses,
+        "checkedAt": row.checked_at,
+        "record": { "name": proof_name(&row.domain), "type": "TXT", "value": row.proof },
     })
 }
 
@@ -136,19 +134,10 @@ async fn check(instance: &Instance, row: DomainRow, out: &mut Output) -> Result<
     };
     let resolver = Resolver::new(&settings).map_err(anyhow::Error::new)?;
     // Trouble of the DNS says nothing about the domain, which keeps its state.
-    let texts = resolver
-        .texts(&record(&row.domain))
+    let looked = domains::look(&resolver, &row)
         .await
         .map_err(|error| CliError::Unreachable(anyhow::Error::new(error).context("looking for the record")))?;
-    let found: Vec<String> = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
-    let is_proven = !row.proof.is_empty() && found.contains(&row.proof);
-    let state = match (is_proven, row.state) {
-        (true, _) => DomainState::Verified,
-        (false, DomainState::Verified) => DomainState::Failing,
-        (false, state) => state,
-    };
-    let tenant = instance.store.for_tenant(row.tenant);
-    match tenant.settle_domain(&row.domain, state).await {
+    let state = match domains::settle(&instance.store, &row, &looked).await {
         Err(StoreError::Exists(_)) => {
             return Err(CliError::failed(format!(
                 "another tenant has proven {}: it must give the domain up first",
@@ -156,14 +145,15 @@ async fn check(instance: &Instance, row: DomainRow, out: &mut Output) -> Result<
             )));
         }
         settled => settled?,
-    }
+    };
+    let Looked { found, is_proven } = looked;
     let answer = serde_json::json!({ "domain": row.domain, "state": state, "expected": row.proof, "found": found });
     out.answer(&answer, |out| {
         out.line(&format!("{} is {}", row.domain, state.as_str()))?;
         if is_proven {
             return Ok(());
         }
-        out.line(&format!("expected  {} TXT \"{}\"", record(&row.domain), row.proof))?;
+        out.line(&format!("expected  {} TXT \"{}\"", proof_name(&row.domain), row.proof))?;
         match found.as_slice() {
             [] => out.line("found     no TXT record there"),
             found => found.iter().try_for_each(|text| out.line(&format!("found     \"{text}\""))),

@@ -6,8 +6,9 @@ use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::mail::address::Mailbox;
+use crate::mail::address::{AddressError, Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
+use crate::pipeline::recipients::catch_all;
 use crate::store::directory::{MailboxRow, NewMailbox};
 
 /// `connex mailbox …`
@@ -38,12 +39,15 @@ pub struct AddArgs {
     /// Its tenant, by id or name.
     #[arg(long, value_name = "TENANT")]
     pub tenant: String,
-    /// Its address, on one of smtp.platform_domains.
+    /// Its address, on one of smtp.platform_domains or a domain that the tenant has proven; with --catch-all such a domain.
     #[arg(value_name = "ADDRESS")]
     pub address: String,
-    /// Who may speak as it.
-    #[arg(long, value_enum, default_value_t = Owner::Connex)]
-    pub owner: Owner,
+    /// It takes what no other mailbox of the domain does.
+    #[arg(long)]
+    pub catch_all: bool,
+    /// Who may speak as it; without it, customer_domain on a tenant's own domain and connex elsewhere.
+    #[arg(long, value_enum)]
+    pub owner: Option<Owner>,
     /// What may happen to a reply.
     #[arg(long, value_enum, default_value_t = ReplyPolicy::HumanApproval)]
     pub reply_policy: ReplyPolicy,
@@ -188,17 +192,24 @@ pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliErr
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
-    let address =
-        Mailbox::parse(&args.address).map_err(|error| CliError::Usage(format!("{}: {error}", args.address)))?;
-    let domains = &instance.config.smtp.platform_domains;
-    if !domains.contains(address.domain()) {
-        let allowed: Vec<_> = domains.iter().map(ToString::to_string).collect();
+    let wrong = |error: AddressError| CliError::Usage(format!("{}: {error}", args.address));
+    let text = match args.catch_all {
+        true => catch_all(&Domain::parse(&args.address).map_err(wrong)?),
+        false => args.address.clone(),
+    };
+    let address = Mailbox::parse(&text).map_err(wrong)?;
+    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let is_platform = instance.config.smtp.platform_domains.contains(address.domain());
+    let is_own = !is_platform && tenant.verified_domains().await?.iter().any(|own| own == address.domain().as_str());
+    if !is_own && (args.catch_all || !is_platform) {
+        let allowed: Vec<_> = instance.config.smtp.platform_domains.iter().map(ToString::to_string).collect();
         return Err(CliError::Usage(format!(
-            "{address}: its domain must be one of smtp.platform_domains: {}",
+            "{address}: its domain must be one that the tenant has proven (`connex domain check`), or without --catch-all \
+             one of smtp.platform_domains: {}",
             allowed.join(", ")
         )));
     }
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let owner = args.owner.unwrap_or(if is_own { Owner::CustomerDomain } else { Owner::Connex });
     let app = match &args.app {
         Some(app) => Some(installation::app(&tenant, app).await?.id),
         None => None,
@@ -206,7 +217,7 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let mailbox = NewMailbox {
         address: address.clone(),
         app,
-        identity_owner: word(&args.owner),
+        identity_owner: word(&owner),
         reply_policy: word(&args.reply_policy),
         external_reply_url: args.external_reply_url,
     };

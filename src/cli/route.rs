@@ -1,5 +1,7 @@
 //! `connex route`: unguessable addresses for copies of mail.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::installation::{self, open};
@@ -7,11 +9,29 @@ use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
+use crate::clock::Timestamp;
+use crate::config::units::{SIZE_FORM, parse_size};
+use crate::ids::RouteId;
 use crate::mail::journal::ReportFormat;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
 use crate::pipeline::recipients::{new_token, token_hash};
-use crate::store::directory::{NewRoute, RouteRow};
+use crate::store::TenantStore;
+use crate::store::routes::{NewRoute, RouteRow, RouteStep};
+use crate::store::watch::AlarmRow;
+
+mod life;
+mod marks;
+mod report;
+
+pub use life::{ObserveArgs, RotateArgs};
+pub use marks::{ConfirmArgs, LearnArgs};
+pub use report::{ReconcileArgs, ReportArgs};
+
+/// For so long a new journal route is observed.
+const OBSERVED: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// For so long after it was seen last an alarm is shown.
+const ALARM_SHOWN: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// `connex route …`
 #[derive(Debug, Subcommand)]
@@ -27,6 +47,36 @@ pub enum RouteCommand {
     /// Show one intake route.
     #[command(after_help = "Example: connex route show rte_01kb3r8x7g0000000000000000 --tenant acme")]
     Show(OneArgs),
+    /// Give a route a new address; the old one is taken for a while longer.
+    #[command(after_help = "Example: connex route rotate rte_01kb3r8x7g0000000000000000 --tenant acme --overlap 7d")]
+    Rotate(RotateArgs),
+    /// Put copies off until the route is resumed; after three days they are refused.
+    #[command(after_help = "Example: connex route pause rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Pause(OneArgs),
+    /// Take copies again.
+    #[command(after_help = "Example: connex route resume rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Resume(OneArgs),
+    /// Give a route up: copies are put off for three days, while an alarm says that they come, and then unknown.
+    #[command(after_help = "Example: connex route retire rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Retire(OneArgs),
+    /// Take copies from the networks of a provider, held, to see by what marks they can be told from a stranger's.
+    #[command(after_help = "Example: connex route learn rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Learn(LearnArgs),
+    /// Show the marks that held copies carry, and those that were confirmed.
+    #[command(after_help = "Example: connex route marks rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Marks(OneArgs),
+    /// Confirm marks: copies that carry exactly these are believed, those that are held too.
+    #[command(after_help = "Example: connex route confirm rte_01kb3r8x7g0000000000000000 --tenant acme --set 1")]
+    Confirm(ConfirmArgs),
+    /// Decide and show what would follow from a route's copies, and let nothing follow, for a while longer.
+    #[command(after_help = "Example: connex route observe rte_01kb3r8x7g0000000000000000 --tenant acme --for 0s")]
+    Observe(ObserveArgs),
+    /// Show what would have followed from the copies of a route that is observed.
+    #[command(after_help = "Example: connex route report rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Report(ReportArgs),
+    /// Count copies by day and route, to be compared with what the source counts.
+    #[command(after_help = "Example: connex route reconcile --tenant acme --since 2026-11-01 --csv")]
+    Reconcile(ReconcileArgs),
     /// Remove an intake route; mail to it is answered 550 from now on.
     #[command(after_help = "Example: connex route remove rte_01kb3r8x7g0000000000000000 --tenant acme")]
     Remove(OneArgs),
@@ -48,9 +98,18 @@ pub struct AddArgs {
     #[arg(long, value_enum, required_if_eq("kind", "journal"))]
     pub format: Option<JournalFormat>,
     /// Whose copies are trusted: a network, key:KEY_ID, cert:sha256:HEX, cert:name:ISSUER:NAME, door:lmtp, door:milter;
-    /// again for more.
+    /// or, once marks are confirmed, shared:exchange-online, shared:google-workspace, shared:SPF-DOMAIN:SIGNER; again for
+    /// more.
     #[arg(long, value_name = "PEER")]
     pub peer: Vec<PeerRule>,
+    /// The largest message that it takes, up to routes.message_size (for bcc and fwd routes: smtp.limits.message_size
+    /// where it is not given).
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub size_cap: Option<u64>,
+    /// How long nothing follows from its copies but a report of what would, up to 90d; 7d for journal routes where it is
+    /// not given, 0s for others.
+    #[arg(long, value_name = "TIME", value_parser = life::up_to_90_days)]
+    pub observe: Option<Duration>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -111,9 +170,22 @@ impl RouteCommand {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
-            Self::Show(args) | Self::Remove(args) => &args.json,
+            Self::Rotate(args) => &args.one.json,
+            Self::Learn(args) => &args.one.json,
+            Self::Confirm(args) => &args.one.json,
+            Self::Observe(args) => &args.one.json,
+            Self::Report(args) => &args.one.json,
+            Self::Reconcile(args) => &args.list.json,
+            Self::Marks(args) => &args.json,
+            Self::Show(args) | Self::Remove(args) | Self::Pause(args) | Self::Resume(args) | Self::Retire(args) => {
+                &args.json
+            }
         }
     }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).filter(|size| *size > 0).ok_or_else(|| format!("must be {SIZE_FORM}"))
 }
 
 /// Runs the command.
@@ -122,50 +194,19 @@ impl RouteCommand {
 /// What went wrong, with its exit code.
 pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError> {
     match command {
-        RouteCommand::Add(args) => {
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
-            let app = installation::app(&tenant, &args.app).await?.id;
-            let reader = reader(args.kind, args.format)?;
-            let (id, address) = add_route(&instance, &tenant, reader, Some(app), args.peer).await?;
-            out.answer(&serde_json::json!({ "id": id, "address": address }), |out| {
-                out.line(&format!("Route {id} takes copies at {address}"))?;
-                out.line("Whoever knows the address can send to it: treat it as a secret.")
-            })
-        }
-        RouteCommand::List(args) => {
-            let instance = open(&args.data).await?;
-            let mut table = Table::new(["ROUTE", "KIND", "FORMAT", "PEERS", "STATE", "TENANT"]);
-            let mut all = Vec::new();
-            for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
-                for row in tenant.routes().await? {
-                    let peers: Vec<String> = row.peers.iter().map(ToString::to_string).collect();
-                    table.row([
-                        row.id.to_string(),
-                        row.reader.prefix().to_owned(),
-                        row.reader.format().unwrap_or("-").to_owned(),
-                        peers.join(" "),
-                        row.state.clone(),
-                        name.clone(),
-                    ]);
-                    all.push(shown(&row));
-                }
-            }
-            out.answer(&all, |out| out.table(&table))
-        }
-        RouteCommand::Show(args) => {
-            let (instance, row) = one(&args).await?;
-            let address = instance.key.open(&row.id.to_string(), &row.address_sealed).map_err(anyhow::Error::new)?;
-            let mut shown = shown(&row);
-            if let Some(fields) = shown.as_object_mut() {
-                fields.insert("address".to_owned(), address.clone().into());
-            }
-            out.answer(&shown, |out| {
-                let format = row.reader.format().map(|format| format!(" {format}")).unwrap_or_default();
-                out.line(&format!("{} {}{format} {} {address}", row.id, row.reader.prefix(), row.state))?;
-                out.line("Whoever knows the address can send to it: treat it as a secret.")
-            })
-        }
+        RouteCommand::Add(args) => add(args, out).await,
+        RouteCommand::List(args) => list(args, out).await,
+        RouteCommand::Show(args) => show(args, out).await,
+        RouteCommand::Rotate(args) => life::rotate(args, out).await,
+        RouteCommand::Pause(args) => life::step(&args, RouteStep::Pause, out).await,
+        RouteCommand::Resume(args) => life::step(&args, RouteStep::Resume, out).await,
+        RouteCommand::Retire(args) => life::step(&args, RouteStep::Retire, out).await,
+        RouteCommand::Learn(args) => marks::learn(args, out).await,
+        RouteCommand::Marks(args) => marks::show(args, out).await,
+        RouteCommand::Confirm(args) => marks::confirm(args, out).await,
+        RouteCommand::Observe(args) => life::observe(args, out).await,
+        RouteCommand::Report(args) => report::report(args, out).await,
+        RouteCommand::Reconcile(args) => report::reconcile(args, out).await,
         RouteCommand::Remove(args) => {
             let (instance, row) = one(&args).await?;
             instance.store.for_tenant(row.tenant).remove_route(row.id).await?;
@@ -174,8 +215,94 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
     }
 }
 
+async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
+    let instance = open(&args.data).await?;
+    let largest = instance.config.routes.message_size;
+    if args.size_cap.is_some_and(|size| size > largest) {
+        return Err(CliError::Usage(format!(
+            "--size-cap: routes.message_size is {largest} octets, and no cap is larger"
+        )));
+    }
+    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let app = installation::app(&tenant, &args.app).await?.id;
+    let reader = reader(args.kind, args.format)?;
+    let observe = args.observe.unwrap_or(if args.kind == RouteKind::Journal { OBSERVED } else { Duration::ZERO });
+    let observe_until = (!observe.is_zero()).then(|| instance.clock.now().plus(observe));
+    let wanted = Wanted { reader, app: Some(app), peers: args.peer, size_cap: args.size_cap, observe_until };
+    let (id, address) = add_route(&instance, &tenant, wanted).await?;
+    out.answer(&serde_json::json!({ "id": id, "address": address, "observeUntil": observe_until }), |out| {
+        out.line(&format!("Route {id} takes copies at {address}"))?;
+        if let Some(until) = observe_until {
+            out.line(&format!("Until {until} nothing follows from them: `connex route report {id}` shows what would"))?;
+        }
+        out.line("Whoever knows the address can send to it: treat it as a secret.")
+    })
+}
+
+async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
+    let instance = open(&args.data).await?;
+    let mut table = Table::new(["ROUTE", "KIND", "FORMAT", "PEERS", "STATE", "ALARMS", "TENANT"]);
+    let mut all = Vec::new();
+    for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
+        let alarms = recent_alarms(&instance, &tenant).await?;
+        for row in tenant.routes().await? {
+            let peers: Vec<String> = row.peers.iter().map(ToString::to_string).collect();
+            let own: Vec<&AlarmRow> = alarms.iter().filter(|alarm| alarm.route == row.id).collect();
+            let words: Vec<&str> = own.iter().map(|alarm| alarm.alarm.as_str()).collect();
+            table.row([
+                row.id.to_string(),
+                row.reader.prefix().to_owned(),
+                row.reader.format().unwrap_or("-").to_owned(),
+                peers.join(" "),
+                row.state.as_str().to_owned(),
+                if words.is_empty() { "-".to_owned() } else { words.join(" ") },
+                name.clone(),
+            ]);
+            all.push(shown(&row, &own));
+        }
+    }
+    out.answer(&all, |out| out.table(&table))
+}
+
+async fn show(args: OneArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args).await?;
+    let tenant = instance.store.for_tenant(row.tenant);
+    let address = address_of(&instance, row.id, &row.address_sealed)?;
+    let mut former = Vec::new();
+    for one in tenant.former_addresses().await?.into_iter().filter(|one| one.route == row.id) {
+        former.push((address_of(&instance, row.id, &one.address_sealed)?, one.accepted_until));
+    }
+    let alarms = recent_alarms(&instance, &tenant).await?;
+    let own: Vec<&AlarmRow> = alarms.iter().filter(|alarm| alarm.route == row.id).collect();
+    let mut shown = shown(&row, &own);
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("address".to_owned(), address.clone().into());
+        let listed =
+            former.iter().map(|(address, until)| serde_json::json!({ "address": address, "acceptedUntil": until }));
+        fields.insert("formerAddresses".to_owned(), listed.collect());
+    }
+    out.answer(&shown, |out| {
+        let format = row.reader.format().map(|format| format!(" {format}")).unwrap_or_default();
+        out.line(&format!("{} {}{format} {} {address}", row.id, row.reader.prefix(), row.state.as_str()))?;
+        for (address, until) in &former {
+            out.line(&format!("formerly {address}, taken until {until}"))?;
+        }
+        for alarm in &own {
+            let (word, count) = (alarm.alarm.as_str(), alarm.count);
+            out.line(&format!("alarm {word}, {count} times from {} to {}", alarm.first_at, alarm.last_at))?;
+        }
+        out.line("Whoever knows the address can send to it: treat it as a secret.")
+    })
+}
+
+async fn recent_alarms(instance: &Instance, tenant: &TenantStore) -> Result<Vec<AlarmRow>, CliError> {
+    let shown = i64::try_from(ALARM_SHOWN.as_micros()).unwrap_or(i64::MAX);
+    let since = Timestamp::from_micros(instance.clock.now().as_micros().saturating_sub(shown));
+    Ok(tenant.alarms_since(since).await?)
+}
+
 /// A route as data, without its address.
-pub(super) fn shown(row: &RouteRow) -> serde_json::Value {
+pub(super) fn shown(row: &RouteRow, alarms: &[&AlarmRow]) -> serde_json::Value {
     serde_json::json!({
         "tenant": row.tenant,
         "id": row.id,
@@ -183,27 +310,49 @@ pub(super) fn shown(row: &RouteRow) -> serde_json::Value {
         "format": row.reader.format(),
         "app": row.app,
         "peers": row.peers,
-        "state": row.state,
+        "sizeCap": row.size_cap,
+        "state": row.state.as_str(),
         "stateSince": row.state_since,
+        "learningUntil": row.learning_until,
+        "marks": row.marks,
+        "observeUntil": row.observe_until,
+        "alarms": alarms,
     })
+}
+
+/// What a new route is to be like.
+pub(super) struct Wanted {
+    pub(super) reader: Reader,
+    pub(super) app: Option<crate::ids::AppId>,
+    pub(super) peers: Vec<PeerRule>,
+    pub(super) size_cap: Option<u64>,
+    pub(super) observe_until: Option<Timestamp>,
 }
 
 /// Makes a route with a new token; gives its id and address.
 pub(super) async fn add_route(
     instance: &Instance,
-    tenant: &crate::store::TenantStore,
-    reader: Reader,
-    app: Option<crate::ids::AppId>,
-    peers: Vec<PeerRule>,
-) -> Result<(crate::ids::RouteId, String), CliError> {
+    tenant: &TenantStore,
+    wanted: Wanted,
+) -> Result<(RouteId, String), CliError> {
+    let Wanted { reader, app, peers, size_cap, observe_until } = wanted;
+    let id = instance.clock.mint::<RouteId>();
+    let (token_hash, address_sealed, address) = new_address(instance, id, reader)?;
+    tenant.add_route(id, NewRoute { reader, token_hash, address_sealed, app, peers, size_cap, observe_until }).await?;
+    Ok((id, address))
+}
+
+/// An address with a new token: the token's hash, the address sealed, and the address.
+fn new_address(instance: &Instance, id: RouteId, reader: Reader) -> Result<([u8; 32], String, String), CliError> {
     let domain = instance.config.smtp.platform_domains.first();
     let domain = domain.ok_or_else(|| CliError::failed("smtp.platform_domains is empty"))?;
     let token = new_token();
     let address = format!("{}-{token}@{domain}", reader.prefix());
-    let id = instance.clock.mint::<crate::ids::RouteId>();
-    let address_sealed = instance.key.seal(&id.to_string(), &address);
-    tenant.add_route(id, NewRoute { reader, token_hash: token_hash(&token), address_sealed, app, peers }).await?;
-    Ok((id, address))
+    Ok((token_hash(&token), instance.key.seal(&id.to_string(), &address), address))
+}
+
+fn address_of(instance: &Instance, id: RouteId, sealed: &str) -> Result<String, CliError> {
+    Ok(instance.key.open(&id.to_string(), sealed).map_err(anyhow::Error::new)?)
 }
 
 async fn one(args: &OneArgs) -> Result<(Instance, RouteRow), CliError> {

@@ -103,7 +103,7 @@ pub async fn run(command: TenantCommand, out: &mut Output) -> Result<(), CliErro
                 "id": tenant.tenant(),
                 "apps": apps,
                 "mailboxes": mailboxes,
-                "routes": routes.iter().map(super::route::shown).collect::<Vec<_>>(),
+                "routes": routes.iter().map(|row| super::route::shown(row, &[])).collect::<Vec<_>>(),
                 "webhooks": endpoints,
             });
             out.answer(&shown, |out| {

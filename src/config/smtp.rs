@@ -133,5 +133,5 @@ impl SmtpLimits {
 }
 
 /// RFC 5321 §4.5.3.1.7: at least 64K octets.
-const LEAST_MESSAGE: u64 = 64 << 10;
-const MOST_MESSAGE: u64 = 2 << 30;
+pub(super) const LEAST_MESSAGE: u64 = 64 << 10;
+pub(super) const MOST_MESSAGE: u64 = 2 << 30;

@@ -23,6 +23,7 @@ static UNCHECKED: Authentication = Authentication {
     voucher: None,
     forged_results: false,
     original: Vec::new(),
+    signed_fields: Vec::new(),
 };
 const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
 
@@ -37,6 +38,7 @@ fn route(peer_authorised: bool) -> ForwardPath {
         route: RouteId::from_bits(3),
         reader: Reader::Bcc,
         peer_authorised,
+        shared_range: false,
     };
     ForwardPath::new(Mailbox::parse(ROUTE).unwrap(), recipient)
 }

@@ -56,7 +56,12 @@ pub enum ForwardName<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecipientAnswer {
     /// It is a mailbox or a copy route here.
-    Known(Recipient),
+    Known {
+        /// Which.
+        recipient: Recipient,
+        /// Octets that it takes in one message; `None`: as many as the door takes from everybody.
+        size: Option<u64>,
+    },
     /// The domain is ours, the address is not.
     Unknown,
     /// The domain is not ours, and nobody relays here.
@@ -65,6 +70,8 @@ pub enum RecipientAnswer {
     Paused,
     /// Suspended for longer than mail is asked to wait.
     Closed,
+    /// An address that was given up so lately that the peer should keep the mail.
+    Retired,
     /// The route exists and this peer may not use it yet, or not without TLS.
     NotAuthorised,
     /// `SIZE=` is over what this recipient takes.
@@ -73,4 +80,12 @@ pub enum RecipientAnswer {
     Overloaded,
     /// The answer cannot be had now, by no fault of the peer's.
     Unavailable,
+}
+
+impl RecipientAnswer {
+    /// A recipient that takes what the door takes.
+    #[must_use]
+    pub const fn known(recipient: Recipient) -> Self {
+        Self::Known { recipient, size: None }
+    }
 }

@@ -11,6 +11,8 @@ mod trace;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mail::marks::SignedField;
+
 pub use claimed::{Claim, Claims, MAX_FIELDS};
 pub use trace::{Trace, authentication_results};
 
@@ -287,6 +289,10 @@ pub struct Authentication {
     /// and facts above are about the message that was handed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub original: Vec<MethodResult>,
+    /// Fields of [`crate::mail::marks::FIELDS`] that stand in the message once and that a passing signature covers. Not kept:
+    /// what becomes of them is decided when the message is read.
+    #[serde(skip)]
+    pub signed_fields: Vec<SignedField>,
 }
 
 impl Authentication {
@@ -308,7 +314,15 @@ impl Authentication {
                 verified.push(fact);
             }
         }
-        Self { checked: true, results, verified, voucher, forged_results, original: Vec::new() }
+        Self {
+            checked: true,
+            results,
+            verified,
+            voucher,
+            forged_results,
+            original: Vec::new(),
+            signed_fields: Vec::new(),
+        }
     }
 
     /// The result of DMARC, where it was checked.

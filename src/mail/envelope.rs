@@ -50,6 +50,9 @@ pub enum Recipient {
         reader: Reader,
         /// Whether the peer that handed the message over is authorised for the route.
         peer_authorised: bool,
+        /// Whether it is in a network that the route names and that is everybody's: marks must say whose copy it is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shared_range: bool,
     },
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::KeyId;
 use crate::mail::envelope::{Certificate, Door, Origin};
+use crate::mail::marks::Provider;
 
 /// One way for a peer to be authorised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub enum PeerRule {
         /// A DNS name of the certificate.
         name: String,
     },
+    /// It is in a network of a provider, which is everybody's: marks must say whose copy it is.
+    Shared(Provider),
     /// It came in by a door that only local or listed programs reach.
     Door(Door),
 }
@@ -38,11 +41,20 @@ pub enum PeerRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is no peer: write a network such as 192.0.2.0/24, key:KEY_ID, cert:sha256:HEX, cert:name:ISSUER:NAME, \
-     door:lmtp or door:milter"
+     door:lmtp, door:milter, or shared:PROVIDER"
 )]
 pub struct NotAPeer;
 
 impl PeerRule {
+    /// The provider whose networks are meant, where they are everybody's.
+    #[must_use]
+    pub const fn provider(&self) -> Option<&Provider> {
+        match self {
+            Self::Shared(provider) => Some(provider),
+            _ => None,
+        }
+    }
+
     /// Whether who handed the message over is meant.
     #[must_use]
     pub fn admits(&self, origin: &Origin) -> bool {
@@ -56,6 +68,8 @@ impl PeerRule {
                 origin.certificate.as_ref().is_some_and(|shown| is_for(shown, issuer, name))
             }
             Self::Door(door) => origin.door == *door,
+            // It authorises nobody by itself, and its networks are for DNS to tell.
+            Self::Shared(_) => false,
         }
     }
 }
@@ -84,6 +98,9 @@ impl FromStr for PeerRule {
             let rule = || Self::CertificateName { issuer: issuer.to_owned(), name: name.to_ascii_lowercase() };
             return is_whole.then(rule).ok_or(NotAPeer);
         }
+        if let Some(provider) = text.strip_prefix("shared:") {
+            return provider.parse().map(Self::Shared).map_err(|_| NotAPeer);
+        }
         match text.strip_prefix("door:") {
             Some("lmtp") => Ok(Self::Door(Door::Lmtp)),
             Some("milter") => Ok(Self::Door(Door::Milter)),
@@ -103,6 +120,7 @@ impl fmt::Display for PeerRule {
             Self::Key(key) => write!(formatter, "key:{key}"),
             Self::Certificate(sha256) => write!(formatter, "cert:sha256:{sha256}"),
             Self::CertificateName { issuer, name } => write!(formatter, "cert:name:{issuer}:{name}"),
+            Self::Shared(provider) => write!(formatter, "shared:{provider}"),
             Self::Door(door) => write!(formatter, "door:{}", door.as_str()),
         }
     }

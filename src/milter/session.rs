@@ -245,7 +245,7 @@ impl<I: Intake> Session<I> {
             origin: &origin,
         };
         let recipient = match self.shared.intake.recipient(&query).await {
-            RecipientAnswer::Known(recipient) if recipient.is_copy() => recipient,
+            RecipientAnswer::Known { recipient, .. } if recipient.is_copy() => recipient,
             _ => return Err(Missed::Route),
         };
         let forward_paths = vec![ForwardPath::new(self.shared.route.clone(), recipient)];

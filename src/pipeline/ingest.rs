@@ -6,6 +6,7 @@
 
 mod authenticity;
 mod directory;
+mod marked;
 mod source;
 mod view;
 pub mod waiting;
@@ -59,6 +60,7 @@ pub struct Ingest {
     store: Store,
     source: Source,
     committed: Committed,
+    spool: Spool,
     engine: Arc<Engine>,
     directory: Directory,
     authenticator: Option<Authenticator>,
@@ -112,6 +114,7 @@ impl Ingest {
             store,
             source,
             committed,
+            spool: spool.clone(),
             engine,
             directory,
             authenticator: None,
@@ -139,6 +142,7 @@ impl Ingest {
             self.committed.mark_seen();
             match self.step().await {
                 Ok(true) => {}
+                Ok(false) if self.decide_confirmed().await => {}
                 Ok(false) => tokio::select! {
                     () = self.committed.more() => {}
                     () = tokio::time::sleep(self.settings.poll) => {}
@@ -298,13 +302,26 @@ impl Ingest {
             trace: Some(self.trace(manifest, &authentication)?),
             kept: None,
             views: Vec::new(),
+            copies: Vec::new(),
         };
         match read {
-            Err(kept) => message.kept = Some(kept),
-            Ok(opened) => match self.views(&stored, &opened, &authentication, threads).await? {
-                Ok(views) => message.views = views,
-                Err(held) => message.kept = Some(held),
-            },
+            Err(kept) => {
+                message.kept = Some(kept);
+                message.copies = marked::copies(manifest);
+            }
+            Ok(opened) => {
+                let found = self.views(&stored, &opened, &authentication, threads).await?;
+                (message.views, message.copies) = (found.views, found.copies);
+                let mut held = found.held.into_iter();
+                if message.views.is_empty() {
+                    message.kept = held.next().map(|(_, reason)| reason);
+                }
+                for (scope, reason) in held {
+                    let (state, reason) = reason.words();
+                    metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
+                    tracing::warn!(message.id = %message.id, "Message `{}` is {state} for {scope}: {reason}", message.id);
+                }
+            }
         }
         if let Some(kept) = &message.kept {
             let (state, reason) = kept.words();

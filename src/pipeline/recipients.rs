@@ -8,6 +8,8 @@
 
 mod callers;
 mod certificates;
+mod ranges;
+mod refused;
 mod strangers;
 
 use std::net::IpAddr;
@@ -18,16 +20,21 @@ use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Timestamp;
+use crate::dns::Resolver;
 use crate::ids::{MailboxId, TenantId};
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{Door, Origin, Recipient};
-use crate::store::directory::{MailboxRow, NewMailbox, RouteRow};
+use crate::store::directory::{MailboxRow, NewMailbox};
+use crate::store::routes::{FoundRoute, RouteRow, RouteState};
+use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 use callers::Callers;
 use certificates::Certificates;
+use ranges::Ranges;
+use refused::{Note, Refused};
 use strangers::Strangers;
 
 pub use callers::GuessSettings;
@@ -58,6 +65,9 @@ pub struct Recipients {
     strangers: Strangers,
     callers: Callers,
     certificates: Certificates,
+    refused: Refused,
+    ranges: Ranges,
+    journal_size: u64,
 }
 
 /// What the look-up goes by.
@@ -69,27 +79,57 @@ pub struct RecipientSettings {
     pub strangers: StrangerSettings,
     /// Wrong credentials.
     pub guesses: GuessSettings,
+    /// Octets of a message that a journal route takes, where it does not say otherwise.
+    pub journal_size: u64,
 }
 
 /// What stands in the directory under one address.
 #[derive(Debug, Clone)]
 enum Found {
     Nobody,
-    Mailbox { recipient: Recipient, suspended_since: Option<Timestamp> },
-    Route { row: Box<RouteRow>, suspended_since: Option<Timestamp> },
+    /// The domain is nobody's here.
+    Foreign,
+    Mailbox {
+        recipient: Recipient,
+        suspended_since: Option<Timestamp>,
+    },
+    Route {
+        row: Box<RouteRow>,
+        suspended_since: Option<Timestamp>,
+        retired_at: Option<Timestamp>,
+    },
 }
 
 impl Recipients {
     /// Looks recipients up in `store`, and keys by their digest under `pepper`.
     #[must_use]
     pub fn new(store: Store, pepper: Pepper, settings: RecipientSettings) -> Self {
-        let RecipientSettings { platform_domains, strangers, guesses } = settings;
+        let RecipientSettings { platform_domains, strangers, guesses, journal_size } = settings;
         let found = moka::future::Cache::builder().max_capacity(ANSWERS).time_to_live(KEPT).build();
         let refusing = moka::sync::Cache::builder().max_capacity(ANSWERS).time_to_live(REFUSING_KEPT).build();
         let strangers = Strangers::new(store.clone(), strangers);
         let callers = Callers::new(store.clone(), pepper, guesses);
         let certificates = Certificates::new(store.clone());
-        Self { store, platform_domains, found, refusing, strangers, callers, certificates }
+        let refused = Refused::new(store.clone());
+        let ranges = Ranges::new(store.clock().clone(), None);
+        Self {
+            store,
+            platform_domains,
+            found,
+            refusing,
+            strangers,
+            callers,
+            certificates,
+            refused,
+            ranges,
+            journal_size,
+        }
+    }
+
+    /// The same, looking the networks of providers up.
+    #[must_use]
+    pub fn resolving(self, resolver: Resolver) -> Self {
+        Self { ranges: Ranges::new(self.store.clock().clone(), Some(resolver)), ..self }
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.
@@ -134,15 +174,28 @@ impl Recipients {
         let look_up = async {
             match self.route_token(address) {
                 Some((prefix, token)) => self.find_route(prefix, token).await,
-                None => self.find_mailbox(&key).await,
+                None if self.platform_domains.contains(address.domain()) => self.find_mailbox(&key, None).await,
+                None => self.find_on_owned(address, &key).await,
             }
         };
         // However many ask for one address at the same time: the store is asked once.
         self.found.try_get_with_by_ref(&key, look_up).await
     }
 
-    async fn find_mailbox(&self, key: &str) -> Result<Found, StoreError> {
-        let Some((row, tenant_suspended)) = self.store.mailbox_by_address(key).await? else {
+    /// On a domain that a tenant has proven: its own mailbox there, or the one that takes everything else.
+    async fn find_on_owned(&self, address: &Mailbox, key: &str) -> Result<Found, StoreError> {
+        let Some(owner) = self.store.owner_of_domain(address.domain()).await? else { return Ok(Found::Foreign) };
+        match self.find_mailbox(key, Some(owner)).await? {
+            Found::Nobody => self.find_mailbox(&catch_all_key(address.domain()), Some(owner)).await,
+            found => Ok(found),
+        }
+    }
+
+    /// The mailbox with this key, where it is the owner's.
+    async fn find_mailbox(&self, key: &str, owner: Option<TenantId>) -> Result<Found, StoreError> {
+        let found = self.store.mailbox_by_address(key).await?;
+        let Some((row, tenant_suspended)) = found.filter(|(row, _)| owner.is_none_or(|owner| row.tenant == owner))
+        else {
             return Ok(Found::Nobody);
         };
         let MailboxRow { tenant, id, state, state_since, authentication_policy, .. } = row;
@@ -157,15 +210,18 @@ impl Recipients {
     }
 
     async fn find_route(&self, prefix: &str, token: &str) -> Result<Found, StoreError> {
-        let Some((row, tenant_suspended)) = self.store.route_by_token(token_hash(token)).await? else {
+        let Some(found) = self.store.route_by_token(token_hash(token)).await? else {
             return Ok(Found::Nobody);
         };
+        let FoundRoute { row, accepted_until, tenant_suspended } = found;
         // The token of one kind of route is none of another's.
         if !prefix.eq_ignore_ascii_case(row.reader.prefix()) {
             return Ok(Found::Nobody);
         }
-        let own = (row.state == "paused").then_some(row.state_since);
-        Ok(Found::Route { suspended_since: earliest(own, tenant_suspended), row: Box::new(row) })
+        let is_in = |state: RouteState| (row.state == state).then_some(row.state_since);
+        let suspended_since = earliest(is_in(RouteState::Paused), tenant_suspended);
+        let retired_at = earliest(is_in(RouteState::Retired), accepted_until);
+        Ok(Found::Route { suspended_since, retired_at, row: Box::new(row) })
     }
 
     /// Prefix and token of an address of the form `bcc-<token>`, `journal-<token>` or `fwd-<token>` on a platform domain.
@@ -177,28 +233,90 @@ impl Recipients {
         (is_prefix && is_token && self.platform_domains.contains(address.domain())).then_some((prefix, token))
     }
 
-    async fn answer(&self, found: Found, origin: &Origin, foreign: bool) -> Result<RecipientAnswer, StoreError> {
-        let (Found::Mailbox { suspended_since, .. } | Found::Route { suspended_since, .. }) = found else {
-            return Ok(if foreign { RecipientAnswer::Foreign } else { RecipientAnswer::Unknown });
-        };
-        match suspended_since {
-            None => {}
-            Some(since) if self.store.clock().now().since(since) < GRACE => return Ok(RecipientAnswer::Paused),
-            Some(_) => return Ok(RecipientAnswer::Closed),
-        }
+    async fn answer(&self, found: Found, query: &RecipientQuery<'_>) -> Result<RecipientAnswer, StoreError> {
         match found {
+            Found::Foreign => Ok(RecipientAnswer::Foreign),
             Found::Nobody => Ok(RecipientAnswer::Unknown),
-            Found::Mailbox { recipient, .. } => Ok(RecipientAnswer::Known(recipient)),
-            // The operator of this machine named the route for the history that is imported.
-            Found::Route { row, .. }
-                if origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(origin)) =>
-            {
-                let recipient =
-                    Recipient::Route { tenant: row.tenant, route: row.id, reader: row.reader, peer_authorised: true };
-                Ok(RecipientAnswer::Known(recipient))
+            Found::Mailbox { recipient, suspended_since } => {
+                Ok(self.suspended(suspended_since).unwrap_or(RecipientAnswer::known(recipient)))
             }
-            Found::Route { row, .. } => self.strangers.answer(&row, origin).await,
+            Found::Route { row, suspended_since, retired_at } => {
+                let now = self.store.clock().now();
+                // Of a former address that counts no more, nothing else is told: whoever learned it is a stranger by now.
+                if let Some(retired_at) = retired_at.filter(|retired_at| *retired_at <= now) {
+                    if now.since(retired_at) >= GRACE {
+                        return Ok(RecipientAnswer::Unknown);
+                    }
+                    self.refused.note(&row, Note::Refused(Some(Alarm::RetiredAddress))).await;
+                    return Ok(RecipientAnswer::Retired);
+                }
+                let answer = match self.suspended(suspended_since) {
+                    Some(answer) => answer,
+                    None => self.answer_of_route(&row, query).await?,
+                };
+                let alarm = match answer {
+                    RecipientAnswer::Known { .. } => return Ok(answer),
+                    RecipientAnswer::TooLarge => Some(Alarm::TooLarge),
+                    RecipientAnswer::NotAuthorised => Some(Alarm::NotAuthorised),
+                    _ => None,
+                };
+                self.refused.note(&row, Note::Refused(alarm)).await;
+                Ok(answer)
+            }
         }
+    }
+
+    /// What is said of what is suspended.
+    fn suspended(&self, since: Option<Timestamp>) -> Option<RecipientAnswer> {
+        let is_new = |since| self.store.clock().now().since(since) < GRACE;
+        since.map(|since| if is_new(since) { RecipientAnswer::Paused } else { RecipientAnswer::Closed })
+    }
+
+    async fn answer_of_route(&self, row: &RouteRow, query: &RecipientQuery<'_>) -> Result<RecipientAnswer, StoreError> {
+        // The operator of this machine named the route for the history that is imported.
+        let is_named = query.origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(query.origin));
+        let size = row.size_cap.or((row.reader.prefix() == "journal").then_some(self.journal_size));
+        if is_named && query.announced_size.zip(size).is_some_and(|(announced, size)| announced > size) {
+            return Ok(RecipientAnswer::TooLarge);
+        }
+        if is_named {
+            let recipient = Recipient::Route {
+                tenant: row.tenant,
+                route: row.id,
+                reader: row.reader,
+                peer_authorised: true,
+                shared_range: false,
+            };
+            return Ok(RecipientAnswer::Known { recipient, size });
+        }
+        let answer = if self.is_in_shared_range(row, query.origin.peer).await {
+            let now = self.store.clock().now();
+            if row.marks.is_none() && !row.learns(now) {
+                let is_over = row.state == RouteState::Learning;
+                let alarm = if is_over { Alarm::LearningEnded } else { Alarm::Unverified };
+                self.refused.note(row, Note::Kept(alarm)).await;
+            }
+            self.strangers.keep(row, true).await?
+        } else {
+            self.strangers.answer(row, query.origin).await?
+        };
+        match answer {
+            RecipientAnswer::Known { recipient, .. } => Ok(RecipientAnswer::Known { recipient, size }),
+            refused => Ok(refused),
+        }
+    }
+}
+
+impl Recipients {
+    /// Whether the peer is in a network of a provider that the route names, which is everybody's.
+    async fn is_in_shared_range(&self, row: &RouteRow, peer: Option<IpAddr>) -> bool {
+        let Some(peer) = peer else { return false };
+        for provider in row.peers.iter().filter_map(|rule| rule.provider()) {
+            if self.ranges.contains(provider.spf(), peer).await {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -215,10 +333,9 @@ impl Intake for Recipients {
             (ForwardName::Mailbox(address), _) | (ForwardName::Postmaster, Some(address)) => address,
             (ForwardName::Postmaster, None) => return RecipientAnswer::Unavailable,
         };
-        let foreign = !self.platform_domains.contains(address.domain());
         let answer = async {
             let found = self.find(address).await?;
-            self.answer(found, query.origin, foreign).await.map_err(Arc::new)
+            self.answer(found, query).await.map_err(Arc::new)
         };
         match answer.await {
             Ok(answer) => answer,
@@ -243,6 +360,16 @@ fn network(peer: Option<IpAddr>, (v4, v6): (u8, u8)) -> String {
     let Some(address) = peer else { return "local".to_owned() };
     let bits = if address.is_ipv4() { v4 } else { v6 };
     IpNet::new(address, bits).map_or_else(|_| address.to_string(), |network| network.trunc().to_string())
+}
+
+/// The address of the mailbox that takes what no other mailbox of a customer's domain does.
+#[must_use]
+pub fn catch_all(domain: &Domain) -> String {
+    format!("*@{domain}")
+}
+
+fn catch_all_key(domain: &Domain) -> String {
+    Mailbox::parse(&catch_all(domain)).map_or_else(|_| catch_all(domain), |mailbox| mailbox.key())
 }
 
 /// SHA-256 of a route token in lower case: what the store is asked for, so that no comparison sees the secret.
@@ -274,109 +401,6 @@ fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestam
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mail::reading::Reader;
-    use std::num::NonZeroU32;
-
-    use crate::clock::Clock;
-    use crate::ids::SessionId;
-    use crate::mail::address::ReversePath;
-    use crate::store::directory::NewRoute;
-
-    fn settings() -> RecipientSettings {
-        RecipientSettings {
-            platform_domains: vec![Domain::parse("in.example").unwrap()],
-            strangers: StrangerSettings { put_off: Duration::from_secs(12 * 3_600), kept_per_day: NonZeroU32::MIN },
-            guesses: GuessSettings { failures: 10, window: Duration::from_secs(600) },
-        }
-    }
-
-    struct Scene {
-        _folder: tempfile::TempDir,
-        store: Store,
-        recipients: Recipients,
-        tenant: TenantId,
-    }
-
-    async fn scene() -> Scene {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
-        let store = Store::open(&folder.path().join("index.db"), clock).await.unwrap();
-        let tenant = store.add_tenant("harbor").await.unwrap();
-        let recipients = Recipients::new(store.clone(), Pepper::new(b"pepper"), settings());
-        recipients.ensure_operator().await.unwrap();
-        recipients.ensure_operator().await.unwrap();
-        Scene { _folder: folder, store, recipients, tenant }
-    }
-
-    async fn ask(scene: &Scene, name: ForwardName<'_>, peer: &str) -> RecipientAnswer {
-        let origin = Origin {
-            door: Door::Smtp,
-            session: SessionId::from_bits(1),
-            peer: Some(peer.parse().unwrap()),
-            proxy: None,
-            helo: String::new(),
-            tls: None,
-            authenticated: None,
-            certificate: None,
-            provider: None,
-            client: None,
-        };
-        let query = RecipientQuery { name, reverse_path: &ReversePath::Null, announced_size: None, origin: &origin };
-        scene.recipients.recipient(&query).await
-    }
-
-    async fn ask_for(scene: &Scene, address: &str, peer: &str) -> RecipientAnswer {
-        ask(scene, ForwardName::Mailbox(&Mailbox::parse(address).unwrap()), peer).await
-    }
-
-    #[tokio::test]
-    async fn postmaster_and_abuse_are_always_known() {
-        let scene = scene().await;
-        for address in ["postmaster@in.example", "Abuse@IN.example", "POSTMASTER+x@in.example"] {
-            let answer = ask_for(&scene, address, "127.0.0.1").await;
-            assert!(matches!(answer, RecipientAnswer::Known(Recipient::Mailbox { tenant: OPERATOR, .. })), "{address}");
-        }
-        let answer = ask(&scene, ForwardName::Postmaster, "127.0.0.1").await;
-        assert!(matches!(answer, RecipientAnswer::Known(Recipient::Mailbox { tenant: OPERATOR, .. })));
-    }
-
-    #[tokio::test]
-    async fn nobody_else_is_a_recipient_and_other_domains_are_not_relayed_to() {
-        let scene = scene().await;
-        assert_eq!(ask_for(&scene, "nobody@in.example", "127.0.0.1").await, RecipientAnswer::Unknown);
-        let guess = format!("bcc-{}@in.example", new_token());
-        assert_eq!(ask_for(&scene, &guess, "127.0.0.1").await, RecipientAnswer::Unknown);
-        assert_eq!(ask_for(&scene, "ann@elsewhere.example", "127.0.0.1").await, RecipientAnswer::Foreign);
-    }
-
-    #[tokio::test]
-    async fn a_route_is_found_by_its_token_and_says_whether_the_peer_is_authorised() {
-        let scene = scene().await;
-        let token = new_token();
-        assert_eq!(token.len(), TOKEN_LETTERS);
-        let route = NewRoute {
-            reader: Reader::Bcc,
-            token_hash: token_hash(&token),
-            address_sealed: String::new(),
-            app: None,
-            peers: vec!["192.0.2.0/24".parse().unwrap()],
-        };
-        let id = scene.store.clock().mint();
-        scene.store.for_tenant(scene.tenant).add_route(id, route).await.unwrap();
-        let address = format!("BCC-{}+ann=harbor.example@in.example", token.to_uppercase());
-        let wanted = Recipient::Route { tenant: scene.tenant, route: id, reader: Reader::Bcc, peer_authorised: true };
-        assert_eq!(ask_for(&scene, &address, "192.0.2.9").await, RecipientAnswer::Known(wanted));
-        assert_eq!(ask_for(&scene, &address, "198.51.100.1").await, RecipientAnswer::NotAuthorised);
-        let elsewhere = format!("bcc-{token}@elsewhere.example");
-        assert_eq!(ask_for(&scene, &elsewhere, "192.0.2.9").await, RecipientAnswer::Foreign);
-    }
-
-    #[test]
-    fn tokens_are_of_the_alphabet_and_differ() {
-        let (one, other) = (new_token(), new_token());
-        assert_ne!(one, other);
-        assert!(one.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte)));
-    }
-}
+mod life_tests;
+#[cfg(test)]
+mod tests;

@@ -205,6 +205,7 @@ impl Service {
             webhook,
             text,
             is_quiet: false,
+            observed: None,
         };
         Ok((event, answer))
     }

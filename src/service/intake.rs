@@ -215,11 +215,14 @@ impl MailDoor {
     ) -> Result<Result<ForwardPath, &'static str>, ServiceError> {
         let Ok(mailbox) = Mailbox::parse(text) else { return Ok(Err("is no address")) };
         let recipient = match (self.recipient)(mailbox.clone(), reverse_path.clone(), origin.clone()).await {
-            RecipientAnswer::Known(recipient) => recipient,
+            RecipientAnswer::Known { recipient, .. } => recipient,
             RecipientAnswer::Unknown | RecipientAnswer::Foreign | RecipientAnswer::Closed => return Ok(Err(NOBODY)),
             RecipientAnswer::TooLarge => return Ok(Err("takes no message of this size")),
             RecipientAnswer::NotAuthorised => return Err(not_now("the route does not name this key")),
-            RecipientAnswer::Paused | RecipientAnswer::Overloaded | RecipientAnswer::Unavailable => {
+            RecipientAnswer::Paused
+            | RecipientAnswer::Retired
+            | RecipientAnswer::Overloaded
+            | RecipientAnswer::Unavailable => {
                 return Err(not_now("a recipient takes no mail now"));
             }
         };

@@ -25,7 +25,14 @@ use crate::spool::Admission;
 /// Whom the conversations know at `in.test`.
 pub(super) fn directory(name: ForwardName<'_>) -> RecipientAnswer {
     let tenant = TenantId::from_bits(1);
-    let mailbox = |tenant, id| RecipientAnswer::Known(Recipient::Mailbox { tenant, mailbox: MailboxId::from_bits(id) });
+    let mailbox = |tenant, id| RecipientAnswer::known(Recipient::Mailbox { tenant, mailbox: MailboxId::from_bits(id) });
+    let route = |id| Recipient::Route {
+        tenant,
+        route: RouteId::from_bits(id),
+        reader: Reader::Bcc,
+        peer_authorised: true,
+        shared_range: false,
+    };
     let ForwardName::Mailbox(address) = name else {
         return mailbox(tenant, 1);
     };
@@ -38,14 +45,12 @@ pub(super) fn directory(name: ForwardName<'_>) -> RecipientAnswer {
         "grüße" => mailbox(tenant, 4),
         "two words" => mailbox(tenant, 5),
         "stranger" => mailbox(TenantId::from_bits(2), 6),
-        "copy" => RecipientAnswer::Known(Recipient::Route {
-            tenant,
-            route: RouteId::from_bits(1),
-            reader: Reader::Bcc,
-            peer_authorised: true,
-        }),
+        "copy" => RecipientAnswer::known(route(1)),
         "paused" => RecipientAnswer::Paused,
         "closed" => RecipientAnswer::Closed,
+        "roomy" => RecipientAnswer::Known { recipient: route(2), size: Some(2_000) },
+        "narrow" => RecipientAnswer::Known { recipient: route(3), size: Some(100) },
+        "retired" => RecipientAnswer::Retired,
         "denied" => RecipientAnswer::NotAuthorised,
         "small" => RecipientAnswer::TooLarge,
         "busy" => RecipientAnswer::Overloaded,
@@ -304,6 +309,7 @@ fn check(script: &str, cut: Cut) -> Result<(), String> {
                 "messages" => limits.messages = value,
                 "errors" => limits.errors = value,
                 "message" => limits.message = u64::from(value),
+                "copy" => limits.copy = u64::from(value),
                 other => return fail(format!("unknown limit `{other}`")),
             }
             continue;

@@ -9,8 +9,10 @@ use std::time::Duration;
 pub struct Limits {
     /// Octets of a command line, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512; parameters of extensions add to it.
     pub command_line: usize,
-    /// Octets of a message, announced with SIZE.
+    /// Octets of a message, where its recipients do not say otherwise.
     pub message: u64,
+    /// Octets of a message that any recipient takes; below [`Limits::message`] it counts for nothing.
+    pub copy: u64,
     /// Accepted recipients of one transaction; RFC 5321 §4.5.3.1.8 asks for at least 100.
     pub recipients: usize,
     /// Messages that one connection may hand over before it is asked to come back.
@@ -60,11 +62,20 @@ pub struct Limits {
     pub connections: usize,
 }
 
+impl Limits {
+    /// Octets of the largest message that anybody here takes, announced with SIZE (RFC 1870 §4).
+    #[must_use]
+    pub const fn largest(&self) -> u64 {
+        if self.copy > self.message { self.copy } else { self.message }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             command_line: 2_048,
             message: 100 * 1024 * 1024,
+            copy: 0,
             recipients: 1_000,
             messages: 100,
             errors: 20,

@@ -127,7 +127,7 @@ impl HostReplies {
     #[must_use]
     pub fn new(hostname: &Domain, limits: &Limits) -> Self {
         let ehlo = |last: &[&str]| {
-            let size = format!("SIZE {}", limits.message); // RFC 1870 §4
+            let size = format!("SIZE {}", limits.largest()); // RFC 1870 §4
             // RFC 9422 §3
             let most = match limits.messages {
                 u32::MAX => format!("LIMITS RCPTMAX={}", limits.recipients),
@@ -207,11 +207,12 @@ fn block(code: u16, lines: &[&str]) -> String {
 #[must_use]
 pub fn recipient(answer: &RecipientAnswer) -> Reply {
     match answer {
-        RecipientAnswer::Known(_) => RECIPIENT_OK,
+        RecipientAnswer::Known { .. } => RECIPIENT_OK,
         RecipientAnswer::Unknown => UNKNOWN_RECIPIENT,
         RecipientAnswer::Foreign => NO_RELAY,
         RecipientAnswer::Paused => PAUSED,
         RecipientAnswer::Closed => CLOSED_MAILBOX,
+        RecipientAnswer::Retired => RETIRED,
         RecipientAnswer::NotAuthorised => NOT_AUTHORISED,
         RecipientAnswer::TooLarge => TOO_LARGE,
         RecipientAnswer::Overloaded => STORAGE_LOW,
@@ -340,6 +341,9 @@ pub const CLOSED_MAILBOX: Reply = Reply::refusal(550, "closed", "5.2.1 This reci
 /// Suspended for a while.
 pub const PAUSED: Reply =
     Reply::refusal(450, "paused", "4.2.1 This recipient takes no mail at present; try again later");
+/// The address was given up; the peer's queue keeps the mail while its operator learns the new one.
+pub const RETIRED: Reply =
+    Reply::refusal(450, "retired", "4.7.0 This address is no longer used; ask whoever gave it to you for the new one");
 /// Not from this peer, yet.
 pub const NOT_AUTHORISED: Reply = Reply::refusal(450, "not_authorised", "4.7.1 Not authorised for this recipient yet");
 /// The layers above could not answer.

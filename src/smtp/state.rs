@@ -273,7 +273,7 @@ impl Machine {
 
     fn bytes<'a>(&mut self, state: State, bytes: &'a [u8]) -> Next<'a> {
         match state {
-            State::Receiving(receiving) => receiving.take(bytes, self.settings.limits.message),
+            State::Receiving(receiving) => receiving.take(bytes),
             State::Chunk(chunk) => chunk.take(bytes),
             State::Skipping(skipping) => skipping.take(bytes),
             // RFC 3207 §4.2: bytes that overtook the handshake are thrown away.

@@ -143,6 +143,7 @@ async fn update(connection: &mut Connection, copy: Copy) -> Result<Option<NewEve
         thread,
         content,
         decision: None,
+        observed: None,
         tasks: Vec::new(),
         approvals: Vec::new(),
         drafts: Vec::new(),

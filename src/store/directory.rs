@@ -1,15 +1,13 @@
-//! Who is here: tenants, their apps, mailboxes and routes. Kept by operators, read at RCPT and by every decision.
+//! Who is here: tenants, their apps and mailboxes. Kept by operators, read at RCPT and by every decision.
 
 use std::collections::BTreeMap;
 
 use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
 use crate::clock::Timestamp;
-use crate::ids::{AppId, MailboxId, RouteId, TenantId};
+use crate::ids::{AppId, MailboxId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::FailurePolicy;
-use crate::mail::peer::PeerRule;
-use crate::mail::reading::Reader;
 use serde::{Deserialize, Serialize};
 
 /// A customer of this instance.
@@ -91,42 +89,6 @@ pub struct NewMailbox {
     pub reply_policy: String,
     /// Where a person answers in the app's own pages.
     pub external_reply_url: Option<String>,
-}
-
-/// An intake route; its address is a secret and stays encrypted here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteRow {
-    /// Its owner.
-    pub tenant: TenantId,
-    /// Its id.
-    pub id: RouteId,
-    /// How it reads what it takes.
-    pub reader: Reader,
-    /// The address, sealed with the instance key.
-    pub address_sealed: String,
-    /// The app that is told of its mail.
-    pub app: Option<AppId>,
-    /// Who is authorised to hand copies over.
-    pub peers: Vec<PeerRule>,
-    /// `active` or `paused`.
-    pub state: String,
-    /// Since when.
-    pub state_since: Timestamp,
-}
-
-/// A route to be made.
-#[derive(Debug, Clone)]
-pub struct NewRoute {
-    /// How it reads what it takes.
-    pub reader: Reader,
-    /// SHA-256 of the token.
-    pub token_hash: [u8; 32],
-    /// The address, sealed with the instance key.
-    pub address_sealed: String,
-    /// The app that is told of its mail.
-    pub app: Option<AppId>,
-    /// Who is authorised to hand copies over.
-    pub peers: Vec<PeerRule>,
 }
 
 const MAILBOX_COLUMNS: &str = "SELECT m.tenant_id, m.mailbox_id, m.address, m.app_id, m.identity_owner, m.reply_policy, \
@@ -220,33 +182,6 @@ WHERE m.address_key = $1 AND m.state <> 'deleted'";
             Ok((read_mailbox(&row)?, suspended.map(Timestamp::from_micros)))
         };
         row.map(read).transpose()
-    }
-
-    /// The route whose token has this SHA-256, and whether its tenant is suspended.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn route_by_token(&self, hash: [u8; 32]) -> Result<Option<(RouteRow, Option<Timestamp>)>, StoreError> {
-        const FIND: &str = "\
-SELECT r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, t.suspended_at
-FROM routes AS r JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_hash = $1 AND r.state <> 'deleted'";
-        let row = query(FIND).bind(hash.as_slice()).fetch_optional(&self.doors).await?;
-        let read = |row: Row| {
-            let suspended: Option<i64> = row.try_get(8)?;
-            Ok((read_route(&row)?, suspended.map(Timestamp::from_micros)))
-        };
-        row.map(read).transpose()
-    }
-
-    /// Whether any route of the installation names a client's certificate. Rules are stored as JSON texts.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn has_route_with_certificate(&self) -> Result<bool, StoreError> {
-        const FIND: &str = "\
-SELECT COUNT(*) FROM (SELECT 1 FROM routes WHERE peers LIKE $1 AND state <> 'deleted' LIMIT 1) AS named";
-        let row = query(FIND).bind("%\"cert:%").fetch_one(&self.doors).await?;
-        Ok(row.try_get::<i64>(0)? > 0)
     }
 }
 
@@ -438,72 +373,6 @@ WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
         self.change_one(REMOVE, id.to_string(), "mailbox").await
     }
 
-    /// Makes an intake route under `id`, for which its address was sealed.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
-    pub async fn add_route(&self, id: RouteId, route: NewRoute) -> Result<(), StoreError> {
-        const ADD: &str = "\
-INSERT INTO routes (tenant_id, route_id, reader, token_hash, address_sealed, app_id, peers, state, state_since, created_at)
-VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7)";
-        let (tenant, now) = (self.tenant, self.store.clock.now());
-        let peers = to_json("peers", &route.peers)?;
-        let reader = route.reader.as_str();
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    query(ADD)
-                        .bind(tenant.to_string())
-                        .bind(id.to_string())
-                        .bind(route.token_hash.as_slice())
-                        .bind(route.address_sealed)
-                        .bind(route.app.map(|app| app.to_string()))
-                        .bind(peers)
-                        .bind(now.as_micros())
-                        .bind(reader)
-                        .execute(connection)
-                        .await
-                        .map_err(no_tenant_or("a route of this token"))?;
-                    Ok(())
-                })
-            })
-            .await
-    }
-
-    /// All routes that were not removed.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn routes(&self) -> Result<Vec<RouteRow>, StoreError> {
-        const LIST: &str = "\
-SELECT tenant_id, route_id, reader, address_sealed, app_id, peers, state, state_since FROM routes
-WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
-        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
-        rows.iter().map(read_route).collect()
-    }
-
-    /// The route with this id, removed ones too.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn route(&self, id: RouteId) -> Result<Option<RouteRow>, StoreError> {
-        const FIND: &str = "\
-SELECT tenant_id, route_id, reader, address_sealed, app_id, peers, state, state_since FROM routes
-WHERE tenant_id = $1 AND route_id = $2";
-        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
-        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_route).transpose()
-    }
-
-    /// Removes a route; its address is unknown from then on.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn remove_route(&self, id: RouteId) -> Result<(), StoreError> {
-        const REMOVE: &str = "\
-UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        self.change_one(REMOVE, id.to_string(), "route").await
-    }
-
     /// Runs an update of one row by (tenant, id, now).
     pub(super) async fn change_one(&self, sql: &'static str, id: String, what: &'static str) -> Result<(), StoreError> {
         let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
@@ -554,20 +423,5 @@ fn read_mailbox(row: &Row) -> Result<MailboxRow, StoreError> {
         state: row.try_get(7)?,
         state_since: Timestamp::from_micros(row.try_get(8)?),
         authentication_policy: FailurePolicy::from_stored(row.try_get(9)?),
-    })
-}
-
-fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
-    let app: Option<&str> = row.try_get(4)?;
-    Ok(RouteRow {
-        tenant: from_id("tenant_id", row.try_get(0)?)?,
-        id: from_id("route_id", row.try_get(1)?)?,
-        reader: Reader::named(row.try_get(2)?)
-            .ok_or_else(|| StoreError::Unreadable { what: "reader", detail: "not a known word".into() })?,
-        address_sealed: row.try_get(3)?,
-        app: app.map(|id| from_id("app_id", id)).transpose()?,
-        peers: from_json("peers", row.try_get(5)?)?,
-        state: row.try_get(6)?,
-        state_since: Timestamp::from_micros(row.try_get(7)?),
     })
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::directory::no_tenant_or;
 use super::sql::{Row, query};
-use super::{StoreError, TenantStore, from_id};
+use super::{Store, StoreError, TenantStore, from_id};
 use crate::clock::Timestamp;
 use crate::ids::TenantId;
 use crate::mail::address::Domain;
@@ -37,8 +37,10 @@ impl DomainState {
         }
     }
 
-    fn named(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Verified, Self::Failing, Self::Suspended].into_iter().find(|state| state.as_str() == word)
+    fn read(word: &str) -> Result<Self, StoreError> {
+        let all = [Self::Pending, Self::Verified, Self::Failing, Self::Suspended];
+        let found = all.into_iter().find(|state| state.as_str() == word);
+        found.ok_or_else(|| StoreError::Unreadable { what: "state", detail: "not a known word".to_owned() })
     }
 }
 
@@ -58,6 +60,25 @@ pub struct DomainRow {
     pub state_since: Timestamp,
     /// When the record was last seen.
     pub proven_at: Option<Timestamp>,
+    /// Looks since then that did not find it.
+    pub misses: u32,
+    /// When it was looked for last.
+    pub checked_at: Option<Timestamp>,
+}
+
+/// So many looks in a row without the record, and a proven domain is failing.
+const MISSES: i64 = 3;
+
+impl Store {
+    /// The tenant that has proven a domain, as long as it counts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn owner_of_domain(&self, domain: &Domain) -> Result<Option<TenantId>, StoreError> {
+        const FIND: &str = "SELECT tenant_id FROM domains WHERE domain = $1 AND state IN ('verified', 'failing')";
+        let row = query(FIND).bind(domain.as_str()).fetch_optional(&self.doors).await?;
+        row.map(|row| from_id("tenant_id", row.try_get(0)?)).transpose()
+    }
 }
 
 impl TenantStore {
@@ -107,7 +128,8 @@ INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) V
     pub async fn settle_domain(&self, domain: &str, state: DomainState) -> Result<(), StoreError> {
         const SETTLE: &str = "\
 UPDATE domains SET state_since = CASE WHEN state = $4 THEN state_since ELSE $3 END,
-    proven_at = CASE WHEN $4 = 'verified' THEN $3 ELSE proven_at END, state = $4
+    proven_at = CASE WHEN $4 = 'verified' THEN $3 ELSE proven_at END, state = $4, checked_at = $3,
+    misses = CASE WHEN $4 = 'verified' THEN 0 ELSE misses END
 WHERE tenant_id = $1 AND domain = $2";
         let (tenant, domain, now) = (self.tenant, domain.to_owned(), self.store.clock.now());
         self.store
@@ -119,6 +141,28 @@ WHERE tenant_id = $1 AND domain = $2";
                         0 => Err(StoreError::NotFound("domain")),
                         _ => Ok(()),
                     }
+                })
+            })
+            .await
+    }
+
+    /// Records a look that did not find the domain's record; the state that follows. Ownership is not dropped by it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn miss_domain(&self, domain: &str) -> Result<DomainState, StoreError> {
+        const MISS: &str = "\
+UPDATE domains SET misses = misses + 1, checked_at = $3,
+    state_since = CASE WHEN state = 'verified' AND misses + 1 >= $4 THEN $3 ELSE state_since END,
+    state = CASE WHEN state = 'verified' AND misses + 1 >= $4 THEN 'failing' ELSE state END
+WHERE tenant_id = $1 AND domain = $2 RETURNING state";
+        let (tenant, domain, now) = (self.tenant.to_string(), domain.to_owned(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let miss = query(MISS).bind(tenant).bind(domain).bind(now.as_micros()).bind(MISSES);
+                    let row = miss.fetch_optional(connection).await?.ok_or(StoreError::NotFound("domain"))?;
+                    DomainState::read(row.try_get(0)?)
                 })
             })
             .await
@@ -140,7 +184,7 @@ WHERE tenant_id = $1 AND domain = $2";
     /// [`StoreError::Unavailable`].
     pub async fn domains(&self) -> Result<Vec<DomainRow>, StoreError> {
         const LIST: &str = "\
-SELECT tenant_id, domain, state, proof, state_since, proven_at FROM domains WHERE tenant_id = $1 ORDER BY domain";
+SELECT tenant_id, domain, state, proof, state_since, proven_at, misses, checked_at FROM domains WHERE tenant_id = $1 ORDER BY domain";
         let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         rows.iter().map(read_domain).collect()
     }
@@ -163,10 +207,11 @@ fn read_domain(row: &Row) -> Result<DomainRow, StoreError> {
     Ok(DomainRow {
         tenant: from_id("tenant_id", row.try_get(0)?)?,
         domain: row.try_get(1)?,
-        state: DomainState::named(state)
-            .ok_or_else(|| StoreError::Unreadable { what: "state", detail: "not a known word".to_owned() })?,
+        state: DomainState::read(state)?,
         proof: row.try_get(3)?,
         state_since: Timestamp::from_micros(row.try_get(4)?),
         proven_at: proven_at.map(Timestamp::from_micros),
+        misses: u32::try_from(row.try_get::<i64>(6)?).unwrap_or(u32::MAX),
+        checked_at: row.try_get::<Option<i64>>(7)?.map(Timestamp::from_micros),
     })
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::sql::{Connection, Row, Target, query};
-use super::{StoreError, TenantStore, from_json, rows, to_json};
+use super::{StoreError, TenantStore, from_json, observed, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
 use crate::contract::webhook::{PayloadMode, WebhookEvent, subscribes};
 use crate::ids::{
-    AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MessageId, TaskId, TenantId, ThreadId,
+    AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MessageId, RouteId, TaskId, TenantId,
+    ThreadId,
 };
 
 /// An event that was decided on, ready to be recorded.
@@ -49,6 +50,23 @@ pub struct NewEvent {
     pub text: String,
     /// Whether no endpoint is told.
     pub is_quiet: bool,
+    /// What would have followed, where its route is observed.
+    pub observed: Option<NewObserved>,
+}
+
+/// What would have followed from an event of a route that is observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewObserved {
+    /// The route.
+    pub route: RouteId,
+    /// Types of the operations.
+    pub operations: Vec<String>,
+    /// Tasks that would have been made.
+    pub tasks: usize,
+    /// Approvals that would have been asked for.
+    pub approvals: usize,
+    /// Drafts that would have been written.
+    pub drafts: usize,
 }
 
 /// The conversation of a new event.
@@ -239,7 +257,8 @@ pub(super) async fn record(
         rows.deliveries_of(*tenant, event, wanted, clock)?;
         rows.take(*tenant, event, *cursor, sequence)?;
     }
-    rows.insert(connection, now).await
+    rows.insert(connection, now).await?;
+    observed::keep(connection, &events, now).await
 }
 
 async fn advance_cursor(connection: &mut Connection, tenant: TenantId, count: i64) -> Result<i64, StoreError> {

@@ -9,9 +9,10 @@ use super::copies::{self, Copy};
 use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
-use super::{Store, StoreError, TenantStore, dialect, from_id, rows};
+use super::{Store, StoreError, TenantStore, dialect, from_id, rows, watch};
 use crate::clock::Timestamp;
-use crate::ids::{MessageId, TenantId, ThreadId};
+use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
+use crate::mail::marks::Mark;
 
 /// A message and what became of it.
 #[derive(Debug, Clone)]
@@ -34,6 +35,17 @@ pub struct NewMessage {
     pub kept: Option<Kept>,
     /// One for each mailbox or route that it reached.
     pub views: Vec<NewView>,
+    /// The routes that it reached.
+    pub copies: Vec<NewCopy>,
+}
+
+/// A message that reached a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCopy {
+    /// The route.
+    pub route: RouteId,
+    /// Its marks, where it came from a network that is everybody's and is not believed.
+    pub marks: Option<Vec<Mark>>,
 }
 
 /// Why a message is stored and makes no events.
@@ -156,6 +168,7 @@ impl Store {
                     let Sorted { messages, events, copies } = without_copies(connection, messages).await?;
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
+                    watch::count_copies(connection, &messages).await?;
                     record(connection, &clock, events).await?;
                     // Behind the events that they add to, which may be of this batch.
                     let updates = copies::updates(connection, copies).await?;
@@ -188,27 +201,32 @@ impl TenantStore {
 }
 
 /// A message with its state, as it will be stored.
-struct MessageRow {
-    message: NewMessage,
-    state: &'static str,
-    reason: Option<&'static str>,
-    duplicate_of: Option<String>,
+pub(super) struct MessageRow {
+    pub(super) message: NewMessage,
+    pub(super) state: &'static str,
+    pub(super) reason: Option<&'static str>,
+    pub(super) duplicate_of: Option<String>,
+    /// Views of it that were copies of something earlier.
+    pub(super) folded: Vec<String>,
 }
 
 /// What a batch is.
-struct Sorted {
-    messages: Vec<MessageRow>,
-    events: Vec<(TenantId, NewEvent)>,
-    copies: Vec<Copy>,
+pub(super) struct Sorted {
+    pub(super) messages: Vec<MessageRow>,
+    pub(super) events: Vec<(TenantId, NewEvent)>,
+    pub(super) copies: Vec<Copy>,
 }
 
 /// Takes the copy keys of what is new, and sorts out what is a copy of something earlier.
-async fn without_copies(connection: &mut Connection, messages: Vec<NewMessage>) -> Result<Sorted, StoreError> {
+pub(super) async fn without_copies(
+    connection: &mut Connection,
+    messages: Vec<NewMessage>,
+) -> Result<Sorted, StoreError> {
     let mut known = known_copies(connection, &messages).await?;
     let (mut rows, mut events, mut keys) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
     let mut copies = Vec::new();
     for mut message in messages {
-        let mut earlier_message = None;
+        let (mut earlier_message, mut folded) = (None, Vec::new());
         let mut recorded = 0_usize;
         let mut is_reused = false;
         for view in std::mem::take(&mut message.views) {
@@ -216,6 +234,7 @@ async fn without_copies(connection: &mut Connection, messages: Vec<NewMessage>) 
             if let Some(earlier) = known.get(&name) {
                 earlier_message = Some(earlier.clone());
                 copies.push(Copy { tenant: message.tenant, earlier: earlier.clone(), event: view.event });
+                folded.push(view.scope);
                 continue;
             }
             let mut event = view.event;
@@ -242,7 +261,7 @@ async fn without_copies(connection: &mut Connection, messages: Vec<NewMessage>) 
             (None, 0) => ("duplicate", None),
             (None, _) => ("emitted", is_reused.then_some("message_id_reused")),
         };
-        rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message });
+        rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message, folded });
     }
     const KEYS: &str = "INSERT INTO copy_keys (tenant_id, bucket, scope, copy_key, message_id) ";
     rows::insert(connection, KEYS, &keys, |row, (tenant, bucket, scope, key, message)| {

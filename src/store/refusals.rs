@@ -11,7 +11,7 @@ const NETWORKS: i64 = 1_000;
 const FORGOTTEN_MICROS: i64 = 30 * 24 * 3_600 * 1_000_000;
 
 /// A route of another tenant is none.
-fn no_route(error: sqlx::Error) -> StoreError {
+pub(super) fn no_route(error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => StoreError::NotFound("route"),
         _ => StoreError::Unavailable(error),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deliveries::{ClaimLimits, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
-use super::directory::{AppProfileRow, NewMailbox, NewRoute};
+use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
 use super::ingest::{Kept, NewMessage, NewView, Progress, SpoolCursor};
 use super::webhooks::NewEndpoint;
@@ -100,6 +100,7 @@ impl Scene {
             webhook,
             text: "hello".into(),
             is_quiet: false,
+            observed: None,
         }
     }
 
@@ -117,6 +118,7 @@ impl Scene {
             body: "{}".into(),
             trace: None,
             kept: None,
+            copies: Vec::new(),
             views: vec![NewView { scope: "mbx_a".into(), copy_key: [key; 32], id_key: None, event }],
         }
     }

@@ -28,6 +28,10 @@ pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
 pub const SMTP_REPLIES: &str = "connex_smtp_replies_total";
 /// Replies that were held back as the peer was refused again and again, by door.
 pub const SMTP_HELD_BACK: &str = "connex_smtp_held_back_total";
+/// Copies that somebody should look at, by alarm.
+pub const ROUTE_ALARMS: &str = "connex_route_alarms_total";
+/// Domains whose proof is gone from DNS.
+pub const DOMAINS_FAILING: &str = "connex_domains_failing_total";
 /// TLS handshakes of SMTP sessions, by outcome.
 pub const SMTP_HANDSHAKES: &str = "connex_smtp_handshakes_total";
 /// Headers of load balancers, by what came of them.
@@ -90,6 +94,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and sessions answered 4xx or 5xx, by reason"),
     (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
     (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),
+    (ROUTE_ALARMS, Kind::Counter, "Trouble with routes that somebody should look at, by alarm"),
+    (DOMAINS_FAILING, Kind::Counter, "Proven domains that became failing, as their proof is gone from DNS"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),
     (SMTP_SESSION_PANICS, Kind::Counter, "SMTP sessions that ended by a panic"),

@@ -8,6 +8,7 @@ on_both_engines!(
     a_journal_report_by_an_authorised_peer_becomes_an_event_of_the_original,
     a_report_is_held_where_the_route_takes_another_format,
     a_domain_counts_once_its_record_is_there_and_belongs_to_one_tenant,
+    a_proven_domain_has_mailboxes_and_fails_after_three_looks_in_vain,
 );
 
 /// A report of Exchange about mail from a buyer to sam at this domain, with a blind copy that no header names.
@@ -42,7 +43,20 @@ fn proven(engine: Engine) -> (Gateway, String) {
 }
 
 fn add_route(gateway: &Gateway, format: &str) -> String {
-    let add = ["route", "add", "--tenant", "acme", "--app", "crm", "--peer", "127.0.0.0/8", "--kind", "journal"];
+    let add = [
+        "route",
+        "add",
+        "--tenant",
+        "acme",
+        "--app",
+        "crm",
+        "--peer",
+        "127.0.0.0/8",
+        "--kind",
+        "journal",
+        "--observe",
+        "0s",
+    ];
     text(&gateway.json(&[&add[..], &["--format", format]].concat()), "/address").to_owned()
 }
 
@@ -117,4 +131,42 @@ fn a_domain_counts_once_its_record_is_there_and_belongs_to_one_tenant(engine: En
     assert_eq!((check("other").code, state("other").as_str()), (5, "verified"));
     let platform = gateway.connex(&["domain", "add", "gateway.example", "--tenant", "other"]);
     assert_eq!(platform.code, 2, "{}", platform.stderr);
+}
+
+fn a_proven_domain_has_mailboxes_and_fails_after_three_looks_in_vain(engine: Engine) {
+    let gateway = Gateway::serving(engine, "[routes]\nwatch_interval = \"1s\"\n");
+    // A record that is there, and one of a domain taken over without it, which is gone.
+    let (domain, gone) = (fresh_domain(), fresh_domain());
+    for one in [&domain, &gone] {
+        let claimed = gateway.json(&["domain", "add", one, "--tenant", "acme"]);
+        zone().txt(&format!("_connex.{domain}"), text(&claimed, "/record/value"));
+    }
+    let refused = gateway.connex(&["mailbox", "add", &format!("ann@{domain}"), "--tenant", "acme"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    gateway.json(&["domain", "check", &domain, "--tenant", "acme"]);
+    gateway.json(&["mailbox", "add", &format!("ann@{domain}"), "--tenant", "acme", "--app", "crm"]);
+    gateway.json(&["mailbox", "add", &domain, "--catch-all", "--tenant", "acme", "--app", "crm"]);
+    let boxes = gateway.json(&["mailbox", "list", "--tenant", "acme"]);
+    let owners = list(&boxes, "").iter().filter(|one| text(one, "/identityOwner") == "customer_domain").count();
+    assert_eq!(owners, 2, "{boxes}");
+    for to in [format!("ann@{domain}"), format!("anybody@{domain}")] {
+        send(&gateway, &to, &format!("From: a@b.example\r\nSubject: Hello\r\n\r\nTo {to}\r\n"));
+    }
+    wait_for("both messages in the index", || {
+        let messages = gateway.messages();
+        (messages.iter().filter(|one| text(one, "/state") == "emitted").count() == 2).then_some(())
+    });
+    gateway.alter(&format!("UPDATE domains SET state = 'verified' WHERE domain = '{gone}'"));
+    let state = |wanted: &str| {
+        let domains = gateway.json(&["domain", "list", "--tenant", "acme"]);
+        let row = list(&domains, "").iter().find(|row| text(row, "/domain") == wanted).unwrap().clone();
+        (text(&row, "/state").to_owned(), row["misses"].as_u64().unwrap())
+    };
+    for misses in 1..=3 {
+        gateway.alter("UPDATE domains SET checked_at = NULL");
+        wait_for("the next look", || (state(&gone).1 == misses).then_some(()));
+    }
+    assert_eq!(state(&gone).0, "failing");
+    assert_eq!(state(&domain), ("verified".to_owned(), 0));
+    assert!(gateway.log().contains("The proof of a domain is gone"), "{}", gateway.log());
 }

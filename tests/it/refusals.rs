@@ -39,7 +39,8 @@ fn only_recipients_that_exist_here_are_taken_and_postmaster_always() {
 }
 
 fn a_message_that_is_too_large_is_refused_and_the_next_one_taken(engine: Engine) {
-    let gateway = Gateway::serving(engine, "[smtp.limits]\nmessage_size = \"64KiB\"\n");
+    let gateway =
+        Gateway::serving(engine, "[smtp.limits]\nmessage_size = \"64KiB\"\n[routes]\nmessage_size = \"64KiB\"\n");
     let mut wire = Wire::connect(gateway.smtp()).unwrap();
     wire.reply().unwrap();
     let (_, ehlo) = wire.command("EHLO client.example").unwrap();

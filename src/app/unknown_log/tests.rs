@@ -17,7 +17,7 @@ async fn open(folder: &Path, adopt: &str) -> Instance {
     let config = Loader::new().dir(Some(folder)).set("--adopt", "spool.adopt", adopt);
     let config = config.set("--segment", "spool.segment_size", "1MiB").load().unwrap();
     let instance = Instance::open(Arc::new(config), Clock::System).await.unwrap();
-    doors::recipients(&instance).ensure_operator().await.unwrap();
+    doors::recipients(&instance, crate::dns::Resolver::scripted()).ensure_operator().await.unwrap();
     instance
 }
 

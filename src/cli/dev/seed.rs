@@ -3,15 +3,15 @@
 use crate::app::Instance;
 use crate::cli::CliError;
 use crate::cli::key::add_key;
-use crate::cli::route::add_route;
+use crate::cli::route::{Wanted, add_route};
 use crate::cli::webhook::add_endpoint;
 use crate::ids::{AppId, TenantId};
 use crate::keys::{Environment, KeyBindings, Scopes};
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::reading::Reader;
 use crate::service::keys::NewKey;
-use crate::store::directory::RouteRow;
 use crate::store::directory::{AppProfileRow, NewMailbox};
+use crate::store::routes::RouteRow;
 use crate::store::{StoreError, TenantStore};
 use crate::webhook::sign::WebhookSecret;
 
@@ -91,7 +91,8 @@ async fn bcc_route(instance: &Instance, rows: &TenantStore, app: AppId) -> Resul
         return Ok(instance.key.open(&route.id.to_string(), &route.address_sealed).map_err(anyhow::Error::new)?);
     }
     let loopback = ["127.0.0.0/8", "::1/128"].iter().filter_map(|range| range.parse().ok()).collect();
-    Ok(add_route(instance, rows, Reader::Bcc, Some(app), loopback).await?.1)
+    let wanted = Wanted { reader: Reader::Bcc, app: Some(app), peers: loopback, size_cap: None, observe_until: None };
+    Ok(add_route(instance, rows, wanted).await?.1)
 }
 
 async fn api_key(instance: &Instance, rows: &TenantStore) -> Result<String, CliError> {

@@ -96,14 +96,15 @@ async fn scene_with(engine: Engine, deliveries: DeliverySettings) -> Scene {
     let judge = Arc::new(Told::default());
     let acceptor = Acceptor::new(spool.clone(), clock).judged_by(Arc::clone(&judge) as Arc<dyn Judge>);
     let known = move |address: &str| match address {
-        DEALS => RecipientAnswer::Known(Recipient::Mailbox { tenant, mailbox }),
-        "route@in.example" => RecipientAnswer::Known(Recipient::Route {
+        DEALS => RecipientAnswer::known(Recipient::Mailbox { tenant, mailbox }),
+        "route@in.example" => RecipientAnswer::known(Recipient::Route {
             tenant,
             route: crate::ids::RouteId::from_bits(7),
             reader: crate::mail::reading::Reader::Bcc,
             peer_authorised: true,
+            shared_range: false,
         }),
-        "theirs@in.example" => RecipientAnswer::Known(Recipient::Mailbox {
+        "theirs@in.example" => RecipientAnswer::known(Recipient::Mailbox {
             tenant: TenantId::from_bits(9),
             mailbox: MailboxId::from_bits(9),
         }),

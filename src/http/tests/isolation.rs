@@ -283,6 +283,7 @@ async fn hold(owner: &Gateway) -> String {
         trace: None,
         kept: Some(Kept::Held("peer_not_authorised")),
         views: Vec::new(),
+        copies: Vec::new(),
     };
     let cursor = SpoolCursor { segment: 1, position: 1 };
     owner.store.record_mail(vec![message], Progress::Log { log: "n".into(), cursor }).await.unwrap();

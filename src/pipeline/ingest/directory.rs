@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::ids::{AppId, MailboxId, RouteId, TenantId};
 use crate::mail::address::{Domain, Mailbox};
 use crate::seal::InstanceKey;
-use crate::store::directory::{App, MailboxRow, RouteRow};
+use crate::store::directory::{App, MailboxRow};
+use crate::store::routes::RouteRow;
 use crate::store::{Store, StoreError};
 
 const KEPT: Duration = Duration::from_secs(1);
@@ -44,16 +45,19 @@ impl Directory {
         let rows = self.store.for_tenant(id);
         let domains = rows.verified_domains().await?;
         let routes = rows.routes().await?;
+        let former = rows.former_addresses().await?;
+        let own = routes.iter().map(|route| (route.id, &route.address_sealed));
+        let own = own.chain(former.iter().map(|former| (former.route, &former.address_sealed)));
         let facts = Arc::new(TenantFacts {
             domains: domains.iter().filter_map(|domain| Domain::parse(domain).ok()).collect(),
-            route_addresses: routes.iter().filter_map(|route| self.address(route)).collect(),
+            route_addresses: own.filter_map(|(route, sealed)| self.address(route, sealed)).collect(),
         });
         self.tenants.insert(id, facts.clone());
         Ok(facts)
     }
 
-    fn address(&self, route: &RouteRow) -> Option<Mailbox> {
-        let address = self.key.open(&route.id.to_string(), &route.address_sealed).ok()?;
+    fn address(&self, route: RouteId, sealed: &str) -> Option<Mailbox> {
+        let address = self.key.open(&route.to_string(), sealed).ok()?;
         Mailbox::parse(&address).ok()
     }
 

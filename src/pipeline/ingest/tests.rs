@@ -267,6 +267,7 @@ async fn a_copy_of_an_own_author_is_believed_whoever_hands_it_over() {
         route: crate::ids::RouteId::from_bits(5),
         reader: Reader::Bcc,
         peer_authorised: false,
+        shared_range: false,
     };
     scene.accept(route, &mail("1", "")).await;
     scene.drain().await;
@@ -288,6 +289,7 @@ async fn an_event_out_of_a_report_tells_of_the_originals_signatures_apart_from_t
         route: crate::ids::RouteId::from_bits(5),
         reader: Reader::Journal(crate::mail::journal::ReportFormat::Exchange),
         peer_authorised: true,
+        shared_range: false,
     };
     let report = include_bytes!("../../../tests/corpus/journal/exchange-inbound.eml");
     let report = String::from_utf8_lossy(report).replace("customer.example", "lakeside.example").into_bytes();
@@ -390,6 +392,7 @@ async fn a_copy_that_one_route_may_not_take_still_reaches_the_other() {
         route: crate::ids::RouteId::from_bits(number),
         reader: Reader::Bcc,
         peer_authorised,
+        shared_range: false,
     };
     scene.accept_for(&[route(5, false), route(6, true)], &mail("1", "")).await;
     scene.drain().await;
@@ -406,6 +409,7 @@ async fn an_unauthorised_copy_is_held_and_makes_no_event() {
         route: crate::ids::RouteId::from_bits(5),
         reader: Reader::Bcc,
         peer_authorised: false,
+        shared_range: false,
     };
     scene.accept(route, &mail("1", "")).await;
     scene.drain().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
-use super::{Ingest, NewThreads, authenticity};
+use super::{Ingest, NewThreads, authenticity, marked};
 use crate::contract::answer::OperationType;
 use crate::contract::request::AttachmentRef;
 use crate::decide::{AppProfile, Automated, Decision, Direction, Matter, ProposedOperation, ReplyOwner};
@@ -25,8 +25,9 @@ use crate::service::{evaluate, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
-use crate::store::events::{NewDecision, NewEvent, NewThreadPlace};
-use crate::store::ingest::{Kept, NewView};
+use crate::store::events::{NewDecision, NewEvent, NewObserved, NewThreadPlace};
+use crate::store::ingest::{Kept, NewCopy, NewView};
+use crate::store::routes::RouteRow;
 
 /// Octets of each text that an event keeps: the whole is in the spool, and every recipient has an event of its own.
 pub(super) const STORED_TEXT: usize = 64 * 1024;
@@ -35,7 +36,18 @@ pub(super) const STORED_TEXT: usize = 64 * 1024;
 struct Place {
     scope: String,
     mailbox: Option<Arc<MailboxRow>>,
+    route: Option<Arc<RouteRow>>,
     app: Option<Arc<App>>,
+}
+
+/// A message as its mailboxes and routes see it.
+#[derive(Default)]
+pub(super) struct Views {
+    pub(super) views: Vec<NewView>,
+    /// The routes that it reached, whether or not it is believed there.
+    pub(super) copies: Vec<NewCopy>,
+    /// Where it is not believed, and why.
+    pub(super) held: Vec<(String, Kept)>,
 }
 
 /// One message, and what was found out about it.
@@ -54,15 +66,21 @@ impl Ingest {
         opened: &[Opened],
         authentication: &Authentication,
         threads: &mut NewThreads,
-    ) -> Result<Result<Vec<NewView>, Kept>, StoreError> {
+    ) -> Result<Views, StoreError> {
         let manifest = &stored.manifest;
-        let mut held = Vec::new();
-        let mut views: Vec<NewView> = Vec::with_capacity(manifest.envelope.forward_paths.len());
+        let mut found_views = Views::default();
+        let Views { views, copies, held } = &mut found_views;
         for path in &manifest.envelope.forward_paths {
             let place = self.place(path.recipient).await?;
             // One mailbox under several details is one view.
             if views.iter().any(|view| view.scope == place.scope) {
                 continue;
+            }
+            let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication);
+            if let Recipient::Route { route, .. } = recipient
+                && copies.iter().all(|copy: &NewCopy| copy.route != route)
+            {
+                copies.push(NewCopy { route, marks: marks.clone() });
             }
             let Some(opened) = opened.iter().find(|opened| opened.reader() == path.recipient.reader()) else {
                 continue;
@@ -73,21 +91,21 @@ impl Ingest {
             let own = |key| if is_disowned { key::unauthenticated(key) } else { key };
             let (copy_key, id_key) = (own(copy_key), key::id_key(opened.message()).map(own));
             let found = Found { manifest, opened, authentication };
-            match self.event(found, path.recipient, &place, threads).await? {
+            match self.event(found, recipient, &place, threads).await? {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, id_key, event }),
                 // The copy for another recipient may be believed all the same.
-                Err(reason) => held.push((place.scope, reason)),
+                Err(reason) => {
+                    let reason = match (reason, &place.route) {
+                        (Kept::Held("peer_not_authorised"), Some(row)) if marks.is_some() => {
+                            Kept::Held(marked::reason(row, manifest.received_at))
+                        }
+                        (reason, _) => reason,
+                    };
+                    held.push((place.scope, reason));
+                }
             }
         }
-        if views.is_empty() && !held.is_empty() {
-            return Ok(Err(held.swap_remove(0).1));
-        }
-        for (scope, reason) in held {
-            let (state, reason) = reason.words();
-            metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
-            tracing::warn!(message.id = %manifest.id, "Message `{}` is {state} for {scope}: {reason}", manifest.id);
-        }
-        Ok(Ok(views))
+        Ok(found_views)
     }
 
     async fn place(&self, recipient: Recipient) -> Result<Place, StoreError> {
@@ -95,12 +113,12 @@ impl Ingest {
             Recipient::Mailbox { tenant, mailbox } => {
                 let row = self.directory.mailbox(tenant, mailbox).await?;
                 let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
-                Ok(Place { scope: mailbox.to_string(), mailbox: row, app })
+                Ok(Place { scope: mailbox.to_string(), mailbox: row, route: None, app })
             }
             Recipient::Route { tenant, route, .. } => {
                 let row = self.directory.route(tenant, route).await?;
                 let app = self.app(tenant, row.as_ref().and_then(|row| row.app)).await?;
-                Ok(Place { scope: route.to_string(), mailbox: None, app })
+                Ok(Place { scope: route.to_string(), mailbox: None, route: row, app })
             }
         }
     }
@@ -145,6 +163,7 @@ impl Ingest {
         if manifest.quiet {
             decision.operations.clear();
         }
+        let observing = place.route.as_deref().filter(|row| row.is_observed(manifest.received_at) && !manifest.quiet);
         if let Some(notice::Automated::Bounce { permanence, recipients, .. }) = &event.automated {
             suppress_failed(&mut decision, *permanence, recipients);
         }
@@ -156,7 +175,19 @@ impl Ingest {
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
         let mode = if manifest.quiet { Materialize::None } else { Materialize::Safe };
-        let work = materialize(mode, &event.subject, &mut answer, clock);
+        let mut work = materialize(mode, &event.subject, &mut answer, clock);
+        let observed = observing.map(|row| {
+            let observed = NewObserved {
+                route: row.id,
+                operations: answer.operations.iter().map(|one| one.kind.as_str().to_owned()).collect(),
+                tasks: work.tasks.len(),
+                approvals: work.approvals.len(),
+                drafts: work.drafts.len(),
+            };
+            answer.operations.clear();
+            work = Default::default();
+            observed
+        });
         let webhook = announce::classified(&Announced {
             tenant,
             event_id: event.id,
@@ -187,7 +218,8 @@ impl Ingest {
             drafts: work.drafts,
             webhook,
             text: event.visible_text,
-            is_quiet: manifest.quiet,
+            is_quiet: manifest.quiet || observed.is_some(),
+            observed,
         }))
     }
 

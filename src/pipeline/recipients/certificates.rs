@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::mail::reading::Reader;
-    use crate::store::directory::NewRoute;
+    use crate::store::routes::NewRoute;
 
     #[tokio::test]
     async fn they_are_wanted_while_a_route_names_one() {
@@ -72,6 +72,8 @@ mod tests {
                 address_sealed: String::new(),
                 app: None,
                 peers,
+                size_cap: None,
+                observe_until: None,
             };
             let id = store.clock().mint();
             tenant.add_route(id, route).await.unwrap();

@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 use crate::ids::RouteId;
 use crate::intake::RecipientAnswer;
 use crate::mail::envelope::{Origin, Recipient};
-use crate::store::directory::RouteRow;
 use crate::store::limits::BlockRequest;
+use crate::store::routes::RouteRow;
 use crate::store::{Store, StoreError};
 
 /// How long a network is remembered without asking the store.
@@ -53,6 +53,12 @@ impl Strangers {
                 return Ok(RecipientAnswer::NotAuthorised);
             }
         }
+        self.keep(route, false).await
+    }
+
+    /// Keeps a copy untrusted, as long as there are not too many today.
+    pub(super) async fn keep(&self, route: &RouteRow, shared_range: bool) -> Result<RecipientAnswer, StoreError> {
+        let now = self.store.clock().now();
         let quota = self.settings.kept_per_day.get();
         let day = now.as_micros().div_euclid(DAY_MICROS).saturating_add(1).saturating_mul(DAY_MICROS);
         let request = BlockRequest {
@@ -65,9 +71,14 @@ impl Strangers {
         if self.store.take_block(request).await?.granted == 0 {
             return Ok(RecipientAnswer::Overloaded);
         }
-        let recipient =
-            Recipient::Route { tenant: route.tenant, route: route.id, reader: route.reader, peer_authorised: false };
-        Ok(RecipientAnswer::Known(recipient))
+        let recipient = Recipient::Route {
+            tenant: route.tenant,
+            route: route.id,
+            reader: route.reader,
+            peer_authorised: false,
+            shared_range,
+        };
+        Ok(RecipientAnswer::known(recipient))
     }
 
     async fn refused_since(&self, route: &RouteRow, origin: &Origin) -> Result<Timestamp, StoreError> {

@@ -30,13 +30,13 @@ impl Ledger {
     /// one tenant, so the first that is known decides.
     pub(super) fn asked(&mut self, answer: RecipientAnswer, tenants: &Tenants) -> bool {
         let has_room = match answer {
-            RecipientAnswer::Known(recipient) if self.seat.is_none() => {
+            RecipientAnswer::Known { recipient, .. } if self.seat.is_none() => {
                 self.seat = tenants.enter(recipient.tenant());
                 self.seat.is_some()
             }
             _ => true,
         };
-        let is_known = matches!(answer, RecipientAnswer::Known(_)) && has_room;
+        let is_known = matches!(answer, RecipientAnswer::Known { .. }) && has_room;
         let count = if is_known { &mut self.recipients } else { &mut self.refused };
         *count = count.saturating_add(1);
         has_room

@@ -63,7 +63,7 @@ impl Machine {
     pub(super) fn bdat<'a>(&mut self, state: State, size: u64, last: command::Chunk) -> Next<'a> {
         match state {
             State::Addressing(transaction) | State::BetweenChunks(transaction) if transaction.has_recipients() => {
-                if transaction.size.saturating_add(size) > self.settings.limits.message {
+                if transaction.size.saturating_add(size) > transaction.limit {
                     let reply = reply::TOO_LARGE.times(replies(&transaction, last));
                     let skipping = Skipping { left: size, reply, next: transaction.end() };
                     return (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard));
@@ -88,15 +88,15 @@ impl Machine {
 }
 
 impl Receiving {
-    pub(super) fn take<'a>(mut self: Box<Self>, bytes: &'a [u8], limit: u64) -> Next<'a> {
+    pub(super) fn take<'a>(mut self: Box<Self>, bytes: &'a [u8]) -> Next<'a> {
         let (consumed, piece) = self.receiver.next(bytes);
         let (state, step) = match piece {
-            Piece::Run(run) => self.keep(run, limit),
+            Piece::Run(run) => self.keep(run),
             Piece::BareBreak(run) if self.transaction.is_copy() => {
                 self.defects.push(TransferDefect::BareLf);
-                self.keep(run, limit)
+                self.keep(run)
             }
-            Piece::BareBreak(run) => match self.keep(run, limit) {
+            Piece::BareBreak(run) => match self.keep(run) {
                 (State::Receiving(receiving), Step { effect: Effect::Body(_) | Effect::None, .. }) => {
                     receiving.refuse(reply::BARE_LINE_BREAK)
                 }
@@ -113,18 +113,18 @@ impl Receiving {
         match state {
             // Only an octet that was held back was dealt with, and nothing came of it: it must not look like waiting.
             State::Receiving(receiving) if consumed == 0 && step.is_idle() && !bytes.is_empty() => {
-                receiving.take(bytes, limit)
+                receiving.take(bytes)
             }
             state => (state, Step { consumed, ..step }),
         }
     }
 
-    fn keep<'a>(mut self: Box<Self>, run: &'a [u8], limit: u64) -> Next<'a> {
+    fn keep<'a>(mut self: Box<Self>, run: &'a [u8]) -> Next<'a> {
         if run.is_empty() || matches!(self.fate, Fate::Refuse(_)) {
             return (State::Receiving(self), Step::nothing());
         }
         self.transaction.size = self.transaction.size.saturating_add(octets(run));
-        if self.transaction.size > limit {
+        if self.transaction.size > self.transaction.limit {
             return self.refuse(reply::TOO_LARGE); // RFC 1870 §6.3
         }
         (State::Receiving(self), Step::effect(Effect::Body(run)))

@@ -22,6 +22,8 @@ pub(super) struct Transaction {
     smtputf8: bool,
     returned: Option<Return>,
     envelope_id: Option<String>,
+    /// Octets that all its recipients take.
+    pub(super) limit: u64,
     /// Octets of the chunks that were taken.
     pub(super) size: u64,
 }
@@ -114,7 +116,7 @@ impl Machine {
         if self.messages >= limits.messages {
             return Self::close(reply::TOO_MANY_MESSAGES);
         }
-        if parameters.size.is_some_and(|size| size > limits.message) {
+        if parameters.size.is_some_and(|size| size > limits.largest()) {
             return self.fault(State::Greeted(greeted), reply::TOO_LARGE); // RFC 1870 §6.1
         }
         if mail.is_international && !parameters.smtputf8 {
@@ -129,6 +131,7 @@ impl Machine {
             smtputf8: parameters.smtputf8,
             returned: parameters.returned,
             envelope_id: parameters.envelope_id,
+            limit: limits.largest(),
             size: 0,
         };
         (State::Admitting(Box::new(transaction)), Step::effect(Effect::Admit))
@@ -165,10 +168,16 @@ impl Machine {
 
     pub(super) fn answered<'a>(&mut self, asked: Asked, answer: RecipientAnswer) -> Next<'a> {
         let Asked { mut transaction, path, parameters } = asked;
-        let RecipientAnswer::Known(recipient) = answer else {
+        let RecipientAnswer::Known { recipient, size } = answer else {
             return self.fault(State::Addressing(transaction), reply::recipient(&answer));
         };
-        if !transaction.takes(&recipient) {
+        let cap = size.unwrap_or(self.settings.limits.message);
+        if transaction.announced_size.is_some_and(|size| size > cap) {
+            return self.fault(State::Addressing(transaction), reply::TOO_LARGE); // RFC 1870 §6.1
+        }
+        // Without SIZE nobody knows yet whom the message is too large for: nobody else must lose it by that.
+        let is_capped_alike = cap == transaction.limit || transaction.announced_size.is_some();
+        if !transaction.takes(&recipient) || (transaction.has_recipients() && !is_capped_alike) {
             return self.fault(State::Addressing(transaction), reply::SEPARATE_TRANSACTION);
         }
         let mailbox: Option<Mailbox> = match path {
@@ -179,6 +188,7 @@ impl Machine {
             return self.fault(State::Addressing(transaction), reply::UNKNOWN_RECIPIENT);
         };
         let RcptParameters { notify, original_recipient } = parameters;
+        transaction.limit = transaction.limit.min(cap);
         transaction.forward_paths.push(ForwardPath { mailbox, recipient, notify, original_recipient });
         (State::Addressing(transaction), Step::reply(reply::RECIPIENT_OK))
     }

@@ -8,15 +8,18 @@ use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, Outcom
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
 use crate::service::keys::{NewKey, make_key};
-use crate::store::directory::NewRoute;
 use crate::store::domains::DomainState;
-use crate::store::events::{NewApproval, NewDraft};
+use crate::store::events::{NewApproval, NewDraft, NewObserved};
 use crate::store::idempotency::KeyedCall;
+use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
 use crate::store::outcomes::NewOutcome;
+use crate::store::routes::{NewRoute, RouteStep};
 use crate::store::spool::NewAccepted;
+use crate::store::watch::Alarm;
 
 /// What stands in every text of the one tenant.
 const MARK: &str = "saltwater";
@@ -106,6 +109,12 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         mailbox(owned.mailbox) => "Ok(None)";
         mailbox_of_event(owned.event) => "Ok(None)";
         routes() => "Ok([])";
+        former_addresses() => "Ok([])";
+        routes_since() => "Ok([])";
+        held_marks(owned.route) => "Ok([])";
+        hours(from, to) => "Ok([])";
+        observed(owned.route, from) => "Ok(Observed { events: 0,";
+        alarms_since(from) => "Ok([])";
         route(owned.route) => "Ok(None)";
         domains() => "Ok([])";
         verified_domains() => "Ok([])";
@@ -160,6 +169,14 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_app(owned.app) => "Err(NotFound";
         set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
+        rotate_route(owned.route, [6; 32], MARK.into(), LEASE) => "Err(NotFound";
+        step_route(owned.route, RouteStep::Pause) => "Err(NotFound";
+        learn_route(owned.route, clock.now()) => "Err(NotFound";
+        confirm_marks(owned.route, &[mark_of_route()]) => "Err(NotFound";
+        observe_route(owned.route, None) => "Err(NotFound";
+        raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
+        end_alarm(owned.route, Alarm::TooLarge) => "Ok(())";
+        count_refused(owned.route, 1) => "Err(NotFound";
         remove_route(owned.route) => "Err(NotFound";
         route_refused(owned.route, "192.0.2.0/24".to_owned()) => "Err(NotFound";
         revoke_key(owned.key.id) => "Err(NotFound";
@@ -176,6 +193,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         add_route(owned.route, route(owned.app)) => "Err(Exists";
         assume_domain(&Domain::parse(DOMAIN).unwrap()) => "Err(Exists";
         settle_domain(DOMAIN, DomainState::Suspended) => "Err(NotFound";
+        miss_domain(DOMAIN) => "Err(NotFound";
         remove_domain(DOMAIN) => "Err(NotFound";
         claim_domain(&Domain::parse(DOMAIN).unwrap(), "proof".into()) => "Ok(())";
         settle_domain(DOMAIN, DomainState::Verified) => "Err(Exists";
@@ -192,6 +210,10 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_endpoint(owned.endpoint) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
     }
+}
+
+fn mark_of_route() -> Mark {
+    Mark { name: "dkim".into(), value: MARK.into() }
 }
 
 const DOMAIN: &str = "saltwater.example";
@@ -213,6 +235,8 @@ fn route(app: AppId) -> NewRoute {
         address_sealed: MARK.into(),
         app: Some(app),
         peers: Vec::new(),
+        size_cap: None,
+        observe_until: None,
     }
 }
 
@@ -267,8 +291,11 @@ async fn fill(scene: &Scene) -> Owned {
     own.assume_domain(&Domain::parse(DOMAIN).unwrap()).await.unwrap();
     let mailbox = own.add_mailbox(mailbox(scene.app)).await.unwrap();
     let (route_id, endpoint_id) = (clock.mint(), clock.mint());
-    own.add_route(route_id, route(scene.app)).await.unwrap();
+    own.add_route(route_id, NewRoute { token_hash: [4; 32], ..route(scene.app) }).await.unwrap();
     own.route_refused(route_id, "192.0.2.0/24".into()).await.unwrap();
+    own.rotate_route(route_id, [5; 32], MARK.into(), LEASE).await.unwrap();
+    own.raise_alarm(route_id, Alarm::TooLarge, 1).await.unwrap();
+    own.count_refused(route_id, 1).await.unwrap();
     own.add_endpoint(endpoint_id, endpoint(scene.app)).await.unwrap();
     let new = NewKey {
         name: MARK.into(),
@@ -313,6 +340,9 @@ async fn fill(scene: &Scene) -> Owned {
     let mut copy = scene.message(1);
     copy.views[0].event.content = r#"{"recipients":[{"address":"sam@harbor.example","type":"to"}]}"#.into();
     copy.views[0].event.scope = Some(owned.mailbox.to_string());
+    held.copies = vec![NewCopy { route: route_id, marks: Some(vec![mark_of_route()]) }];
+    message.views[0].event.observed =
+        Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());

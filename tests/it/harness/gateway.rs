@@ -318,6 +318,20 @@ impl Gateway {
         self.database.as_ref().unwrap().sql(statement)
     }
 
+    /// As [`Gateway::sql`], on either engine: what no command can do, such as letting days pass.
+    pub fn alter(&self, statement: &str) {
+        if self.database.is_some() {
+            self.sql(statement);
+            return;
+        }
+        let file = format!("sqlite://{}", self.dir.join("connex.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&file).await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        });
+    }
+
     /// Has it do nothing more, not even in the middle of something; to be ended with [`Gateway::kill`].
     pub fn halt(&self) {
         let _ = kill_process(Pid::from_child(&self.child), Signal::STOP);

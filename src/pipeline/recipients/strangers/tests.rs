@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::ids::{SessionId, TenantId};
 use crate::mail::envelope::Door;
 use crate::mail::reading::Reader;
-use crate::store::directory::NewRoute;
+use crate::store::routes::NewRoute;
 
 const HOURS: fn(u64) -> Duration = |hours| Duration::from_secs(hours * 3_600);
 
@@ -31,8 +31,15 @@ impl Scene {
     async fn route(&self, token: u8, peers: &[&str]) -> RouteRow {
         let id = self.store.clock().mint();
         let peers = peers.iter().map(|rule| rule.parse().unwrap()).collect();
-        let route =
-            NewRoute { reader: Reader::Bcc, token_hash: [token; 32], address_sealed: String::new(), app: None, peers };
+        let route = NewRoute {
+            reader: Reader::Bcc,
+            token_hash: [token; 32],
+            address_sealed: String::new(),
+            app: None,
+            peers,
+            size_cap: None,
+            observe_until: None,
+        };
         self.store.for_tenant(self.tenant).add_route(id, route).await.unwrap();
         self.store.for_tenant(self.tenant).route(id).await.unwrap().unwrap()
     }
@@ -61,11 +68,12 @@ impl Scene {
 }
 
 fn untrusted(route: &RouteRow) -> RecipientAnswer {
-    RecipientAnswer::Known(Recipient::Route {
+    RecipientAnswer::known(Recipient::Route {
         tenant: route.tenant,
         route: route.id,
         reader: Reader::Bcc,
         peer_authorised: false,
+        shared_range: false,
     })
 }
 

@@ -1,0 +1,106 @@
+//! `connex route learn | marks | confirm`: by what the copies of a shared network are told from a stranger's.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::one;
+use crate::cli::CliError;
+use crate::cli::output::Output;
+use crate::cli::place::OneArgs;
+use crate::mail::marks::Mark;
+
+/// Longest time of learning, in hours.
+const LONGEST_HOURS: u64 = 72;
+
+/// Arguments of `connex route learn`.
+#[derive(Debug, Args)]
+pub struct LearnArgs {
+    /// Which route.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// How many hours, up to 72.
+    #[arg(long, value_name = "HOURS", default_value_t = LONGEST_HOURS, value_parser = clap::value_parser!(u64).range(1..=LONGEST_HOURS))]
+    pub hours: u64,
+}
+
+/// Arguments of `connex route confirm`.
+#[derive(Debug, Args)]
+pub struct ConfirmArgs {
+    /// Which route.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Which of the sets that `connex route marks` shows; needed where there are several.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub set: Option<u64>,
+}
+
+/// Has the route learn.
+pub(super) async fn learn(args: LearnArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args.one).await?;
+    if row.peers.iter().all(|rule| rule.provider().is_none()) {
+        return Err(CliError::failed("the route names no provider (--peer shared:…), whose networks are learned from"));
+    }
+    let until = instance.clock.now().plus(Duration::from_secs(args.hours * 3_600));
+    instance.store.for_tenant(row.tenant).learn_route(row.id, until).await?;
+    out.answer(&serde_json::json!({ "id": row.id, "learningUntil": until }), |out| {
+        out.line(&format!(
+            "Route {} learns until {until}: copies are held, and `connex route marks` shows theirs",
+            row.id
+        ))
+    })
+}
+
+/// Shows the marks.
+pub(super) async fn show(args: OneArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args).await?;
+    let held = instance.store.for_tenant(row.tenant).held_marks(row.id).await?;
+    let sets: Vec<serde_json::Value> = (1..)
+        .zip(&held)
+        .map(|(set, one)| {
+            serde_json::json!({
+                "set": set, "marks": one.marks, "held": one.held, "firstAt": one.first_at, "lastAt": one.last_at,
+            })
+        })
+        .collect();
+    let answer = serde_json::json!({ "id": row.id, "state": row.state.as_str(), "confirmed": row.marks, "held": sets });
+    out.answer(&answer, |out| {
+        match &row.marks {
+            Some(marks) => out.line(&format!("confirmed: {}", words(marks)))?,
+            None => out.line("confirmed: none")?,
+        }
+        for (set, one) in (1..).zip(&held) {
+            out.line(&format!("{set}: {} held, {} to {}: {}", one.held, one.first_at, one.last_at, words(&one.marks)))?;
+        }
+        out.line("A set that is yours alone can be confirmed with `connex route confirm --set NUMBER`.")
+    })
+}
+
+/// Pins a set of marks.
+pub(super) async fn confirm(args: ConfirmArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args.one).await?;
+    let tenant = instance.store.for_tenant(row.tenant);
+    let held = tenant.held_marks(row.id).await?;
+    let wanted = match args.set {
+        Some(set) => usize::try_from(set).ok().and_then(|set| held.get(set.wrapping_sub(1))),
+        None if held.len() > 1 => {
+            return Err(CliError::Usage("several sets of marks are held; --set says which is yours".to_owned()));
+        }
+        None => held.first(),
+    };
+    let wanted =
+        wanted.ok_or_else(|| CliError::NotFound("such a set of marks; `connex route marks` shows them".to_owned()))?;
+    let count = tenant.confirm_marks(row.id, &wanted.marks).await?;
+    let answer = serde_json::json!({ "id": row.id, "state": "active", "confirmed": wanted.marks, "released": count });
+    out.answer(&answer, |out| {
+        out.line(&format!(
+            "Copies with {} are believed; {count} that are held are decided on now",
+            words(&wanted.marks)
+        ))
+    })
+}
+
+fn words(marks: &[Mark]) -> String {
+    let words: Vec<String> = marks.iter().map(ToString::to_string).collect();
+    if words.is_empty() { "no marks".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,182 @@
+//! Proofs of domains, looked for again and again: a domain whose record is gone is told of, and goes on to count.
+//!
+//! Only what DNS says counts as a look: trouble of the DNS changes nothing. Of several nodes one looks at a time.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::watch::take_round;
+use crate::clock::Timestamp;
+use crate::dns::{DnsError, Resolver};
+use crate::store::domains::{DomainRow, DomainState};
+use crate::store::{Store, StoreError};
+
+/// How often a proven domain's record is looked for.
+const RECHECK: Duration = Duration::from_secs(6 * 3_600);
+
+/// Where the proof of a domain stands (RFC 8552: records about a name stand at a name with an underscore below it).
+#[must_use]
+pub fn proof_name(domain: &str) -> String {
+    format!("_connex.{domain}.")
+}
+
+/// What a look for a domain's proof found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The texts that stand there.
+    pub found: Vec<String>,
+    /// Whether the proof is among them.
+    pub is_proven: bool,
+}
+
+/// Looks for a domain's proof.
+///
+/// # Errors
+/// [`DnsError`]: DNS does not say, which says nothing about the domain.
+pub async fn look(resolver: &Resolver, row: &DomainRow) -> Result<Looked, DnsError> {
+    let texts = resolver.texts(&proof_name(&row.domain)).await?;
+    let found: Vec<String> = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+    let is_proven = !row.proof.is_empty() && found.contains(&row.proof);
+    Ok(Looked { found, is_proven })
+}
+
+/// Records what a look found; the state that follows. Ownership is never dropped by it.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Exists`] when another tenant has proven the domain.
+pub async fn settle(store: &Store, row: &DomainRow, looked: &Looked) -> Result<DomainState, StoreError> {
+    let tenant = store.for_tenant(row.tenant);
+    if looked.is_proven {
+        tenant.settle_domain(&row.domain, DomainState::Verified).await?;
+        return Ok(DomainState::Verified);
+    }
+    let state = tenant.miss_domain(&row.domain).await?;
+    if (row.state, state) == (DomainState::Verified, DomainState::Failing) {
+        metrics::counter!("connex_domains_failing_total").increment(1);
+        tracing::warn!(
+            tenant.id = %row.tenant,
+            dns.name = row.domain,
+            error.kind = "domain_failing",
+            "The proof of a domain is gone from DNS: the domain goes on to count, and its owner must set the record again"
+        );
+    }
+    Ok(state)
+}
+
+/// The task that looks again.
+#[derive(Debug, Clone)]
+pub struct Domains {
+    store: Store,
+    resolver: Resolver,
+    every: Duration,
+}
+
+impl Domains {
+    /// Looks every so often for domains that are due.
+    #[must_use]
+    pub const fn new(store: Store, resolver: Resolver, every: Duration) -> Self {
+        Self { store, resolver, every }
+    }
+
+    /// Works until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.round().await {
+                tracing::warn!(
+                    error.kind = "store",
+                    temporary = error.is_temporary(),
+                    "Domains cannot be looked after now: {error}"
+                );
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// One round, where no other node has taken it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn round(&self) -> Result<(), StoreError> {
+        if !take_round(&self.store, "domain_watch", self.every).await? {
+            return Ok(());
+        }
+        let now = self.store.clock().now();
+        for tenant in self.store.tenants().await? {
+            for row in self.store.for_tenant(tenant.id).domains().await?.iter().filter(|row| is_due(row, now)) {
+                match look(&self.resolver, row).await {
+                    Ok(looked) => match settle(&self.store, row, &looked).await {
+                        // It was given up meanwhile.
+                        Ok(_) | Err(StoreError::NotFound(_)) => {}
+                        Err(error) => return Err(error),
+                    },
+                    Err(error) => {
+                        tracing::debug!(
+                            dns.name = row.domain,
+                            error.kind = "dns",
+                            temporary = true,
+                            "The proof of a domain cannot be looked for now: {error}"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a domain that was proven by a record is to be looked at again.
+fn is_due(row: &DomainRow, now: Timestamp) -> bool {
+    let is_proven = matches!(row.state, DomainState::Verified | DomainState::Failing) && !row.proof.is_empty();
+    is_proven && row.checked_at.is_none_or(|checked| now.since(checked) >= RECHECK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::dns::ResolverSettings;
+    use crate::dns::zone::{Trouble, Zone};
+    use crate::mail::address::Domain;
+    use crate::store::tests::engine::{Engine, Place, on_both_engines};
+
+    on_both_engines! {
+        a_proof_that_is_gone_makes_a_domain_failing_after_three_looks_and_never_drops_it,
+    }
+
+    async fn a_proof_that_is_gone_makes_a_domain_failing_after_three_looks_and_never_drops_it(engine: Engine) {
+        let zone = Zone::start().unwrap();
+        let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
+        let store = Place::new(engine).await.open(clock.clone()).await;
+        let tenant = store.for_tenant(store.add_tenant("harbor").await.unwrap());
+        let domain = Domain::parse("lake.example").unwrap();
+        tenant.claim_domain(&domain, "proof".into()).await.unwrap();
+        let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 2 };
+        let watch = Domains::new(store.clone(), Resolver::new(&settings).unwrap(), Duration::from_secs(1));
+        let row = async || tenant.domains().await.unwrap().remove(0);
+        let round = async |hours: u64| {
+            clock.advance(Duration::from_secs(hours * 3_600));
+            watch.round().await.unwrap();
+            let row = row().await;
+            (row.state, row.misses)
+        };
+        assert_eq!(round(7).await, (DomainState::Pending, 0), "what was never proven is not looked at");
+        tenant.settle_domain("lake.example", DomainState::Verified).await.unwrap();
+        assert_eq!(round(5).await, (DomainState::Verified, 0), "not due");
+        assert_eq!(round(1).await, (DomainState::Verified, 1));
+        zone.trouble_everywhere(Some(Trouble::Fails));
+        assert_eq!(round(6).await, (DomainState::Verified, 1), "trouble of the DNS is no look");
+        zone.trouble_everywhere(None);
+        assert_eq!(round(6).await, (DomainState::Verified, 2));
+        assert_eq!(round(6).await, (DomainState::Failing, 3));
+        for _ in 0..5 {
+            assert_eq!(round(6).await.0, DomainState::Failing);
+        }
+        assert_eq!(tenant.verified_domains().await.unwrap(), ["lake.example"], "it counts all the same");
+        zone.txt("_connex.lake.example", "proof");
+        assert_eq!(round(6).await, (DomainState::Verified, 0));
+    }
+}

@@ -1,0 +1,405 @@
+//! Intake routes and their addresses: what each takes, from whom, and where it is in its life.
+//!
+//! An address is found by the SHA-256 of its token alone. A route has one address that it gives out, and any number of
+//! former ones, which go on to be taken for a while so that mail systems have time to learn the new one.
+
+use std::time::Duration;
+
+use super::directory::no_tenant_or;
+use super::sql::{Row, built, query};
+use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
+use crate::clock::Timestamp;
+use crate::ids::{AppId, RouteId, TenantId};
+use crate::mail::marks::Mark;
+use crate::mail::peer::PeerRule;
+use crate::mail::reading::Reader;
+
+/// Where a route is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteState {
+    /// It takes copies.
+    Active,
+    /// It takes copies to find out by what marks they can be told from a stranger's.
+    Learning,
+    /// It asks peers to come back later.
+    Paused,
+    /// Its address was given up: peers are asked to come back later for a while, then it is unknown.
+    Retired,
+    /// It is gone; its events stay.
+    Deleted,
+}
+
+impl RouteState {
+    /// Its word in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Learning => "learning",
+            Self::Paused => "paused",
+            Self::Retired => "retired",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    fn named(word: &str) -> Result<Self, StoreError> {
+        let all = [Self::Active, Self::Learning, Self::Paused, Self::Retired, Self::Deleted];
+        let found = all.into_iter().find(|state| state.as_str() == word);
+        found.ok_or_else(|| StoreError::Unreadable { what: "state", detail: "not a known word".into() })
+    }
+}
+
+/// A step in the life of a route that an operator takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteStep {
+    /// It takes nothing until it is resumed.
+    Pause,
+    /// It takes copies again.
+    Resume,
+    /// It takes nothing any more, and says so to those who go on to send.
+    Retire,
+}
+
+impl RouteStep {
+    /// The statement, which changes nothing where the step does not follow from the route's state.
+    const fn statement(self) -> &'static str {
+        match self {
+            Self::Pause => {
+                "UPDATE routes SET state = 'paused', state_since = $3
+WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning')"
+            }
+            Self::Resume => {
+                "UPDATE routes SET state = 'active', state_since = $3
+WHERE tenant_id = $1 AND route_id = $2 AND state = 'paused'"
+            }
+            Self::Retire => {
+                "UPDATE routes SET state = 'retired', state_since = $3
+WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paused')"
+            }
+        }
+    }
+
+    const fn refusal(self) -> &'static str {
+        match self {
+            Self::Pause => "only a route that takes copies can be paused",
+            Self::Resume => "only a paused route can be resumed",
+            Self::Retire => "the route is retired already",
+        }
+    }
+}
+
+/// An intake route; its address is a secret and stays encrypted here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRow {
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Its id.
+    pub id: RouteId,
+    /// How it reads what it takes.
+    pub reader: Reader,
+    /// The address that it gives out, sealed with the instance key.
+    pub address_sealed: String,
+    /// The app that is told of its mail.
+    pub app: Option<AppId>,
+    /// Who is authorised to hand copies over.
+    pub peers: Vec<PeerRule>,
+    /// Where it is in its life.
+    pub state: RouteState,
+    /// Since when.
+    pub state_since: Timestamp,
+    /// Octets that one message may have; `None`: as configured for routes of its kind.
+    pub size_cap: Option<u64>,
+    /// Until when it learns by what marks its copies can be told.
+    pub learning_until: Option<Timestamp>,
+    /// The marks that were confirmed: a copy from a network that is everybody's must carry exactly these.
+    pub marks: Option<Vec<Mark>>,
+    /// Until when nothing follows from its copies but that it is shown what would.
+    pub observe_until: Option<Timestamp>,
+}
+
+impl RouteRow {
+    /// Whether it learns at this moment.
+    #[must_use]
+    pub fn learns(&self, now: Timestamp) -> bool {
+        self.state == RouteState::Learning && self.learning_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether it is observed at this moment.
+    #[must_use]
+    pub fn is_observed(&self, now: Timestamp) -> bool {
+        self.observe_until.is_some_and(|until| now < until)
+    }
+}
+
+/// A route to be made.
+#[derive(Debug, Clone)]
+pub struct NewRoute {
+    /// How it reads what it takes.
+    pub reader: Reader,
+    /// SHA-256 of the token.
+    pub token_hash: [u8; 32],
+    /// The address, sealed with the instance key.
+    pub address_sealed: String,
+    /// The app that is told of its mail.
+    pub app: Option<AppId>,
+    /// Who is authorised to hand copies over.
+    pub peers: Vec<PeerRule>,
+    /// Octets that one message may have; `None`: as configured for routes of its kind.
+    pub size_cap: Option<u64>,
+    /// Until when it is observed.
+    pub observe_until: Option<Timestamp>,
+}
+
+/// What an address of a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRoute {
+    /// The route.
+    pub row: RouteRow,
+    /// Until when this address counts, where it is a former one.
+    pub accepted_until: Option<Timestamp>,
+    /// Since when the tenant is suspended, where it is.
+    pub tenant_suspended: Option<Timestamp>,
+}
+
+/// A former address of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerAddress {
+    /// Whose it was.
+    pub route: RouteId,
+    /// The address, sealed with the instance key.
+    pub address_sealed: String,
+    /// Until when it counts.
+    pub accepted_until: Timestamp,
+}
+
+const COLUMNS: &str = "r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, \
+r.size_cap, r.learning_until, r.marks, r.observe_until";
+
+impl Store {
+    /// The route that has, or had, the token with this SHA-256.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn route_by_token(&self, hash: [u8; 32]) -> Result<Option<FoundRoute>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, t.suspended_at, CAST(NULL AS BIGINT) FROM routes AS r
+JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE r.token_hash = $1 AND r.state <> 'deleted'
+UNION ALL
+SELECT {COLUMNS}, t.suspended_at, f.accepted_until FROM retired_tokens AS f
+JOIN routes AS r ON r.tenant_id = f.tenant_id AND r.route_id = f.route_id
+JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE f.token_hash = $1 AND r.state <> 'deleted'"
+        );
+        let row = built(sql).bind(hash.as_slice()).fetch_optional(&self.doors).await?;
+        let read = |row: Row| {
+            Ok(FoundRoute {
+                row: read_route(&row)?,
+                tenant_suspended: row.try_get::<Option<i64>>(12)?.map(Timestamp::from_micros),
+                accepted_until: row.try_get::<Option<i64>>(13)?.map(Timestamp::from_micros),
+            })
+        };
+        row.map(read).transpose()
+    }
+
+    /// Whether any route of the installation names a client's certificate. Rules are stored as JSON texts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn has_route_with_certificate(&self) -> Result<bool, StoreError> {
+        const FIND: &str = "\
+SELECT COUNT(*) FROM (SELECT 1 FROM routes WHERE peers LIKE $1 AND state <> 'deleted' LIMIT 1) AS named";
+        let row = query(FIND).bind("%\"cert:%").fetch_one(&self.doors).await?;
+        Ok(row.try_get::<i64>(0)? > 0)
+    }
+}
+
+impl TenantStore {
+    /// Makes an intake route under `id`, for which its address was sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn add_route(&self, id: RouteId, route: NewRoute) -> Result<(), StoreError> {
+        const ADD: &str = "\
+INSERT INTO routes (tenant_id, route_id, reader, token_hash, address_sealed, app_id, peers, state, state_since, created_at, size_cap, observe_until)
+VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9, $10)";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        let peers = to_json("peers", &route.peers)?;
+        let reader = route.reader.as_str();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    query(ADD)
+                        .bind(tenant.to_string())
+                        .bind(id.to_string())
+                        .bind(route.token_hash.as_slice())
+                        .bind(route.address_sealed)
+                        .bind(route.app.map(|app| app.to_string()))
+                        .bind(peers)
+                        .bind(now.as_micros())
+                        .bind(reader)
+                        .bind(route.size_cap.map(u64::cast_signed))
+                        .bind(route.observe_until.map(Timestamp::as_micros))
+                        .execute(connection)
+                        .await
+                        .map_err(no_tenant_or("a route of this token"))?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// All routes that were not removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn routes(&self) -> Result<Vec<RouteRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM routes AS r WHERE r.tenant_id = $1 AND r.state <> 'deleted' ORDER BY r.route_id"
+        );
+        let rows = built(sql).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(read_route).collect()
+    }
+
+    /// The routes that were not removed, and since when there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn routes_since(&self) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {
+        const LIST: &str =
+            "SELECT route_id, created_at FROM routes WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY route_id";
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let read = |row: &Row| Ok((from_id("route_id", row.try_get(0)?)?, Timestamp::from_micros(row.try_get(1)?)));
+        rows.iter().map(read).collect()
+    }
+
+    /// The route with this id, removed ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn route(&self, id: RouteId) -> Result<Option<RouteRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM routes AS r WHERE r.tenant_id = $1 AND r.route_id = $2");
+        let find = built(sql).bind(self.tenant.to_string()).bind(id.to_string());
+        find.fetch_optional(&self.store.readers).await?.as_ref().map(read_route).transpose()
+    }
+
+    /// The former addresses of all routes, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn former_addresses(&self) -> Result<Vec<FormerAddress>, StoreError> {
+        const LIST: &str = "\
+SELECT route_id, address_sealed, accepted_until FROM retired_tokens WHERE tenant_id = $1
+ORDER BY accepted_until DESC, route_id";
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        let read = |row: &Row| {
+            Ok(FormerAddress {
+                route: from_id("route_id", row.try_get(0)?)?,
+                address_sealed: row.try_get(1)?,
+                accepted_until: Timestamp::from_micros(row.try_get(2)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Gives a route a new address. The one before is taken for `overlap` longer; until when.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] where the route is retired.
+    pub async fn rotate_route(
+        &self,
+        id: RouteId,
+        token_hash: [u8; 32],
+        address_sealed: String,
+        overlap: Duration,
+    ) -> Result<Timestamp, StoreError> {
+        const KEEP: &str = "\
+INSERT INTO retired_tokens (tenant_id, token_hash, route_id, address_sealed, accepted_until)
+SELECT tenant_id, token_hash, route_id, address_sealed, $3 FROM routes
+WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paused')";
+        const GIVE: &str =
+            "UPDATE routes SET token_hash = $3, address_sealed = $4 WHERE tenant_id = $1 AND route_id = $2";
+        let (tenant, until) = (self.tenant.to_string(), self.store.clock.now().plus(overlap));
+        let changed = self
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let keep = query(KEEP).bind(&tenant).bind(id.to_string()).bind(until.as_micros());
+                    if keep.execute(&mut *connection).await? == 0 {
+                        return Ok(false);
+                    }
+                    let give = query(GIVE).bind(tenant).bind(id.to_string());
+                    give.bind(token_hash.as_slice()).bind(address_sealed).execute(connection).await?;
+                    Ok::<_, StoreError>(true)
+                })
+            })
+            .await?;
+        if changed { Ok(until) } else { Err(self.refusal(id, "the route is retired").await?) }
+    }
+
+    /// Takes a step in a route's life; doors see it within a second.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] where the step does not follow from the route's state.
+    pub async fn step_route(&self, id: RouteId, step: RouteStep) -> Result<(), StoreError> {
+        match self.change_one(step.statement(), id.to_string(), "route").await {
+            Err(StoreError::NotFound(_)) => Err(self.refusal(id, step.refusal()).await?),
+            done => done,
+        }
+    }
+
+    /// Has nothing but a report follow from a route's copies until `until`; `None`: everything follows from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn observe_route(&self, id: RouteId, until: Option<Timestamp>) -> Result<(), StoreError> {
+        const OBSERVE: &str =
+            "UPDATE routes SET observe_until = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        let tenant = self.tenant.to_string();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let observe = query(OBSERVE).bind(tenant).bind(id.to_string());
+                    match observe.bind(until.map(Timestamp::as_micros)).execute(connection).await? {
+                        0 => Err(StoreError::NotFound("route")),
+                        _ => Ok(()),
+                    }
+                })
+            })
+            .await
+    }
+
+    /// Removes a route; its addresses are unknown from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn remove_route(&self, id: RouteId) -> Result<(), StoreError> {
+        const REMOVE: &str = "\
+UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        self.change_one(REMOVE, id.to_string(), "route").await
+    }
+
+    /// Why nothing was changed.
+    pub(super) async fn refusal(&self, id: RouteId, why: &'static str) -> Result<StoreError, StoreError> {
+        let is_there = self.route(id).await?.is_some_and(|row| row.state != RouteState::Deleted);
+        Ok(if is_there { StoreError::Conflict(why) } else { StoreError::NotFound("route") })
+    }
+}
+
+fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
+    let app: Option<&str> = row.try_get(4)?;
+    let moment = |at: usize| row.try_get::<Option<i64>>(at).map(|micros| micros.map(Timestamp::from_micros));
+    Ok(RouteRow {
+        tenant: from_id("tenant_id", row.try_get(0)?)?,
+        id: from_id("route_id", row.try_get(1)?)?,
+        reader: Reader::named(row.try_get(2)?)
+            .ok_or_else(|| StoreError::Unreadable { what: "reader", detail: "not a known word".into() })?,
+        address_sealed: row.try_get(3)?,
+        app: app.map(|id| from_id("app_id", id)).transpose()?,
+        peers: from_json("peers", row.try_get(5)?)?,
+        state: RouteState::named(row.try_get(6)?)?,
+        state_since: Timestamp::from_micros(row.try_get(7)?),
+        size_cap: row.try_get::<Option<i64>>(8)?.map(i64::cast_unsigned),
+        learning_until: moment(9)?,
+        marks: row.try_get::<Option<&str>>(10)?.map(|text| from_json("marks", text)).transpose()?,
+        observe_until: moment(11)?,
+    })
+}
