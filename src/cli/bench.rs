@@ -13,6 +13,7 @@ mod gateway;
 mod idle;
 mod load;
 mod pipeline;
+mod read;
 mod steps;
 
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ pub enum BenchCommand {
     /// What messages cost that are built to be expensive to read.
     #[command(after_help = "Example: connex bench bombs --json")]
     Bombs(BombsArgs),
+    /// What it costs to make events of messages, beside the bare parser.
+    #[command(after_help = "Example: connex bench read tests/corpus/mail/direct tests/corpus/journal")]
+    Read(ReadArgs),
     /// How much memory of a running server an idle session costs.
     #[command(after_help = "Example: connex bench idle --server 127.0.0.1:2525 --process 4711 --sessions 2000")]
     Idle(IdleArgs),
@@ -121,6 +125,20 @@ pub struct BombsArgs {
     pub json: JsonArgs,
 }
 
+/// Arguments of `connex bench read`.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// Messages as .eml files, or folders of them.
+    #[arg(value_name = "PATH", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Rounds, each with the parser alone and then with events.
+    #[arg(long, value_name = "COUNT", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
 /// Arguments of `connex bench idle`.
 #[derive(Debug, Args)]
 pub struct IdleArgs {
@@ -170,6 +188,7 @@ impl BenchCommand {
             Self::Pipeline(args) => &args.json,
             Self::Attack(args) => &args.json,
             Self::Bombs(args) => &args.json,
+            Self::Read(args) => &args.json,
             Self::Idle(args) => &args.json,
         }
     }
@@ -185,6 +204,7 @@ pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError
         BenchCommand::Pipeline(args) => pipeline::run(args, out).await,
         BenchCommand::Attack(args) => attack::run(args, out).await,
         BenchCommand::Bombs(args) => bombs::run(&args, out),
+        BenchCommand::Read(args) => read::run(&args, out),
         BenchCommand::Idle(args) => idle::run(args, out).await,
     }
 }

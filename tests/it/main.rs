@@ -26,6 +26,7 @@ mod inject;
 mod intake;
 mod journal;
 mod learning;
+mod large;
 mod lmtp;
 mod mail_in;
 mod nodes;
