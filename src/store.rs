@@ -28,6 +28,7 @@ mod sql;
 pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod threads;
 pub mod webhooks;
 mod writer;
 

@@ -206,6 +206,7 @@ impl View {
             tenant_id: self.tenant.to_string(),
             app: row.app,
             thread: row.thread.map(|(id, sequence)| ThreadRef { id, sequence }),
+            threading: announce::threading_in(&row.content),
             caused_by: None,
             source: SourceRef { kind: row.source_kind, event_id: row.source_event_id },
             data: announce::data_of(row.answer, row.id, &self.base_url),
