@@ -15,6 +15,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert_eq!(key::copy_key(&message, &[0; 32]), key::copy_key(&message.clone(), &[0; 32]));
         let spans = text::split_reply(&message.text);
         assert_eq!(spans.visible.trim().is_empty(), message.text.trim().is_empty());
-        let _ = (thread::keys(&message), notice::automated(&message, false));
+        let _ = (thread::keys(&message, None, |_| false), notice::automated(&message, false));
     }
 });
