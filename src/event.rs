@@ -13,6 +13,7 @@ use crate::mail::envelope::{Door, Provider};
 use crate::mail::message::{Attachment, Calendar, Defect, ListHeaders, TextSource};
 use crate::mail::notice::Automated;
 use crate::mail::text::Span;
+use crate::mail::thread::Threading;
 
 mod build;
 mod moment;
@@ -160,6 +161,16 @@ pub struct Source {
     pub provider: Option<Provider>,
 }
 
+/// A message that is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// Its first event.
+    pub event_id: EventId,
+    /// Our id of the message.
+    pub message_id: MessageId,
+}
+
 /// The canonical event, version 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,6 +209,9 @@ pub struct CanonicalEvent {
     pub references: Vec<String>,
     /// The conversation.
     pub thread_id: ThreadId,
+    /// By what the message was found to belong to it; null in events from before it was told.
+    #[serde(default)]
+    pub threading: Option<Threading>,
     /// Subject, decoded.
     pub subject: String,
     /// The best plain text.
@@ -231,6 +245,9 @@ pub struct CanonicalEvent {
     pub list: Option<ListHeaders>,
     /// What kind of machine mail it is; null for what a person may have written.
     pub automated: Option<Automated>,
+    /// The message that a report, receipt, complaint or automatic answer is about, where it is known; else left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
     /// Whether the copy is believed. An event that is not makes no operation, webhook or draft.
     pub trusted: bool,
     /// Why it is not believed; empty when it is.

@@ -21,6 +21,7 @@ pub struct InstanceKey {
     seal: LessSafeKey,
     pepper: [u8; KEY_LEN],
     fingerprint: [u8; KEY_LEN],
+    reply_tokens: [u8; KEY_LEN],
 }
 
 impl std::fmt::Debug for InstanceKey {
@@ -40,6 +41,7 @@ impl InstanceKey {
             seal: LessSafeKey::new(seal),
             pepper: derive(&root, b"api key pepper"),
             fingerprint: derive(&root, b"fingerprint"),
+            reply_tokens: derive(&root, b"reply tokens"),
         }
     }
 
@@ -53,6 +55,12 @@ impl InstanceKey {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The key of reply tokens: they stay valid as long as the instance has its key.
+    #[must_use]
+    pub const fn reply_tokens(&self) -> &[u8; KEY_LEN] {
+        &self.reply_tokens
     }
 
     /// Seals `secret` for the row that `row` names.

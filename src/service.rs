@@ -21,6 +21,7 @@ pub mod insights;
 pub mod intake;
 pub mod keys;
 pub mod limits;
+pub mod machine;
 pub mod materialize;
 pub mod outcomes;
 pub mod reading;

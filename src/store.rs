@@ -32,6 +32,7 @@ mod sql;
 pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod threads;
 pub mod watch;
 pub mod webhooks;
 mod writer;

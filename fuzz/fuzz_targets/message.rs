@@ -18,6 +18,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let spans = message.text_spans();
         let visible = text::part(&message.text, &spans, text::Part::Visible);
         assert_eq!(visible.trim().is_empty(), message.text.trim().is_empty());
-        let _ = (thread::keys(&message), notice::automated(&message, false));
+        let _ = (thread::keys(&message, None, |_| false), notice::automated(&message, false));
     }
 });

@@ -30,6 +30,9 @@ pub struct WebhookEvent {
     pub app: Option<String>,
     /// The conversation.
     pub thread: Option<ThreadRef>,
+    /// How the message came to its conversation; left out for events of apps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threading: Option<ThreadingRef>,
     /// The event that led to this one.
     pub caused_by: Option<String>,
     /// Where it came from.
@@ -48,6 +51,17 @@ pub struct ThreadRef {
     pub id: String,
     /// Counts the events of the thread from 1.
     pub sequence: i64,
+}
+
+/// By what a message was found to belong to its conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadingRef {
+    /// `references`, `reply_token`, `thread_index`, `subject` or `new`.
+    pub method: String,
+    /// What brings an answer back to the conversation: behind a `+` in the mailbox's address, or in a Message-ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_token: Option<String>,
 }
 
 /// Where an event came from.
@@ -190,6 +204,7 @@ mod tests {
             tenant_id: "ten_1".into(),
             app: Some("deals".into()),
             thread: None,
+            threading: None,
             caused_by: None,
             source: SourceRef { kind: "direct".into(), event_id: None },
             data: serde_json::json!({ "canonical": { "status": "unclear", "confidence": 0.1 }, "operations": [] }),

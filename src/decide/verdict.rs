@@ -41,6 +41,8 @@ pub(super) struct Precedence {
 const LEAST_SUPPORT: i32 = 3;
 /// Support at which phrases of a machine need no header to be believed.
 const MACHINE_SUPPORT: i32 = 7;
+/// Octets of new text above which words alone make no bounce: a newsletter tells of failed deliveries, too.
+const LONGEST_BOUNCE: usize = 4 * 1024;
 /// Support at which abuse is the status.
 const ABUSE_SUPPORT: i32 = 7;
 /// Support at which abuse is reported.
@@ -81,6 +83,9 @@ impl Precedence {
         let is_in = |status: StatusId, area: &str| taxonomy.status(status).is_some_and(|s| s.area == area);
         let abuse = reported_abuse(signals, fired, |status| is_in(status, "abuse"));
         let automated = matter.automated.or_else(|| automated_by_event(matter.event_type));
+        if automated != Some(Automated::Bounce) && matter.visible_text.len() > LONGEST_BOUNCE {
+            scores.divide(self.delivery_failed, 8);
+        }
         let abusive = scores.best(|status| is_in(status, "abuse"));
         if let Some((status, score)) = abusive
             && score >= ABUSE_SUPPORT

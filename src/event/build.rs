@@ -15,9 +15,10 @@ use crate::mail::message::{
 use crate::mail::notice::{Automated, FailedRecipient};
 use crate::mail::reading::{self, CopyKind, Handed, Opened, Reader, Reading};
 use crate::mail::text::{self, Part, Span};
+use crate::mail::thread::{Method, Threading};
 
 /// What the caller knows beside the message and its manifest.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct View<'a> {
     /// Id for the event.
     pub id: EventId,
@@ -30,8 +31,8 @@ pub struct View<'a> {
     pub route_addresses: &'a [Mailbox],
     /// The conversation.
     pub thread: ThreadId,
-    /// Whether the conversation was there before this message.
-    pub is_known_thread: bool,
+    /// By what the message was found to belong to it.
+    pub threading: Threading,
     /// What was found out about who sent it.
     pub authentication: &'a Authentication,
     /// What the mailbox does with mail that fails DMARC; of a copy nothing is refused.
@@ -63,6 +64,7 @@ pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> Canon
         in_reply_to: message.in_reply_to.as_deref().map(hide),
         references: message.references.iter().map(|id| hide(id)).collect(),
         thread_id: view.thread,
+        threading: Some(view.threading.clone()),
         subject: hide(&message.subject),
         text_source: message.text_source,
         visible_text: text::part(&text, &text_spans, Part::Visible),
@@ -79,6 +81,7 @@ pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> Canon
         authentication: authentication(opened, view.authentication),
         list: facts.list(&message.list),
         automated: facts.reading.automated.clone().map(|automated| facts.hidden_in(automated)),
+        about: None,
         trusted: facts.untrusted_reasons.is_empty(),
         untrusted_reasons: facts.untrusted_reasons.clone(),
         defects: facts.defects(manifest, view.authentication),
@@ -164,12 +167,17 @@ impl<'a> Facts<'a> {
     fn event_type(&self, message: &Message, view: &View<'_>) -> EventType {
         match (&self.reading.automated, self.source, self.reading.direction) {
             (Some(Automated::Bounce { .. }), ..) => EventType::Bounce,
-            (Some(Automated::AutoReply), ..) => EventType::AutoReply,
-            (Some(Automated::ReadReceipt { .. }), ..) => EventType::ReadReceipt,
+            (Some(Automated::AutoReply { .. }), ..) => EventType::AutoReply,
+            (Some(Automated::ReadReceipt { .. } | Automated::Delivered { .. }), ..) => EventType::ReadReceipt,
             (Some(Automated::Complaint { .. }), ..) => EventType::Complaint,
             (_, Kind::Direct, _) => {
-                let is_answer = message.in_reply_to.is_some() || !message.references.is_empty();
-                if view.is_known_thread && is_answer { EventType::InboundReply } else { EventType::InboundMessage }
+                let has_ids = message.in_reply_to.is_some() || !message.references.is_empty();
+                match view.threading.method {
+                    Method::ReplyToken | Method::ThreadIndex | Method::Subject => EventType::InboundReply,
+                    // Without ids it is what was answered, and came after its answer.
+                    Method::References if has_ids => EventType::InboundReply,
+                    Method::References | Method::New => EventType::InboundMessage,
+                }
             }
             (_, _, Direction::Outbound) => EventType::OutboundCopy,
             _ => EventType::JournalCopy,
@@ -285,14 +293,16 @@ impl<'a> Facts<'a> {
         match automated {
             Automated::Bounce { permanence, recipients, original_message_id } => Automated::Bounce {
                 permanence,
-                recipients: recipients
-                    .into_iter()
-                    .map(|one| FailedRecipient {
-                        address: self.hide(&one.address),
-                        action: self.hide(&one.action),
-                        status: self.hide(&one.status),
-                    })
-                    .collect(),
+                recipients: self.hidden_recipients(recipients),
+                original_message_id: hide_id(original_message_id),
+            },
+            Automated::Delivered { recipients, original_message_id } => Automated::Delivered {
+                recipients: self.hidden_recipients(recipients),
+                original_message_id: hide_id(original_message_id),
+            },
+            Automated::AutoReply { return_date, covering, original_message_id } => Automated::AutoReply {
+                return_date,
+                covering: covering.iter().map(|address| self.hide(address)).collect(),
                 original_message_id: hide_id(original_message_id),
             },
             Automated::ReadReceipt { original_message_id } => {
@@ -302,8 +312,18 @@ impl<'a> Facts<'a> {
                 feedback_type: self.hide(&feedback_type),
                 original_message_id: hide_id(original_message_id),
             },
-            other @ (Automated::AutoReply | Automated::List | Automated::Notification) => other,
+            other @ (Automated::List | Automated::Notification) => other,
         }
+    }
+
+    fn hidden_recipients(&self, recipients: Vec<FailedRecipient>) -> Vec<FailedRecipient> {
+        let hidden = |one: FailedRecipient| FailedRecipient {
+            address: self.hide(&one.address),
+            original_address: self.hide_optional(one.original_address.as_ref()),
+            action: self.hide(&one.action),
+            status: self.hide(&one.status),
+        };
+        recipients.into_iter().map(hidden).collect()
     }
 }
 

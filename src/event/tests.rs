@@ -13,6 +13,7 @@ use crate::mail::copy::RouteAddresses;
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Manifest, Origin, Recipient, TransferDefect};
 use crate::mail::message::{Limits, Message};
 use crate::mail::reading::{Opened, Reader, open};
+use crate::mail::thread::Method;
 
 const ROUTE: &str = "bcc-mfzwizltoq2gk3tbnzsxe5dfon@in.connex.example";
 /// Nothing was checked.
@@ -96,7 +97,7 @@ fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
         owned_domains,
         route_addresses: &[],
         thread: ThreadId::from_bits(7),
-        is_known_thread: true,
+        threading: Threading::by(Method::References),
         authentication: &UNCHECKED,
         failure_policy: FailurePolicy::Mark,
     }
@@ -161,7 +162,7 @@ fn an_answer_to_an_unknown_conversation_is_a_message() {
     let manifest = manifest(opened.outer(), mailbox());
     let mut view = view(mailbox().recipient, &[]);
     assert_eq!(from_mail(&opened, &manifest, &view).event_type, EventType::InboundReply);
-    view.is_known_thread = false;
+    view.threading = Threading::by(Method::New);
     assert_eq!(from_mail(&opened, &manifest, &view).event_type, EventType::InboundMessage);
 }
 

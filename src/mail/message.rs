@@ -86,6 +86,7 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Message {
     let mut message = header::read(bytes, &structure, limits);
     body::read(bytes, &structure, limits, &mut message);
     message.report = report::read(bytes, &structure);
+    message.returned_message_id = report::returned_message_id(bytes, &structure);
     message.has_report_shape = report::has_journal_shape(bytes, &structure, &message);
     message.defects.extend(structure.defects);
     message.defects.sort_unstable();
@@ -213,6 +214,10 @@ pub struct TraceHeaders {
     pub delivered_to: Vec<HeaderAddress>,
     /// The marker of a journal report, where one is there.
     pub journal_marker: Option<JournalMarker>,
+    /// `report-type` of a multipart/report (RFC 6522 §3), lower case.
+    pub report_type: Option<String>,
+    /// X-Failed-Recipients, which some mail systems set on bounces.
+    pub failed_recipients: Vec<HeaderAddress>,
     /// X-MS-Exchange-Organization-AuthAs, lower case.
     pub exchange_auth_as: Option<String>,
     /// Values of the Authentication-Results fields that came with the message, from the top; none of them is believed here.
@@ -246,6 +251,9 @@ pub struct Message {
     pub in_reply_to: Option<String>,
     /// References: ids without angle brackets, oldest first.
     pub references: Vec<String>,
+    /// The head of Thread-Index: what all messages of one conversation of Outlook have in common (\[MS-OXOMSG\]
+    /// §2.2.1.3: a time and a GUID); `None` where the field is no such index.
+    pub thread_index: Option<[u8; 22]>,
     /// Date.
     pub date: Option<Timestamp>,
     /// The best plain text, made from HTML when there is none; line ends are LF.
@@ -270,6 +278,8 @@ pub struct Message {
     pub trace: TraceHeaders,
     /// The machine-readable part of a delivery report, receipt or complaint.
     pub report: Option<Report>,
+    /// Message-ID of a message or header that is a part of this one near the top, without angle brackets.
+    pub returned_message_id: Option<String>,
     /// Whether the message is laid out like a journal report.
     pub has_report_shape: bool,
     /// What is wrong with it, each word once, sorted.

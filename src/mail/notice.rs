@@ -1,13 +1,23 @@
 //! Mail that no person wrote: delivery reports, receipts, complaints, automatic answers, list mail.
 //!
 //! Such mail must never be answered. This is decided before everything else, since everything else assumes an author.
+//! More than half of all bounces carry no machine-readable part: they are known by sender, null reverse-path, subject and
+//! words, and what they tell is read from their text. Anybody can write such mail; nothing here is evidence of anything.
 //!
 //! Standards: RFC 3464 (DSN), RFC 8098 (MDN), RFC 5965 (ARF), RFC 3834 (automatic answers), RFC 2919 and 2369 (lists).
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::address::Mailbox;
-use crate::mail::message::{Message, Report, ReportKind};
+use crate::clock::Timestamp;
+use crate::mail::message::{HeaderAddress, Message, decode};
+
+mod answer;
+mod bounce;
+mod failure;
+mod phrases;
+mod report;
+#[cfg(test)]
+mod tests;
 
 /// What kind of machine mail a message is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +32,25 @@ pub enum Automated {
         /// Message-ID of the mail it is about.
         original_message_id: Option<String>,
     },
+    /// A report that something was delivered or handed on; nothing failed.
+    Delivered {
+        /// Whom the report is about.
+        recipients: Vec<FailedRecipient>,
+        /// Message-ID of the mail it is about.
+        original_message_id: Option<String>,
+    },
     /// An automatic answer, such as out-of-office.
-    AutoReply,
+    AutoReply {
+        /// The day that it names as the end of an absence or as the return, `YYYY-MM-DD`; left out where it names none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        return_date: Option<String>,
+        /// Addresses of those who stand in meanwhile.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        covering: Vec<String>,
+        /// Message-ID of the mail that it answers.
+        #[serde(default)]
+        original_message_id: Option<String>,
+    },
     /// Mail of a mailing list or newsletter.
     List,
     /// A notification by a machine.
@@ -58,258 +85,236 @@ pub enum Permanence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedRecipient {
-    /// Original-Recipient where given, else Final-Recipient.
+    /// Final-Recipient, where it could not be delivered; Original-Recipient where that alone is given.
     pub address: String,
+    /// Original-Recipient, to which it was sent; left out where it is the same or not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_address: Option<String>,
     /// Action, lower case: `failed`, `delayed`, `delivered`, `relayed`, `expanded`.
     pub action: String,
     /// Status code, such as `5.1.1`; empty when it is not given.
     pub status: String,
 }
 
+impl Automated {
+    /// Message-ID of the mail that it is about; `None` where it does not say, or is about none.
+    #[must_use]
+    pub fn original_message_id(&self) -> Option<&str> {
+        match self {
+            Self::Bounce { original_message_id, .. }
+            | Self::Delivered { original_message_id, .. }
+            | Self::AutoReply { original_message_id, .. }
+            | Self::ReadReceipt { original_message_id }
+            | Self::Complaint { original_message_id, .. } => original_message_id.as_deref(),
+            Self::List | Self::Notification => None,
+        }
+    }
+}
+
+/// What there is to judge by, wherever it comes from: a whole message, or the fields that an app knows of one.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence<'a> {
+    /// The author's address, lower case; empty where there is none.
+    author: String,
+    /// The author's name, lower case.
+    name: String,
+    /// To and Cc, lower case.
+    recipients: Vec<String>,
+    subject: &'a str,
+    text: &'a str,
+    /// The reverse-path is null, or says so in another way.
+    is_from_nobody: bool,
+    /// `report-type` of a multipart/report (RFC 6522), lower case.
+    report_type: Option<String>,
+    /// Auto-Submitted (RFC 3834), lower case, without parameters.
+    auto_submitted: Option<String>,
+    /// Precedence, lower case.
+    precedence: Option<String>,
+    has_auto_reply_mark: bool,
+    is_list: bool,
+    /// X-Failed-Recipients.
+    failed: Vec<String>,
+    returned_message_id: Option<String>,
+    /// The id of the message that it answers.
+    answers: Option<&'a str>,
+    written: Option<Timestamp>,
+}
+
+/// Fields of a message that an app hands over in place of the message.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fields<'a> {
+    /// From, as in the header.
+    pub from: &'a str,
+    /// To and Cc.
+    pub recipients: &'a [String],
+    /// Subject, decoded.
+    pub subject: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+    /// In-Reply-To without angle brackets.
+    pub in_reply_to: Option<&'a str>,
+    /// Further headers.
+    pub headers: &'a [(String, String)],
+    /// When it was written.
+    pub written: Option<Timestamp>,
+}
+
+impl<'a> Evidence<'a> {
+    fn of_message(message: &'a Message, reverse_path_is_null: bool) -> Self {
+        let lower = |one: &HeaderAddress| one.address.to_lowercase();
+        let author = message.author.as_ref();
+        let trace = &message.trace;
+        let answers = message.in_reply_to.as_deref().or_else(|| message.references.last().map(String::as_str));
+        Self {
+            author: author.map(lower).unwrap_or_default(),
+            name: author.and_then(|one| one.display_name.as_deref()).unwrap_or_default().to_lowercase(),
+            recipients: message.to.iter().chain(&message.cc).map(lower).collect(),
+            subject: &message.subject,
+            text: &message.text,
+            is_from_nobody: reverse_path_is_null || trace.return_path.as_deref().is_some_and(is_nobody),
+            report_type: trace.report_type.clone(),
+            auto_submitted: trace.auto_submitted.clone(),
+            precedence: trace.precedence.clone(),
+            has_auto_reply_mark: trace.has_auto_reply_mark,
+            is_list: !message.list.is_empty(),
+            failed: trace.failed_recipients.iter().map(|one| one.address.clone()).collect(),
+            returned_message_id: message.returned_message_id.clone(),
+            answers,
+            written: message.date,
+        }
+    }
+
+    fn of_fields(fields: &Fields<'a>) -> Self {
+        let value = |name: &str| {
+            fields.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        };
+        let word = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let (name, author) = mailbox_of(fields.from);
+        let is_marked = |name: &&str| value(name).is_some();
+        Self {
+            author,
+            name,
+            recipients: fields.recipients.iter().map(|one| mailbox_of(one).1).collect(),
+            subject: fields.subject,
+            text: fields.text,
+            is_from_nobody: value("Return-Path").is_some_and(|path| is_nobody(path.trim_matches(['<', '>', ' ']))),
+            report_type: value("Content-Type").and_then(report_type),
+            auto_submitted: value("Auto-Submitted").map(word),
+            precedence: value("Precedence").map(word),
+            has_auto_reply_mark: AUTO_REPLY_MARKS.iter().any(is_marked),
+            is_list: ["List-Id", "List-Post", "List-Unsubscribe"].iter().any(is_marked),
+            failed: value("X-Failed-Recipients")
+                .map(|list| list.split(',').map(|one| mailbox_of(one).1).collect())
+                .unwrap_or_default(),
+            returned_message_id: None,
+            answers: fields.in_reply_to.or_else(|| value("In-Reply-To")).map(|id| id.trim_matches(['<', '>', ' '])),
+            written: fields.written,
+        }
+    }
+
+    fn local_part(&self) -> &str {
+        let local = self.author.split('@').next().unwrap_or_default();
+        local.split('+').next().unwrap_or_default()
+    }
+
+    /// The begin of the text in lower case, its lines joined.
+    fn opening(&self) -> String {
+        const OPENING: usize = 1_500;
+        let begin = self.text.get(..self.text.floor_char_boundary(OPENING)).unwrap_or_default();
+        let own = begin.lines().filter(|line| !line.starts_with('>'));
+        own.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").to_lowercase().replace('\u{2019}', "'")
+    }
+}
+
+/// Whether a reverse-path is null, or a mail system's way of writing that it is.
+fn is_nobody(path: &str) -> bool {
+    path.is_empty() || path.get(..13).is_some_and(|start| start.eq_ignore_ascii_case("mailer-daemon"))
+}
+
+/// Name and address of a mailbox in a header, lower case.
+fn mailbox_of(text: &str) -> (String, String) {
+    let first = decode::addresses(text.as_bytes(), 1).entries.into_iter().next();
+    let (name, address) = first.unwrap_or_default();
+    (name.unwrap_or_default().to_lowercase(), address.unwrap_or_default().to_lowercase())
+}
+
+/// `report-type` of a Content-Type (RFC 6522 §3).
+fn report_type(content_type: &str) -> Option<String> {
+    let lower = content_type.to_ascii_lowercase();
+    let (_, rest) = lower.starts_with("multipart/report").then(|| lower.split_once("report-type"))??;
+    let value = rest.trim_start().strip_prefix('=')?.trim_start().trim_start_matches('"');
+    Some(value.split(['"', ';', ' ']).next().unwrap_or_default().to_owned())
+}
+
+/// Fields that automatic answerers are known to set on their answers, beside Auto-Submitted.
+pub(in crate::mail) const AUTO_REPLY_MARKS: [&str; 8] = [
+    "x-autoreply",
+    "x-autorespond",
+    "x-auto-reply",
+    "x-autoresponder",
+    "x-autoreply-from",
+    "x-mail-autoreply",
+    "x-autogenerated-reply",
+    "x-ms-exchange-inbox-rules-loop",
+];
+
 /// What kind of machine mail `message` is; `None` for what a person may have written.
 #[must_use]
 pub fn automated(message: &Message, reverse_path_is_null: bool) -> Option<Automated> {
-    if let Some(report) = &message.report {
-        return Some(of_report(report));
+    match &message.report {
+        Some(found) => Some(report::read(found, message)),
+        None => judge(&Evidence::of_message(message, reverse_path_is_null)),
     }
-    if is_bounce_without_report(message, reverse_path_is_null) {
-        return Some(Automated::Bounce {
-            permanence: Permanence::Unknown,
-            recipients: Vec::new(),
-            original_message_id: None,
+}
+
+/// The same of the fields that an app knows of a message.
+#[must_use]
+pub fn automated_by_fields(fields: &Fields<'_>) -> Option<Automated> {
+    let evidence = Evidence::of_fields(fields);
+    match evidence.report_type.as_deref() {
+        Some("disposition-notification") => Some(Automated::ReadReceipt { original_message_id: None }),
+        Some("feedback-report") => {
+            Some(Automated::Complaint { feedback_type: String::new(), original_message_id: None })
+        }
+        _ => judge(&evidence),
+    }
+}
+
+fn judge(evidence: &Evidence<'_>) -> Option<Automated> {
+    if let Some(bounce) = bounce::read(evidence) {
+        return Some(bounce);
+    }
+    if answer::is_answer(evidence) {
+        return Some(Automated::AutoReply {
+            return_date: answer::returns(evidence),
+            covering: answer::covering(evidence),
+            original_message_id: evidence.answers.map(str::to_owned),
         });
     }
-    if is_auto_reply(message) {
-        return Some(Automated::AutoReply);
-    }
-    let precedence = message.trace.precedence.as_deref().unwrap_or_default();
-    if !message.list.is_empty() || matches!(precedence, "list" | "bulk" | "junk") {
+    let precedence = evidence.precedence.as_deref().unwrap_or_default();
+    if evidence.is_list || matches!(precedence, "list" | "bulk" | "junk") {
         return Some(Automated::List);
     }
     // RFC 3834 §5: everything but `no` was made without a person.
-    let is_generated = message.trace.auto_submitted.as_deref().is_some_and(|word| word != "no");
-    (is_generated || reverse_path_is_null || is_machine(message)).then_some(Automated::Notification)
+    let is_generated = evidence.auto_submitted.as_deref().is_some_and(|word| word != "no");
+    let is_machine = MACHINES.contains(&evidence.local_part());
+    (is_generated || evidence.is_from_nobody || is_machine).then_some(Automated::Notification)
 }
 
-/// Subjects that mail systems put on reports without a machine-readable part.
-const BOUNCE_SUBJECTS: [&str; 14] = [
-    "undeliverable",
-    "undelivered mail",
-    "delivery status notification",
-    "mail delivery failed",
-    "mail delivery failure",
-    "delivery failure",
-    "failure notice",
-    "returned mail",
-    "message not delivered",
-    "unzustellbar",
-    "nicht zustellbar",
-    "non remis",
-    "no se pudo entregar",
-    "mancato recapito",
-];
-
-/// Subjects that automatic answerers put in front of the original one.
-const AUTO_REPLY_SUBJECTS: [&str; 14] = [
-    "automatic reply",
-    "auto reply",
-    "auto-reply",
-    "autoreply",
-    "out of office",
-    "out of the office",
-    "automatische antwort",
-    "abwesenheitsnotiz",
-    "abwesenheit:",
-    "réponse automatique",
-    "respuesta automática",
-    "risposta automatica",
-    "resposta automática",
-    "automatisch antwoord",
-];
-
 /// Local parts under which machines write.
-const MACHINES: [&str; 8] = [
+const MACHINES: [&str; 14] = [
     "no-reply",
+    "no_reply",
     "noreply",
     "do-not-reply",
     "donotreply",
+    "do_not_reply",
+    "nicht-antworten",
+    "ne-pas-repondre",
+    "no-responder",
     "notification",
     "notifications",
+    "notify",
     "mailer-daemon",
     "postmaster",
 ];
-
-fn is_bounce_without_report(message: &Message, reverse_path_is_null: bool) -> bool {
-    let is_mailer = matches!(local_part(message).as_str(), "mailer-daemon" | "postmaster" | "mail-daemon");
-    // A subject alone proves nothing: people write "Undeliverable" too.
-    (is_mailer || reverse_path_is_null) && starts_with_one(&message.subject, &BOUNCE_SUBJECTS)
-}
-
-fn is_auto_reply(message: &Message) -> bool {
-    let is_replied = message.trace.auto_submitted.as_deref() == Some("auto-replied"); // RFC 3834 §5
-    let precedence = message.trace.precedence.as_deref();
-    let is_vacation = matches!(precedence, Some("auto_reply" | "auto-reply"));
-    let has_subject = starts_with_one(&message.subject, &AUTO_REPLY_SUBJECTS);
-    is_replied || is_vacation || message.trace.has_auto_reply_mark || has_subject
-}
-
-fn is_machine(message: &Message) -> bool {
-    MACHINES.contains(&local_part(message).as_str())
-}
-
-fn local_part(message: &Message) -> String {
-    let mailbox = message.author.as_ref().and_then(|author| author.mailbox.as_ref());
-    mailbox.map(|mailbox| mailbox.split_detail().0.to_lowercase()).unwrap_or_default()
-}
-
-fn starts_with_one(subject: &str, starts: &[&str]) -> bool {
-    let subject = subject.to_lowercase();
-    starts.iter().any(|start| subject.starts_with(start))
-}
-
-fn of_report(report: &Report) -> Automated {
-    let original_message_id = report.returned_message_id.clone();
-    let groups = groups(&report.fields);
-    let value = |name: &str| groups.iter().find_map(|group| field(group, name));
-    match report.kind {
-        ReportKind::DeliveryStatus => {
-            let recipients: Vec<FailedRecipient> =
-                groups.iter().filter_map(failed_recipient).take(RECIPIENTS).collect();
-            Automated::Bounce { permanence: permanence(&recipients), recipients, original_message_id }
-        }
-        ReportKind::Disposition => Automated::ReadReceipt {
-            // RFC 8098 §3.2.5
-            original_message_id: value("original-message-id").map(unbracketed).or(original_message_id),
-        },
-        ReportKind::Feedback => Automated::Complaint {
-            feedback_type: value("feedback-type").unwrap_or_default().to_lowercase(),
-            original_message_id,
-        },
-    }
-}
-
-/// Most recipients that are kept of one report.
-const RECIPIENTS: usize = 1_000;
-
-type Group = Vec<(String, String)>;
-
-/// Groups of fields, parted by blank lines (RFC 3464 §2.1); folded lines are joined.
-fn groups(fields: &str) -> Vec<Group> {
-    let mut groups: Vec<Group> = vec![Vec::new()];
-    for line in fields.lines() {
-        if line.trim().is_empty() {
-            groups.push(Vec::new());
-            continue;
-        }
-        let Some(group) = groups.last_mut() else { continue };
-        match line.split_once(':') {
-            _ if line.starts_with([' ', '\t']) => {
-                if let Some((_, value)) = group.last_mut() {
-                    value.push(' ');
-                    value.push_str(line.trim());
-                }
-            }
-            Some((name, value)) => group.push((name.trim().to_ascii_lowercase(), value.trim().to_owned())),
-            None => {}
-        }
-    }
-    groups
-}
-
-fn field<'a>(group: &'a Group, name: &str) -> Option<&'a str> {
-    group.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-/// RFC 3464 §2.3; `None` for a group about no recipient.
-fn failed_recipient(group: &Group) -> Option<FailedRecipient> {
-    let address = field(group, "original-recipient").or_else(|| field(group, "final-recipient"))?;
-    // RFC 3464 §2.3.1: `rfc822; address`
-    let address = address.split_once(';').map_or(address, |(_, address)| address).trim();
-    let address = address.trim_matches(['<', '>']);
-    let address = Mailbox::parse(address).map_or_else(|_| address.to_owned(), |mailbox| mailbox.to_string());
-    let status = field(group, "status").unwrap_or_default();
-    Some(FailedRecipient {
-        address,
-        action: field(group, "action").unwrap_or_default().to_ascii_lowercase(),
-        status: status.split_whitespace().next().unwrap_or_default().to_owned(),
-    })
-}
-
-/// The worst that a report says of any recipient.
-fn permanence(recipients: &[FailedRecipient]) -> Permanence {
-    let is_hard = |one: &FailedRecipient| one.status.starts_with('5') && matches!(one.action.as_str(), "failed" | "");
-    let is_soft = |one: &FailedRecipient| one.status.starts_with('4') || one.action == "delayed";
-    if recipients.iter().any(is_hard) {
-        Permanence::Hard
-    } else if recipients.iter().any(is_soft) {
-        Permanence::Soft
-    } else {
-        Permanence::Unknown
-    }
-}
-
-fn unbracketed(id: &str) -> String {
-    id.trim().trim_matches(['<', '>']).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mail::message::{Limits, read};
-
-    fn of(mail: &str) -> Option<Automated> {
-        automated(&read(mail.as_bytes(), &Limits::default()), false)
-    }
-
-    #[test]
-    fn a_person_is_no_machine() {
-        assert_eq!(of("From: Ann <ann@lake.example>\nSubject: Undeliverable goods\n\nHello"), None);
-        assert_eq!(of("From: ann@lake.example\nAuto-Submitted: no\nSubject: Re: Out of office\n\nHello"), None);
-    }
-
-    #[test]
-    fn automatic_answers_are_known_by_header_or_subject() {
-        for mail in [
-            "From: a@b.example\nAuto-Submitted: auto-replied; owner-email=\"x@y\"\n\nBack on Monday",
-            "From: a@b.example\nX-Autoreply: yes\n\nBack on Monday",
-            "From: a@b.example\nSubject: Automatische Antwort: Angebot\n\nZur\u{fc}ck am Montag",
-            "From: a@b.example\nPrecedence: auto_reply\n\nBack",
-        ] {
-            assert_eq!(of(mail), Some(Automated::AutoReply), "{mail}");
-        }
-    }
-
-    #[test]
-    fn lists_and_notifications_are_told_apart() {
-        assert_eq!(of("From: a@b.example\nList-Id: <x.lists.example>\n\nNews"), Some(Automated::List));
-        assert_eq!(of("From: no-reply@b.example\n\nYour code"), Some(Automated::Notification));
-    }
-
-    #[test]
-    fn a_bounce_needs_a_mailer_or_a_null_reverse_path() {
-        let mail = "From: MAILER-DAEMON@mx.example\nSubject: Undelivered Mail Returned to Sender\n\nNo such user";
-        assert!(matches!(of(mail), Some(Automated::Bounce { permanence: Permanence::Unknown, .. })));
-        let person = "From: a@b.example\nSubject: Undelivered mail?\n\nDid you get it?";
-        assert_eq!(of(person), None);
-    }
-
-    #[test]
-    fn a_delayed_report_is_soft_and_a_failed_one_hard() {
-        let mail = |action: &str, status: &str| {
-            format!(
-                "From: MAILER-DAEMON@mx.example\nContent-Type: multipart/report; boundary=b\n\n--b\n\nSorry\n--b\n\
-                 Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example\n\n\
-                 Final-Recipient: rfc822; Bob@Lake.Example\nAction: {action}\nStatus: {status} (why)\n--b--\n"
-            )
-        };
-        for (action, status, expected) in [
-            ("failed", "5.1.1", Permanence::Hard),
-            ("delayed", "4.4.1", Permanence::Soft),
-            ("relayed", "2.0.0", Permanence::Unknown),
-        ] {
-            let Some(Automated::Bounce { permanence, recipients, .. }) = of(&mail(action, status)) else { panic!() };
-            assert_eq!(permanence, expected);
-            assert_eq!((recipients[0].address.as_str(), recipients[0].status.as_str()), ("Bob@lake.example", status));
-        }
-    }
-}

@@ -322,10 +322,10 @@ fn author(message: &Message) -> Option<&Mailbox> {
 /// Reports become reports whatever they were handed over to.
 const fn report_format(automated: &Automated) -> Option<Format> {
     match automated {
-        Automated::Bounce { .. } => Some(Format::Dsn),
+        Automated::Bounce { .. } | Automated::Delivered { .. } => Some(Format::Dsn),
         Automated::ReadReceipt { .. } => Some(Format::Mdn),
         Automated::Complaint { .. } => Some(Format::Arf),
-        Automated::AutoReply => Some(Format::AutoReply),
+        Automated::AutoReply { .. } => Some(Format::AutoReply),
         Automated::List | Automated::Notification => None,
     }
 }

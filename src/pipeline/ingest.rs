@@ -8,10 +8,10 @@ mod authenticity;
 mod directory;
 mod marked;
 mod source;
+mod threads;
 mod view;
 pub mod waiting;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Engine;
-use crate::ids::ThreadId;
 use crate::mail::authentication::{Authentication, Trace};
 use crate::mail::copy::RouteAddresses;
 use crate::mail::envelope::Manifest;
 use crate::mail::message;
 use crate::mail::reading::{self, Opened, Reader};
+use crate::mail::reply_token::ReplyTokens;
 use crate::mailauth::Authenticator;
 use crate::seal::InstanceKey;
 use crate::spool::{Committed, Spool, SpoolError, StoredMessage};
@@ -36,6 +36,7 @@ use crate::store::{Store, StoreError};
 
 use directory::Directory;
 use source::{Batch, Fetched, Source};
+use threads::NewThreads;
 use waiting::Waiting;
 
 /// Octets of bodies, and of the events that they become, in one batch: large mail and many recipients must not add up.
@@ -63,6 +64,7 @@ pub struct Ingest {
     spool: Spool,
     engine: Arc<Engine>,
     directory: Directory,
+    tokens: Arc<ReplyTokens>,
     authenticator: Option<Authenticator>,
     settings: IngestSettings,
     waiting: Waiting,
@@ -94,9 +96,6 @@ struct Prepared {
     threads: NewThreads,
 }
 
-/// Conversations that were begun in the batch at hand: the store does not know them yet.
-type NewThreads = HashMap<(String, [u8; 32]), ThreadId>;
-
 impl Ingest {
     /// A worker for what `spool` holds.
     #[must_use]
@@ -107,6 +106,7 @@ impl Ingest {
         key: Arc<InstanceKey>,
         settings: IngestSettings,
     ) -> Self {
+        let tokens = Arc::new(ReplyTokens::new(key.reply_tokens()));
         let directory = Directory::new(store.clone(), key);
         let source = Source::new(spool, &store, settings.lease);
         let committed = spool.committed();
@@ -117,6 +117,7 @@ impl Ingest {
             spool: spool.clone(),
             engine,
             directory,
+            tokens,
             authenticator: None,
             settings,
             waiting: Waiting::default(),
@@ -205,7 +206,7 @@ impl Ingest {
         let reading = tokio::task::spawn_blocking(move || {
             messages.into_iter().map(|fetched| parse(fetched, &limits)).collect::<Result<Vec<_>, _>>()
         });
-        let mut prepared = Prepared { messages: Vec::new(), first: None, threads: NewThreads::new() };
+        let mut prepared = Prepared { messages: Vec::new(), first: None, threads: NewThreads::default() };
         let read = reading.await.map_err(|_| IngestError::Interrupted)??;
         // All at once: a batch takes as long as its slowest message, and at most the budget of one.
         let found = join_all(read.iter().map(|read| self.authenticate(read))).await;

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::ServiceError;
 use crate::clock::Timestamp;
 use crate::contract::answer::Answer;
-use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, WebhookEvent};
+use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, ThreadingRef, WebhookEvent};
 use crate::ids::{EventId, TenantId, ThreadId};
+use crate::mail::thread::Threading;
 
 /// What is told about an event.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Announced<'a> {
     pub app: Option<&'a str>,
     /// The conversation; its place in it is set when it is recorded.
     pub thread: Option<ThreadId>,
+    /// How a message came to it.
+    pub threading: Option<Threading>,
     /// `direct`, `bcc`, `app`, …
     pub source_kind: &'a str,
     /// The event's id at its source.
@@ -45,10 +48,21 @@ pub fn classified(event: &Announced<'_>) -> Result<WebhookEvent, ServiceError> {
         tenant_id: event.tenant.to_string(),
         app: event.app.map(str::to_owned),
         thread: event.thread.map(|id| ThreadRef { id: id.to_string(), sequence: 0 }),
+        threading: event.threading.as_ref().map(threading),
         caused_by: None,
         source: SourceRef { kind: event.source_kind.to_owned(), event_id: event.source_event_id.map(str::to_owned) },
         data: data_of(answer, event.event_id, event.base_url),
     })
+}
+
+/// The same in the words of the contract.
+pub(super) fn threading(found: &Threading) -> ThreadingRef {
+    ThreadingRef { method: found.method.as_str().to_owned(), reply_token: found.reply_token.clone() }
+}
+
+/// What a stored event says of it.
+pub(super) fn threading_in(content: &Value) -> Option<ThreadingRef> {
+    serde_json::from_value(content.get("threading")?.clone()).ok()
 }
 
 /// `data` of an answer, or of what else happened: all of it but what belongs to one call, and links.

@@ -10,7 +10,7 @@ use ring::digest;
 use super::identity::{self, Standing};
 use super::keys::{Authenticated, StatusEvaluate};
 use super::materialize::{self, Materialize};
-use super::{Conflict, Fault, Service, ServiceError, announce, reading, trust};
+use super::{Conflict, Fault, Service, ServiceError, announce, machine, reading, trust};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Materialized, Operation};
 use crate::contract::request::{AppContext, EventRequest};
@@ -181,6 +181,7 @@ impl Service {
             event_id,
             app: Some(&app.name),
             thread: thread.as_ref().map(|place| place.thread_id),
+            threading: None,
             source_kind: "app",
             source_event_id: Some(&source_event_id),
             occurred_at,
@@ -222,7 +223,7 @@ impl Service {
         let references: Vec<[u8; 32]> = references.iter().take(64).map(|id| sha256(id.as_bytes())).collect();
         let known = self.store.for_tenant(caller.principal().tenant()).thread_of(scope, &references).await?;
         let thread_id = known.unwrap_or_else(|| self.clock().mint::<ThreadId>());
-        Ok(Some(NewThreadPlace { thread_id, references }))
+        Ok(Some(NewThreadPlace { thread_id, references, subjects: Vec::new() }))
     }
 }
 
@@ -262,7 +263,8 @@ fn evaluate(engine: &Engine, submission: Submission, known: Known, now: Timestam
         occurred_at: reading.occurred_at,
         reply,
     };
-    let decision = engine.decide(&matter, &app);
+    let mut decision = engine.decide(&matter, &app);
+    machine::suppress_failed(&mut decision, reading.notice.as_ref());
     let (subject, text) = (reading.subject.clone().into_owned(), reading.visible_text.clone());
     let (occurred_at, references) = (reading.occurred_at, reading.references);
     let trust = trust::block_of(&decision, known.standing);

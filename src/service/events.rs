@@ -210,6 +210,7 @@ impl View {
             tenant_id: self.tenant.to_string(),
             app: row.app,
             thread: row.thread.map(|(id, sequence)| ThreadRef { id, sequence }),
+            threading: announce::threading_in(&row.content),
             caused_by: caused_by.map(str::to_owned),
             source: SourceRef { kind: row.source_kind, event_id: row.source_event_id },
             data: announce::data_of(told, row.id, &self.base_url),

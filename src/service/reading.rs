@@ -3,7 +3,7 @@
 //! Nothing here fails on hostile content; what cannot be used is a fault with its pointer, what is read differently than
 //! it was written is a warning.
 //!
-//! Standards: RFC 3834 (automatic answers), RFC 2919 (List-Id), RFC 3339 (times).
+//! Standards: RFC 3339 (times).
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::contract::request::{AttachmentRef, EventRequest, MessageContent};
 use crate::decide::{Automated, Direction};
 use crate::mail::{message, notice, text};
 
-use super::Fault;
+use super::{Fault, machine};
 
 /// What the evaluation needs to know of a request.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Reading<'a> {
     pub attachments: Cow<'a, [AttachmentRef]>,
     /// What showed a machine to have written.
     pub automated: Option<Automated>,
+    /// The same, with all that it tells.
+    pub notice: Option<notice::Automated>,
     /// Which way it went.
     pub direction: Direction,
     /// When it happened.
@@ -162,6 +164,15 @@ fn of_fields(content: &MessageContent) -> Reading<'_> {
     let full: Cow<'_, str> = body.map_or(Cow::Owned(html.text), Cow::Borrowed);
     let subject = content.subject.as_deref().unwrap_or_default().trim();
     let visible_text = text::part(&full, &text::split(&full, &html.marks, subject), text::Part::Visible);
+    let notice = notice::automated_by_fields(&notice::Fields {
+        from: content.from.as_deref().unwrap_or_default(),
+        recipients: &content.to,
+        subject: content.subject.as_deref().unwrap_or_default(),
+        text: &full,
+        in_reply_to: content.in_reply_to.as_deref(),
+        headers: &content.headers,
+        written: content.date.as_deref().and_then(Timestamp::parse_rfc3339),
+    });
     let recipients = if content.cc.is_empty() {
         Cow::Borrowed(content.to.as_slice())
     } else {
@@ -174,26 +185,11 @@ fn of_fields(content: &MessageContent) -> Reading<'_> {
         author: content.from.as_deref().map(Cow::Borrowed),
         recipients,
         attachments: Cow::Borrowed(&content.attachments),
-        automated: automated_by(&content.headers),
+        automated: notice.as_ref().map(machine::kind),
+        notice,
         references: references_of(content),
         ..Reading::empty()
     }
-}
-
-/// RFC 3834 §5 and RFC 2919: what headers say about a machine as the writer.
-fn automated_by(headers: &[(String, String)]) -> Option<Automated> {
-    let value =
-        |name: &str| headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
-    let starts =
-        |value: &str, word: &str| value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    match value("Auto-Submitted") {
-        Some(value) if starts(value, "auto-replied") => return Some(Automated::AutoReply),
-        Some(value) if starts(value, "auto-") => return Some(Automated::Notification),
-        _ => {}
-    }
-    let is_list = value("List-Id").is_some()
-        || value("Precedence").is_some_and(|value| starts(value, "list") || starts(value, "bulk"));
-    is_list.then_some(Automated::List)
 }
 
 fn references_of(content: &MessageContent) -> Vec<String> {
@@ -208,12 +204,7 @@ fn bare_id(id: &str) -> String {
 fn of_raw(raw: &str) -> Reading<'static> {
     let message = message::read(raw.as_bytes(), &message::Limits::default());
     let visible_text = text::part(&message.text, &message.text_spans(), text::Part::Visible);
-    let automated = notice::automated(&message, false).map(|automated| match automated {
-        notice::Automated::Bounce { .. } => Automated::Bounce,
-        notice::Automated::AutoReply | notice::Automated::ReadReceipt { .. } => Automated::AutoReply,
-        notice::Automated::List => Automated::List,
-        notice::Automated::Notification | notice::Automated::Complaint { .. } => Automated::Notification,
-    });
+    let notice = notice::automated(&message, false);
     let recipients = message.to.iter().chain(&message.cc).map(|address| address.address.clone()).collect();
     let attachments = message.attachments.iter().map(|part| AttachmentRef {
         filename: part.filename.clone(),
@@ -228,7 +219,8 @@ fn of_raw(raw: &str) -> Reading<'static> {
         author: message.author.as_ref().map(|author| Cow::Owned(author.address.clone())),
         recipients: Cow::Owned(recipients),
         attachments: Cow::Owned(attachments.collect()),
-        automated,
+        automated: notice.as_ref().map(machine::kind),
+        notice,
         references,
         subject: Cow::Owned(message.subject),
         ..Reading::empty()
@@ -269,6 +261,7 @@ impl Reading<'_> {
             recipients: Cow::Borrowed(&[]),
             attachments: Cow::Borrowed(&[]),
             automated: None,
+            notice: None,
             direction: Direction::Inbound,
             occurred_at: Timestamp::from_micros(0),
             references: Vec::new(),
@@ -322,13 +315,23 @@ mod tests {
     }
 
     #[test]
-    fn headers_show_a_machine() {
-        let automated = |name: &str, value: &str| automated_by(&[(name.to_owned(), value.to_owned())]);
-        assert_eq!(automated("auto-submitted", "auto-replied; x"), Some(Automated::AutoReply));
-        assert_eq!(automated("Auto-Submitted", "auto-generated"), Some(Automated::Notification));
-        assert_eq!(automated("Auto-Submitted", "no"), None);
-        assert_eq!(automated("List-Id", "<a.b>"), Some(Automated::List));
-        assert_eq!(automated("Subject", "x"), None);
+    fn headers_and_words_show_a_machine() {
+        let automated = |message: serde_json::Value| {
+            let request = request(serde_json::json!({"eventType": "inbound_message", "message": message}));
+            read(&request, now(), &mut Vec::new()).unwrap().automated
+        };
+        let by = |name: &str, value: &str| automated(serde_json::json!({"subject": "x", "headers": [[name, value]]}));
+        assert_eq!(by("auto-submitted", "auto-replied; x"), Some(Automated::AutoReply));
+        assert_eq!(by("Auto-Submitted", "auto-generated"), Some(Automated::Notification));
+        assert_eq!(by("Auto-Submitted", "no"), None);
+        assert_eq!(by("List-Id", "<a.b>"), Some(Automated::List));
+        assert_eq!(by("Subject", "x"), None);
+        let bounce = serde_json::json!({
+            "from": "Mail Delivery System <MAILER-DAEMON@mx.example>",
+            "subject": "Undelivered Mail Returned to Sender",
+            "body": "<gone@client.example>: 550 5.1.1 User unknown",
+        });
+        assert_eq!(automated(bounce), Some(Automated::Bounce));
     }
 
     #[test]

@@ -136,7 +136,8 @@ async fn update(connection: &mut Connection, copy: Copy) -> Result<Option<NewEve
     if let (Some(links), Some(data)) = (links, webhook.data.as_object_mut()) {
         data.insert("links".into(), links);
     }
-    let thread = first.thread.map(|thread_id| NewThreadPlace { thread_id, references: Vec::new() });
+    let thread =
+        first.thread.map(|thread_id| NewThreadPlace { thread_id, references: Vec::new(), subjects: Vec::new() });
     Ok(Some(NewEvent {
         event_type: MESSAGE_UPDATED.to_owned(),
         message_id: Some(message),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::sql::{Connection, Row, Target, query};
+use super::threads::{self, SubjectName};
 use super::{StoreError, TenantStore, from_json, observed, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
@@ -76,6 +77,8 @@ pub struct NewThreadPlace {
     pub thread_id: ThreadId,
     /// SHA-256 of the Message-IDs by which later messages find the thread.
     pub references: Vec<[u8; 32]>,
+    /// Keys of subject and people by which an answer without ids finds it, and when the message was written.
+    pub subjects: Vec<([u8; 32], Timestamp)>,
 }
 
 /// The decision about a new event.
@@ -325,6 +328,8 @@ RETURNING sequence";
 #[derive(Default)]
 struct Rows<'e> {
     references: Vec<(String, String, [u8; 32], String)>,
+    /// Tenant, scope, key and thread; when it was last written so.
+    subjects: BTreeMap<SubjectName, i64>,
     events: Vec<(String, &'e NewEvent, i64, Option<i64>)>,
     decisions: Vec<(String, String, &'e NewDecision, String)>,
     operations: Vec<(String, String, i64, &'e Operation, String)>,
@@ -358,6 +363,11 @@ impl<'e> Rows<'e> {
         if let (Some(thread), Some(scope)) = (&event.thread, &event.scope) {
             for reference in &thread.references {
                 self.references.push((tenant.clone(), scope.clone(), *reference, thread.thread_id.to_string()));
+            }
+            for (subject, seen_at) in &thread.subjects {
+                let name = (tenant.clone(), scope.clone(), *subject, thread.thread_id.to_string());
+                let newest = self.subjects.entry(name).or_insert(i64::MIN);
+                *newest = (*newest).max(seen_at.as_micros());
             }
         }
         if let Some(decision) = &event.decision {
@@ -438,6 +448,7 @@ impl<'e> Rows<'e> {
             },
         )
         .await?;
+        threads::insert_subjects(connection, &self.subjects).await?;
         const EVENTS: &str = "INSERT INTO events (tenant_id, event_id, cursor, kind, source_kind, source_event_id, app_id, \
 scope, message_id, thread_id, sequence, occurred_at, recorded_at, content) ";
         rows::insert(connection, EVENTS, &self.events, |row, (tenant, event, cursor, sequence)| {

@@ -20,6 +20,7 @@ use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Ori
 use crate::mail::journal::ReportFormat;
 use crate::mail::message::Limits;
 use crate::mail::reading::{self, Reader};
+use crate::mail::thread::{Method, Threading};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -203,7 +204,7 @@ impl Scene {
             owned_domains: &[],
             route_addresses: &[],
             thread: Clock::System.mint(),
-            is_known_thread: false,
+            threading: Threading { method: Method::New, reply_token: None },
             authentication: &self.authentication,
             failure_policy: FailurePolicy::Mark,
         };

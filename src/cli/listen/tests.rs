@@ -29,6 +29,7 @@ fn event(clock: &Clock) -> WebhookEvent {
         tenant_id: "ten_1".into(),
         app: Some("deals".into()),
         thread: None,
+        threading: None,
         caused_by: None,
         source: SourceRef { kind: "direct".into(), event_id: Some("a@b.example".into()) },
         data: serde_json::json!({ "canonical": { "status": "needs_reply" }, "note": "Grüße" }),

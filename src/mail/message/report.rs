@@ -24,36 +24,39 @@ pub struct Report {
     pub kind: ReportKind,
     /// Its text with LF line ends, cut at 64 KiB.
     pub fields: String,
-    /// Message-ID of the returned message or header, without angle brackets.
-    pub returned_message_id: Option<String>,
     /// Whether the returned header, without its message, marks a journal report.
     pub is_journal_header: bool,
 }
 
 const KEPT: usize = 64 * 1024;
 
-/// The report of a message: a part of a report type directly below the message, or the message itself.
+/// The report of a message: a part of a report type near the top, or the message itself.
 pub(super) fn read(bytes: &[u8], structure: &Structure) -> Option<Report> {
-    let is_near = |part: &&Part| matches!(part.parent, None | Some(0));
-    let (kind, part) =
-        structure.parts.iter().filter(is_near).find_map(|part| kind(&part.media.name).map(|kind| (kind, part)))?;
+    let (kind, part) = near(structure).find_map(|(_, part)| kind(&part.media.name).map(|kind| (kind, part)))?;
     let fields = String::from_utf8_lossy(&content(part, bytes)).replace("\r\n", "\n");
-    let returned_message_id =
-        structure.parts.iter().enumerate().filter(|(_, part)| is_near(part)).find_map(|(index, part)| {
-            match part.media.name.as_str() {
-                _ if part.shape == Shape::Message => {
-                    let inner = structure.parts.get(index + 1).filter(|inner| inner.parent == Some(index))?;
-                    header::message_id_in(bytes.get(inner.header.clone())?)
-                }
-                "text/rfc822-headers" | "message/global-headers" => header::message_id_in(&content(part, bytes)),
-                _ => None,
-            }
-        });
-    let is_journal_header = structure.parts.iter().filter(is_near).any(|part| {
+    let is_journal_header = near(structure).any(|(_, part)| {
         let is_header = matches!(part.media.name.as_str(), "text/rfc822-headers" | "message/global-headers");
         is_header && header::marks_journal(&content(part, bytes))
     });
-    Some(Report { kind, fields, returned_message_id, is_journal_header })
+    Some(Report { kind, fields, is_journal_header })
+}
+
+/// The id of the first message or header that is a part near the top.
+pub(super) fn returned_message_id(bytes: &[u8], structure: &Structure) -> Option<String> {
+    near(structure).skip(1).find_map(|(index, part)| match part.media.name.as_str() {
+        _ if part.shape == Shape::Message => {
+            let inner = structure.parts.get(index + 1).filter(|inner| inner.parent == Some(index))?;
+            header::message_id_in(bytes.get(inner.header.clone())?)
+        }
+        "text/rfc822-headers" | "message/global-headers" => header::message_id_in(&content(part, bytes)),
+        _ => None,
+    })
+}
+
+/// Parts at most two levels down and in no other message: what scanned a report on its way may have wrapped it.
+fn near(structure: &Structure) -> impl Iterator<Item = (usize, &Part)> {
+    let is_near = |(index, part): &(usize, &Part)| part.messages == 0 && structure.ancestors(*index).count() <= 2;
+    structure.parts.iter().enumerate().filter(is_near)
 }
 
 fn kind(media: &str) -> Option<ReportKind> {

@@ -120,7 +120,7 @@ impl Ingest {
         let stored = StoredMessage { manifest, body };
         let reading = tokio::task::spawn_blocking(move || parse((stored, bytes), &limits));
         let read: Read = reading.await.map_err(|_| IngestError::Interrupted)?.map_err(IngestError::Spool)?;
-        Ok(Some(self.message_or_poisoned(read, authentication, &mut NewThreads::new()).await?))
+        Ok(Some(self.message_or_poisoned(read, authentication, &mut NewThreads::default()).await?))
     }
 }
 

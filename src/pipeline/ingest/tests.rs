@@ -1,5 +1,7 @@
 //! From a committed message to recorded rows, on a real spool and store.
 
+mod threads;
+
 use tempfile::TempDir;
 
 use super::*;

@@ -3,29 +3,25 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ring::digest::{SHA256, digest};
-
-use super::{Ingest, NewThreads, authenticity, marked};
-use crate::contract::answer::OperationType;
+use super::threads::{Asked, NewThreads, Placed};
+use super::{Ingest, authenticity, marked};
 use crate::contract::request::AttachmentRef;
-use crate::decide::{AppProfile, Automated, Decision, Direction, Matter, ProposedOperation, ReplyOwner};
+use crate::decide::{AppProfile, Decision, Direction, Matter, ReplyOwner};
 use crate::event::{self, CanonicalEvent, UntrustedReason, View};
-use crate::ids::{AppId, EventId, TenantId, ThreadId};
+use crate::ids::{AppId, EventId, TenantId};
 use crate::mail::authentication::Authentication;
 use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
-use crate::mail::message::Message;
-use crate::mail::notice::{FailedRecipient, Permanence};
+use crate::mail::key;
 use crate::mail::reading::Opened;
-use crate::mail::{key, notice, thread};
 use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
 use crate::service::materialize::{Materialize, materialize};
-use crate::service::{evaluate, trust};
+use crate::service::{evaluate, machine, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
-use crate::store::events::{NewDecision, NewEvent, NewObserved, NewThreadPlace};
+use crate::store::events::{NewDecision, NewEvent, NewObserved};
 use crate::store::ingest::{Kept, NewCopy, NewView};
 use crate::store::routes::RouteRow;
 
@@ -140,8 +136,16 @@ impl Ingest {
         let Found { manifest, opened, authentication } = found;
         let tenant = recipient.tenant();
         let facts = self.directory.tenant(tenant).await?;
-        let (thread, is_known_thread, references) =
-            self.thread(tenant, &place.scope, opened.message(), threads).await?;
+        let asked = Asked {
+            recipient,
+            scope: &place.scope,
+            message: opened.message(),
+            outer: opened.outer(),
+            manifest,
+            owned_domains: &facts.domains,
+        };
+        let Placed { threading, place: thread_place } = self.thread(asked, threads).await?;
+        let thread = thread_place.thread_id;
         let clock = self.store.clock();
         let view = View {
             id: clock.mint::<EventId>(),
@@ -149,7 +153,7 @@ impl Ingest {
             owned_domains: &facts.domains,
             route_addresses: &facts.route_addresses,
             thread,
-            is_known_thread,
+            threading: threading.clone(),
             authentication,
             failure_policy: place.mailbox.as_deref().map(|row| row.authentication_policy).unwrap_or_default(),
         };
@@ -157,6 +161,7 @@ impl Ingest {
         if !event.trusted {
             return Ok(Err(kept(&event)));
         }
+        event.about = self.about(&event).await?;
         let mut warnings = Vec::new();
         let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
         let mut decision = self.decide(&event, reply, place.app.as_deref());
@@ -164,9 +169,7 @@ impl Ingest {
             decision.operations.clear();
         }
         let observing = place.route.as_deref().filter(|row| row.is_observed(manifest.received_at) && !manifest.quiet);
-        if let Some(notice::Automated::Bounce { permanence, recipients, .. }) = &event.automated {
-            suppress_failed(&mut decision, *permanence, recipients);
-        }
+        machine::suppress_failed(&mut decision, event.automated.as_ref());
         event.language.clone_from(&decision.canonical.language);
         event.cut_texts(STORED_TEXT);
         authenticity::tell(&event.authentication, &mut decision.reasoning.signals);
@@ -193,6 +196,7 @@ impl Ingest {
             event_id: event.id,
             app: place.app.as_deref().map(|app| app.name.as_str()),
             thread: Some(thread),
+            threading: Some(threading),
             source_kind: source_kind(&event),
             source_event_id: event.rfc_message_id.as_deref(),
             occurred_at: manifest.received_at,
@@ -209,7 +213,7 @@ impl Ingest {
             app_id: place.app.as_deref().map(|app| app.id),
             scope: Some(place.scope.clone()),
             message_id: Some(manifest.id),
-            thread: Some(NewThreadPlace { thread_id: thread, references }),
+            thread: Some(thread_place),
             occurred_at: manifest.received_at,
             content,
             decision: Some(NewDecision { decision_id: clock.mint(), answer }),
@@ -221,30 +225,6 @@ impl Ingest {
             is_quiet: manifest.quiet || observed.is_some(),
             observed,
         }))
-    }
-
-    /// The conversation, whether it was there before, and by what later messages find it.
-    async fn thread(
-        &self,
-        tenant: TenantId,
-        scope: &str,
-        message: &Message,
-        threads: &mut NewThreads,
-    ) -> Result<(ThreadId, bool, Vec<[u8; 32]>), StoreError> {
-        let answers: Vec<[u8; 32]> = thread::keys(message).answers.iter().map(|id| reference(id)).collect();
-        let own = message.message_id.as_deref().map(reference);
-        let begun_now = answers.iter().find_map(|hash| threads.get(&(scope.to_owned(), *hash)).copied());
-        let known = match begun_now {
-            Some(thread) => Some(thread),
-            None => self.store.for_tenant(tenant).thread_of(scope, &answers).await?,
-        };
-        let thread = known.unwrap_or_else(|| self.store.clock().mint());
-        let mut references = answers;
-        references.extend(own);
-        for hash in &references {
-            threads.insert((scope.to_owned(), *hash), thread);
-        }
-        Ok((thread, known.is_some(), references))
     }
 
     fn decide(&self, event: &CanonicalEvent, reply: ReplyOwner, app: Option<&App>) -> Decision {
@@ -275,7 +255,7 @@ impl Ingest {
             author: author.as_deref(),
             recipients: &recipients,
             attachments: &attachments,
-            automated: event.automated.as_ref().and_then(automated),
+            automated: event.automated.as_ref().map(machine::kind),
             direction: match event.direction {
                 copy::Direction::Outbound => Direction::Outbound,
                 _ => Direction::Inbound,
@@ -298,35 +278,6 @@ fn profile(app: Option<&App>) -> AppProfile {
     profile.synonyms.clone_from(&app.profile.synonyms);
     profile
 }
-
-fn automated(found: &notice::Automated) -> Option<Automated> {
-    match found {
-        notice::Automated::Bounce { .. } => Some(Automated::Bounce),
-        notice::Automated::AutoReply => Some(Automated::AutoReply),
-        notice::Automated::List => Some(Automated::List),
-        notice::Automated::Notification
-        | notice::Automated::ReadReceipt { .. }
-        | notice::Automated::Complaint { .. } => Some(Automated::Notification),
-    }
-}
-
-/// A bounce is about the recipients that it names, not about the mail system that wrote it; and only a failure that lasts
-/// is a reason to write to nobody there again (RFC 3464 §2.3.3).
-fn suppress_failed(decision: &mut Decision, permanence: Permanence, recipients: &[FailedRecipient]) {
-    let is_suppression = |operation: &ProposedOperation| operation.kind == OperationType::SuppressRecipient;
-    let Some(place) = decision.operations.iter().position(is_suppression) else { return };
-    let model = decision.operations.remove(place);
-    if permanence != Permanence::Hard {
-        return;
-    }
-    for recipient in recipients.iter().filter(|recipient| recipient.action == "failed").take(SUPPRESSED) {
-        let params = serde_json::json!({ "address": recipient.address });
-        decision.operations.insert(place, ProposedOperation { params, ..model.clone() });
-    }
-}
-
-/// Recipients of one report that are suppressed.
-const SUPPRESSED: usize = 50;
 
 fn kept(event: &CanonicalEvent) -> Kept {
     match event.untrusted_reasons.first() {
@@ -353,48 +304,5 @@ fn source_kind(event: &CanonicalEvent) -> &'static str {
         event::Kind::Report => "report",
         event::Kind::App => "app",
         event::Kind::Import => "import",
-    }
-}
-
-fn reference(id: &str) -> [u8; 32] {
-    let mut hash = [0u8; 32];
-    hash.copy_from_slice(digest(&SHA256, id.as_bytes()).as_ref());
-    hash
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Timestamp;
-    use crate::decide::Engine;
-
-    fn of_a_bounce() -> Decision {
-        let text = "The following address failed: user unknown";
-        let mut matter = Matter::of("Undelivered Mail Returned to Sender", text, Timestamp::from_micros(0));
-        matter.author = Some("mailer-daemon@mx.example");
-        matter.automated = Some(Automated::Bounce);
-        Engine::new().unwrap().decide(&matter, &AppProfile::default())
-    }
-
-    fn suppressed(decision: &Decision) -> Vec<&serde_json::Value> {
-        let is_suppression = |operation: &&ProposedOperation| operation.kind == OperationType::SuppressRecipient;
-        decision.operations.iter().filter(is_suppression).map(|operation| &operation.params["address"]).collect()
-    }
-
-    #[test]
-    fn a_bounce_suppresses_whom_it_names_and_only_for_a_failure_that_lasts() {
-        let failed = |address: &str, action: &str| FailedRecipient {
-            address: address.into(),
-            action: action.into(),
-            status: "5.1.1".into(),
-        };
-        let recipients = [failed("gone@client.example", "failed"), failed("late@client.example", "delayed")];
-        let mut decision = of_a_bounce();
-        assert_eq!(suppressed(&decision).len(), 1, "the engine proposes it");
-        suppress_failed(&mut decision, Permanence::Hard, &recipients);
-        assert_eq!(suppressed(&decision), ["gone@client.example"]);
-        let mut decision = of_a_bounce();
-        suppress_failed(&mut decision, Permanence::Soft, &recipients);
-        assert!(suppressed(&decision).is_empty());
     }
 }

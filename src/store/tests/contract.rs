@@ -87,7 +87,7 @@ async fn a_reply_finds_its_thread_and_counts_on_in_it(engine: Engine) {
     let thread = scene.own().thread_of("mbx_a", &[[9; 32], [7; 32]]).await.unwrap().unwrap();
     assert_eq!(scene.own().thread_of("mbx_b", &[[7; 32]]).await.unwrap(), None);
     let mut reply = scene.message(2);
-    reply.views[0].event.thread = Some(NewThreadPlace { thread_id: thread, references: vec![] });
+    reply.views[0].event.thread = Some(NewThreadPlace { thread_id: thread, references: vec![], subjects: vec![] });
     scene.store.record_mail(vec![reply], at(CURSOR)).await.unwrap();
     let events = scene.own().events_after(0, 10).await.unwrap();
     let places: Vec<_> = events.iter().map(|event| event.thread.clone().unwrap()).collect();

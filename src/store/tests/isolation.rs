@@ -124,6 +124,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         attempts(owned.delivery) => "Ok([])";
         source_event(&owned.source) => "Ok(None)";
         thread_of(&owned.mailbox.to_string(), &[[7; 32]]) => "Ok(None)";
+        threads_by_subject(&owned.mailbox.to_string(), &[[8; 32]], (from, to)) => "Ok({})";
+        event_of_mail("1@saltwater.example") => "Ok(None)";
         messages(None, 100) => "Ok([])";
         messages(Some("held"), 100) => "Ok([])";
         messages_after("", 100) => "Ok([])";
@@ -309,10 +311,14 @@ async fn fill(scene: &Scene) -> Owned {
     own.add_key(key.clone()).await.unwrap();
 
     let mut message = scene.message(1);
+    let message_id = message.id;
     let event = &mut message.views[0].event;
     let (task, draft) = (event.tasks[0].task_id, clock.mint());
     mark(event, draft, clock.mint());
     event.scope = Some(mailbox.to_string());
+    event.message_id = Some(message_id);
+    event.source_event_id = Some("1@saltwater.example".into());
+    event.thread.as_mut().unwrap().subjects = vec![([8; 32], clock.now())];
     let owned = Owned {
         app: scene.app,
         endpoint: endpoint_id,
