@@ -15,5 +15,6 @@ pub mod message;
 pub mod notice;
 pub mod peer;
 pub mod reading;
+pub mod setup;
 pub mod text;
 pub mod thread;
