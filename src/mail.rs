@@ -16,5 +16,6 @@ pub mod notice;
 pub mod peer;
 pub mod reading;
 pub mod reply_token;
+pub mod setup;
 pub mod text;
 pub mod thread;

@@ -1,4 +1,6 @@
-//! `connex domain`: the domains of a tenant, and how they are proven.
+//! `connex domain`: the domains of a tenant, how they are proven, and which records they need.
+
+mod check;
 
 use clap::{Args, Subcommand};
 
@@ -7,12 +9,10 @@ use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
-use crate::dns::{Resolver, ResolverSettings};
 use crate::mail::address::Domain;
-use crate::pipeline::domains::{self, Looked, proof_name};
+use crate::mail::setup::{proof_name, proof_target};
 use crate::pipeline::recipients::new_token;
-use crate::store::StoreError;
-use crate::store::domains::DomainRow;
+use crate::store::domains::{DomainRow, DomainState};
 
 /// `connex domain …`
 #[derive(Debug, Subcommand)]
@@ -23,9 +23,15 @@ pub enum DomainCommand {
     /// List domains.
     #[command(after_help = "Example: connex domain list --tenant acme")]
     List(ListArgs),
-    /// Look for the TXT record, and take the domain as proven when it is there.
+    /// Look for every record that the domain needs, and take it as proven when its own is there.
     #[command(after_help = "Example: connex domain check acme.example --tenant acme")]
     Check(OneArgs),
+    /// Let a proven domain count for nothing; its mailboxes are put off for three days, then refused.
+    #[command(after_help = "Example: connex domain suspend acme.example --tenant acme")]
+    Suspend(OneArgs),
+    /// Let a suspended domain count again, once its record is seen.
+    #[command(after_help = "Example: connex domain resume acme.example --tenant acme")]
+    Resume(OneArgs),
     /// Give a domain up; mail from and to it no longer counts as the tenant's.
     #[command(after_help = "Example: connex domain remove acme.example --tenant acme")]
     Remove(OneArgs),
@@ -53,7 +59,7 @@ impl DomainCommand {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
-            Self::Check(args) | Self::Remove(args) => &args.json,
+            Self::Check(args) | Self::Suspend(args) | Self::Resume(args) | Self::Remove(args) => &args.json,
         }
     }
 }
@@ -68,20 +74,28 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
         DomainCommand::List(args) => {
             let instance = open(&args.data).await?;
             let mut table = Table::new(["DOMAIN", "STATE", "SINCE", "TENANT"]);
-            let mut all = Vec::new();
+            let (mut all, hosts) = (Vec::new(), check::hosts(&instance));
             for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
                 for row in tenant.domains().await? {
                     let state = row.state.as_str().to_owned();
-                    table.row([row.domain.clone(), state, row.state_since.to_string(), name.clone()]);
-                    all.push(shown(&row));
+                    table.row([beside(&row.domain), state, row.state_since.to_string(), name.clone()]);
+                    all.push(shown(&row, &hosts));
                 }
             }
             out.answer(&all, |out| out.table(&table))
         }
         DomainCommand::Check(args) => {
             let (instance, row) = one(&args).await?;
-            check(&instance, row, out).await
+            check::run(&instance, row, out).await
         }
+        DomainCommand::Suspend(args) => {
+            let (instance, row) = one(&args).await?;
+            instance.store.for_tenant(row.tenant).suspend_domain(&row.domain).await?;
+            out.answer(&serde_json::json!({ "domain": row.domain, "state": DomainState::Suspended }), |out| {
+                out.line(&format!("{} is suspended; its mail counts as nobody's of the tenant", beside(&row.domain)))
+            })
+        }
+        DomainCommand::Resume(args) => resume(&args, out).await,
         DomainCommand::Remove(args) => {
             let (instance, row) = one(&args).await?;
             instance.store.for_tenant(row.tenant).remove_domain(&row.domain).await?;
@@ -102,64 +116,66 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     tenant.claim_domain(&domain, format!("connex-verification={}", new_token())).await?;
     let claimed = tenant.domains().await?.into_iter().find(|row| row.domain == domain.as_str());
     let row = claimed.ok_or_else(|| CliError::failed("the domain was removed meanwhile"))?;
-    out.answer(&shown(&row), |out| {
+    let hosts = check::hosts(&instance);
+    out.answer(&shown(&row, &hosts), |out| {
         out.line(&format!(
-            "{} is {}. Set this record, and run `connex domain check`:",
-            row.domain,
+            "{} is {}. Set the first of these records, or the second where no TXT can be set, and run `connex domain check`:",
+            beside(&row.domain),
             row.state.as_str()
         ))?;
-        out.line(&format!("{} TXT \"{}\"", proof_name(&row.domain), row.proof))
+        out.line(&format!("{} IN TXT \"{}\"", proof_name(&row.domain), row.proof))?;
+        out.line(&format!("{} IN CNAME {}", proof_name(&row.domain), target(&row, &hosts)))
     })
 }
 
-fn shown(row: &DomainRow) -> serde_json::Value {
+fn target(row: &DomainRow, hosts: &[String]) -> String {
+    proof_target(&row.proof, hosts.first().map_or("localhost", String::as_str))
+}
+
+fn shown(row: &DomainRow, hosts: &[String]) -> serde_json::Value {
     serde_json::json!({
         "tenant": row.tenant,
         "domain": row.domain,
+        "unicode": unicode(&row.domain),
         "state": row.state,
         "stateSince": row.state_since,
         "provenAt": row.proven_at,
         "misses": row.misses,
         "checkedAt": row.checked_at,
         "record": { "name": proof_name(&row.domain), "type": "TXT", "value": row.proof },
+        "alias": { "name": proof_name(&row.domain), "type": "CNAME", "value": target(row, hosts) },
     })
 }
 
-async fn check(instance: &Instance, row: DomainRow, out: &mut Output) -> Result<(), CliError> {
-    let dns = &instance.config.dns;
-    let settings = ResolverSettings {
-        servers: dns.servers.clone(),
-        timeout: dns.timeout,
-        attempts: usize::try_from(dns.attempts).unwrap_or(usize::MAX),
-    };
-    let resolver = Resolver::new(&settings).map_err(anyhow::Error::new)?;
-    // Trouble of the DNS says nothing about the domain, which keeps its state.
-    let looked = domains::look(&resolver, &row)
-        .await
-        .map_err(|error| CliError::Unreachable(anyhow::Error::new(error).context("looking for the record")))?;
-    let state = match domains::settle(&instance.store, &row, &looked).await {
-        Err(StoreError::Exists(_)) => {
+async fn resume(args: &OneArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(args).await?;
+    let tenant = instance.store.for_tenant(row.tenant);
+    // Meanwhile nobody looked: it may be somebody else's by now.
+    if row.state == DomainState::Suspended && !row.proof.is_empty() {
+        if !check::is_proven(&instance, &row).await? {
             return Err(CliError::failed(format!(
-                "another tenant has proven {}: it must give the domain up first",
+                "{} stays suspended: its proof is not in DNS (`connex domain check` shows it)",
                 row.domain
             )));
         }
-        settled => settled?,
-    };
-    let Looked { found, is_proven } = looked;
-    let answer = serde_json::json!({ "domain": row.domain, "state": state, "expected": row.proof, "found": found });
-    out.answer(&answer, |out| {
-        out.line(&format!("{} is {}", row.domain, state.as_str()))?;
-        if is_proven {
-            return Ok(());
-        }
-        out.line(&format!("expected  {} TXT \"{}\"", proof_name(&row.domain), row.proof))?;
-        match found.as_slice() {
-            [] => out.line("found     no TXT record there"),
-            found => found.iter().try_for_each(|text| out.line(&format!("found     \"{text}\""))),
-        }
-    })?;
-    if is_proven { Ok(()) } else { Err(CliError::failed(format!("{} is not proven", row.domain))) }
+        tenant.prove_domain(&row.domain).await?;
+    }
+    tenant.resume_domain(&row.domain).await?;
+    out.answer(&serde_json::json!({ "domain": row.domain, "state": DomainState::Verified }), |out| {
+        out.line(&format!("{} is verified; its mailboxes take mail again", beside(&row.domain)))
+    })
+}
+
+/// A domain as A-label, with the form that people write beside it where that differs.
+fn beside(domain: &str) -> String {
+    match unicode(domain) {
+        Some(shown) => format!("{domain} ({shown})"),
+        None => domain.to_owned(),
+    }
+}
+
+fn unicode(domain: &str) -> Option<String> {
+    Domain::parse(domain).ok()?.unicode()
 }
 
 async fn one(args: &OneArgs) -> Result<(Instance, DomainRow), CliError> {

@@ -155,20 +155,21 @@ pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliErr
                     let (owner, policy) = (row.identity_owner.clone(), row.reply_policy.clone());
                     table.row([
                         row.id.to_string(),
-                        row.address.clone(),
+                        beside(&row.address),
                         owner,
                         policy,
                         row.authentication_policy.as_str().to_owned(),
                         row.state.clone(),
                         name.clone(),
                     ]);
-                    all.push(row);
+                    all.push(shown(&row)?);
                 }
             }
             out.answer(&all, |out| out.table(&table))
         }
         MailboxCommand::Show(args) => {
             let row = one(&args).await?.1;
+            let row = shown(&row)?;
             let text = serde_json::to_string_pretty(&row).map_err(anyhow::Error::new)?;
             out.answer(&row, |out| text.lines().try_for_each(|line| out.line(line)))
         }
@@ -237,9 +238,33 @@ async fn one(args: &OneArgs) -> Result<(crate::app::Instance, MailboxRow), CliEr
     for (_, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
         rows.extend(tenant.mailboxes().await?.into_iter().map(|row| (row.tenant, row)));
     }
-    let is_it = |row: &MailboxRow| row.id.to_string() == args.id || row.address.eq_ignore_ascii_case(&args.id);
+    // In whichever spelling: the domain as A- or U-label.
+    let key = |address: &str| Mailbox::parse(address).ok().map(|address| address.key());
+    let wanted = key(&args.id);
+    let is_it = |row: &MailboxRow| row.id.to_string() == args.id || (wanted.is_some() && key(&row.address) == wanted);
     let (_, row) = installation::found("mailbox", &args.id, rows.into_iter(), is_it)?;
     Ok((instance, row))
+}
+
+/// An address with its domain as A-label, with the form that people write beside it where that differs.
+fn beside(address: &str) -> String {
+    match unicode(address) {
+        Some(shown) => format!("{address} ({shown})"),
+        None => address.to_owned(),
+    }
+}
+
+fn unicode(address: &str) -> Option<String> {
+    Mailbox::parse(address).ok()?.unicode()
+}
+
+/// The row, with its address as people write it.
+fn shown(row: &MailboxRow) -> Result<serde_json::Value, CliError> {
+    let mut shown = serde_json::to_value(row).map_err(anyhow::Error::new)?;
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("unicode".to_owned(), unicode(&row.address).into());
+    }
+    Ok(shown)
 }
 
 /// The word of the contract for a value of the command line.

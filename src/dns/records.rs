@@ -1,4 +1,4 @@
-//! Records beside addresses: mail exchangers, texts, and the names of an address.
+//! Records beside addresses: mail exchangers, texts, aliases, and the names of an address.
 
 use std::net::IpAddr;
 
@@ -7,11 +7,11 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use super::{DnsError, Resolver, Source, absolute, read_error};
 
 impl Resolver {
-    /// Mail exchangers of a domain, best first (RFC 5321 §5.1); empty where it has none.
+    /// Preference and name of each mail exchanger of a domain, best first (RFC 5321 §5.1); empty where it has none.
     ///
     /// # Errors
     /// [`DnsError`]
-    pub async fn exchangers(&self, domain: &str) -> Result<Vec<String>, DnsError> {
+    pub async fn exchangers(&self, domain: &str) -> Result<Vec<(u16, String)>, DnsError> {
         let invalid = |_| DnsError::InvalidName { name: domain.chars().take(64).collect() };
         let name = Name::from_ascii(absolute(domain)).map_err(invalid)?;
         let mut found: Vec<(u16, String)> = Vec::new();
@@ -21,7 +21,7 @@ impl Resolver {
             }
         }
         found.sort();
-        Ok(found.into_iter().map(|(_, name)| name).collect())
+        Ok(found)
     }
 
     /// Texts of a name (TXT, RFC 1035 §3.3.14), the strings of each put together; empty where it has none.
@@ -33,6 +33,20 @@ impl Resolver {
         let asked = Name::from_str_relaxed(absolute(name)).map_err(invalid)?;
         let found = self.records(name, asked, RecordType::TXT).await?.into_iter().filter_map(|data| match data {
             RData::TXT(text) => Some(text.txt_data.concat()),
+            _ => None,
+        });
+        Ok(found.collect())
+    }
+
+    /// The target of a name's alias (CNAME, RFC 1035 §3.3.1), whether it exists or not; empty where the name is no alias.
+    ///
+    /// # Errors
+    /// [`DnsError`]
+    pub async fn aliases(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        let invalid = |_| DnsError::InvalidName { name: name.chars().take(64).collect() };
+        let asked = Name::from_str_relaxed(absolute(name)).map_err(invalid)?;
+        let found = self.records(name, asked, RecordType::CNAME).await?.into_iter().filter_map(|data| match data {
+            RData::CNAME(target) => Some(target.0.to_ascii()),
             _ => None,
         });
         Ok(found.collect())

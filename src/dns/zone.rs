@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, SOA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 /// Octets of one text of a TXT record (RFC 1035 §3.3.14).
@@ -111,6 +111,11 @@ impl Zone {
     /// Adds a mail server.
     pub fn mx(&self, name: &str, host: &str) -> &Self {
         self.add(name, RData::MX(MX::new(10, absolute(host))))
+    }
+
+    /// Makes a name an alias of another, which need not exist.
+    pub fn cname(&self, name: &str, target: &str) -> &Self {
+        self.add(name, RData::CNAME(CNAME(absolute(target))))
     }
 
     /// Answers `name` with trouble from now on.
@@ -214,9 +219,19 @@ fn answer(question: &[u8], table: &Mutex<Table>, is_udp: bool) -> Option<Vec<u8>
 }
 
 fn fill(reply: &mut Message, name: &Name, kind: RecordType, table: &Table) {
+    let of = |name: &Name, kind: RecordType| -> Vec<Record> {
+        let records = table.records.get(name).into_iter().flatten().filter(|record| record.record_type() == kind);
+        records.map(|record| Record::from_rdata(name.clone(), 0, record.clone())).collect()
+    };
     let records = table.records.get(name);
-    let found = records.into_iter().flatten().filter(|record| record.record_type() == kind);
-    reply.add_answers(found.map(|record| Record::from_rdata(name.clone(), 0, record.clone())));
+    reply.add_answers(of(name, kind));
+    // RFC 1034 §3.6.2: an alias is answered with what its target has; here one step far, which is enough for tests.
+    if let Some(Record { data: RData::CNAME(target), .. }) = of(name, RecordType::CNAME).first()
+        && kind != RecordType::CNAME
+    {
+        reply.add_answers(of(name, RecordType::CNAME));
+        reply.add_answers(of(&target.0, kind));
+    }
     if reply.answers.is_empty() {
         // RFC 8020: a name above another one exists.
         let exists = records.is_some() || table.records.keys().any(|other| name.zone_of(other));

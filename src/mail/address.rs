@@ -67,6 +67,13 @@ impl Domain {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The form with U-labels (RFC 5890 §2.3.2.1), as people write it; `None` where it is the same.
+    #[must_use]
+    pub fn unicode(&self) -> Option<String> {
+        let (shown, is_valid) = idna::domain_to_unicode(&self.0);
+        (is_valid.is_ok() && shown != self.0).then_some(shown)
+    }
 }
 
 impl fmt::Display for Domain {
@@ -137,6 +144,14 @@ impl Mailbox {
             Some((user, detail)) if !user.is_empty() => (user, Some(detail)),
             _ => (&self.local, None),
         }
+    }
+
+    /// The address with the domain as people write it; `None` where that is the same.
+    #[must_use]
+    pub fn unicode(&self) -> Option<String> {
+        let shown = self.to_string();
+        let local = shown.strip_suffix(self.domain.as_str())?;
+        self.domain.unicode().map(|domain| format!("{local}{domain}"))
     }
 
     /// The form for comparison: NFC, without letter case, domain as A-label, detail kept.
@@ -271,6 +286,21 @@ mod tests {
         assert_eq!(mailbox.split_detail(), ("deals", Some("unit14")));
         assert_eq!(mailbox.key_without_detail(), "deals@in.example");
         assert_eq!(Mailbox::parse("+x@in.example").unwrap().split_detail(), ("+x", None));
+    }
+
+    #[test]
+    fn a_domain_is_shown_as_people_write_it_where_that_differs() {
+        let domain = Domain::parse("B\u{fc}cher.example").unwrap();
+        assert_eq!(
+            (domain.as_str(), domain.unicode().as_deref()),
+            ("xn--bcher-kva.example", Some("b\u{fc}cher.example"))
+        );
+        let mailbox = Mailbox::parse("\"a b\"@xn--bcher-kva.example").unwrap();
+        assert_eq!(mailbox.unicode().as_deref(), Some("\"a b\"@b\u{fc}cher.example"));
+        for plain in ["acme.example", "[192.0.2.1]"] {
+            assert_eq!(Domain::parse(plain).unwrap().unicode(), None);
+        }
+        assert_eq!(Mailbox::parse("ann@acme.example").unwrap().unicode(), None);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{Door, Origin, Recipient};
 use crate::store::directory::{MailboxRow, NewMailbox};
+use crate::store::domains::DomainOwner;
 use crate::store::routes::{FoundRoute, RouteRow, RouteState};
 use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
@@ -51,6 +52,8 @@ const KEPT: Duration = Duration::from_secs(1);
 const REFUSING_KEPT: Duration = Duration::from_secs(3_600);
 /// How many answers are kept.
 const ANSWERS: u64 = 50_000;
+/// Local parts that every domain has that takes mail (RFC 5321 §4.5.1, RFC 2142 §4).
+const ROLES: [&str; 2] = ["postmaster", "abuse"];
 /// Letters of a route token: 128 bits in base32.
 const TOKEN_LETTERS: usize = 26;
 
@@ -142,7 +145,7 @@ impl Recipients {
             Err(error) => return Err(error),
         }
         for domain in &self.platform_domains {
-            for local in ["postmaster", "abuse"] {
+            for local in ROLES {
                 let Ok(address) = Mailbox::parse(&format!("{local}@{domain}")) else { continue };
                 if self.store.mailbox_by_address(&address.key()).await?.is_some() {
                     continue;
@@ -182,12 +185,35 @@ impl Recipients {
         self.found.try_get_with_by_ref(&key, look_up).await
     }
 
-    /// On a domain that a tenant has proven: its own mailbox there, or the one that takes everything else.
+    /// On a domain that a tenant has proven: its own mailbox there, or the one that takes everything else. Where the domain
+    /// is suspended they are, too.
     async fn find_on_owned(&self, address: &Mailbox, key: &str) -> Result<Found, StoreError> {
-        let Some(owner) = self.store.owner_of_domain(address.domain()).await? else { return Ok(Found::Foreign) };
-        match self.find_mailbox(key, Some(owner)).await? {
-            Found::Nobody => self.find_mailbox(&catch_all_key(address.domain()), Some(owner)).await,
-            found => Ok(found),
+        let domain = address.domain();
+        let Some(DomainOwner { tenant, suspended_since: of_domain }) = self.store.owner_of_domain(domain).await? else {
+            return Ok(Found::Foreign);
+        };
+        let mut found = self.find_mailbox(key, Some(tenant)).await?;
+        if matches!(found, Found::Nobody) {
+            found = self.find_mailbox(&catch_all_key(domain), Some(tenant)).await?;
+        }
+        if matches!(found, Found::Nobody)
+            && is_role(key)
+            && self.store.for_tenant(tenant).has_mailboxes_on(domain).await?
+        {
+            found = self.operators_postmaster().await?;
+        }
+        if let Found::Mailbox { suspended_since, .. } = &mut found {
+            *suspended_since = earliest(*suspended_since, of_domain);
+        }
+        Ok(found)
+    }
+
+    /// Where mail goes that must be taken (RFC 5321 §4.5.1) and that the tenant has no mailbox for.
+    async fn operators_postmaster(&self) -> Result<Found, StoreError> {
+        let domain = self.platform_domains.first();
+        match domain.and_then(|domain| Mailbox::parse(&format!("postmaster@{domain}")).ok()) {
+            Some(address) => self.find_mailbox(&address.key(), Some(OPERATOR)).await,
+            None => Ok(Found::Nobody),
         }
     }
 
@@ -366,6 +392,11 @@ fn network(peer: Option<IpAddr>, (v4, v6): (u8, u8)) -> String {
 #[must_use]
 pub fn catch_all(domain: &Domain) -> String {
     format!("*@{domain}")
+}
+
+/// Whether the key of an address is of a role that every domain has.
+fn is_role(key: &str) -> bool {
+    key.rsplit_once('@').is_some_and(|(local, _)| ROLES.contains(&local))
 }
 
 fn catch_all_key(domain: &Domain) -> String {

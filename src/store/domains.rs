@@ -21,7 +21,7 @@ pub enum DomainState {
     Verified,
     /// Proven once, and the record was missing when it was looked for last. It still counts for reading mail.
     Failing,
-    /// Counts for nothing until it is proven again.
+    /// Counts for nothing until somebody resumes it and it is proven again; nobody else can prove it meanwhile.
     Suspended,
 }
 
@@ -54,7 +54,7 @@ pub struct DomainRow {
     pub domain: String,
     /// How far it is proven.
     pub state: DomainState,
-    /// What its TXT record must hold; empty where it was taken without proof.
+    /// What its TXT record must hold, or its alias in another form; empty where it was taken without proof.
     pub proof: String,
     /// Since when it is in this state.
     pub state_since: Timestamp,
@@ -66,18 +66,34 @@ pub struct DomainRow {
     pub checked_at: Option<Timestamp>,
 }
 
+/// Whose a domain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DomainOwner {
+    /// Who has proven it.
+    pub tenant: TenantId,
+    /// Since when it is suspended, where it is.
+    pub suspended_since: Option<Timestamp>,
+}
+
 /// So many looks in a row without the record, and a proven domain is failing.
 const MISSES: i64 = 3;
 
 impl Store {
-    /// The tenant that has proven a domain, as long as it counts.
+    /// The tenant that has proven a domain, and whether it is suspended.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn owner_of_domain(&self, domain: &Domain) -> Result<Option<TenantId>, StoreError> {
-        const FIND: &str = "SELECT tenant_id FROM domains WHERE domain = $1 AND state IN ('verified', 'failing')";
+    pub async fn owner_of_domain(&self, domain: &Domain) -> Result<Option<DomainOwner>, StoreError> {
+        const FIND: &str = "\
+SELECT tenant_id, state, state_since FROM domains WHERE domain = $1 AND state IN ('verified', 'failing', 'suspended')";
         let row = query(FIND).bind(domain.as_str()).fetch_optional(&self.doors).await?;
-        row.map(|row| from_id("tenant_id", row.try_get(0)?)).transpose()
+        let read = |row: Row| {
+            let is_suspended = DomainState::read(row.try_get(1)?)? == DomainState::Suspended;
+            let since: i64 = row.try_get(2)?;
+            let suspended_since = is_suspended.then(|| Timestamp::from_micros(since));
+            Ok(DomainOwner { tenant: from_id("tenant_id", row.try_get(0)?)?, suspended_since })
+        };
+        row.map(read).transpose()
     }
 }
 
@@ -121,29 +137,69 @@ INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) V
             .await
     }
 
-    /// Records what a look at the domain's records came to.
+    /// Records a look that found the domain's proof; the state that follows. One that is suspended stays so.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Exists`] when another tenant has proven it.
-    pub async fn settle_domain(&self, domain: &str, state: DomainState) -> Result<(), StoreError> {
-        const SETTLE: &str = "\
-UPDATE domains SET state_since = CASE WHEN state = $4 THEN state_since ELSE $3 END,
-    proven_at = CASE WHEN $4 = 'verified' THEN $3 ELSE proven_at END, state = $4, checked_at = $3,
-    misses = CASE WHEN $4 = 'verified' THEN 0 ELSE misses END
-WHERE tenant_id = $1 AND domain = $2";
+    pub async fn prove_domain(&self, domain: &str) -> Result<DomainState, StoreError> {
+        const PROVE: &str = "\
+UPDATE domains SET state_since = CASE WHEN state IN ('verified', 'suspended') THEN state_since ELSE $3 END,
+    state = CASE WHEN state = 'suspended' THEN state ELSE 'verified' END, proven_at = $3, checked_at = $3, misses = 0
+WHERE tenant_id = $1 AND domain = $2 RETURNING state";
         let (tenant, domain, now) = (self.tenant, domain.to_owned(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let settle = query(SETTLE).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
-                    let settled = settle.bind(state.as_str()).execute(connection).await;
-                    match settled.map_err(no_tenant_or("a domain of this name, proven by another tenant,"))? {
-                        0 => Err(StoreError::NotFound("domain")),
-                        _ => Ok(()),
-                    }
+                    let prove = query(PROVE).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
+                    let proven = prove.fetch_optional(connection).await;
+                    let row = proven.map_err(no_tenant_or("a domain of this name, proven by another tenant,"))?;
+                    DomainState::read(row.ok_or(StoreError::NotFound("domain"))?.try_get(0)?)
                 })
             })
             .await
+    }
+
+    /// Lets a proven domain count for nothing; doors and workers see it within a second. Once more changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it was never proven.
+    pub async fn suspend_domain(&self, domain: &str) -> Result<(), StoreError> {
+        const SUSPEND: &str = "\
+UPDATE domains SET state_since = CASE WHEN state = 'suspended' THEN state_since ELSE $3 END, state = 'suspended'
+WHERE tenant_id = $1 AND domain = $2 AND state <> 'pending'";
+        self.step_domain(SUSPEND, domain, "the domain is not proven: it counts for nothing anyway").await
+    }
+
+    /// Lets a suspended domain count again. Whether it is still proven is for the caller to see first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it is not suspended.
+    pub async fn resume_domain(&self, domain: &str) -> Result<(), StoreError> {
+        const RESUME: &str = "\
+UPDATE domains SET state_since = $3, state = 'verified' WHERE tenant_id = $1 AND domain = $2 AND state = 'suspended'";
+        self.step_domain(RESUME, domain, "the domain is not suspended").await
+    }
+
+    async fn step_domain(&self, step: &'static str, domain: &str, otherwise: &'static str) -> Result<(), StoreError> {
+        match self.change_one(step, domain.to_owned(), "domain").await {
+            Err(StoreError::NotFound(_)) if self.domains().await?.iter().any(|row| row.domain == domain) => {
+                Err(StoreError::Conflict(otherwise))
+            }
+            done => done,
+        }
+    }
+
+    /// Whether the tenant has a mailbox on a domain, or one for all of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn has_mailboxes_on(&self, domain: &Domain) -> Result<bool, StoreError> {
+        const ANY: &str = "\
+SELECT EXISTS (SELECT 1 FROM mailboxes WHERE tenant_id = $1 AND state <> 'deleted' AND address_key LIKE $2 ESCAPE '!')";
+        // Of the letters of a domain LIKE knows the underscore alone.
+        let ending = format!("%@{}", domain.as_str().replace('_', "!_"));
+        let any = query(ANY).bind(self.tenant.to_string()).bind(ending);
+        Ok(any.fetch_one(&self.store.doors).await?.try_get(0)?)
     }
 
     /// Records a look that did not find the domain's record; the state that follows. Ownership is not dropped by it.

@@ -19,6 +19,7 @@ use crate::mail::address::Mailbox;
 
 mod contract;
 mod copies;
+mod domains;
 pub(crate) mod engine;
 mod isolation;
 mod lanes;

@@ -21,6 +21,7 @@ mod copies;
 mod crash;
 mod disk;
 mod doctor;
+mod domains;
 mod import;
 mod inject;
 mod intake;

@@ -98,6 +98,7 @@ async fn dns(config: &Config) -> Vec<Finding> {
     let mut found = names::judge_host(&host, &facts);
     for domain in config.smtp.platform_domains.iter().map(ToString::to_string) {
         let exchangers = resolver.exchangers(&domain).await.map_err(|error| error.to_string());
+        let exchangers = exchangers.map(|all| all.into_iter().map(|(_, name)| name).collect());
         let addresses = addresses(&resolver, &domain).await;
         let facts = names::Facts { addresses, exchangers: Some(exchangers), reverse: Vec::new() };
         found.push(names::judge_domain(&domain, &host, &facts));

@@ -7,7 +7,6 @@ use std::num::NonZeroU32;
 use crate::clock::Clock;
 use crate::ids::SessionId;
 use crate::mail::address::ReversePath;
-use crate::store::domains::DomainState;
 use crate::store::routes::NewRoute;
 
 fn settings() -> RecipientSettings {
@@ -146,8 +145,12 @@ async fn a_customers_domain_has_mailboxes_and_a_catch_all_only_while_it_counts()
     let domain = Domain::parse("b\u{fc}cher.example").unwrap();
     own.claim_domain(&domain, "proof".into()).await.unwrap();
     assert_eq!(ask("ann@xn--bcher-kva.example").await, RecipientAnswer::Foreign, "a claim is no proof");
-    for state in [DomainState::Verified, DomainState::Failing] {
-        own.settle_domain(domain.as_str(), state).await.unwrap();
+    own.prove_domain(domain.as_str()).await.unwrap();
+    // Two looks in vain leave it verified, the third makes it failing.
+    for misses in [2, 1] {
+        for _ in 0..misses {
+            own.miss_domain(domain.as_str()).await.unwrap();
+        }
         assert_eq!(ask("Ann+x@xn--bcher-kva.example").await, RecipientAnswer::known(ann));
         assert_eq!(ask("bob@b\u{fc}cher.example").await, RecipientAnswer::Unknown);
         assert_eq!(ask("ann@sub.b\u{fc}cher.example").await, RecipientAnswer::Foreign, "one below it is another");
@@ -155,11 +158,58 @@ async fn a_customers_domain_has_mailboxes_and_a_catch_all_only_while_it_counts()
     let all = add("*@b\u{fc}cher.example").await;
     assert_eq!(ask("bob@b\u{fc}cher.example").await, RecipientAnswer::known(all));
     assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::known(ann));
-    own.settle_domain(domain.as_str(), DomainState::Suspended).await.unwrap();
-    assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Foreign);
+    own.suspend_domain(domain.as_str()).await.unwrap();
+    for (pause, answer) in [(0, RecipientAnswer::Paused), (3 * 24 * 3_600, RecipientAnswer::Closed)] {
+        scene.store.clock().advance(Duration::from_secs(pause));
+        for address in ["ann@b\u{fc}cher.example", "bob@b\u{fc}cher.example"] {
+            assert_eq!(ask(address).await, answer, "{address}");
+        }
+    }
+    own.resume_domain(domain.as_str()).await.unwrap();
+    assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::known(ann));
     // Whoever proves it later does not get the mailboxes of who had it before.
     own.remove_domain(domain.as_str()).await.unwrap();
     let other = scene.store.add_tenant("lake").await.unwrap();
     scene.store.for_tenant(other).assume_domain(&domain).await.unwrap();
     assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Unknown);
+}
+
+#[tokio::test]
+async fn postmaster_and_abuse_of_a_customers_domain_with_mailboxes_are_somebodys() {
+    let scene = scene().await;
+    let own = scene.store.for_tenant(scene.tenant);
+    let add = async |address: &str| {
+        let mailbox = NewMailbox {
+            address: Mailbox::parse(address).unwrap(),
+            app: None,
+            identity_owner: "customer_domain".into(),
+            reply_policy: "human_approval".into(),
+            external_reply_url: None,
+        };
+        Recipient::Mailbox { tenant: scene.tenant, mailbox: own.add_mailbox(mailbox).await.unwrap() }
+    };
+    let ask = async |address: &str| {
+        scene.recipients.found.invalidate_all();
+        ask_for(&scene, address, "192.0.2.9").await
+    };
+    for domain in ["a_b.example", "axb.example"] {
+        own.assume_domain(&Domain::parse(domain).unwrap()).await.unwrap();
+    }
+    assert_eq!(ask("postmaster@a_b.example").await, RecipientAnswer::Unknown, "no mail of the domain comes here");
+    add("ann@axb.example").await;
+    assert_eq!(ask("postmaster@a_b.example").await, RecipientAnswer::Unknown, "another domain has a mailbox");
+    add("ann@a_b.example").await;
+    let operators = scene.store.mailbox_by_address("postmaster@in.example").await.unwrap().unwrap().0.id;
+    let operators = RecipientAnswer::known(Recipient::Mailbox { tenant: OPERATOR, mailbox: operators });
+    for address in ["Postmaster@a_b.example", "abuse+x@a_b.example"] {
+        assert_eq!(ask(address).await, operators, "{address}");
+    }
+    assert_eq!(ask("hostmaster@a_b.example").await, RecipientAnswer::Unknown);
+    own.suspend_domain("a_b.example").await.unwrap();
+    assert_eq!(ask("postmaster@a_b.example").await, RecipientAnswer::Paused);
+    own.resume_domain("a_b.example").await.unwrap();
+    let all = RecipientAnswer::known(add("*@a_b.example").await);
+    assert_eq!(ask("postmaster@a_b.example").await, all);
+    let abuse = RecipientAnswer::known(add("abuse@a_b.example").await);
+    assert_eq!((ask("abuse@a_b.example").await, ask("postmaster@a_b.example").await), (abuse, all));
 }
