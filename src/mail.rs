@@ -15,5 +15,7 @@ pub mod message;
 pub mod notice;
 pub mod peer;
 pub mod reading;
+pub mod retention;
+pub mod selection;
 pub mod text;
 pub mod thread;

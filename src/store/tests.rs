@@ -23,6 +23,7 @@ pub(crate) mod engine;
 mod isolation;
 mod lanes;
 mod postgres;
+mod retention;
 mod schema;
 mod sqlite;
 
@@ -57,6 +58,7 @@ impl Scene {
             event_types: event_types.iter().map(|&name| name.to_owned()).collect(),
             mode: PayloadMode::Operations,
             schedule: "default",
+            show_bcc: false,
         };
         self.own().add_endpoint(id, endpoint).await.unwrap();
         id
