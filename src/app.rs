@@ -39,6 +39,7 @@ use crate::intake::Acceptor;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::domains::Domains;
 use crate::pipeline::ingest::waiting::Waiting;
+use crate::pipeline::retention::Retain;
 use crate::pipeline::watch::Watch;
 use crate::service::Service;
 use crate::service::intake::MailDoor;
@@ -253,6 +254,8 @@ impl App {
         reading::start(&work, &instance, &spool, &engine, &waiting);
         let watch = Watch::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
+        let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
+        work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
         let domains = Domains::new(instance.store.clone(), resolver(&config)?, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         let limits = deliver_limits(&config);

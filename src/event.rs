@@ -17,6 +17,7 @@ use crate::mail::thread::Threading;
 
 mod build;
 mod moment;
+pub mod privacy;
 #[cfg(test)]
 mod tests;
 
@@ -201,6 +202,9 @@ pub struct CanonicalEvent {
     pub reply_to: Vec<Participant>,
     /// Recipients, each once per type.
     pub recipients: Vec<EventRecipient>,
+    /// Groups through which it was reached, by a journal report: a route's lists may name them. Not stored.
+    #[serde(skip)]
+    pub groups: Vec<String>,
     /// Message-ID without angle brackets; null when there is none.
     pub rfc_message_id: Option<String>,
     /// In-Reply-To without angle brackets.

@@ -16,6 +16,8 @@ pub mod notice;
 pub mod peer;
 pub mod reading;
 pub mod reply_token;
+pub mod retention;
+pub mod selection;
 pub mod setup;
 pub mod text;
 pub mod thread;

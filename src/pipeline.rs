@@ -6,5 +6,6 @@ pub mod deliver;
 pub mod domains;
 pub mod ingest;
 pub mod recipients;
+pub mod retention;
 pub mod verdict;
 pub mod watch;

@@ -25,6 +25,7 @@ pub mod observed;
 pub mod outcomes;
 pub mod reading;
 pub mod refusals;
+pub mod retention;
 pub mod routes;
 mod rows;
 pub mod spool;

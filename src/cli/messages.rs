@@ -80,6 +80,15 @@ pub async fn run(command: MessagesCommand, out: &mut Output) -> Result<(), CliEr
             let stored = stored(&args.data).await?;
             let found = stored.messages.iter().find(|message| message.manifest.id == wanted);
             let message = found.ok_or_else(|| CliError::NotFound(format!("message `{wanted}` in the spool")))?;
+            let kept = match message.manifest.tenant() {
+                Some(tenant) => stored.instance.store.for_tenant(tenant).message(wanted).await?,
+                None => None,
+            };
+            if kept.is_some_and(|row| !row.is_raw_kept) {
+                return Err(CliError::NotFound(format!(
+                    "message `{wanted}` with its bytes: its route does not keep them"
+                )));
+            }
             let bytes = stored.read_body(&message.body).await.map_err(anyhow::Error::new)?;
             if out.is_json() {
                 return out.json_line(&json!({ "id": wanted, "size": bytes.len(), "bytes": STANDARD.encode(&bytes) }));
@@ -102,6 +111,8 @@ struct Listed {
     state: String,
     reason: Option<String>,
     duplicate_of: Option<String>,
+    /// Whether its bytes may be read.
+    raw_kept: bool,
 }
 
 /// Lists what the spool holds, with what the index knows of it: also what was accepted a moment ago.
@@ -140,6 +151,7 @@ async fn listed(instance: &Instance, message: StoredMessage) -> Result<Listed, C
         sha256: body.sha256().iter().map(|byte| format!("{byte:02x}")).collect(),
         state: row.as_ref().map_or_else(|| "spooled".to_owned(), |row| row.state.clone()),
         reason: row.as_ref().and_then(|row| row.reason.clone()),
+        raw_kept: row.as_ref().is_none_or(|row| row.is_raw_kept),
         duplicate_of: row.and_then(|row| row.duplicate_of),
     })
 }

@@ -22,10 +22,12 @@ use crate::store::watch::AlarmRow;
 
 mod life;
 mod marks;
+mod privacy;
 mod report;
 
 pub use life::{ObserveArgs, RotateArgs};
 pub use marks::{ConfirmArgs, LearnArgs};
+pub use privacy::{HoldArgs, PrivacyArgs};
 pub use report::{ReconcileArgs, ReportArgs};
 
 /// For so long a new journal route is observed.
@@ -71,6 +73,14 @@ pub enum RouteCommand {
     /// Decide and show what would follow from a route's copies, and let nothing follow, for a while longer.
     #[command(after_help = "Example: connex route observe rte_01kb3r8x7g0000000000000000 --tenant acme --for 0s")]
     Observe(ObserveArgs),
+    /// Set which copies a route takes notice of and what it keeps of them, and show what holds.
+    #[command(
+        after_help = "Example: connex route privacy rte_01kb3r8x7g0000000000000000 --tenant acme --exclude address:ceo@harbor.example --exclude newsletter --keep text --keep-for 90"
+    )]
+    Privacy(PrivacyArgs),
+    /// Have all that is there of a route's copies stay, whatever the route keeps, or end that.
+    #[command(after_help = "Example: connex route hold rte_01kb3r8x7g0000000000000000 on --tenant acme")]
+    Hold(HoldArgs),
     /// Show what would have followed from the copies of a route that is observed.
     #[command(after_help = "Example: connex route report rte_01kb3r8x7g0000000000000000 --tenant acme")]
     Report(ReportArgs),
@@ -174,6 +184,8 @@ impl RouteCommand {
             Self::Learn(args) => &args.one.json,
             Self::Confirm(args) => &args.one.json,
             Self::Observe(args) => &args.one.json,
+            Self::Privacy(args) => &args.one.json,
+            Self::Hold(args) => &args.one.json,
             Self::Report(args) => &args.one.json,
             Self::Reconcile(args) => &args.list.json,
             Self::Marks(args) => &args.json,
@@ -205,6 +217,8 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
         RouteCommand::Marks(args) => marks::show(args, out).await,
         RouteCommand::Confirm(args) => marks::confirm(args, out).await,
         RouteCommand::Observe(args) => life::observe(args, out).await,
+        RouteCommand::Privacy(args) => privacy::privacy(args, out).await,
+        RouteCommand::Hold(args) => privacy::hold(args, out).await,
         RouteCommand::Report(args) => report::report(args, out).await,
         RouteCommand::Reconcile(args) => report::reconcile(args, out).await,
         RouteCommand::Remove(args) => {
@@ -316,6 +330,11 @@ pub(super) fn shown(row: &RouteRow, alarms: &[&AlarmRow]) -> serde_json::Value {
         "learningUntil": row.learning_until,
         "marks": row.marks,
         "observeUntil": row.observe_until,
+        "include": row.selection.include,
+        "exclude": row.selection.exclude,
+        "keep": row.retention.keep,
+        "keepDays": row.retention.days,
+        "legalHold": row.retention.legal_hold,
         "alarms": alarms,
     })
 }

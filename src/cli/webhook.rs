@@ -61,6 +61,9 @@ pub struct AddArgs {
     /// Event type that it gets; again for more. Without it, message.classified.
     #[arg(long, value_name = "TYPE")]
     pub event_type: Vec<String>,
+    /// Tell it the blind recipients of journal reports too.
+    #[arg(long)]
+    pub show_bcc: bool,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -107,7 +110,8 @@ pub async fn run(command: WebhookCommand, out: &mut Output) -> Result<(), CliErr
             let instance = open(&args.data).await?;
             let tenant = installation::tenant(&instance, &args.tenant).await?;
             let app = installation::app(&tenant, &args.app).await?.id;
-            let (id, secret) = add_endpoint(&instance, &tenant, Some(app), &args.url, args.event_type).await?;
+            let wanted = Told { event_types: args.event_type, show_bcc: args.show_bcc };
+            let (id, secret) = add_endpoint(&instance, &tenant, Some(app), &args.url, wanted).await?;
             let secret = secret.expose();
             out.answer(&serde_json::json!({ "id": id, "url": args.url, "secret": secret }), |out| {
                 out.line(&format!("Webhook {id} goes to {}", args.url))?;
@@ -162,13 +166,22 @@ pub async fn run(command: WebhookCommand, out: &mut Output) -> Result<(), CliErr
     }
 }
 
+/// What a new endpoint is told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Event types; none: `message.classified`.
+    pub(super) event_types: Vec<String>,
+    /// The blind recipients of journal reports too.
+    pub(super) show_bcc: bool,
+}
+
 /// Makes an endpoint with a new signing secret.
 pub(super) async fn add_endpoint(
     instance: &Instance,
     tenant: &TenantStore,
     app: Option<AppId>,
     url: &str,
-    event_types: Vec<String>,
+    wanted: Told,
 ) -> Result<(EndpointId, WebhookSecret), CliError> {
     let checked = PublicUrl::parse(url, &instance.config.webhooks.allow);
     // The URL itself is not repeated: it may hold a password, and errors end up in logs.
@@ -179,9 +192,13 @@ pub(super) async fn add_endpoint(
         app,
         url,
         secrets_sealed: instance.key.seal(&id.to_string(), &EndpointSecrets::new(secret.clone()).expose()),
-        event_types: if event_types.is_empty() { vec!["message.classified".to_owned()] } else { event_types },
+        event_types: match wanted.event_types.is_empty() {
+            true => vec!["message.classified".to_owned()],
+            false => wanted.event_types,
+        },
         mode: PayloadMode::Operations,
         schedule: instance.config.webhooks.schedule.as_str(),
+        show_bcc: wanted.show_bcc,
     };
     tenant.add_endpoint(id, endpoint).await?;
     Ok((id, secret))

@@ -60,6 +60,7 @@ pub fn from_mail(opened: &Opened, manifest: &Manifest, view: &View<'_>) -> Canon
         sender: message.sender.as_ref().map(|sender| facts.participant(sender)),
         reply_to: message.reply_to.iter().map(|address| facts.participant(address)).collect(),
         recipients: facts.reading.recipients.iter().map(|recipient| facts.recipient(recipient)).collect(),
+        groups: facts.reading.recipients.iter().filter_map(|recipient| recipient.expanded_from.clone()).collect(),
         rfc_message_id: message.message_id.as_deref().map(hide),
         in_reply_to: message.in_reply_to.as_deref().map(hide),
         references: message.references.iter().map(|id| hide(id)).collect(),

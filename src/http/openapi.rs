@@ -88,7 +88,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",

@@ -15,12 +15,20 @@ pub enum Scope {
     MessagesRaw,
     /// Hand mail over: AUTH of SMTP, and the intake calls of the API.
     MailIngest,
+    /// See the blind recipients of journal reports, in what other scopes let it read.
+    JournalBcc,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::StatusEvaluate, Self::EventsRead, Self::MessagesRead, Self::MessagesRaw, Self::MailIngest];
+    pub const ALL: [Self; 6] = [
+        Self::StatusEvaluate,
+        Self::EventsRead,
+        Self::MessagesRead,
+        Self::MessagesRaw,
+        Self::MailIngest,
+        Self::JournalBcc,
+    ];
 
     /// The word of the contract.
     #[must_use]
@@ -31,6 +39,7 @@ impl Scope {
             Self::MessagesRead => "messages:read",
             Self::MessagesRaw => "messages:raw",
             Self::MailIngest => "mail:ingest",
+            Self::JournalBcc => "journal:bcc",
         }
     }
 

@@ -317,19 +317,26 @@ impl Ingest {
                 if message.views.is_empty() {
                     message.kept = held.next().map(|(_, reason)| reason);
                 }
-                for (scope, reason) in held {
-                    let (state, reason) = reason.words();
-                    metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
-                    tracing::warn!(message.id = %message.id, "Message `{}` is {state} for {scope}: {reason}", message.id);
+                for (scope, kept) in held {
+                    tell_kept(&message, &kept, &format!(" for {scope}"));
                 }
             }
         }
         if let Some(kept) = &message.kept {
-            let (state, reason) = kept.words();
-            metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
-            tracing::warn!(message.id = %message.id, tenant.id = %message.tenant, "Message `{}` is {state}: {reason}", message.id);
+            tell_kept(&message, kept, "");
         }
         Ok(message)
+    }
+}
+
+/// Counts and logs a message that makes no event. What an operator excluded is no trouble, and may be most of the mail.
+fn tell_kept(message: &NewMessage, kept: &Kept, whose: &str) {
+    let ((state, reason), id) = (kept.words(), message.id);
+    metrics::counter!("connex_messages_kept_total", "state" => state, "reason" => reason).increment(1);
+    if matches!(kept, Kept::Excluded(_)) {
+        tracing::debug!(message.id = %id, tenant.id = %message.tenant, "Message `{id}` is {state}{whose}: {reason}");
+    } else {
+        tracing::warn!(message.id = %id, tenant.id = %message.tenant, "Message `{id}` is {state}{whose}: {reason}");
     }
 }
 

@@ -12,10 +12,13 @@ use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
 use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead, Standing};
-use super::{Service, ServiceError, announce, reading};
+use super::{Refusal, Service, ServiceError, announce, reading};
 use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, UPDATED, WebhookEvent};
+use crate::event::privacy::{JOURNAL, hide_blind};
 use crate::ids::{MessageId, TenantId};
 use crate::keys::Scope;
+use crate::mail::envelope::Manifest;
+use crate::mail::reading::Reader;
 use crate::store::copies::MESSAGE_UPDATED;
 use crate::store::reading::{EventRow, describe};
 use crate::store::{StoreError, TenantStore};
@@ -125,6 +128,9 @@ impl Service {
             return Err(ServiceError::NotFound("id"));
         }
         show_origins_only(&mut chain);
+        if !caller.principal().has(Scope::JournalBcc) {
+            hide_blind_of_reports(&mut chain);
+        }
         Ok(chain)
     }
 
@@ -143,7 +149,9 @@ impl Service {
     /// The exact bytes of a stored message.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`] when the bytes cannot be read now.
+    /// [`ServiceError::NotFound`], also where its bytes are not kept; [`ServiceError::Refused`] for a journal report, whose
+    /// bytes name blind recipients, to a key that may not see them; [`ServiceError::Unavailable`] when the bytes cannot be
+    /// read now.
     pub async fn raw_message(&self, id: &str, caller: &Authenticated<MessagesRaw>) -> Result<Vec<u8>, ServiceError> {
         let id: MessageId = id.parse().map_err(|_| ServiceError::NotFound("message"))?;
         // Bytes are not cut down to one app: a bound key has no message of its own.
@@ -151,8 +159,29 @@ impl Service {
             return Err(ServiceError::NotFound("message"));
         }
         let row = self.store.for_tenant(caller.principal().tenant()).message(id).await?;
-        let place = row.ok_or(ServiceError::NotFound("message"))?.body;
-        (self.read_body)(place).await.map_err(ServiceError::Unavailable)
+        let row = row.ok_or(ServiceError::NotFound("message"))?;
+        if !row.is_raw_kept {
+            return Err(ServiceError::NotFound("message with its bytes: its route does not keep them"));
+        }
+        if !caller.principal().has(Scope::JournalBcc) && is_report(&row.manifest)? {
+            return Err(Refusal::Scope(Scope::JournalBcc).into());
+        }
+        (self.read_body)(row.body).await.map_err(ServiceError::Unavailable)
+    }
+}
+
+/// Whether a message was handed to a route that takes journal reports. One whose recipients cannot be read may have been.
+fn is_report(manifest: &str) -> Result<bool, ServiceError> {
+    let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| ServiceError::Internal(error.into()))?;
+    let mut readers = manifest.envelope.forward_paths.iter().map(|path| path.recipient.reader());
+    Ok(readers.any(|reader| matches!(reader, Reader::Journal(_))))
+}
+
+/// Leaves the blind recipients of journal reports out.
+fn hide_blind_of_reports(chain: &mut Value) {
+    let events = chain.get_mut("events").and_then(Value::as_array_mut).into_iter().flatten();
+    for event in events.filter(|event| event.get("sourceKind").and_then(Value::as_str) == Some(JOURNAL)) {
+        event.get_mut("event").map(hide_blind);
     }
 }
 
@@ -174,6 +203,8 @@ struct View {
     apps: Vec<String>,
     /// Whether the key may read of messages; without that, events are told without their text.
     shows_text: bool,
+    /// Whether the key may see the blind recipients of journal reports.
+    shows_blind: bool,
     base_url: Arc<str>,
 }
 
@@ -185,6 +216,7 @@ impl View {
             tenant,
             apps: caller.principal().bindings().apps.clone(),
             shows_text: caller.principal().has(Scope::MessagesRead),
+            shows_blind: caller.principal().has(Scope::JournalBcc),
             base_url: Arc::clone(&service.base_url),
         }
     }
@@ -200,7 +232,10 @@ impl View {
 
     fn item(&self, row: EventRow) -> EventItem {
         let is_update = row.event_type == MESSAGE_UPDATED;
-        let (kind, told) = if is_update { (UPDATED, row.content.clone()) } else { (CLASSIFIED, row.answer) };
+        let (kind, mut told) = if is_update { (UPDATED, row.content.clone()) } else { (CLASSIFIED, row.answer) };
+        if row.source_kind == JOURNAL && !self.shows_blind {
+            hide_blind(&mut told);
+        }
         let caused_by = row.content.get("updatedEventId").and_then(Value::as_str).filter(|_| is_update);
         let event = WebhookEvent {
             id: row.id.to_string(),

@@ -1,6 +1,7 @@
 //! Recording events with all that follows from them, in one transaction: the event, its decision, operations, internal
 //! work, and a delivery for every endpoint that wants to know.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::sql::{Connection, Row, Target, query};
@@ -9,6 +10,7 @@ use super::{StoreError, TenantStore, from_json, observed, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
 use crate::contract::webhook::{PayloadMode, WebhookEvent, subscribes};
+use crate::event::privacy::{JOURNAL, hide_blind};
 use crate::ids::{
     AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MessageId, RouteId, TaskId, TenantId,
     ThreadId,
@@ -278,11 +280,32 @@ struct Endpoint {
     event_types: Vec<String>,
     mode: PayloadMode,
     enabled: bool,
+    shows_blind: bool,
+}
+
+/// In what form an event leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rendering {
+    mode: PayloadMode,
+    /// Whether it tells blind recipients that others are not told; `false` where there are none to be hidden.
+    shows_blind: bool,
+}
+
+impl Rendering {
+    /// Its word in the store, by which a delivery finds its payload.
+    const fn as_str(self) -> &'static str {
+        match (self.mode, self.shows_blind) {
+            (mode, false) => mode.as_str(),
+            (PayloadMode::Operations, true) => "operations+bcc",
+            (PayloadMode::Thin, true) => "thin+bcc",
+            (PayloadMode::Full, true) => "full+bcc",
+        }
+    }
 }
 
 async fn enabled_endpoints(connection: &mut Connection, tenant: TenantId) -> Result<Vec<Endpoint>, StoreError> {
     const ENDPOINTS: &str = "\
-SELECT endpoint_id, app_id, event_types, mode, state FROM webhook_endpoints WHERE tenant_id = $1 AND state <> 'deleted'";
+SELECT endpoint_id, app_id, event_types, mode, state, show_bcc FROM webhook_endpoints WHERE tenant_id = $1 AND state <> 'deleted'";
     let rows = query(ENDPOINTS).bind(tenant.to_string()).fetch_all(connection).await?;
     let read = |row: &Row| -> Result<Endpoint, StoreError> {
         let app: Option<&str> = row.try_get(1)?;
@@ -293,6 +316,7 @@ SELECT endpoint_id, app_id, event_types, mode, state FROM webhook_endpoints WHER
             event_types: from_json("event_types", row.try_get(2)?)?,
             mode: mode.parse().map_err(|detail| StoreError::Unreadable { what: "mode", detail })?,
             enabled: row.try_get::<&str>(4)? == "enabled",
+            shows_blind: row.try_get::<i64>(5)? != 0,
         })
     };
     rows.iter().map(read).collect()
@@ -336,7 +360,7 @@ struct Rows<'e> {
     tasks: Vec<(String, String, Option<String>, &'e NewTask)>,
     approvals: Vec<(String, String, &'e NewApproval, String)>,
     drafts: Vec<(String, String, &'e NewDraft, String)>,
-    payloads: Vec<(String, String, PayloadMode, String)>,
+    payloads: Vec<(String, String, Rendering, String)>,
     deliveries: Vec<Delivery>,
 }
 
@@ -346,7 +370,7 @@ struct Delivery {
     endpoint: EndpointId,
     event: String,
     event_type: String,
-    mode: PayloadMode,
+    mode: Rendering,
     state: &'static str,
 }
 
@@ -402,19 +426,24 @@ impl<'e> Rows<'e> {
         endpoints: &[Endpoint],
         clock: &Clock,
     ) -> Result<(), StoreError> {
-        let mut modes: Vec<PayloadMode> = Vec::new();
+        let mut modes: Vec<Rendering> = Vec::new();
+        let is_journal = event.source_kind == JOURNAL;
         for endpoint in endpoints.iter().filter(|_| !event.is_quiet) {
             let same_app = endpoint.app.is_none() || endpoint.app == event.app_id;
             if !same_app || !endpoint.event_types.iter().any(|wanted| subscribes(wanted, &event.webhook.kind)) {
                 continue;
             }
-            if !modes.contains(&endpoint.mode) {
-                modes.push(endpoint.mode);
-                let body = event
-                    .webhook
-                    .render(endpoint.mode, &event.text)
+            let mode = Rendering { mode: endpoint.mode, shows_blind: is_journal && endpoint.shows_blind };
+            if !modes.contains(&mode) {
+                modes.push(mode);
+                let mut webhook = Cow::Borrowed(&event.webhook);
+                if is_journal && !mode.shows_blind {
+                    hide_blind(&mut webhook.to_mut().data);
+                }
+                let body = webhook
+                    .render(mode.mode, &event.text)
                     .map_err(|error| StoreError::Unreadable { what: "payload", detail: error.to_string() })?;
-                self.payloads.push((tenant.to_string(), event.event_id.to_string(), endpoint.mode, body));
+                self.payloads.push((tenant.to_string(), event.event_id.to_string(), mode, body));
             }
             self.deliveries.push(Delivery {
                 tenant: tenant.to_string(),
@@ -422,7 +451,7 @@ impl<'e> Rows<'e> {
                 endpoint: endpoint.id,
                 event: event.event_id.to_string(),
                 event_type: event.webhook.kind.clone(),
-                mode: endpoint.mode,
+                mode,
                 state: if endpoint.enabled { "pending" } else { "held" },
             });
         }

@@ -9,10 +9,11 @@ use super::copies::{self, Copy};
 use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
-use super::{Store, StoreError, TenantStore, dialect, from_id, rows, watch};
+use super::{Store, StoreError, TenantStore, dialect, from_id, retention, rows, watch};
 use crate::clock::Timestamp;
 use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
 use crate::mail::marks::Mark;
+use crate::mail::retention::Keep;
 
 /// A message and what became of it.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct NewCopy {
     pub route: RouteId,
     /// Its marks, where it came from a network that is everybody's and is not believed.
     pub marks: Option<Vec<Mark>>,
+    /// How much of it can be read from now on.
+    pub keep: Keep,
 }
 
 /// Why a message is stored and makes no events.
@@ -57,6 +60,8 @@ pub enum Kept {
     Quarantined(&'static str),
     /// It could not be processed; it is never dropped and can be tried again.
     Poisoned(&'static str),
+    /// Its route takes no notice of it: a public word says why.
+    Excluded(&'static str),
 }
 
 impl Kept {
@@ -67,6 +72,7 @@ impl Kept {
             Self::Held(reason) => ("held", *reason),
             Self::Quarantined(reason) => ("quarantined", *reason),
             Self::Poisoned(reason) => ("poisoned", *reason),
+            Self::Excluded(reason) => ("excluded", *reason),
         }
     }
 }
@@ -169,6 +175,7 @@ impl Store {
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
                     watch::count_copies(connection, &messages).await?;
+                    retention::note_kept(connection, &messages).await?;
                     record(connection, &clock, events).await?;
                     // Behind the events that they add to, which may be of this batch.
                     let updates = copies::updates(connection, copies).await?;
@@ -255,9 +262,10 @@ pub(super) async fn without_copies(
             recorded += 1;
         }
         let (state, reason) = match (&message.kept, recorded) {
-            (Some(Kept::Held(reason)), _) => ("held", Some(*reason)),
-            (Some(Kept::Quarantined(reason)), _) => ("quarantined", Some(*reason)),
-            (Some(Kept::Poisoned(reason)), _) => ("poisoned", Some(*reason)),
+            (Some(kept), _) => {
+                let (state, reason) = kept.words();
+                (state, Some(reason))
+            }
             (None, 0) => ("duplicate", None),
             (None, _) => ("emitted", is_reused.then_some("message_id_reused")),
         };

@@ -4,7 +4,7 @@ use super::copies;
 use super::events::record;
 use super::ingest::{NewMessage, Sorted, without_copies};
 use super::sql::{Row, query};
-use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, to_json};
+use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, retention, to_json};
 use crate::clock::Timestamp;
 use crate::ids::{MessageId, RouteId, TenantId};
 use crate::mail::marks::Mark;
@@ -163,7 +163,8 @@ UPDATE messages SET state = $3, reason = $4, duplicate_of = $5 WHERE tenant_id =
                     let Sorted { mut messages, events, copies } = without_copies(connection, vec![message]).await?;
                     let (Some(row), count) = (messages.pop(), events.len()) else { return Ok(0) };
                     let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason);
-                    release.bind(row.duplicate_of).execute(&mut *connection).await?;
+                    release.bind(row.duplicate_of.clone()).execute(&mut *connection).await?;
+                    retention::note_decided(connection, &row).await?;
                     record(connection, &clock, events).await?;
                     let updates = copies::updates(connection, copies).await?;
                     record(connection, &clock, updates).await?;

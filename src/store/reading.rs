@@ -27,6 +27,8 @@ pub struct MessageRow {
     pub body: String,
     /// Its trace and the results of its authentication as JSON; `None` where nobody looked at it.
     pub trace: Option<String>,
+    /// Whether its bytes may be read: no route took it, or one of those that did keeps them.
+    pub is_raw_kept: bool,
 }
 
 /// An event in the tenant's stream.
@@ -54,7 +56,10 @@ pub struct EventRow {
     pub occurred_at: Timestamp,
 }
 
-const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, duplicate_of, manifest, body, trace FROM messages WHERE tenant_id = $1";
+const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, duplicate_of, manifest, body, trace, \
+(SELECT COUNT(*) FROM kept_copies AS k WHERE k.tenant_id = messages.tenant_id AND k.message_id = messages.message_id), \
+(SELECT COUNT(*) FROM kept_copies AS k WHERE k.tenant_id = messages.tenant_id AND k.message_id = messages.message_id AND k.kept = 'raw') \
+FROM messages WHERE tenant_id = $1";
 const EVENT: &str = "\
 SELECT e.cursor, e.event_id, e.content, d.answer, e.kind, e.source_kind, e.source_event_id, a.name, e.thread_id, \
 e.sequence, e.occurred_at FROM events AS e
@@ -190,6 +195,7 @@ impl TenantStore {
             "eventId": event.id,
             "cursor": event.cursor,
             "type": event.event_type,
+            "sourceKind": event.source_kind,
             "app": event.app,
             "messageId": message,
             "occurredAt": event.occurred_at.to_string(),
@@ -254,6 +260,7 @@ pub fn describe(row: &MessageRow) -> Result<Value, StoreError> {
         "state": row.state,
         "reason": row.reason,
         "duplicateOf": row.duplicate_of,
+        "rawKept": row.is_raw_kept,
         "sha256": body.get("sha256"),
         "origin": manifest.get("origin"),
         "reversePath": manifest.pointer("/envelope/reverse_path"),
@@ -272,6 +279,7 @@ fn read_message(row: &Row) -> Result<MessageRow, StoreError> {
         manifest: row.try_get(6)?,
         body: row.try_get(7)?,
         trace: row.try_get(8)?,
+        is_raw_kept: row.try_get::<i64>(9)? == 0 || row.try_get::<i64>(10)? > 0,
     })
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use super::directory::no_tenant_or;
 use super::sql::{Row, built, query};
-use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
+use super::{Store, StoreError, TenantStore, from_id, from_json, retention, to_json};
 use crate::clock::Timestamp;
 use crate::ids::{AppId, RouteId, TenantId};
 use crate::mail::marks::Mark;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
+use crate::mail::retention::Retention;
+use crate::mail::selection::{CopyRule, Selection};
 
 /// Where a route is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +117,10 @@ pub struct RouteRow {
     pub marks: Option<Vec<Mark>>,
     /// Until when nothing follows from its copies but that it is shown what would.
     pub observe_until: Option<Timestamp>,
+    /// Which copies it takes notice of.
+    pub selection: Selection,
+    /// What it keeps of them.
+    pub retention: Retention,
 }
 
 impl RouteRow {
@@ -173,7 +179,7 @@ pub struct FormerAddress {
 }
 
 const COLUMNS: &str = "r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, \
-r.size_cap, r.learning_until, r.marks, r.observe_until";
+r.size_cap, r.learning_until, r.marks, r.observe_until, r.include_rules, r.exclude_rules, r.keep, r.keep_days, r.legal_hold";
 
 impl Store {
     /// The route that has, or had, the token with this SHA-256.
@@ -193,8 +199,8 @@ JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE f.token_hash = $1 AND r.sta
         let read = |row: Row| {
             Ok(FoundRoute {
                 row: read_route(&row)?,
-                tenant_suspended: row.try_get::<Option<i64>>(12)?.map(Timestamp::from_micros),
-                accepted_until: row.try_get::<Option<i64>>(13)?.map(Timestamp::from_micros),
+                tenant_suspended: row.try_get::<Option<i64>>(17)?.map(Timestamp::from_micros),
+                accepted_until: row.try_get::<Option<i64>>(18)?.map(Timestamp::from_micros),
             })
         };
         row.map(read).transpose()
@@ -367,14 +373,20 @@ WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paus
             .await
     }
 
-    /// Removes a route; its addresses are unknown from then on.
+    /// Removes a route; its addresses are unknown from then on. What it has taken is kept as the route said.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] while it is on legal hold, which could then never end.
     pub async fn remove_route(&self, id: RouteId) -> Result<(), StoreError> {
         const REMOVE: &str = "\
-UPDATE routes SET state = 'deleted', state_since = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        self.change_one(REMOVE, id.to_string(), "route").await
+UPDATE routes SET state = 'deleted', state_since = $3
+WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted' AND legal_hold = 0";
+        match self.change_one(REMOVE, id.to_string(), "route").await {
+            Err(StoreError::NotFound(_)) => {
+                Err(self.refusal(id, "the route is on legal hold: `connex route hold ID off` comes first").await?)
+            }
+            done => done,
+        }
     }
 
     /// Why nothing was changed.
@@ -401,5 +413,16 @@ fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
         learning_until: moment(9)?,
         marks: row.try_get::<Option<&str>>(10)?.map(|text| from_json("marks", text)).transpose()?,
         observe_until: moment(11)?,
+        selection: Selection { include: rules(row, 12)?, exclude: rules(row, 13)? },
+        retention: Retention {
+            keep: retention::keep(row.try_get(14)?)?,
+            days: row.try_get::<Option<i64>>(15)?.map(|days| u32::try_from(days).unwrap_or(u32::MAX)),
+            legal_hold: row.try_get::<i64>(16)? != 0,
+        },
     })
+}
+
+fn rules(row: &Row, at: usize) -> Result<Vec<CopyRule>, StoreError> {
+    let rules = row.try_get::<Option<&str>>(at)?.map(|text| from_json("rules", text)).transpose()?;
+    Ok(rules.unwrap_or_default())
 }

@@ -24,6 +24,7 @@ pub(crate) mod engine;
 mod isolation;
 mod lanes;
 mod postgres;
+mod retention;
 mod schema;
 mod sqlite;
 
@@ -58,6 +59,7 @@ impl Scene {
             event_types: event_types.iter().map(|&name| name.to_owned()).collect(),
             mode: PayloadMode::Operations,
             schedule: "default",
+            show_bcc: false,
         };
         self.own().add_endpoint(id, endpoint).await.unwrap();
         id

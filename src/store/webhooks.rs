@@ -21,6 +21,8 @@ pub struct NewEndpoint {
     pub mode: PayloadMode,
     /// `default` or `short`.
     pub schedule: &'static str,
+    /// Whether it is told the blind recipients of journal reports.
+    pub show_bcc: bool,
 }
 
 /// An endpoint.
@@ -39,6 +41,8 @@ pub struct EndpointRow {
     pub mode: String,
     /// `default` or `short`.
     pub schedule: String,
+    /// Whether it is told the blind recipients of journal reports.
+    pub show_bcc: bool,
     /// `enabled` or `disabled`.
     pub state: String,
     /// Why it is disabled.
@@ -55,7 +59,7 @@ impl TenantStore {
     pub async fn add_endpoint(&self, id: EndpointId, endpoint: NewEndpoint) -> Result<(), StoreError> {
         const ADD: &str = "\
 INSERT INTO webhook_endpoints (tenant_id, endpoint_id, app_id, url, secrets, event_types, mode, schedule, headers, state, \
-health, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}', $9)";
+health, created_at, show_bcc) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}', $9, $10)";
         let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
         let event_types = to_json("event_types", &endpoint.event_types)?;
         self.store
@@ -71,6 +75,7 @@ health, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}
                         .bind(endpoint.mode.as_str())
                         .bind(endpoint.schedule)
                         .bind(now.as_micros())
+                        .bind(i64::from(endpoint.show_bcc))
                         .execute(connection)
                         .await?;
                     Ok(())
@@ -85,7 +90,7 @@ health, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}
     /// [`StoreError::Unavailable`].
     pub async fn endpoints(&self) -> Result<Vec<EndpointRow>, StoreError> {
         const LIST: &str = "\
-SELECT endpoint_id, app_id, url, event_types, mode, schedule, state, state_reason, health FROM webhook_endpoints
+SELECT endpoint_id, app_id, url, event_types, mode, schedule, state, state_reason, health, show_bcc FROM webhook_endpoints
 WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
         let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
         let read = |row: &Row| {
@@ -100,6 +105,7 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
                 state: row.try_get(6)?,
                 state_reason: row.try_get(7)?,
                 health: from_json("health", row.try_get(8)?)?,
+                show_bcc: row.try_get::<i64>(9)? != 0,
             })
         };
         rows.iter().map(read).collect()

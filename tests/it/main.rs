@@ -33,6 +33,7 @@ mod mail_in;
 mod nodes;
 mod outages;
 mod peers;
+mod privacy;
 mod providers;
 mod readiness;
 mod refusals;

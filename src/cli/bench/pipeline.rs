@@ -16,7 +16,7 @@ use super::steps::{Track, keeps_up, whole};
 use super::{PipelineArgs, cpu};
 use crate::app::interrupted;
 use crate::cli::smtp_client::Security;
-use crate::cli::webhook::add_endpoint;
+use crate::cli::webhook::{Told, add_endpoint};
 use crate::cli::{CliError, Output, Table};
 use crate::clock::Clock;
 use crate::webhook::receiver::{Observer, ReceivedEvent, Receiver, serve};
@@ -77,7 +77,7 @@ pub(super) async fn run(args: PipelineArgs, out: &mut Output) -> Result<(), CliE
     let address = socket.local_addr().map_err(anyhow::Error::new)?;
     let rows = gateway.app.instance.store.for_tenant(gateway.tenant);
     let url = format!("http://{address}/");
-    let (_, secret) = add_endpoint(&gateway.app.instance, &rows, Some(gateway.app_id), &url, Vec::new()).await?;
+    let (_, secret) = add_endpoint(&gateway.app.instance, &rows, Some(gateway.app_id), &url, Told::default()).await?;
     let receiver = Receiver::observed(vec![secret], 0, Clock::System, observer(Arc::clone(&current)));
     out.note(&format!("Started a gateway on {} ({file_system}) and a receiver on {address}.", gateway.server));
 

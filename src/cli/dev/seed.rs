@@ -4,7 +4,7 @@ use crate::app::Instance;
 use crate::cli::CliError;
 use crate::cli::key::add_key;
 use crate::cli::route::{Wanted, add_route};
-use crate::cli::webhook::add_endpoint;
+use crate::cli::webhook::{Told, add_endpoint};
 use crate::ids::{AppId, TenantId};
 use crate::keys::{Environment, KeyBindings, Scopes};
 use crate::mail::address::{Domain, Mailbox};
@@ -122,7 +122,8 @@ async fn secret(
         // Made anew at each start: its secret is then known here, and its port may be another.
         rows.remove_endpoint(endpoint.id).await?;
     }
-    Ok(add_endpoint(instance, rows, Some(app), receiver_url, vec!["*".to_owned()]).await?.1)
+    let told = Told { event_types: vec!["*".to_owned()], ..Told::default() };
+    Ok(add_endpoint(instance, rows, Some(app), receiver_url, told).await?.1)
 }
 
 fn or_there(result: Result<(), StoreError>) -> Result<(), CliError> {

@@ -422,6 +422,7 @@ async fn explain_shows_the_origin_of_an_endpoint_and_not_its_token() {
         event_types: vec!["message.*".into()],
         mode: crate::contract::webhook::PayloadMode::Operations,
         schedule: "default",
+        show_bcc: false,
     };
     gateway.store.for_tenant(gateway.tenant).add_endpoint(gateway.clock.mint(), endpoint).await.unwrap();
     let answer = gateway.post(EVENT, Some(&key), &event("1")).await.json();
@@ -429,4 +430,78 @@ async fn explain_shows_the_origin_of_an_endpoint_and_not_its_token() {
     let shown = gateway.get(&path, Some(&key)).await;
     assert_eq!(shown.json()["events"][0]["deliveries"][0]["url"], "https://hooks.example", "{}", shown.text());
     assert!(!shown.text().contains("token-"));
+}
+
+#[tokio::test]
+async fn blind_recipients_of_reports_are_shown_to_keys_that_may_see_them_alone() {
+    let gateway = Gateway::new().await;
+    let full = gateway.key().await;
+    let reading = [Scope::EventsRead, Scope::MessagesRead];
+    let narrow = gateway.key_with(|key| key.scopes = Scopes::of(&reading)).await;
+    let mut ids = Vec::new();
+    for name in ["first", "update"] {
+        let answer = gateway.post(EVENT, Some(&full), &event(name)).await.json();
+        ids.push(answer["eventId"].as_str().unwrap().to_owned());
+    }
+    let people = r#"[{"address":"sam@harbor.example","type":"to"},{"address":"mia@harbor.example","type":"bcc"}]"#;
+    let become_mail = async |id: &str, source: &str, kind: &str, list: &str| {
+        let content = format!("{{\"updatedEventId\":\"{}\",\"{list}\":{people}}}", ids[0]);
+        let sql = format!(
+            "UPDATE events SET source_kind = '{source}', kind = '{kind}', content = '{content}' WHERE event_id = '{id}'"
+        );
+        gateway.place.run(&sql).await;
+    };
+    let shown = async |key: &str| {
+        let mut shown = Vec::new();
+        for id in &ids {
+            shown.push(gateway.get(&format!("/api/v1/explain/{id}"), Some(key)).await.text());
+        }
+        shown.push(gateway.get("/api/v1/events", Some(key)).await.text());
+        shown.iter().map(|text| (text.contains("mia@"), text.contains("\"bccHidden\":true"))).collect::<Vec<_>>()
+    };
+    let (open, hidden) = ((true, false), (false, true));
+    become_mail(&ids[0], "journal", "journal_copy", "recipients").await;
+    become_mail(&ids[1], "journal", "message_updated", "addedRecipients").await;
+    assert_eq!(shown(&narrow).await, [hidden; 3]);
+    assert_eq!(shown(&full).await, [open; 3]);
+    // Copies that are no reports name nobody whom their own header does not, or were told by a mail server of the tenant's.
+    become_mail(&ids[0], "bcc", "journal_copy", "recipients").await;
+    become_mail(&ids[1], "bcc", "message_updated", "addedRecipients").await;
+    assert_eq!(shown(&narrow).await, [open; 3]);
+}
+
+#[tokio::test]
+async fn bytes_that_a_route_does_not_keep_are_not_given_out() {
+    use crate::mail::retention::Keep;
+    use crate::store::ingest::{Kept, NewCopy, NewMessage, Progress, SpoolCursor};
+
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for (segment, keep) in (1_u64..).zip([Keep::Raw, Keep::Text, Keep::None]) {
+        let id: crate::ids::MessageId = gateway.clock.mint();
+        let message = NewMessage {
+            tenant: gateway.tenant,
+            id,
+            received_at: gateway.clock.now(),
+            size: 10,
+            manifest: "{}".into(),
+            body: json!({ "sha256": "bytes" }).to_string(),
+            trace: None,
+            kept: Some(Kept::Excluded("excluded")),
+            views: Vec::new(),
+            copies: vec![NewCopy { route: gateway.clock.mint(), marks: None, keep }],
+        };
+        let progress = Progress::Log { log: "n".into(), cursor: SpoolCursor { segment, position: 1 } };
+        gateway.store.record_mail(vec![message], progress).await.unwrap();
+        let path = format!("/api/v1/messages/{id}");
+        let told = gateway.get(&path, Some(&key)).await.json();
+        assert_eq!((&told["state"], &told["rawKept"]), (&json!("excluded"), &json!(keep == Keep::Raw)), "{told}");
+        let raw = gateway.get(&format!("{path}/raw"), Some(&key)).await;
+        if keep == Keep::Raw {
+            assert_eq!(raw.status, StatusCode::OK, "{}", raw.text());
+        } else {
+            let problem = raw.problem(404, "not_found");
+            assert!(problem["detail"].as_str().unwrap().contains("does not keep"), "{problem}");
+        }
+    }
 }

@@ -240,6 +240,7 @@ async fn fill(owner: &Gateway, key: &str) -> Ids {
         event_types: vec!["*".into()],
         mode: PayloadMode::Full,
         schedule: "default",
+        show_bcc: false,
     };
     store.add_endpoint(owner.clock.mint(), endpoint).await.unwrap();
     let mut all = BTreeSet::from([owner.tenant.to_string()]);

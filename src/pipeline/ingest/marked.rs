@@ -6,7 +6,8 @@ use crate::clock::Timestamp;
 use crate::mail::authentication::Authentication;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::marks::{Mark, marks};
-use crate::spool::{BodyRef, StoredMessage};
+use crate::mail::retention::Keep;
+use crate::spool::{BodyRef, SpoolError, StoredMessage};
 use crate::store::StoreError;
 use crate::store::ingest::{NewCopy, NewMessage};
 use crate::store::marks::Confirmed;
@@ -52,7 +53,7 @@ pub(super) fn copies(manifest: &Manifest) -> Vec<NewCopy> {
         if let Recipient::Route { route, .. } = path.recipient
             && copies.iter().all(|copy| copy.route != route)
         {
-            copies.push(NewCopy { route, marks: None });
+            copies.push(NewCopy { route, marks: None, keep: Keep::Raw });
         }
     }
     copies
@@ -115,7 +116,7 @@ impl Ingest {
                 *peer_authorised = true;
             }
         }
-        let bytes = self.spool.read_body(&body).await;
+        let bytes = if row.is_raw_kept { self.spool.read_body(&body).await } else { Err(SpoolError::Erased) };
         let limits = self.settings.limits;
         let stored = StoredMessage { manifest, body };
         let reading = tokio::task::spawn_blocking(move || parse((stored, bytes), &limits));

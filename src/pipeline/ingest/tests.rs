@@ -14,9 +14,12 @@ use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
 use crate::mail::reading::Reader;
+use crate::mail::retention::Keep;
+use crate::mail::selection::Selection;
 use crate::mailauth;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 use crate::store::directory::{AppProfileRow, NewMailbox};
+use crate::store::routes::NewRoute;
 
 struct Scene {
     folder: TempDir,
@@ -430,4 +433,55 @@ async fn malformed_and_empty_mail_makes_events_with_defects() {
     assert_eq!(events.len(), 3, "malformed and empty mail makes events too");
     assert!(!events[0].content["defects"].as_array().unwrap().is_empty());
     assert_eq!(events[1].answer["canonical"]["status"], "unclear");
+}
+
+/// A route of the scene's tenant that keeps and leaves out so much, as a recipient.
+async fn private_route(scene: &Scene, exclude: &[&str], keep: Keep) -> Recipient {
+    let (rows, route) = (scene.store.for_tenant(scene.tenant), scene.store.clock().mint());
+    let app = rows.put_app("deals", &AppProfileRow::default()).await.unwrap();
+    let new = NewRoute {
+        reader: Reader::Bcc,
+        token_hash: [1; 32],
+        address_sealed: String::new(),
+        app: Some(app),
+        peers: Vec::new(),
+        size_cap: None,
+        observe_until: None,
+    };
+    rows.add_route(route, new).await.unwrap();
+    let exclude = exclude.iter().map(|rule| rule.parse().unwrap()).collect();
+    rows.select_copies(route, Selection { include: Vec::new(), exclude }).await.unwrap();
+    rows.retain_copies(route, keep, None).await.unwrap();
+    Recipient::Route { tenant: scene.tenant, route, reader: Reader::Bcc, peer_authorised: true, shared_range: false }
+}
+
+#[tokio::test]
+async fn a_copy_that_its_route_leaves_out_makes_no_event() {
+    let scene = scene().await;
+    let route = private_route(&scene, &["newsletter", "address:hr@in.example"], Keep::Text).await;
+    scene.accept(route, &mail("1", "List-Unsubscribe: <https://news.example/u>\r\n")).await;
+    scene.accept(route, &mail("2", "Cc: hr+private@in.example\r\n")).await;
+    scene.accept(route, &mail("3", "")).await;
+    scene.drain().await;
+    let left_out = ("excluded".to_owned(), Some("excluded".to_owned()));
+    assert_eq!(scene.states().await, [left_out.clone(), left_out, ("emitted".to_owned(), None)]);
+    let rows = scene.store.for_tenant(scene.tenant);
+    let events = rows.events_after(0, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert!(events[0].content["visibleText"].as_str().unwrap().contains("proof of funds"), "the text is kept");
+    let messages = rows.messages_after("", 10).await.unwrap();
+    assert!(messages.iter().all(|row| !row.is_raw_kept), "and no bytes are, also not of what was left out");
+}
+
+#[tokio::test]
+async fn an_event_of_a_route_that_keeps_nothing_is_decided_on_and_has_no_text() {
+    let scene = scene().await;
+    let route = private_route(&scene, &[], Keep::None).await;
+    scene.accept(route, &mail("1", "")).await;
+    scene.drain().await;
+    let event = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap().remove(0);
+    let content = event.content.to_string();
+    assert!(!content.contains("proof of funds") && !content.contains("LOI"), "{content}");
+    assert_eq!(event.content["textErased"], true);
+    assert_ne!(event.answer["canonical"]["status"], "unclear", "the text was read before it went: {}", event.answer);
 }

@@ -7,6 +7,7 @@ use super::threads::{Asked, NewThreads, Placed};
 use super::{Ingest, authenticity, marked};
 use crate::contract::request::AttachmentRef;
 use crate::decide::{AppProfile, Decision, Direction, Matter, ReplyOwner};
+use crate::event::privacy::erase_texts;
 use crate::event::{self, CanonicalEvent, UntrustedReason, View};
 use crate::ids::{AppId, EventId, TenantId};
 use crate::mail::authentication::Authentication;
@@ -14,6 +15,8 @@ use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::key;
 use crate::mail::reading::Opened;
+use crate::mail::retention::Keep;
+use crate::mail::selection::{Chosen, LeftOut};
 use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
 use crate::service::materialize::{Materialize, materialize};
@@ -76,7 +79,7 @@ impl Ingest {
             if let Recipient::Route { route, .. } = recipient
                 && copies.iter().all(|copy: &NewCopy| copy.route != route)
             {
-                copies.push(NewCopy { route, marks: marks.clone() });
+                copies.push(NewCopy { route, marks: marks.clone(), keep: Keep::Raw });
             }
             let Some(opened) = opened.iter().find(|opened| opened.reader() == path.recipient.reader()) else {
                 continue;
@@ -87,7 +90,14 @@ impl Ingest {
             let own = |key| if is_disowned { key::unauthenticated(key) } else { key };
             let (copy_key, id_key) = (own(copy_key), key::id_key(opened.message()).map(own));
             let found = Found { manifest, opened, authentication };
-            match self.event(found, recipient, &place, threads).await? {
+            let event = self.event(found, recipient, &place, threads).await?;
+            if let (Ok(_) | Err(Kept::Excluded(_)), Some(row)) = (&event, &place.route) {
+                // What is held may still be decided on, and is needed for that.
+                for copy in copies.iter_mut().filter(|copy| copy.route == row.id) {
+                    copy.keep = row.retention.at_decision();
+                }
+            }
+            match event {
                 Ok(event) => views.push(NewView { scope: place.scope, copy_key, id_key, event }),
                 // The copy for another recipient may be believed all the same.
                 Err(reason) => {
@@ -161,6 +171,9 @@ impl Ingest {
         if !event.trusted {
             return Ok(Err(kept(&event)));
         }
+        if let Some(reason) = place.route.as_deref().and_then(|row| left_out(row, &event)) {
+            return Ok(Err(Kept::Excluded(reason.as_str())));
+        }
         event.about = self.about(&event).await?;
         let mut warnings = Vec::new();
         let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
@@ -204,7 +217,11 @@ impl Ingest {
             base_url: &self.settings.public_url,
         })
         .map_err(|error| StoreError::Unreadable { what: "answer", detail: error.to_string() })?;
-        let content = serde_json::to_string(&event).map_err(|error| super::unwritable("event", &error))?;
+        let (content, text) = match place.route.as_deref().map(|row| row.retention.at_decision()) {
+            Some(Keep::None) => (without_texts(&event), String::new()),
+            _ => (serde_json::to_string(&event), std::mem::take(&mut event.visible_text)),
+        };
+        let content = content.map_err(|error| super::unwritable("event", &error))?;
         Ok(Ok(NewEvent {
             event_id: event.id,
             event_type: event.event_type.as_str().to_owned(),
@@ -221,7 +238,7 @@ impl Ingest {
             approvals: work.approvals,
             drafts: work.drafts,
             webhook,
-            text: event.visible_text,
+            text,
             is_quiet: manifest.quiet || observed.is_some(),
             observed,
         }))
@@ -277,6 +294,25 @@ fn profile(app: Option<&App>) -> AppProfile {
     profile.context.industry.clone_from(&app.profile.industry);
     profile.synonyms.clone_from(&app.profile.synonyms);
     profile
+}
+
+/// The event as it is stored where none of its texts is kept.
+fn without_texts(event: &CanonicalEvent) -> Result<String, serde_json::Error> {
+    let mut content = serde_json::to_value(event)?;
+    erase_texts(&mut content);
+    serde_json::to_string(&content)
+}
+
+/// Why the route takes no notice of this copy.
+fn left_out(row: &RouteRow, event: &CanonicalEvent) -> Option<LeftOut> {
+    let named = [&event.author, &event.sender].into_iter().flatten().map(|one| one.address.as_str());
+    let decoded = event.envelope.mail_from_decoded.as_deref();
+    let recipients = event.recipients.iter().map(|one| one.address.as_str());
+    let told = event.envelope.rcpt_to.iter().map(String::as_str);
+    let envelope = decoded.into_iter().chain([event.envelope.mail_from.as_str()]);
+    let people: Vec<&str> = named.chain(envelope).chain(recipients).chain(told).collect();
+    let list = event.list.as_ref();
+    row.selection.leaves_out(&Chosen { people: &people, groups: &event.groups, direction: event.direction, list })
 }
 
 fn kept(event: &CanonicalEvent) -> Kept {

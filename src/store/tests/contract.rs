@@ -4,6 +4,7 @@ use super::engine::on_both_engines;
 use super::*;
 use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
+use crate::mail::retention::Keep;
 use crate::store::events::NewObserved;
 use crate::store::ingest::NewCopy;
 use crate::store::limits::{Block, BlockRequest};
@@ -132,6 +133,7 @@ async fn only_subscribed_endpoints_of_the_app_get_a_delivery(engine: Engine) {
         event_types: vec!["*".into()],
         mode: PayloadMode::Thin,
         schedule: "short",
+        show_bcc: false,
     };
     scene.own().add_endpoint(id, endpoint).await.unwrap();
     scene.store.record_mail(vec![scene.message(1)], at(CURSOR)).await.unwrap();
@@ -498,7 +500,7 @@ async fn copies_are_counted_and_held_ones_wait_for_their_marks_to_be_confirmed(e
             message.views.clear();
             message.kept = Some(Kept::Held("learning"));
         }
-        message.copies = vec![NewCopy { route: id, marks }];
+        message.copies = vec![NewCopy { route: id, marks, keep: Keep::Raw }];
         message
     };
     let (first, second) = (copy(3, Some(mark("a.example"))), copy(4, Some(mark("b.example"))));

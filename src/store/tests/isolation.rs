@@ -10,12 +10,15 @@ use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
+use crate::mail::retention::Keep;
+use crate::mail::selection::Selection;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::events::{NewApproval, NewDraft, NewObserved};
 use crate::store::idempotency::KeyedCall;
 use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
 use crate::store::outcomes::NewOutcome;
+use crate::store::retention::Overdue;
 use crate::store::routes::{NewRoute, RouteStep};
 use crate::store::spool::NewAccepted;
 use crate::store::watch::Alarm;
@@ -112,6 +115,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         routes_since() => "Ok([])";
         held_marks(owned.route) => "Ok([])";
         hours(from, to) => "Ok([])";
+        retentions() => "Ok([])";
         observed(owned.route, from) => "Ok(Observed { events: 0,";
         alarms_since(from) => "Ok([])";
         route(owned.route) => "Ok(None)";
@@ -176,6 +180,10 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         learn_route(owned.route, clock.now()) => "Err(NotFound";
         confirm_marks(owned.route, &[mark_of_route()]) => "Err(NotFound";
         observe_route(owned.route, None) => "Err(NotFound";
+        select_copies(owned.route, Selection::default()) => "Err(NotFound";
+        retain_copies(owned.route, Keep::None, Some(1)) => "Err(NotFound";
+        hold_route(owned.route, true) => "Err(NotFound";
+        reduce_copies(owned.route, Keep::None, Overdue::Before(scene.store.clock().now().plus(LEASE)), 9) => "Ok(0)";
         raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
         end_alarm(owned.route, Alarm::TooLarge) => "Ok(())";
         count_refused(owned.route, 1) => "Err(NotFound";
@@ -254,6 +262,7 @@ fn endpoint(app: AppId) -> NewEndpoint {
         event_types: vec!["*".into()],
         mode: PayloadMode::Full,
         schedule: "default",
+        show_bcc: false,
     }
 }
 
@@ -350,7 +359,7 @@ async fn fill(scene: &Scene) -> Owned {
     let mut copy = scene.message(1);
     copy.views[0].event.content = r#"{"recipients":[{"address":"sam@harbor.example","type":"to"}]}"#.into();
     copy.views[0].event.scope = Some(owned.mailbox.to_string());
-    held.copies = vec![NewCopy { route: route_id, marks: Some(vec![mark_of_route()]) }];
+    held.copies = vec![NewCopy { route: route_id, marks: Some(vec![mark_of_route()]), keep: Keep::Raw }];
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();

@@ -1,0 +1,127 @@
+//! `connex route privacy | hold`: which copies a route takes notice of, what it keeps, and what must stay.
+
+use clap::{Args, ValueEnum};
+
+use super::one;
+use crate::cli::CliError;
+use crate::cli::output::Output;
+use crate::cli::place::OneArgs;
+use crate::mail::retention::Keep;
+use crate::mail::selection::{CopyRule, LONGEST, Selection};
+
+/// Arguments of `connex route privacy`.
+#[derive(Debug, Args)]
+pub struct PrivacyArgs {
+    /// Which route.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Take notice of copies that this rule means and of no others, in place of the rules before; again for more:
+    /// address:ADDRESS, domain:DOMAIN, group:ADDRESS, direction:inbound, direction:outbound, direction:internal, list,
+    /// newsletter.
+    #[arg(long, value_name = "RULE")]
+    pub include: Vec<CopyRule>,
+    /// Take no notice of copies that this rule means, whatever else holds, in place of the rules before; again for more.
+    #[arg(long, value_name = "RULE")]
+    pub exclude: Vec<CopyRule>,
+    /// Drop the rules that include.
+    #[arg(long, conflicts_with = "include")]
+    pub include_all: bool,
+    /// Drop the rules that exclude.
+    #[arg(long, conflicts_with = "exclude")]
+    pub exclude_none: bool,
+    /// How much of its copies can be read once they were decided on, also of those that it has taken.
+    #[arg(long, value_name = "WHAT", value_parser = ["none", "text", "raw"])]
+    pub keep: Option<String>,
+    /// For how many days after their arrival; 0: for ever.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub keep_for: Option<u32>,
+}
+
+/// Arguments of `connex route hold`.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// Which route.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Whether all that it has taken must stay.
+    #[arg(value_name = "ON", value_enum)]
+    pub state: Switch,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Begin.
+    On,
+    /// End.
+    Off,
+}
+
+/// Sets what was given, and shows what holds now.
+pub(super) async fn privacy(args: PrivacyArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args.one).await?;
+    let tenant = instance.store.for_tenant(row.tenant);
+    if args.include.len().max(args.exclude.len()) > LONGEST {
+        return Err(CliError::Usage(format!("a list has at most {LONGEST} rules")));
+    }
+    let chosen = |given: Vec<CopyRule>, is_dropped: bool, before: Vec<CopyRule>| match (given.is_empty(), is_dropped) {
+        (true, true) => Vec::new(),
+        (true, false) => before,
+        (false, _) => given,
+    };
+    let before = row.selection.clone();
+    let selection = Selection {
+        include: chosen(args.include, args.include_all, before.include),
+        exclude: chosen(args.exclude, args.exclude_none, before.exclude),
+    };
+    if selection != row.selection {
+        tenant.select_copies(row.id, selection.clone()).await?;
+    }
+    let mut retention = row.retention;
+    if let Some(word) = &args.keep {
+        retention.keep = word.parse::<Keep>().map_err(CliError::Usage)?;
+    }
+    if let Some(days) = args.keep_for {
+        retention.days = (days > 0).then_some(days);
+    }
+    if retention != row.retention {
+        tenant.retain_copies(row.id, retention.keep, retention.days).await?;
+    }
+    let answer = serde_json::json!({
+        "id": row.id,
+        "include": selection.include,
+        "exclude": selection.exclude,
+        "keep": retention.keep,
+        "keepDays": retention.days,
+        "legalHold": retention.legal_hold,
+    });
+    out.answer(&answer, |out| {
+        let words = |rules: &[CopyRule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let (include, exclude) = (words(&selection.include), words(&selection.exclude));
+        out.line(&format!(
+            "Route {} takes notice of {}",
+            row.id,
+            if include.is_empty() { "everything" } else { &include }
+        ))?;
+        out.line(&format!("and leaves out {}", if exclude.is_empty() { "nothing" } else { &exclude }))?;
+        let time = retention.days.map_or_else(|| "for ever".to_owned(), |days| format!("for {days} days"));
+        out.line(&format!("It keeps `{}`, {time}", retention.keep.as_str()))?;
+        if retention.legal_hold {
+            out.line("It is on legal hold: until that ends, all that it has taken stays")?;
+        }
+        Ok(())
+    })
+}
+
+/// Begins or ends the legal hold.
+pub(super) async fn hold(args: HoldArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args.one).await?;
+    let on = args.state == Switch::On;
+    instance.store.for_tenant(row.tenant).hold_route(row.id, on).await?;
+    out.answer(&serde_json::json!({ "id": row.id, "legalHold": on }), |out| {
+        out.line(&match on {
+            true => format!("Route {} is on legal hold: all that is there of its copies stays", row.id),
+            false => format!("Route {} is on legal hold no more: what it does not keep goes", row.id),
+        })
+    })
+}

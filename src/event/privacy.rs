@@ -1,0 +1,104 @@
+//! What is taken out of an event that was stored, for those who may not see it, and for good once it is not kept.
+
+use serde_json::{Map, Value};
+
+/// The `source.kind` of events out of journal reports, whose blind recipients are the report's secret.
+pub const JOURNAL: &str = "journal";
+
+/// Leaves blind recipients out of an event's content or of the data of a webhook, and says `bccHidden` where there were any.
+pub fn hide_blind(content: &mut Value) {
+    let Some(members) = content.as_object_mut() else { return };
+    let mut is_hidden = false;
+    for list in ["recipients", "addedRecipients"] {
+        if let Some(recipients) = members.get_mut(list).and_then(Value::as_array_mut) {
+            let before = recipients.len();
+            recipients.retain(|one| one.get("type").and_then(Value::as_str) != Some("bcc"));
+            is_hidden |= recipients.len() < before;
+        }
+    }
+    if is_hidden {
+        members.insert("bccHidden".into(), true.into());
+    }
+}
+
+/// Empties every text of an event's content that its author wrote, and says `textErased`.
+pub fn erase_texts(content: &mut Value) {
+    const TEXTS: [&str; 6] = ["subject", "text", "hiddenText", "visibleText", "quotedText", "signature"];
+    let Some(members) = content.as_object_mut() else { return };
+    for name in TEXTS {
+        empty(members, name, "".into());
+    }
+    empty(members, "textSpans", Value::Array(Vec::new()));
+    empty(members, "calendar", Value::Null);
+    for attachment in members.get_mut("attachments").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(members) = attachment.as_object_mut() {
+            empty(members, "filename", "".into());
+        }
+    }
+    members.insert("textErased".into(), true.into());
+}
+
+/// Empties the text in the body of a webhook.
+pub fn erase_payload(body: &mut Value) {
+    let Some(data) = body.get_mut("data").and_then(Value::as_object_mut) else { return };
+    if data.contains_key("text") {
+        empty(data, "text", "".into());
+        data.insert("textErased".into(), true.into());
+    }
+}
+
+fn empty(members: &mut Map<String, Value>, name: &str, nothing: Value) {
+    if let Some(value) = members.get_mut(name) {
+        *value = nothing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn blind_recipients_are_left_out_and_that_is_said_only_where_there_were_any() {
+        let to = json!({ "address": "sam@harbor.example", "type": "to" });
+        let mut event = json!({ "recipients": [to, { "address": "mia@harbor.example", "type": "bcc" }] });
+        hide_blind(&mut event);
+        assert_eq!(event, json!({ "recipients": [to], "bccHidden": true }));
+        let mut update = json!({ "addedRecipients": [{ "address": "mia@harbor.example", "type": "bcc" }] });
+        hide_blind(&mut update);
+        assert_eq!(update, json!({ "addedRecipients": [], "bccHidden": true }));
+        let mut open = json!({ "recipients": [to] });
+        hide_blind(&mut open);
+        assert_eq!(open, json!({ "recipients": [to] }));
+    }
+
+    #[test]
+    fn no_text_of_an_event_is_left_and_the_rest_stays() {
+        let mut event = json!({
+            "subject": "secret", "text": "secret", "hiddenText": "secret", "visibleText": "secret", "quotedText": "secret",
+            "signature": "secret", "textSpans": [{ "start": 0, "end": 6, "part": "visible" }],
+            "calendar": { "summary": "secret" }, "hasCalendar": true, "recipients": [{ "address": "sam@harbor.example" }],
+            "attachments": [{ "filename": "secret.pdf", "contentType": "application/pdf", "size": 7 }],
+        });
+        erase_texts(&mut event);
+        assert!(!event.to_string().contains("secret"), "{event}");
+        assert_eq!(
+            (&event["textErased"], &event["recipients"][0]["address"]),
+            (&json!(true), &json!("sam@harbor.example"))
+        );
+        assert_eq!((&event["hasCalendar"], &event["attachments"][0]["size"]), (&json!(true), &json!(7)));
+        assert!(event.get("author").is_none(), "what was not there does not come");
+    }
+
+    #[test]
+    fn the_body_of_a_webhook_loses_its_text_alone() {
+        let mut body = json!({ "id": "evt_1", "data": { "text": "secret", "canonical": { "status": "unclear" } } });
+        erase_payload(&mut body);
+        assert_eq!(body["data"], json!({ "text": "", "textErased": true, "canonical": { "status": "unclear" } }));
+        let thin = json!({ "id": "evt_1", "data": { "eventId": "evt_1" } });
+        let mut body = thin.clone();
+        erase_payload(&mut body);
+        assert_eq!(body, thin);
+    }
+}

@@ -1,0 +1,162 @@
+//! Makes unreadable what routes do not keep: what they said before a copy came is done with its event; what they said
+//! later, what a legal hold put off, and what has been kept long enough, is done here.
+//!
+//! Of several nodes one does so at a time.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::watch::take_round;
+use crate::mail::retention::Keep;
+use crate::store::retention::Overdue;
+use crate::store::{Store, StoreError};
+
+/// Copies of one transaction: the database's one writer has other work.
+const AT_ONCE: u32 = 100;
+
+/// The task.
+#[derive(Debug, Clone)]
+pub struct Retain {
+    store: Store,
+    every: Duration,
+}
+
+impl Retain {
+    /// Looks at all routes every so often.
+    #[must_use]
+    pub const fn new(store: Store, every: Duration) -> Self {
+        Self { store, every }
+    }
+
+    /// Works until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.round(&stop).await {
+                tracing::warn!(
+                    error.kind = "store",
+                    temporary = error.is_temporary(),
+                    "What is not to be kept stays for now: {error}"
+                );
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// One round, where no other node has taken it; it ends early at `stop`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn round(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        if !take_round(&self.store, "route_retention", self.every).await? {
+            return Ok(());
+        }
+        let now = self.store.clock().now();
+        for tenant in self.store.tenants().await? {
+            let own = self.store.for_tenant(tenant.id);
+            for (route, retention) in own.retentions().await? {
+                let over = retention.over_before(now).map(|before| (Keep::None, Overdue::Before(before)));
+                let work = [Some((retention.at_decision(), Overdue::Decided)), over];
+                for (keep, overdue) in work.into_iter().flatten() {
+                    let mut count = 0;
+                    loop {
+                        let reduced = own.reduce_copies(route, keep, overdue, AT_ONCE).await?;
+                        count += reduced;
+                        if reduced < AT_ONCE as usize || stop.is_cancelled() {
+                            break;
+                        }
+                    }
+                    if count > 0 {
+                        tracing::info!(route.id = %route, tenant.id = %tenant.id, "{count} copies of route `{route}` are kept as `{}` from now on", keep.as_str());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+    use crate::ids::{MessageId, RouteId};
+    use crate::mail::reading::Reader;
+    use crate::store::ingest::{Kept, NewCopy, NewMessage, Progress, SpoolCursor};
+    use crate::store::routes::NewRoute;
+    use crate::store::tests::engine::{Engine, Place, on_both_engines};
+
+    on_both_engines! {
+        copies_are_over_after_their_days_by_one_node_and_not_on_legal_hold,
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    async fn copies_are_over_after_their_days_by_one_node_and_not_on_legal_hold(engine: Engine) {
+        let place = Place::new(engine).await;
+        let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
+        let (store, second) = (place.open(clock.clone()).await, place.open(clock.clone()).await);
+        let tenant = store.add_tenant("harbor").await.unwrap();
+        let (own, id) = (store.for_tenant(tenant), clock.mint::<RouteId>());
+        let route = NewRoute {
+            reader: Reader::Bcc,
+            token_hash: [1; 32],
+            address_sealed: String::new(),
+            app: None,
+            peers: Vec::new(),
+            size_cap: None,
+            observe_until: None,
+        };
+        own.add_route(id, route).await.unwrap();
+        own.retain_copies(id, Keep::Raw, Some(30)).await.unwrap();
+        let mut taken: Vec<MessageId> = Vec::new();
+        for segment in 1..=2 {
+            let message = NewMessage {
+                tenant,
+                id: clock.mint(),
+                received_at: clock.now(),
+                size: 10,
+                manifest: "{}".into(),
+                body: "{}".into(),
+                trace: None,
+                kept: Some(Kept::Excluded("excluded")),
+                views: Vec::new(),
+                copies: vec![NewCopy { route: id, marks: None, keep: Keep::Raw }],
+            };
+            taken.push(message.id);
+            let progress = Progress::Log { log: "n".into(), cursor: SpoolCursor { segment, position: 0 } };
+            store.record_mail(vec![message], progress).await.unwrap();
+            clock.advance(10 * DAY);
+        }
+        let kept = async || {
+            let mut kept = Vec::new();
+            for id in &taken {
+                kept.push(own.message(*id).await.unwrap().unwrap().is_raw_kept);
+            }
+            kept
+        };
+        let stop = CancellationToken::new();
+        let (one, other) = (Retain::new(store.clone(), HOUR), Retain::new(second, HOUR));
+        // The first is 30 days old, to the moment, and goes in the next round.
+        clock.advance(10 * DAY);
+        one.round(&stop).await.unwrap();
+        assert_eq!(kept().await, [true, true]);
+        clock.advance(HOUR);
+        own.hold_route(id, true).await.unwrap();
+        one.round(&stop).await.unwrap();
+        assert_eq!(kept().await, [true, true], "on legal hold");
+        own.hold_route(id, false).await.unwrap();
+        other.round(&stop).await.unwrap();
+        assert_eq!(kept().await, [true, true], "the round was taken already, by another node");
+        clock.advance(HOUR);
+        other.round(&stop).await.unwrap();
+        assert_eq!(kept().await, [false, true]);
+        clock.advance(10 * DAY);
+        one.round(&stop).await.unwrap();
+        assert_eq!(kept().await, [false, false]);
+    }
+}
