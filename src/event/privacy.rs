@@ -38,8 +38,21 @@ pub fn erase_texts(content: &mut Value) {
     members.insert("textErased".into(), true.into());
 }
 
-/// Empties the text in the body of a webhook.
+/// Takes the words of the message out of a decision that quotes them as its evidence.
+pub fn erase_evidence(answer: &mut Value) {
+    match answer {
+        Value::Object(members) => {
+            empty(members, "evidence", Value::Null);
+            members.values_mut().for_each(erase_evidence);
+        }
+        Value::Array(items) => items.iter_mut().for_each(erase_evidence),
+        _ => {}
+    }
+}
+
+/// Empties the text in the body of a webhook, and what its decision quotes.
 pub fn erase_payload(body: &mut Value) {
+    erase_evidence(body);
     let Some(data) = body.get_mut("data").and_then(Value::as_object_mut) else { return };
     if data.contains_key("text") {
         empty(data, "text", "".into());
@@ -93,9 +106,12 @@ mod tests {
 
     #[test]
     fn the_body_of_a_webhook_loses_its_text_alone() {
-        let mut body = json!({ "id": "evt_1", "data": { "text": "secret", "canonical": { "status": "unclear" } } });
+        let mut body = json!({ "id": "evt_1", "data": { "text": "secret", "canonical": { "status": "unclear" }, "reasoning": { "signals": [{ "code": "x", "evidence": "secret" }] } } });
         erase_payload(&mut body);
-        assert_eq!(body["data"], json!({ "text": "", "textErased": true, "canonical": { "status": "unclear" } }));
+        let reasoning = json!({ "signals": [{ "code": "x", "evidence": null }] });
+        let left =
+            json!({ "text": "", "textErased": true, "canonical": { "status": "unclear" }, "reasoning": reasoning });
+        assert_eq!(body["data"], left);
         let thin = json!({ "id": "evt_1", "data": { "eventId": "evt_1" } });
         let mut body = thin.clone();
         erase_payload(&mut body);

@@ -1,13 +1,13 @@
 //! What a route takes notice of and keeps, and making what it does not keep unreadable.
 //!
-//! What is taken away here are the texts of events and of webhooks' bodies, and the right to read a message's bytes. The
+//! What is taken away here are the texts of events and of webhooks' bodies, what decisions quote of them, and the right to read a message's bytes. The
 //! bytes themselves stand in the spool, which loses them with its segments.
 
 use super::ingest::MessageRow;
 use super::sql::{Connection, Row, query};
 use super::{StoreError, TenantStore, dialect, from_id, from_json, rows, to_json};
 use crate::clock::Timestamp;
-use crate::event::privacy::{erase_payload, erase_texts};
+use crate::event::privacy::{erase_evidence, erase_payload, erase_texts};
 use crate::ids::RouteId;
 use crate::mail::retention::{Keep, Retention};
 use crate::mail::selection::Selection;
@@ -163,6 +163,8 @@ async fn erase_events(connection: &mut Connection, tenant: &str, message: &str, 
     const EVENTS: &str =
         "SELECT event_id, content FROM events WHERE tenant_id = $1 AND message_id = $2 AND scope = $3 AND kind <> $4";
     const EMPTY: &str = "UPDATE events SET content = $3 WHERE tenant_id = $1 AND event_id = $2";
+    const DECISIONS: &str = "SELECT decision_id, answer FROM decisions WHERE tenant_id = $1 AND event_id = $2";
+    const EMPTY_DECISION: &str = "UPDATE decisions SET answer = $3 WHERE tenant_id = $1 AND decision_id = $2";
     const PAYLOADS: &str = "SELECT mode, api_version, body FROM payloads WHERE tenant_id = $1 AND event_id = $2";
     const EMPTY_PAYLOAD: &str =
         "UPDATE payloads SET body = $5 WHERE tenant_id = $1 AND event_id = $2 AND mode = $3 AND api_version = $4";
@@ -173,6 +175,13 @@ async fn erase_events(connection: &mut Connection, tenant: &str, message: &str, 
         erase_texts(&mut content);
         let empty = query(EMPTY).bind(tenant).bind(event).bind(to_json("content", &content)?);
         empty.execute(&mut *connection).await?;
+        for row in query(DECISIONS).bind(tenant).bind(event).fetch_all(&mut *connection).await? {
+            let decision: &str = row.try_get(0)?;
+            let mut answer: serde_json::Value = from_json("answer", row.try_get(1)?)?;
+            erase_evidence(&mut answer);
+            let empty = query(EMPTY_DECISION).bind(tenant).bind(decision).bind(to_json("answer", &answer)?);
+            empty.execute(&mut *connection).await?;
+        }
         let payloads = query(PAYLOADS).bind(tenant).bind(event).fetch_all(&mut *connection).await?;
         for row in payloads {
             let (mode, version): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);

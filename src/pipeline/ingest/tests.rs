@@ -483,5 +483,6 @@ async fn an_event_of_a_route_that_keeps_nothing_is_decided_on_and_has_no_text() 
     let content = event.content.to_string();
     assert!(!content.contains("proof of funds") && !content.contains("LOI"), "{content}");
     assert_eq!(event.content["textErased"], true);
+    assert!(!event.answer["reasoning"].to_string().contains("can you send"), "{}", event.answer);
     assert_ne!(event.answer["canonical"]["status"], "unclear", "the text was read before it went: {}", event.answer);
 }

@@ -204,6 +204,11 @@ impl Ingest {
             work = Default::default();
             observed
         });
+        let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
+        if keeps_nothing {
+            answer.reasoning.signals.iter_mut().for_each(|signal| signal.evidence = None);
+            answer.trust.abuse_signals.iter_mut().for_each(|signal| signal.evidence = None);
+        }
         let webhook = announce::classified(&Announced {
             tenant,
             event_id: event.id,
@@ -217,9 +222,9 @@ impl Ingest {
             base_url: &self.settings.public_url,
         })
         .map_err(|error| StoreError::Unreadable { what: "answer", detail: error.to_string() })?;
-        let (content, text) = match place.route.as_deref().map(|row| row.retention.at_decision()) {
-            Some(Keep::None) => (without_texts(&event), String::new()),
-            _ => (serde_json::to_string(&event), std::mem::take(&mut event.visible_text)),
+        let (content, text) = match keeps_nothing {
+            true => (without_texts(&event), String::new()),
+            false => (serde_json::to_string(&event), std::mem::take(&mut event.visible_text)),
         };
         let content = content.map_err(|error| super::unwritable("event", &error))?;
         Ok(Ok(NewEvent {
@@ -245,7 +250,12 @@ impl Ingest {
     }
 
     fn decide(&self, event: &CanonicalEvent, reply: ReplyOwner, app: Option<&App>) -> Decision {
-        let recipients: Vec<String> = event.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        // What a report alone names, no decision may tell.
+        let is_secret = |one: &&event::EventRecipient| {
+            event.source.kind == event::Kind::Journal && one.recipient_type == copy::RecipientType::Bcc
+        };
+        let told = event.recipients.iter().filter(|one| !is_secret(one));
+        let recipients: Vec<String> = told.map(|recipient| recipient.address.clone()).collect();
         let attachments: Vec<AttachmentRef> = event
             .attachments
             .iter()
