@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::threads::{Asked, NewThreads, Placed};
 use super::{Ingest, authenticity, marked};
+use crate::contract::answer::Answer;
 use crate::contract::request::AttachmentRef;
 use crate::decide::{AppProfile, Decision, Direction, Matter, ReplyOwner};
 use crate::event::privacy::erase_texts;
@@ -19,7 +20,7 @@ use crate::mail::retention::Keep;
 use crate::mail::selection::{Chosen, LeftOut};
 use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
-use crate::service::materialize::{Materialize, materialize};
+use crate::service::materialize::{Materialize, Work, materialize};
 use crate::service::{evaluate, machine, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
@@ -192,18 +193,7 @@ impl Ingest {
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
         let mode = if manifest.quiet { Materialize::None } else { Materialize::Safe };
         let mut work = materialize(mode, &event.subject, &mut answer, clock);
-        let observed = observing.map(|row| {
-            let observed = NewObserved {
-                route: row.id,
-                operations: answer.operations.iter().map(|one| one.kind.as_str().to_owned()).collect(),
-                tasks: work.tasks.len(),
-                approvals: work.approvals.len(),
-                drafts: work.drafts.len(),
-            };
-            answer.operations.clear();
-            work = Default::default();
-            observed
-        });
+        let observed = observing.map(|row| observe(row, &mut answer, &mut work));
         let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
         if keeps_nothing {
             answer.reasoning.signals.iter_mut().for_each(|signal| signal.evidence = None);
@@ -304,6 +294,19 @@ fn profile(app: Option<&App>) -> AppProfile {
     profile.context.industry.clone_from(&app.profile.industry);
     profile.synonyms.clone_from(&app.profile.synonyms);
     profile
+}
+
+/// What would have followed; nothing does.
+fn observe(row: &RouteRow, answer: &mut Answer, work: &mut Work) -> NewObserved {
+    let operations = std::mem::take(&mut answer.operations);
+    let Work { tasks, approvals, drafts } = std::mem::take(work);
+    NewObserved {
+        route: row.id,
+        operations: operations.iter().map(|one| one.kind.as_str().to_owned()).collect(),
+        tasks: tasks.len(),
+        approvals: approvals.len(),
+        drafts: drafts.len(),
+    }
 }
 
 /// The event as it is stored where none of its texts is kept.
