@@ -30,6 +30,7 @@ pub mod routes;
 mod rows;
 pub mod spool;
 mod sql;
+mod subscribers;
 pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;

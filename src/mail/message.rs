@@ -94,6 +94,12 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Message {
     message
 }
 
+/// How many parts the bare parser finds, within none of the bounds: what [`read`] is measured beside.
+#[must_use]
+pub fn parse_alone(bytes: &[u8]) -> usize {
+    mail_parser::MessageParser::default().parse(bytes).map_or(0, |message| message.parts.len())
+}
+
 /// One address of a header field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderAddress {

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::sql::{Connection, Row, Target, query};
+use super::sql::{Connection, Target, query};
+use super::subscribers::{Endpoint, Rendering, enabled_endpoints};
 use super::threads::{self, SubjectName};
 use super::{StoreError, TenantStore, from_json, observed, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
-use crate::contract::webhook::{PayloadMode, WebhookEvent, subscribes};
+use crate::contract::webhook::{WebhookEvent, subscribes};
 use crate::event::privacy::{JOURNAL, hide_blind};
 use crate::ids::{
     AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MessageId, RouteId, TaskId, TenantId,
@@ -271,55 +272,6 @@ async fn advance_cursor(connection: &mut Connection, tenant: TenantId, count: i6
         "UPDATE tenants SET event_cursor = event_cursor + $1 WHERE tenant_id = $2 RETURNING event_cursor";
     let row = query(ADVANCE).bind(count).bind(tenant.to_string()).fetch_optional(connection).await?;
     Ok(row.ok_or(StoreError::NotFound("tenant"))?.try_get(0)?)
-}
-
-/// An endpoint that may want an event.
-struct Endpoint {
-    id: EndpointId,
-    app: Option<AppId>,
-    event_types: Vec<String>,
-    mode: PayloadMode,
-    enabled: bool,
-    shows_blind: bool,
-}
-
-/// In what form an event leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rendering {
-    mode: PayloadMode,
-    /// Whether it tells blind recipients that others are not told; `false` where there are none to be hidden.
-    shows_blind: bool,
-}
-
-impl Rendering {
-    /// Its word in the store, by which a delivery finds its payload.
-    const fn as_str(self) -> &'static str {
-        match (self.mode, self.shows_blind) {
-            (mode, false) => mode.as_str(),
-            (PayloadMode::Operations, true) => "operations+bcc",
-            (PayloadMode::Thin, true) => "thin+bcc",
-            (PayloadMode::Full, true) => "full+bcc",
-        }
-    }
-}
-
-async fn enabled_endpoints(connection: &mut Connection, tenant: TenantId) -> Result<Vec<Endpoint>, StoreError> {
-    const ENDPOINTS: &str = "\
-SELECT endpoint_id, app_id, event_types, mode, state, show_bcc FROM webhook_endpoints WHERE tenant_id = $1 AND state <> 'deleted'";
-    let rows = query(ENDPOINTS).bind(tenant.to_string()).fetch_all(connection).await?;
-    let read = |row: &Row| -> Result<Endpoint, StoreError> {
-        let app: Option<&str> = row.try_get(1)?;
-        let mode: &str = row.try_get(3)?;
-        Ok(Endpoint {
-            id: super::from_id("endpoint_id", row.try_get(0)?)?,
-            app: app.map(|id| super::from_id("app_id", id)).transpose()?,
-            event_types: from_json("event_types", row.try_get(2)?)?,
-            mode: mode.parse().map_err(|detail| StoreError::Unreadable { what: "mode", detail })?,
-            enabled: row.try_get::<&str>(4)? == "enabled",
-            shows_blind: row.try_get::<i64>(5)? != 0,
-        })
-    };
-    rows.iter().map(read).collect()
 }
 
 /// Counts the event into its thread, makes the thread where it is new, and tells the webhook its place.

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mail_parser::MessageParser;
 use serde::Serialize;
 
 use super::ReadArgs;
@@ -18,7 +17,7 @@ use crate::mail::authentication::{Authentication, FailurePolicy};
 use crate::mail::copy::RouteAddresses;
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin, Recipient, Verdict};
 use crate::mail::journal::ReportFormat;
-use crate::mail::message::Limits;
+use crate::mail::message::{self, Limits};
 use crate::mail::reading::{self, Reader};
 use crate::mail::thread::{Method, Threading};
 
@@ -93,7 +92,7 @@ fn gather(path: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 fn compare(messages: &[Vec<u8>], rounds: u32) -> Compared {
-    let (parser, scene) = (MessageParser::default(), Scene::new());
+    let scene = Scene::new();
     // So often in one round that the clock's grain does not count.
     let bytes: usize = messages.iter().map(Vec::len).sum();
     let repeats = (20_000_000 / bytes.max(1)).clamp(1, 200);
@@ -107,7 +106,7 @@ fn compare(messages: &[Vec<u8>], rounds: u32) -> Compared {
     let mut measured: Vec<(Duration, Duration)> = Vec::new();
     for _ in 0..rounds {
         let parsed = timed(&|bytes| {
-            black_box(parser.parse(black_box(bytes)));
+            black_box(message::parse_alone(black_box(bytes)));
         });
         let made = timed(&|bytes| {
             black_box(scene.event(black_box(bytes)));
