@@ -7,5 +7,6 @@ pub mod domains;
 pub mod ingest;
 pub mod recipients;
 pub mod retention;
+mod rounds;
 pub mod verdict;
 pub mod watch;

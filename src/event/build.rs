@@ -112,8 +112,9 @@ fn scope(recipient: Recipient) -> Scope {
 fn source_kind(opened: &Opened, recipient: Recipient, manifest: &Manifest) -> Kind {
     match recipient.reader() {
         Reader::Mailbox => Kind::Direct,
-        _ if manifest.milter.is_some() => Kind::Milter,
+        // By whatever door: its blind recipients are the report's secret.
         Reader::Journal(_) if opened.is_journal() => Kind::Journal,
+        _ if manifest.milter.is_some() => Kind::Milter,
         Reader::Journal(_) | Reader::JournalPlain | Reader::Bcc => Kind::Bcc,
         Reader::Forward => Kind::Forward,
     }

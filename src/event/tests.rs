@@ -157,6 +157,25 @@ fn a_copy_from_a_peer_without_authority_is_not_believed() {
 }
 
 #[test]
+fn a_report_is_one_by_whatever_door_it_came_so_that_its_blind_recipients_are_known_for_its_own() {
+    use crate::mail::envelope::MilterEnvelope;
+    let kind = |mail: &[u8], reader: Reader| {
+        let mut path = route(true);
+        if let Recipient::Route { reader: own, .. } = &mut path.recipient {
+            *own = reader;
+        }
+        let opened = opened(mail, path.recipient);
+        let mut manifest = manifest(opened.outer(), path.clone());
+        manifest.milter = Some(Box::new(MilterEnvelope::default()));
+        from_mail(&opened, &manifest, &view(path.recipient, &[])).source.kind
+    };
+    let report = include_bytes!("../../tests/corpus/journal/exchange-outbound-bcc-group.eml");
+    let format = crate::mail::journal::ReportFormat::Exchange;
+    assert_eq!(kind(report, Reader::Journal(format)), Kind::Journal);
+    assert_eq!(kind(report, Reader::Bcc), Kind::Milter, "what is not unwrapped is what the door saw");
+}
+
+#[test]
 fn an_answer_to_an_unknown_conversation_is_a_message() {
     let opened = opened(b"In-Reply-To: <1@x>\r\nFrom: a@b.example\r\n\r\nHello", mailbox().recipient);
     let manifest = manifest(opened.outer(), mailbox());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::watch::take_round;
+use super::rounds;
 use crate::clock::Timestamp;
 use crate::dns::{DnsError, Resolver};
 use crate::mail::setup::{self, Held, Told};
@@ -129,19 +129,7 @@ impl Domains {
 
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        loop {
-            if let Err(error) = self.round().await {
-                tracing::warn!(
-                    error.kind = "store",
-                    temporary = error.is_temporary(),
-                    "Domains cannot be looked after now: {error}"
-                );
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.every) => {}
-                () = stop.cancelled() => return,
-            }
-        }
+        rounds::run(self.every, &stop, "Domains cannot be looked after now", || self.round()).await;
     }
 
     /// One round, where no other node has taken it.
@@ -149,7 +137,7 @@ impl Domains {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn round(&self) -> Result<(), StoreError> {
-        if !take_round(&self.store, "domain_watch", self.every).await? {
+        if !rounds::take(&self.store, "domain_watch", self.every).await? {
             return Ok(());
         }
         let now = self.store.clock().now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::watch::take_round;
+use super::rounds;
 use crate::mail::retention::Keep;
 use crate::store::retention::Overdue;
 use crate::store::{Store, StoreError};
@@ -31,19 +31,7 @@ impl Retain {
 
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        loop {
-            if let Err(error) = self.round(&stop).await {
-                tracing::warn!(
-                    error.kind = "store",
-                    temporary = error.is_temporary(),
-                    "What is not to be kept stays for now: {error}"
-                );
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.every) => {}
-                () = stop.cancelled() => return,
-            }
-        }
+        rounds::run(self.every, &stop, "What is not to be kept stays for now", || self.round(&stop)).await;
     }
 
     /// One round, where no other node has taken it; it ends early at `stop`.
@@ -51,7 +39,7 @@ impl Retain {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn round(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        if !take_round(&self.store, "route_retention", self.every).await? {
+        if !rounds::take(&self.store, "route_retention", self.every).await? {
             return Ok(());
         }
         let now = self.store.clock().now();

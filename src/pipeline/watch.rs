@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::rounds;
 use crate::clock::Timestamp;
 use crate::ids::RouteId;
-use crate::store::limits::BlockRequest;
 use crate::store::routes::RouteState;
 use crate::store::watch::{Alarm, hour_of};
 use crate::store::{Store, StoreError};
@@ -36,19 +36,7 @@ impl Watch {
 
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        loop {
-            if let Err(error) = self.round().await {
-                tracing::warn!(
-                    error.kind = "store",
-                    temporary = error.is_temporary(),
-                    "Routes cannot be looked after now: {error}"
-                );
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.every) => {}
-                () = stop.cancelled() => return,
-            }
-        }
+        rounds::run(self.every, &stop, "Routes cannot be looked after now", || self.round()).await;
     }
 
     /// One round, where no other node has taken it.
@@ -57,7 +45,7 @@ impl Watch {
     /// [`StoreError::Unavailable`].
     pub async fn round(&self) -> Result<(), StoreError> {
         let now = self.store.clock().now();
-        if !take_round(&self.store, "route_watch", self.every).await? {
+        if !rounds::take(&self.store, "route_watch", self.every).await? {
             return Ok(());
         }
         for tenant in self.store.tenants().await? {
@@ -92,15 +80,6 @@ impl Watch {
         }
         Ok(())
     }
-}
-
-/// Takes a round of a task that one node does for all: whether it is this one's.
-pub(super) async fn take_round(store: &Store, task: &'static str, every: Duration) -> Result<bool, StoreError> {
-    let (now, length) = (store.clock().now().as_micros(), micros(every).max(1));
-    let ends_at = now.div_euclid(length).saturating_add(1).saturating_mul(length);
-    let ends_at = Timestamp::from_micros(ends_at);
-    let request = BlockRequest { policy: task, subject: "installation".to_owned(), ends_at, quota: 1, wanted: 1 };
-    Ok(store.take_block(request).await?.granted > 0)
 }
 
 /// Whether copies should have come since the last one. What is expected of an hour is what came in the same hour of the day

@@ -10,7 +10,7 @@ use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
 use super::{Store, StoreError, TenantStore, dialect, from_id, retention, rows, watch};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
 use crate::mail::marks::Mark;
 use crate::mail::retention::Keep;
@@ -176,10 +176,7 @@ impl Store {
                     insert_messages(connection, &messages).await?;
                     watch::count_copies(connection, &messages).await?;
                     retention::note_kept(connection, &messages).await?;
-                    record(connection, &clock, events).await?;
-                    // Behind the events that they add to, which may be of this batch.
-                    let updates = copies::updates(connection, copies).await?;
-                    record(connection, &clock, updates).await?;
+                    record_with_copies(connection, &clock, events, copies).await?;
                     Ok(count)
                 })
             })
@@ -205,6 +202,18 @@ impl TenantStore {
         }
         Ok(None)
     }
+}
+
+/// Records events, and behind them what copies add to these and earlier ones.
+pub(super) async fn record_with_copies(
+    connection: &mut Connection,
+    clock: &Clock,
+    events: Vec<(TenantId, NewEvent)>,
+    copies: Vec<Copy>,
+) -> Result<(), StoreError> {
+    record(connection, clock, events).await?;
+    let updates = copies::updates(connection, copies).await?;
+    record(connection, clock, updates).await
 }
 
 /// A message with its state, as it will be stored.

@@ -1,8 +1,6 @@
 //! Routes that learn: the marks of copies that are held, and what is decided once somebody has confirmed them.
 
-use super::copies;
-use super::events::record;
-use super::ingest::{NewMessage, Sorted, without_copies};
+use super::ingest::{NewMessage, Sorted, record_with_copies, without_copies};
 use super::sql::{Row, query};
 use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, retention, to_json};
 use crate::clock::Timestamp;
@@ -165,9 +163,7 @@ UPDATE messages SET state = $3, reason = $4, duplicate_of = $5 WHERE tenant_id =
                     let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason);
                     release.bind(row.duplicate_of.clone()).execute(&mut *connection).await?;
                     retention::note_decided(connection, &row).await?;
-                    record(connection, &clock, events).await?;
-                    let updates = copies::updates(connection, copies).await?;
-                    record(connection, &clock, updates).await?;
+                    record_with_copies(connection, &clock, events, copies).await?;
                     Ok(count)
                 })
             })

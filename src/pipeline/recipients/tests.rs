@@ -122,24 +122,31 @@ fn tokens_are_of_the_alphabet_and_differ() {
     assert!(one.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte)));
 }
 
+/// A mailbox of the tenant on a domain of its own.
+async fn customers_mailbox(scene: &Scene, address: &str) -> Recipient {
+    let mailbox = NewMailbox {
+        address: Mailbox::parse(address).unwrap(),
+        app: None,
+        identity_owner: "customer_domain".into(),
+        reply_policy: "human_approval".into(),
+        external_reply_url: None,
+    };
+    let mailbox = scene.store.for_tenant(scene.tenant).add_mailbox(mailbox).await.unwrap();
+    Recipient::Mailbox { tenant: scene.tenant, mailbox }
+}
+
+/// What is said of an address when nothing is remembered of it.
+async fn ask_anew(scene: &Scene, address: &str) -> RecipientAnswer {
+    scene.recipients.found.invalidate_all();
+    ask_for(scene, address, "192.0.2.9").await
+}
+
 #[tokio::test]
 async fn a_customers_domain_has_mailboxes_and_a_catch_all_only_while_it_counts() {
     let scene = scene().await;
     let own = scene.store.for_tenant(scene.tenant);
-    let add = async |address: &str| {
-        let mailbox = NewMailbox {
-            address: Mailbox::parse(address).unwrap(),
-            app: None,
-            identity_owner: "customer_domain".into(),
-            reply_policy: "human_approval".into(),
-            external_reply_url: None,
-        };
-        Recipient::Mailbox { tenant: scene.tenant, mailbox: own.add_mailbox(mailbox).await.unwrap() }
-    };
-    let ask = async |address: &str| {
-        scene.recipients.found.invalidate_all();
-        ask_for(&scene, address, "192.0.2.9").await
-    };
+    let add = async |address: &str| customers_mailbox(&scene, address).await;
+    let ask = async |address: &str| ask_anew(&scene, address).await;
     let ann = add("ann@b\u{fc}cher.example").await;
     assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Foreign, "the domain is nobody's yet");
     let domain = Domain::parse("b\u{fc}cher.example").unwrap();
@@ -178,20 +185,8 @@ async fn a_customers_domain_has_mailboxes_and_a_catch_all_only_while_it_counts()
 async fn postmaster_and_abuse_of_a_customers_domain_with_mailboxes_are_somebodys() {
     let scene = scene().await;
     let own = scene.store.for_tenant(scene.tenant);
-    let add = async |address: &str| {
-        let mailbox = NewMailbox {
-            address: Mailbox::parse(address).unwrap(),
-            app: None,
-            identity_owner: "customer_domain".into(),
-            reply_policy: "human_approval".into(),
-            external_reply_url: None,
-        };
-        Recipient::Mailbox { tenant: scene.tenant, mailbox: own.add_mailbox(mailbox).await.unwrap() }
-    };
-    let ask = async |address: &str| {
-        scene.recipients.found.invalidate_all();
-        ask_for(&scene, address, "192.0.2.9").await
-    };
+    let add = async |address: &str| customers_mailbox(&scene, address).await;
+    let ask = async |address: &str| ask_anew(&scene, address).await;
     for domain in ["a_b.example", "axb.example"] {
         own.assume_domain(&Domain::parse(domain).unwrap()).await.unwrap();
     }
