@@ -183,12 +183,13 @@ impl App {
                 + u64::from(config.milter.connections)
                 + 2 * u64::from(config.http.connections),
         );
+        let resolver = resolver(&config)?;
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
-        let recipients = Arc::new(doors::recipients(&instance, resolver(&config)?));
+        let recipients = Arc::new(doors::recipients(&instance, resolver.clone()));
         recipients.ensure_operator().await?;
         let allow = config.webhooks.allow.clone();
-        let client = webhook_client(&config, &allow, &instance.clock)?;
+        let client = webhook_client(&config, &resolver, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;
         let acceptor = Acceptor::new(spool.clone(), instance.clock.clone());
         let acme = Acme::open(&config, &tls.certificates, &instance.clock).await?;
@@ -256,7 +257,7 @@ impl App {
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
-        let domains = Domains::new(instance.store.clone(), resolver(&config)?, config.routes.watch_interval);
+        let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
@@ -469,14 +470,18 @@ fn deliver_limits(config: &Config) -> DeliverLimits {
     }
 }
 
-fn webhook_client(config: &Config, allow: &AllowList, clock: &Clock) -> Result<WebhookClient, AppError> {
-    let resolver = resolver(config)?;
+fn webhook_client(
+    config: &Config,
+    resolver: &Resolver,
+    allow: &AllowList,
+    clock: &Clock,
+) -> Result<WebhookClient, AppError> {
     let settings = ClientSettings {
         connect_timeout: config.webhooks.connect_timeout,
         total_timeout: config.webhooks.timeout,
         ..ClientSettings::default()
     };
-    Ok(WebhookClient::new(&settings, &resolver, allow, clock.clone())?)
+    Ok(WebhookClient::new(&settings, resolver, allow, clock.clone())?)
 }
 
 fn resolver(config: &Config) -> Result<Resolver, DnsError> {
