@@ -163,7 +163,7 @@ pub fn part(text: &str, spans: &[Span], part: Part) -> String {
 /// Whether the subject is that of a forward and not of an answer to one (`Re: Fwd: …`).
 fn is_forward(subject: &str) -> bool {
     let start: String = subject.trim().chars().take(20).collect::<String>().to_lowercase();
-    words::WORDS.forward_subject.iter().any(|word| start.starts_with(word))
+    words::WORDS.forward_subject.starts(&start)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,12 +47,12 @@ fn is_delimiter(line: &str) -> bool {
 
 /// Whether an afterthought begins here, which ends a signature above it.
 pub(super) fn is_afterthought(line: &Line<'_>) -> bool {
-    WORDS.afterthought.iter().any(|word| starts_with_word(&line.head, word))
+    WORDS.afterthought.starts_as_word(&line.head)
 }
 
 pub(super) fn is_disclaimer(line: &Line<'_>) -> bool {
     let head = line.head.trim_start_matches(|letter: char| !letter.is_alphanumeric());
-    WORDS.disclaimer.iter().any(|start| head.starts_with(start))
+    WORDS.disclaimer.starts(head)
 }
 
 /// The lines of the author's own from `at` on that are not blank, up to history.
@@ -66,16 +66,16 @@ fn own_lines<'a, 'b>(lines: &'a Lines<'b>, at: usize) -> impl Iterator<Item = &'
 fn is_sent_from(head: &str) -> bool {
     // The target of a link may stand behind it.
     let words = head.split(['<', '(', '[']).next().unwrap_or_default().trim();
-    let count = words.split_whitespace().count();
-    let starts = WORDS.sent_from.iter().any(|start| starts_with_word(words, start));
-    let is_german = starts_with_word(words, "von") && words.trim_end_matches(['.', '!']).ends_with(" gesendet");
-    let ends = WORDS.sent_from_ends.iter().any(|end| words.ends_with(end));
-    words.len() < 90 && !words.contains(',') && count <= 10 && (starts || ends || (is_german && count <= 7))
+    let is_short = |most: usize| words.split_whitespace().nth(most).is_none();
+    let is_german =
+        || starts_with_word(words, "von") && words.trim_end_matches(['.', '!']).ends_with(" gesendet") && is_short(7);
+    let is_known = || WORDS.sent_from.starts_as_word(words) || WORDS.sent_from_ends.ends(words) || is_german();
+    words.len() < 90 && is_known() && is_short(10) && !words.contains(',')
 }
 
 fn is_closing(head: &str) -> bool {
     let words = head.trim_end_matches([',', '.', '!', ';', ':', '，', ' ', '-', '–']);
-    WORDS.closing.contains(&words) || WORDS.closing_starts.iter().any(|start| head.starts_with(start))
+    WORDS.closing.has(words) || WORDS.closing_starts.starts(head)
 }
 
 /// Whether below a closing nothing follows but a name and contact data.
@@ -104,6 +104,9 @@ fn is_sentence(line: &str) -> bool {
 fn is_dashed_name(line: &str) -> bool {
     let line = line.trim();
     let name = line.trim_start_matches(['-', '–', '—']);
+    if name.len() == line.len() {
+        return false;
+    }
     let dashes = line.chars().count() - name.chars().count();
     // A list item has a blank behind one dash.
     let is_item = dashes == 1 && line.starts_with('-') && name.starts_with(' ');

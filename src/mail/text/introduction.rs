@@ -4,7 +4,7 @@
 
 use super::Method;
 use super::line::Line;
-use super::words::{WORDS, ends_with_word, has_word, label, starts_with_word};
+use super::words::{WORDS, has_word, is_reply_above, label};
 
 /// What begins at a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) fn find(here: &[Line<'_>], is_forward: bool) -> Option<Introduction> 
     if is_original_title(first) {
         return rest(Method::Separator, 95);
     }
-    if WORDS.reply_above.iter().any(|words| first.head.contains(words)) {
+    if is_reply_above(&first.head) {
         return rest(Method::Separator, 90);
     }
     let behind_rules = here.iter().take(RULES).take_while(|line| line.is_blank() || line.is_rule()).count();
@@ -73,20 +73,20 @@ pub(super) fn is_forward_title(line: &Line<'_>) -> bool {
         Some(title) => (title.trim_end(), true),
         None => (title, false),
     };
-    (has_dashes || has_colon)
-        && WORDS.forwarded.iter().any(|words| title == *words || (has_dashes && starts_with_word(title, words)))
+    (has_dashes || has_colon) && (WORDS.forwarded.has(title) || (has_dashes && WORDS.forwarded.starts_as_word(title)))
 }
 
 fn is_original_title(line: &Line<'_>) -> bool {
     let (title, has_dashes) = title(line);
-    has_dashes && WORDS.original.contains(&title.trim_end_matches([':', '：', ' ']))
+    has_dashes && WORDS.original.has(title.trim_end_matches([':', '：', ' ']))
 }
 
 /// Which fields the label of a line in lower case may stand for; zero for none.
 pub(super) fn labels(head: &str) -> u8 {
-    let Some(colon) = head.find([':', '：']).filter(|colon| *colon <= LABEL) else { return 0 };
+    let bounded = head.get(..head.floor_char_boundary(LABEL + '：'.len_utf8())).unwrap_or_default();
+    let Some(colon) = bounded.find([':', '：']).filter(|colon| *colon <= LABEL) else { return 0 };
     let word = head.get(..colon).unwrap_or_default().trim();
-    WORDS.labels.iter().filter(|(_, words)| words.contains(&word)).fold(0, |all, (label, _)| all | label)
+    WORDS.labels.iter().filter(|(_, words)| words.has(word)).fold(0, |all, (label, _)| all | label)
 }
 
 /// Whether a quoted header block begins here: a From, other fields beside it, and an address or a subject, so that
@@ -127,20 +127,23 @@ fn is_header_block(here: &[Line<'_>], is_behind_rule: bool) -> bool {
 /// "On …, … wrote:", over a few lines.
 fn attribution(here: &[Line<'_>]) -> Option<Introduction> {
     let first = here.first()?;
-    let mut whole = String::new();
+    let mut length = 0;
     for (index, line) in here.iter().take(BROKEN).enumerate() {
+        if line.is_blank() || (index == 1 && !begins(&first.head)) {
+            return None;
+        }
         // A line may be broken in front of the bracket that closes an address.
-        let closes_address = line.raw.starts_with('>') && !line.raw.starts_with("> ") && is_open(&whole);
-        let is_quoted = line.is_quoted && !closes_address;
-        if line.is_blank() || is_quoted || (index > 0 && !begins(&first.head)) {
+        let closes_address =
+            || line.raw.starts_with('>') && !line.raw.starts_with("> ") && is_open(&joined(here, index));
+        if line.is_quoted && !closes_address() {
             return None;
         }
-        whole.push_str(&line.head);
-        whole.push(' ');
-        if whole.len() > ATTRIBUTION {
+        length += line.head.len() + 1;
+        if length > ATTRIBUTION {
             return None;
         }
-        let Some(strength) = strength(&whole) else { continue };
+        let found = if line.may_end { strength(&joined(here, index + 1)) } else { None };
+        let Some(strength) = found else { continue };
         if begins_later(here, index) {
             return None;
         }
@@ -156,13 +159,30 @@ fn attribution(here: &[Line<'_>]) -> Option<Introduction> {
     None
 }
 
+/// The first lines as one.
+fn joined(here: &[Line<'_>], lines: usize) -> String {
+    here.iter().take(lines).flat_map(|line| [line.head.as_str(), " "]).collect()
+}
+
+/// Whether an introduction may end with a line in lower case: with a colon, or with a verb. What [`strength`] asks first,
+/// and of most lines the answer is no.
+pub(super) fn may_end(head: &str) -> bool {
+    let head = head.trim_end_matches(is_frame);
+    head.ends_with([':', '：']) || WORDS.wrote_ends.ends(head)
+}
+
+/// What stands around an introduction.
+const fn is_frame(letter: char) -> bool {
+    matches!(letter, '-' | '=' | '_' | ' ')
+}
+
 /// Whether what ends at line `last` is better read as beginning behind the first line: the author's own words may stand
 /// directly above an introduction.
 fn begins_later(here: &[Line<'_>], last: usize) -> bool {
     let Some(first) = here.first() else { return false };
     (1..=last).any(|start| {
         let lines = here.get(start..=last).unwrap_or_default();
-        let whole: String = lines.iter().flat_map(|line| [line.head.as_str(), " "]).collect();
+        let whole = joined(lines, lines.len());
         let head = lines.first().map_or("", |line| line.head.as_str());
         let is_better = begins_with_word(head) || !has_date(&first.head);
         begins(head) && is_better && has_date(&whole) && strength(&whole).is_some()
@@ -170,8 +190,7 @@ fn begins_later(here: &[Line<'_>], last: usize) -> bool {
 }
 
 fn begins_with_word(head: &str) -> bool {
-    let words = WORDS.on.iter().chain(&WORDS.days);
-    words.into_iter().any(|word| starts_with_word(head, word))
+    WORDS.on.starts_as_word(head) || WORDS.days.starts_as_word(head)
 }
 
 /// Whether an introduction that is broken may begin like this.
@@ -190,13 +209,13 @@ enum Strength {
 }
 
 fn strength(whole: &str) -> Option<Strength> {
-    let whole = whole.trim_matches(|letter: char| matches!(letter, '-' | '=' | '_' | ' '));
+    let whole = whole.trim_matches(is_frame);
     let (body, has_colon) = match whole.strip_suffix([':', '：']) {
         Some(body) => (body.trim_end(), true),
         None => (whole, false),
     };
-    let body = WORDS.behind_wrote.iter().find_map(|words| body.strip_suffix(words)).unwrap_or(body).trim_end();
-    let ends_with_verb = WORDS.wrote.iter().any(|word| ends_with_word(body, word));
+    let body = WORDS.behind_wrote.strip_end(body).unwrap_or(body).trim_end();
+    let ends_with_verb = WORDS.wrote.ends_as_word(body);
     let is_bracketed = has_bracketed_address(body);
     let has_digit = body.contains(|letter: char| letter.is_ascii_digit());
     if !has_colon {

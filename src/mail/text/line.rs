@@ -18,6 +18,8 @@ pub(super) struct Line<'a> {
     pub(super) head: String,
     /// Which fields of a header block its label may stand for.
     pub(super) labels: u8,
+    /// Whether an introduction of history may end with it.
+    pub(super) may_end: bool,
     /// Whether it is marked as quoted.
     pub(super) is_quoted: bool,
 }
@@ -36,7 +38,7 @@ impl Line<'_> {
         let is_mark =
             |letter: char| matches!(letter, '-' | '_' | '=' | '─' | '━' | '＝' | '—' | '―' | '*' | '☆' | '◆' | '~');
         let raw = self.raw.trim();
-        raw.chars().count() >= 4 && raw.chars().all(is_mark)
+        raw.chars().all(is_mark) && raw.chars().nth(3).is_some()
     }
 }
 
@@ -77,11 +79,20 @@ fn lines(text: &str) -> Vec<Line<'_>> {
         let raw = raw.strip_suffix('\r').unwrap_or(raw);
         let trimmed = raw.trim();
         let bounded = trimmed.get(..trimmed.floor_char_boundary(WIDTH)).unwrap_or_default();
-        let head: String = bounded.to_lowercase().chars().filter(|letter| *letter != '*').map(plain_blank).collect();
-        let head = head.trim().to_owned();
-        Line { raw, start: at, labels: introduction::labels(&head), head, is_quoted: is_quoted(raw) }
+        let head = lower(bounded);
+        let (labels, may_end) = (introduction::labels(&head), introduction::may_end(&head));
+        Line { raw, start: at, labels, may_end, head, is_quoted: is_quoted(raw) }
     });
     pieces.collect()
+}
+
+/// In lower case, without emphasis marks and blanks at the ends.
+fn lower(line: &str) -> String {
+    if line.is_ascii() && !line.bytes().any(|octet| octet == b'*' || octet == b'\t') {
+        return line.trim_end().to_ascii_lowercase();
+    }
+    let head: String = line.to_lowercase().chars().filter(|letter| *letter != '*').map(plain_blank).collect();
+    head.trim().to_owned()
 }
 
 fn plain_blank(letter: char) -> char {

@@ -3,6 +3,12 @@
 
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
+
+mod list;
+
+pub(super) use list::List;
+
 /// A field of a quoted header block, as one bit: a word may stand for several fields.
 pub(super) mod label {
     pub(in crate::mail::text) const FROM: u8 = 1;
@@ -15,37 +21,39 @@ pub(super) mod label {
 /// The words, in lower case.
 pub(super) struct Words {
     /// What stands in front of the colon of a quoted header field.
-    pub(super) labels: [(u8, Vec<&'static str>); 5],
+    pub(super) labels: [(u8, List); 5],
     /// Verbs of "On …, … wrote:".
-    pub(super) wrote: Vec<&'static str>,
+    pub(super) wrote: List,
+    /// The last words of those and of what stands behind them: how such a line ends that has no colon.
+    pub(super) wrote_ends: List,
     /// Words between the verb and the colon.
-    pub(super) behind_wrote: Vec<&'static str>,
+    pub(super) behind_wrote: List,
     /// Beginnings of such a line.
-    pub(super) on: Vec<&'static str>,
+    pub(super) on: List,
     /// Beginnings of week-days as programs shorten them in front of a date.
-    pub(super) days: Vec<&'static str>,
+    pub(super) days: List,
     /// Titles in front of history.
-    pub(super) original: Vec<&'static str>,
+    pub(super) original: List,
     /// Titles in front of what was passed on: new to its reader, and no history.
-    pub(super) forwarded: Vec<&'static str>,
+    pub(super) forwarded: List,
     /// Beginnings of a forward's subject.
-    pub(super) forward_subject: Vec<&'static str>,
+    pub(super) forward_subject: List,
     /// Parts of the lines of ticket systems below which everything is history.
-    pub(super) reply_above: Vec<&'static str>,
+    pub(super) reply_above: List,
     /// Beginnings of the lines that programs of phones and the like put under a text.
-    pub(super) sent_from: Vec<&'static str>,
+    pub(super) sent_from: List,
     /// Ends of such lines, where the language puts the verb there.
-    pub(super) sent_from_ends: Vec<&'static str>,
+    pub(super) sent_from_ends: List,
     /// Formulas by which letters end, as all that stands on a line.
-    pub(super) closing: Vec<&'static str>,
+    pub(super) closing: List,
     /// Beginnings of such lines.
-    pub(super) closing_starts: Vec<&'static str>,
+    pub(super) closing_starts: List,
     /// Beginnings of an afterthought below a signature.
-    pub(super) afterthought: Vec<&'static str>,
+    pub(super) afterthought: List,
     /// Beginnings of a notice about confidence and the like.
-    pub(super) disclaimer: Vec<&'static str>,
+    pub(super) disclaimer: List,
     /// Parts of lines by which an address or telephone number is known.
-    pub(super) contact: Vec<&'static str>,
+    pub(super) contact: List,
 }
 
 pub(super) static WORDS: LazyLock<Words> = LazyLock::new(|| {
@@ -56,10 +64,14 @@ pub(super) static WORDS: LazyLock<Words> = LazyLock::new(|| {
         (label::COPY, section("label copy")),
         (label::SUBJECT, section("label subject")),
     ];
+    let wrote: List = section("wrote");
+    let behind_wrote: List = section("behind wrote");
+    let last = |words: &'static str| words.split(' ').next_back().unwrap_or(words);
     Words {
         labels,
-        wrote: section("wrote"),
-        behind_wrote: section("behind wrote"),
+        wrote_ends: wrote.iter().chain(behind_wrote.iter()).map(last).collect(),
+        wrote,
+        behind_wrote,
         on: section("on"),
         days: section("day"),
         original: section("original"),
@@ -76,10 +88,17 @@ pub(super) static WORDS: LazyLock<Words> = LazyLock::new(|| {
     }
 });
 
+/// Whether a line in lower case is one below which ticket systems put history.
+pub(super) fn is_reply_above(head: &str) -> bool {
+    // One pass over the line for all of them: every line is asked.
+    static ANY: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(WORDS.reply_above.iter()).ok());
+    ANY.as_ref().is_some_and(|any| any.is_match(head))
+}
+
 const TEXT: &str = include_str!("words.txt");
 
 /// The words of a section; none where it is missing, which a test sees.
-fn section(name: &str) -> Vec<&'static str> {
+fn section(name: &str) -> List {
     let is_head = |line: &&str| line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) == Some(name);
     let lines = TEXT.lines().skip_while(|line| !is_head(line)).skip(1).take_while(|line| !line.starts_with('['));
     lines.flat_map(|line| line.split('|')).map(str::trim).filter(|word| !word.is_empty()).collect()
@@ -131,8 +150,10 @@ mod tests {
             &words.disclaimer,
             &words.contact,
         ];
-        let lists: Vec<&Vec<&str>> = lists.into_iter().chain(words.labels.iter().map(|(_, list)| list)).collect();
-        assert!(lists.iter().all(|list| list.len() > 1 && list.iter().all(|word| word.to_lowercase() == **word)));
+        let lists: Vec<&List> = lists.into_iter().chain(words.labels.iter().map(|(_, list)| list)).collect();
+        assert!(
+            lists.iter().all(|list| list.iter().count() > 1 && list.iter().all(|word| word.to_lowercase() == word))
+        );
         assert_eq!(lists.len(), TEXT.lines().filter(|line| line.starts_with('[')).count());
     }
 
