@@ -88,10 +88,15 @@ impl Server {
         Self { name, tls, ..self }
     }
 
-    /// Serves on `listener` until `stop`; requests that were begun are answered, idle connections closed.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+    /// Serves on `listener` until `stop`; requests that were begun are answered, idle connections closed. It shows among the
+    /// listeners from the call on.
+    pub fn run(self, listener: TcpListener, stop: CancellationToken) -> impl Future<Output = ()> {
         let place = listener.local_addr().map_or_else(|_| "an address".to_owned(), |address| address.to_string());
-        let mut listening = self.listeners.add(self.name, &place);
+        let listening = self.listeners.add(self.name, &place);
+        self.accept(listener, listening, stop)
+    }
+
+    async fn accept(self, listener: TcpListener, mut listening: Listening, stop: CancellationToken) {
         let mut open = JoinSet::new();
         let mut wait = BACK_OFF.0;
         loop {

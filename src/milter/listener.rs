@@ -81,14 +81,14 @@ impl<I: Intake> Listener<I> {
         self.socket.local_addr()
     }
 
-    /// Serves until `shutdown`, then lets the messages in flight end.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// Serves until `shutdown`, then lets the messages in flight end. It shows among the listeners from the call on.
+    pub fn run(self, shutdown: CancellationToken) -> impl Future<Output = ()> {
         let Self { socket, options: ListenerOptions { limits, peers, route }, intake, acceptor, listeners } = self;
         // Mail servers are few, and each has many connections.
         let connections = Connections::new(limits.connections, limits.connections);
         let shared = Arc::new(Shared { limits, route, intake, acceptor, shutdown: shutdown.clone() });
         let listening = listeners.add("milter", &socket);
-        serve(Entrance { shared, connections, peers, listening }, socket, shutdown, limits.shutdown_grace).await;
+        serve(Entrance { shared, connections, peers, listening }, socket, shutdown, limits.shutdown_grace)
     }
 }
 

@@ -114,8 +114,9 @@ impl<I: Intake> Listener<I> {
         self.socket.local_addr()
     }
 
-    /// Serves until `shutdown`, then lets the messages in flight end.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// Serves until `shutdown`, then lets the messages in flight end. It shows among the listeners from the call on: who is
+    /// told that the gateway is ready finds every door.
+    pub fn run(self, shutdown: CancellationToken) -> impl Future<Output = ()> {
         let Self { socket, door, settings, pool, tls, proxy_from, intake, acceptor, listeners } = self;
         let listening = listeners.add(name(door, &socket), &socket);
         let limits = settings.limits();
@@ -124,7 +125,7 @@ impl<I: Intake> Listener<I> {
             .per_minute(limits.connects_per_minute);
         let grace = limits.shutdown_grace;
         let shared = Arc::new(Shared { settings, door, tls, intake, acceptor, pool, shutdown: shutdown.clone() });
-        serve(Entrance { shared, connections, proxy_from, listening }, socket, shutdown, grace).await;
+        serve(Entrance { shared, connections, proxy_from, listening }, socket, shutdown, grace)
     }
 }
 

@@ -135,6 +135,9 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
+/// The address of a route, as they are made.
+const ROUTE: &str = "journal-abcdefghijklmnopqrstuvwxyz@in.example";
+
 /// As whose mail the messages are read: reports as those of a journal route, all other mail as a mailbox's.
 struct Scene {
     direct: Manifest,
@@ -147,12 +150,12 @@ impl Scene {
     fn new() -> Self {
         let clock = Clock::System;
         let tenant: TenantId = clock.mint();
-        let manifest = |recipient: Recipient| Manifest {
+        let manifest = |address: &str, recipient: Recipient| Manifest {
             id: clock.mint(),
             received_at: clock.now(),
             envelope: Envelope {
                 reverse_path: ReversePath::Null,
-                forward_paths: Mailbox::parse("deals@in.example")
+                forward_paths: Mailbox::parse(address)
                     .map(|mailbox| ForwardPath::new(mailbox, recipient))
                     .into_iter()
                     .collect(),
@@ -181,8 +184,11 @@ impl Scene {
         let route: RouteId = clock.mint();
         let reader = Reader::Journal(ReportFormat::Exchange);
         Self {
-            direct: manifest(Recipient::Mailbox { tenant, mailbox: clock.mint::<MailboxId>() }),
-            journal: manifest(Recipient::Route { tenant, route, reader, peer_authorised: true, shared_range: false }),
+            direct: manifest("deals@in.example", Recipient::Mailbox { tenant, mailbox: clock.mint::<MailboxId>() }),
+            journal: manifest(
+                ROUTE,
+                Recipient::Route { tenant, route, reader, peer_authorised: true, shared_range: false },
+            ),
             authentication: Authentication::default(),
             routes: RouteAddresses::default(),
         }

@@ -171,18 +171,28 @@ impl TextReader<'_> {
 
 /// Line ends as LF; no byte-order mark and no control characters but tab.
 pub(super) fn plain(text: &str) -> String {
+    // What needs a look begins with one of these octets; what stands between them is taken as it is.
+    let needs_look = |octet: u8| matches!(octet, 0..=8 | 0x0b..=0x1f | 0x7f | 0xc2 | 0xef);
     let mut clean = String::with_capacity(text.len());
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\r' => {
-                letters.next_if_eq(&'\n');
+    let mut rest = text;
+    loop {
+        let at = rest.bytes().position(needs_look).unwrap_or(rest.len());
+        let (before, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        clean.push_str(before);
+        let mut letters = after.chars();
+        match letters.next() {
+            None => break,
+            Some('\r') => {
                 clean.push('\n');
+                rest = letters.as_str();
+                rest = rest.strip_prefix('\n').unwrap_or(rest);
+                continue;
             }
-            '\u{feff}' => {}
-            letter if letter.is_control() && letter != '\n' && letter != '\t' => {}
-            letter => clean.push(letter),
+            Some('\u{feff}') => {}
+            Some(letter) if letter.is_control() => {}
+            Some(letter) => clean.push(letter),
         }
+        rest = letters.as_str();
     }
     clean
 }

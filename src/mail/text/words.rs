@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 mod list;
 
@@ -91,7 +91,8 @@ pub(super) static WORDS: LazyLock<Words> = LazyLock::new(|| {
 /// Whether a line in lower case is one below which ticket systems put history.
 pub(super) fn is_reply_above(head: &str) -> bool {
     // One pass over the line for all of them: every line is asked.
-    static ANY: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(WORDS.reply_above.iter()).ok());
+    static ANY: LazyLock<Option<AhoCorasick>> =
+        LazyLock::new(|| AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(WORDS.reply_above.iter()).ok());
     ANY.as_ref().is_some_and(|any| any.is_match(head))
 }
 
