@@ -81,6 +81,9 @@ fn forge(bytes: &mut [u8], offset: u32, change: impl FnOnce(&mut [u8])) {
     bytes[place..place + format::RECORD_HEADER].copy_from_slice(&forged);
 }
 
+/// Chunks, and what stands in their places.
+type Forged = Vec<(Extent, Vec<u8>)>;
+
 #[test]
 fn chunks_that_were_changed_or_exchanged_are_refused_although_their_checksums_are_right() {
     let disk = SimulatedDisk::new(1);
@@ -99,7 +102,7 @@ fn chunks_that_were_changed_or_exchanged_are_refused_although_their_checksums_ar
     };
     let (first, second, foreign) = (chunk(0, 0), chunk(0, 1), payload(chunk(1, 0)));
     let (one, two) = (payload(first), payload(second));
-    let damages: [(&str, Vec<(Extent, Vec<u8>)>); 3] = [
+    let damages: [(&str, Forged); 3] = [
         ("changed", vec![(first, one.iter().map(|byte| byte ^ 1).collect())]),
         ("exchanged", vec![(first, two), (second, one)]),
         ("of another body", vec![(first, foreign)]),
