@@ -41,6 +41,7 @@ use crate::pipeline::domains::Domains;
 use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::retention::Retain;
 use crate::pipeline::watch::Watch;
+use crate::seal::body::DataKeyId;
 use crate::service::Service;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
@@ -85,6 +86,14 @@ pub enum AppError {
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
+    /// Bodies in the log are sealed with another instance key.
+    #[error("the mail in {} is sealed with the data key {key}, which does not come from this instance key: it is whole, and opens with the instance key that it was stored with. Put that one back", spool.display())]
+    BodyKey {
+        /// Folder of the log.
+        spool: PathBuf,
+        /// The data key of the newest message.
+        key: DataKeyId,
+    },
     /// The log holds mail of tenants that the database does not know.
     #[error("the spool in {} holds mail, and the database {database} knows nothing of it, nor of the tenants whose mail it is: the database was lost or replaced. Restore it from a backup; if there is none, set spool.adopt = true for one start (that mail is then kept as poisoned), or move the spool away", spool.display())]
     UnknownLog {
@@ -401,7 +410,7 @@ async fn open_spool(instance: &Instance) -> Result<Spool, AppError> {
         Database::Sqlite { .. } => open_log(instance).await.map(Spool::Log),
         Database::Postgres { .. } => {
             let data = instance.config.server.data_dir.clone();
-            Ok(Spool::Rows(Rows::open(instance.store.clone(), data)))
+            Ok(Spool::Rows(Rows::open(instance.store.clone(), data, Arc::clone(instance.key.bodies()))))
         }
     }
 }
@@ -414,9 +423,18 @@ async fn open_log(instance: &Instance) -> Result<Log, AppError> {
     if let Some(cursor) = instance.store.farthest_spool_cursor().await? {
         options.read_to = Position { segment: cursor.segment, offset: cursor.position };
     }
-    let clock = instance.clock.clone();
-    let opened = tokio::task::spawn_blocking(move || Log::open(options, Files::Real, clock)).await;
-    let (log, report) = opened.map_err(|_| AppError::Interrupted)??;
+    let (keys, clock, dir_of_keys) = (Arc::clone(instance.key.bodies()), instance.clock.clone(), dir.clone());
+    let open = move || -> Result<_, AppError> {
+        let (log, report) = Log::open(options, Files::Real, keys, clock)?;
+        match log.unknown_key()? {
+            None => Ok((log, report)),
+            Some(key) => {
+                log.close();
+                Err(AppError::BodyKey { spool: dir_of_keys, key })
+            }
+        }
+    };
+    let (log, report) = tokio::task::spawn_blocking(open).await.map_err(|_| AppError::Interrupted)??;
     tracing::info!(
         segments = report.segments,
         duration_ms = %report.took.as_millis(),

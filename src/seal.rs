@@ -1,12 +1,18 @@
 //! Secrets that must be readable again (webhook secrets, route addresses) are sealed with the instance key before they
-//! are stored: AES-256-GCM, bound to the row that they belong to.
+//! are stored: AES-256-GCM, bound to the row that they belong to. Message bodies are sealed with keys of their own ([`body`]).
 //!
 //! The key never leaves this type; neither it nor what was opened is shown by `Debug`.
+
+pub mod body;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+
+use body::BodyKeys;
 
 /// Octets of an instance key.
 pub const KEY_LEN: usize = 32;
@@ -22,6 +28,7 @@ pub struct InstanceKey {
     pepper: [u8; KEY_LEN],
     fingerprint: [u8; KEY_LEN],
     reply_tokens: [u8; KEY_LEN],
+    bodies: Arc<BodyKeys>,
 }
 
 impl std::fmt::Debug for InstanceKey {
@@ -42,6 +49,7 @@ impl InstanceKey {
             pepper: derive(&root, b"api key pepper"),
             fingerprint: derive(&root, b"fingerprint"),
             reply_tokens: derive(&root, b"reply tokens"),
+            bodies: Arc::new(BodyKeys::new(&[], &derive(&root, b"bodies"))),
         }
     }
 
@@ -61,6 +69,12 @@ impl InstanceKey {
     #[must_use]
     pub const fn reply_tokens(&self) -> &[u8; KEY_LEN] {
         &self.reply_tokens
+    }
+
+    /// What message bodies are sealed with.
+    #[must_use]
+    pub const fn bodies(&self) -> &Arc<BodyKeys> {
+        &self.bodies
     }
 
     /// Seals `secret` for the row that `row` names.
@@ -102,9 +116,14 @@ impl KeyType for KeyLength {
 }
 
 fn derive(root: &Prk, purpose: &[u8]) -> [u8; KEY_LEN] {
+    derive_many(root, &[purpose])
+}
+
+/// As [`derive`], for a purpose in parts: the first is of a length that it alone has, or has nothing behind it.
+fn derive_many(root: &Prk, purpose: &[&[u8]]) -> [u8; KEY_LEN] {
     let mut key = [0u8; KEY_LEN];
     #[expect(clippy::expect_used, reason = "HKDF-SHA-256 gives up to 8,160 octets")]
-    root.expand(&[purpose], KeyLength).and_then(|okm| okm.fill(&mut key)).expect("32 octets are within HKDF's bound");
+    root.expand(purpose, KeyLength).and_then(|okm| okm.fill(&mut key)).expect("32 octets are within HKDF's bound");
     key
 }
 

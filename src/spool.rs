@@ -9,6 +9,7 @@
 
 pub mod log;
 pub mod rows;
+mod sealing;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use rows::Rows;
 
 use crate::ids::MessageId;
 use crate::mail::envelope::{Manifest, Verdict};
+use crate::seal::body::DataKeyId;
 use crate::store::StoreError;
 
 /// Why the spool could not do what was asked.
@@ -65,6 +67,11 @@ pub enum SpoolError {
     /// The bytes in the database are not those that were stored.
     #[error("the stored body is not the one that was accepted")]
     Altered,
+    /// The body is sealed with a key that is not here; nothing is wrong with the body.
+    #[error(
+        "the body is sealed with the data key {0}, which this installation does not have: it opens with the instance key (and the keyring beside it) with which it was stored"
+    )]
+    UnknownKey(DataKeyId),
     /// The body was erased.
     #[error("the body was erased")]
     Erased,

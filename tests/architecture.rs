@@ -37,7 +37,7 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         // Counts of connections, the same for every door that accepts them.
         ("connections", vec![]),
         // One of the two spools is rows of the store.
-        ("spool", vec!["ids", "clock", "mail", "store"]),
+        ("spool", vec!["ids", "clock", "mail", "store", "seal"]),
         // Checks what the doors took in; what it finds is vocabulary (`mail::authentication`).
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),

@@ -1,5 +1,7 @@
 //! `connex messages`: what the spool holds.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
@@ -169,7 +171,7 @@ impl Stored {
     async fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
         match (body, &self.view) {
             (BodyRef::Log(body), Some(view)) => view.read_body(body),
-            (BodyRef::Rows(body), _) => rows::read_body(&self.instance.store, body).await,
+            (BodyRef::Rows(body), _) => rows::read_body(&self.instance.store, self.instance.key.bodies(), body).await,
             (BodyRef::Log(_), None) => Err(SpoolError::Elsewhere),
         }
     }
@@ -179,7 +181,10 @@ async fn stored(data: &DataArgs) -> Result<Stored, CliError> {
     let instance = open(data).await?;
     match &instance.config.database {
         Database::Sqlite { .. } => {
-            let view = LogView::open(spool_options(&instance.config), Files::Real, instance.clock.clone());
+            let view = {
+                let (options, keys) = (spool_options(&instance.config), Arc::clone(instance.key.bodies()));
+                LogView::open(options, Files::Real, keys, instance.clock.clone())
+            };
             let view = view.map_err(|error| CliError::Unreachable(anyhow::Error::new(error)))?;
             let messages = in_log(&view)?;
             Ok(Stored { instance, view: Some(view), messages })

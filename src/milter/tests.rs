@@ -17,6 +17,7 @@ use crate::intake::{
 };
 use crate::mail::address::Mailbox;
 use crate::mail::envelope::Origin;
+use crate::seal::body::BodyKeys;
 use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 
@@ -58,7 +59,7 @@ async fn show(route: &str) -> Option<u8> {
         reserve: Reserve::OFF,
         ..SpoolOptions::default()
     };
-    let (log, _) = Log::open(spool, Files::Real, Clock::System).unwrap();
+    let (log, _) = Log::open(spool, Files::Real, Arc::new(BodyKeys::new(&[], &[7; 32])), Clock::System).unwrap();
     let limits = Limits {
         message: 1_000,
         patience: Duration::from_millis(50),

@@ -41,7 +41,7 @@ use tokio::sync::oneshot;
 pub use files::Files;
 pub(super) use incoming::{Awaiting, Incoming};
 pub use options::{Reserve, SpoolOptions};
-pub use place::{BodyRef, Extent, Position, hex};
+pub use place::{BodyRef, Extent, Position, Sealed, hex};
 pub use report::{Finding, FindingKind, Loss, RecoveryReport};
 pub use view::LogView;
 
@@ -52,6 +52,7 @@ use writer::{Job, Writer};
 use super::{Admission, SpoolError, SpoolStatus};
 use crate::clock::{Clock, random_bytes};
 use crate::mail::envelope::Manifest;
+use crate::seal::body::{BodyKeys, DataKeyId};
 
 /// One message of the log whose COMMIT is flushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Inner {
 }
 
 impl Log {
-    /// Opens the log of `options.dir`, recovers what is there, and starts the writer. Blocks.
+    /// Opens the log of `options.dir`, recovers what is there, and starts the writer; bodies are sealed with `keys`. Blocks.
     ///
     /// A folder in which no new segment can be made now is opened all the same: what is there can be read, and commits
     /// fail until the fault is gone.
@@ -91,7 +92,12 @@ impl Log {
     /// # Errors
     /// The options are wrong, another process has the folder, or it cannot be listed. Damage inside it is no error but a
     /// finding.
-    pub fn open(options: SpoolOptions, files: Files, clock: Clock) -> Result<(Self, RecoveryReport), SpoolError> {
+    pub fn open(
+        options: SpoolOptions,
+        files: Files,
+        keys: Arc<BodyKeys>,
+        clock: Clock,
+    ) -> Result<(Self, RecoveryReport), SpoolError> {
         options.check()?;
         let started = clock.now();
         files.create_dir(&options.dir).map_err(|error| SpoolError::io("make its folder", error))?;
@@ -108,7 +114,7 @@ impl Log {
         let foundry = Foundry { files, options, clock, log };
         let catalogue = std::mem::take(&mut recovered.catalogue);
         let segments = catalogue.len() as u64;
-        let shared = Arc::new(Shared::new(foundry, catalogue, recovered.end));
+        let shared = Arc::new(Shared::new(foundry, keys, catalogue, recovered.end));
         recover::check_doubtful(&shared, &mut recovered);
         recovered.findings.iter().for_each(|finding| shared.report(finding.clone()));
         let report = RecoveryReport {
@@ -178,7 +184,7 @@ impl Log {
     /// The bytes of a body, checked chunk by chunk and as a whole. Blocks.
     ///
     /// # Errors
-    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], or the disk's refusal.
+    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], [`SpoolError::UnknownKey`], or the disk's refusal.
     pub fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
         read::read_body(&self.0.shared, body)
     }
@@ -190,6 +196,14 @@ impl Log {
     /// The disk refuses to read.
     pub fn verify(&self) -> Result<Vec<Finding>, SpoolError> {
         read::verify(&self.0.shared)
+    }
+
+    /// The data key with which the newest body is sealed, if that key is not here. Blocks.
+    ///
+    /// # Errors
+    /// The disk refuses to read.
+    pub fn unknown_key(&self) -> Result<Option<DataKeyId>, SpoolError> {
+        read::unknown_key(&self.0.shared)
     }
 
     /// The end of the flushed log: a hint that [`Log::read_after`] has more.

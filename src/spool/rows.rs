@@ -20,9 +20,11 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 pub use incoming::{Awaiting, Incoming};
 
+use super::sealing::{self, Owner};
 use super::{Admission, SpoolError, SpoolStatus, log};
 use crate::ids::{MessageId, TenantId};
-use crate::store::spool::NewAccepted;
+use crate::seal::body::{BodyError, BodyKeys, SealedKey};
+use crate::store::spool::{NewAccepted, StoredBody};
 use crate::store::{Store, StoreError};
 
 /// Where a body is in the database, and what it must be.
@@ -64,6 +66,7 @@ pub struct Rows(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    keys: Arc<BodyKeys>,
     /// Folder of scratch files.
     scratch: PathBuf,
     jobs: mpsc::Sender<Job>,
@@ -103,12 +106,13 @@ struct Waiting {
 }
 
 impl Rows {
-    /// Starts to take mail into `store`; scratch files are made, without names, in `scratch`.
+    /// Starts to take mail into `store`, sealed with `keys`; scratch files are made, without names, in `scratch`.
     #[must_use]
-    pub fn open(store: Store, scratch: PathBuf) -> Self {
+    pub fn open(store: Store, scratch: PathBuf, keys: Arc<BodyKeys>) -> Self {
         let (jobs, queue) = mpsc::channel(4 * BATCH);
         let inner = Arc::new(Inner {
             store,
+            keys,
             scratch,
             jobs,
             waiting: Arc::new(Semaphore::new(QUEUE_BYTES)),
@@ -143,8 +147,20 @@ impl Rows {
         Admission::Failing
     }
 
-    pub(super) async fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
-        read_body(&self.0.store, body).await
+    /// The bytes of an accepted body, checked.
+    ///
+    /// # Errors
+    /// As [`read_body`].
+    pub async fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+        read_body(&self.0.store, &self.0.keys, body).await
+    }
+
+    /// As [`Rows::read_body`], where the rows were read already.
+    ///
+    /// # Errors
+    /// [`SpoolError::Altered`], [`SpoolError::UnknownKey`].
+    pub fn open_body(&self, stored: StoredBody, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+        opened(&self.0.keys, stored, body)
     }
 
     pub(super) fn committed(&self) -> watch::Receiver<u64> {
@@ -178,20 +194,38 @@ impl Rows {
 /// The bytes of an accepted body, checked.
 ///
 /// # Errors
-/// [`SpoolError::Erased`] when it is not there, [`SpoolError::Altered`], or that the database does not answer.
-pub async fn read_body(store: &Store, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+/// [`SpoolError::Erased`] when it is not there, [`SpoolError::Altered`], [`SpoolError::UnknownKey`], or that the database
+/// does not answer.
+pub async fn read_body(store: &Store, keys: &BodyKeys, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
     let found = store.accepted_body(body.tenant, body.message, body.parts).await.map_err(unavailable)?;
-    checked(found.ok_or(SpoolError::Erased)?, body)
+    opened(keys, found.ok_or(SpoolError::Erased)?, body)
 }
 
-/// `bytes`, if they are those of `body`.
-///
-/// # Errors
-/// [`SpoolError::Altered`].
-pub fn checked(bytes: Vec<u8>, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+/// The bytes of `body`, if they are in what is `stored`.
+fn opened(keys: &BodyKeys, stored: StoredBody, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+    let opener = match &stored.sealed_key {
+        Some(key) => {
+            let owner = Owner { tenant: Some(body.tenant), message: body.message };
+            let key = SealedKey::from_octets(key).ok_or(SpoolError::Altered)?;
+            Some(owner.open(keys, &key, body.size, &body.sha256).map_err(unopened)?)
+        }
+        None => None,
+    };
+    let mut bytes = Vec::new();
+    for (number, part) in (0..).zip(stored.parts) {
+        let part = match &opener {
+            Some(opener) => opener.open(number, part).map_err(unopened)?,
+            None => part,
+        };
+        if bytes.is_empty() { bytes = part } else { bytes.extend_from_slice(&part) }
+    }
     let is_same =
         bytes.len() as u64 == body.size && digest::digest(&digest::SHA256, &bytes).as_ref() == body.sha256.as_slice();
     if is_same { Ok(bytes) } else { Err(SpoolError::Altered) }
+}
+
+fn unopened(error: BodyError) -> SpoolError {
+    sealing::failure(error, SpoolError::Altered)
 }
 
 fn unavailable(error: StoreError) -> SpoolError {

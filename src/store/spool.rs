@@ -33,6 +33,10 @@ pub struct NewAccepted {
     pub sha256: [u8; 32],
     /// The manifest as JSON.
     pub manifest: String,
+    /// The key of its body, sealed.
+    pub sealed_key: Vec<u8>,
+    /// Octets of the rows of its body: what sealing adds to it counts.
+    pub stored: u64,
     /// Whether it is no message yet: it is kept where nobody reads it.
     pub is_awaiting: bool,
 }
@@ -52,8 +56,17 @@ pub struct Queued {
     pub parts: u32,
     /// The manifest as JSON.
     pub manifest: String,
-    /// The body, where it is in one row and was asked for.
-    pub body: Option<Vec<u8>>,
+    /// The body as it is stored, where it is in one row and was asked for.
+    pub body: Option<StoredBody>,
+}
+
+/// A body as it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredBody {
+    /// Its key, sealed; none where it is in the clear.
+    pub sealed_key: Option<Vec<u8>>,
+    /// Its rows, in their order.
+    pub parts: Vec<Vec<u8>>,
 }
 
 /// A lane that this worker reads until its lease ends.
@@ -72,7 +85,7 @@ impl Lane {
 }
 
 impl Store {
-    /// Stores messages whose bodies are small, all of them or none; returns when they are durable.
+    /// Stores messages whose bodies are small, each with its one row, all of them or none; returns when they are durable.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: they do not count as stored, although they may be.
@@ -83,7 +96,8 @@ impl Store {
                     row.push_bind(message.tenant.to_string())
                         .push_bind(message.id.to_string())
                         .push_bind(0)
-                        .push_bind(body.as_slice());
+                        .push_bind(body.as_slice())
+                        .push_bind(message.sealed_key.as_slice());
                 })
                 .await?;
                 let queued: Vec<_> = messages.iter().map(|(message, _)| (message, 1)).collect();
@@ -108,14 +122,19 @@ impl Store {
                 while let Some(part) = parts.recv().await {
                     let part = part.map_err(sqlx::Error::Io)?;
                     size += part.len() as u64;
-                    let row = (message.tenant.to_string(), message.id.to_string(), number, part);
-                    rows::insert_unless(connection, BODIES, AGAIN, &[row], |row, (tenant, id, number, part)| {
-                        row.push_bind(tenant).push_bind(id).push_bind(*number).push_bind(part.as_slice());
+                    let key = (number == 0).then_some(message.sealed_key.as_slice());
+                    let row = (message.tenant.to_string(), message.id.to_string(), number, part, key);
+                    rows::insert_unless(connection, BODIES, AGAIN, &[row], |row, (tenant, id, number, part, key)| {
+                        row.push_bind(tenant)
+                            .push_bind(id)
+                            .push_bind(*number)
+                            .push_bind(part.as_slice())
+                            .push_bind(*key);
                     })
                     .await?;
                     number += 1;
                 }
-                if size != message.size {
+                if size != message.stored {
                     return Err(StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())));
                 }
                 enqueue(connection, &[(&message, number)]).await
@@ -204,7 +223,7 @@ AND EXISTS (SELECT 1 FROM spool_queue AS q WHERE q.lane = l.lane) ORDER BY lease
     /// [`StoreError::Unavailable`].
     pub async fn queued_in(&self, lane: Lane, count: u32) -> Result<Vec<Queued>, StoreError> {
         const LIST: &str = "\
-SELECT q.tenant_id, q.message_id, q.size, q.sha256, q.parts, q.manifest, b.content FROM spool_queue AS q
+SELECT q.tenant_id, q.message_id, q.size, q.sha256, q.parts, q.manifest, b.content, b.sealed_key FROM spool_queue AS q
 LEFT JOIN spool_bodies AS b ON b.tenant_id = q.tenant_id AND b.message_id = q.message_id AND b.part = 0 AND q.parts = 1
 WHERE q.lane = $1 ORDER BY q.message_id LIMIT $2";
         let list = query(LIST).bind(lane.number).bind(i64::from(count));
@@ -217,7 +236,7 @@ WHERE q.lane = $1 ORDER BY q.message_id LIMIT $2";
     /// [`StoreError::Unavailable`].
     pub async fn queued_after(&self, after: &str, count: u32) -> Result<Vec<Queued>, StoreError> {
         const LIST: &str = "\
-SELECT tenant_id, message_id, size, sha256, parts, manifest, NULL FROM spool_queue
+SELECT tenant_id, message_id, size, sha256, parts, manifest, NULL, NULL FROM spool_queue
 WHERE message_id > $1 AND lane <> $3 ORDER BY message_id LIMIT $2";
         let list = query(LIST).bind(after).bind(i64::from(count)).bind(AWAITING);
         list.fetch_all(&self.readers).await?.iter().map(read_queued).collect()
@@ -263,7 +282,7 @@ FROM spool_lanes AS l";
         Ok(oldest)
     }
 
-    /// The bytes of an accepted body; `None` when it is not there.
+    /// An accepted body as it is stored; `None` when it is not there.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -272,15 +291,19 @@ FROM spool_lanes AS l";
         tenant: TenantId,
         message: MessageId,
         parts: u32,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> Result<Option<StoredBody>, StoreError> {
         // One part at a time: the server builds each answer in its memory.
-        const PART: &str = "SELECT content FROM spool_bodies WHERE tenant_id = $1 AND message_id = $2 AND part = $3";
+        const PART: &str =
+            "SELECT content, sealed_key FROM spool_bodies WHERE tenant_id = $1 AND message_id = $2 AND part = $3";
         let (tenant, message) = (tenant.to_string(), message.to_string());
-        let mut body = Vec::new();
+        let mut body = StoredBody::default();
         for part in 0..parts {
             let find = query(PART).bind(&tenant).bind(&message).bind(i64::from(part));
             let Some(row) = find.fetch_optional(&self.readers).await? else { return Ok(None) };
-            body.extend_from_slice(row.try_get::<&[u8]>(0)?);
+            body.parts.push(row.try_get(0)?);
+            if part == 0 {
+                body.sealed_key = row.try_get(1)?;
+            }
         }
         Ok(Some(body))
     }
@@ -305,7 +328,7 @@ impl TenantStore {
     }
 }
 
-const BODIES: &str = "INSERT INTO spool_bodies (tenant_id, message_id, part, content) ";
+const BODIES: &str = "INSERT INTO spool_bodies (tenant_id, message_id, part, content, sealed_key) ";
 /// A call with an `Idempotency-Key` stores its message under the same id when it is made again, with the same bytes.
 const AGAIN: &str = "ON CONFLICT DO NOTHING";
 
@@ -362,6 +385,8 @@ fn lane_of(tenant: TenantId) -> i64 {
 }
 
 fn read_queued(row: &Row) -> Result<Queued, StoreError> {
+    let content = row.try_get::<Option<Vec<u8>>>(6)?;
+    let sealed_key = row.try_get(7)?;
     let unreadable = |what| StoreError::Unreadable { what, detail: "not of the length it must have".to_owned() };
     Ok(Queued {
         tenant: from_id("tenant_id", row.try_get(0)?)?,
@@ -370,6 +395,6 @@ fn read_queued(row: &Row) -> Result<Queued, StoreError> {
         sha256: row.try_get::<&[u8]>(3)?.try_into().map_err(|_| unreadable("sha256"))?,
         parts: u32::try_from(row.try_get::<i64>(4)?).map_err(|_| unreadable("parts"))?,
         manifest: row.try_get(5)?,
-        body: row.try_get(6)?,
+        body: content.map(|content| StoredBody { sealed_key, parts: vec![content] }),
     })
 }

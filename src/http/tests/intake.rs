@@ -17,6 +17,7 @@ use crate::mail::envelope::{Envelope, Manifest, Recipient};
 use crate::mail::message;
 use crate::pipeline::ingest::{Ingest, IngestSettings};
 use crate::seal::InstanceKey;
+use crate::seal::body::BodyKeys;
 use crate::service::intake::deliveries::DeliverySettings;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -85,12 +86,16 @@ async fn scene_with(engine: Engine, deliveries: DeliverySettings) -> Scene {
     };
     let mailbox = store.for_tenant(tenant).add_mailbox(mailbox).await.unwrap();
     let spool = match engine {
-        Engine::Postgres => Spool::Rows(Rows::open(store.clone(), folder.path().to_owned())),
+        Engine::Postgres => {
+            Spool::Rows(Rows::open(store.clone(), folder.path().to_owned(), Arc::new(BodyKeys::new(&[], &[7; 32]))))
+        }
         Engine::Sqlite => {
             let dir = folder.path().join("spool");
             let reserve = Reserve { bytes: 0, percent: 0 };
             let options = SpoolOptions { dir, segment_bytes: 1 << 20, reserve, ..SpoolOptions::default() };
-            Spool::Log(Log::open(options, Files::Real, clock.clone()).unwrap().0)
+            Spool::Log(
+                Log::open(options, Files::Real, Arc::new(BodyKeys::new(&[], &[7; 32])), clock.clone()).unwrap().0,
+            )
         }
     };
     let judge = Arc::new(Told::default());

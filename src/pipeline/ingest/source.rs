@@ -9,7 +9,7 @@ use super::waiting::LOG_LANE;
 use super::{BATCH_OCTETS, IngestError, view};
 use crate::ids::{MessageId, WorkerId};
 use crate::spool::log::{Log, Position};
-use crate::spool::rows;
+use crate::spool::rows::{self, Rows};
 use crate::spool::{BodyRef, Spool, SpoolError, StoredMessage};
 use crate::store::ingest::{Progress, SpoolCursor};
 use crate::store::spool::{Lane, Queued};
@@ -28,14 +28,17 @@ pub(super) struct Batch {
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Log { log: Log, store: Store, after: Option<Position> },
-    Lanes { store: Store, worker: WorkerId, lease: Duration, lane: Option<i64> },
+    Lanes { rows: Rows, store: Store, worker: WorkerId, lease: Duration, lane: Option<i64> },
 }
 
 impl Source {
     pub(super) fn new(spool: &Spool, store: &Store, lease: Duration) -> Self {
         match spool {
             Spool::Log(log) => Self::Log { log: log.clone(), store: store.clone(), after: None },
-            Spool::Rows(_) => Self::Lanes { store: store.clone(), worker: store.clock().mint(), lease, lane: None },
+            Spool::Rows(rows) => {
+                let (rows, store, worker) = (rows.clone(), store.clone(), store.clock().mint());
+                Self::Lanes { rows, store, worker, lease, lane: None }
+            }
         }
     }
 
@@ -52,11 +55,11 @@ impl Source {
                 let read = tokio::task::spawn_blocking(move || read_log(&log, from, count)).await;
                 read.map_err(|_| IngestError::Interrupted)?
             }
-            Self::Lanes { store, worker, lease, lane: at } => {
+            Self::Lanes { rows, store, worker, lease, lane: at } => {
                 *at = None;
                 let Some(lane) = store.claim_lane(*worker, *lease).await? else { return Ok(None) };
                 *at = Some(lane.number());
-                read_lane(store, lane, count).await
+                read_lane(rows, store, lane, count).await
             }
         }
     }
@@ -152,7 +155,7 @@ fn read_log(log: &Log, after: Position, count: usize) -> Result<Option<Batch>, I
     Ok((!messages.is_empty()).then_some(Batch { messages, progress: Progress::Log { log: log.name().into(), cursor } }))
 }
 
-async fn read_lane(store: &Store, lane: Lane, count: usize) -> Result<Option<Batch>, IngestError> {
+async fn read_lane(rows: &Rows, store: &Store, lane: Lane, count: usize) -> Result<Option<Batch>, IngestError> {
     let mut fits = fits();
     let (mut messages, mut done) = (Vec::new(), Vec::<MessageId>::new());
     for queued in store.queued_in(lane, u32::try_from(count).unwrap_or(u32::MAX)).await? {
@@ -166,7 +169,7 @@ async fn read_lane(store: &Store, lane: Lane, count: usize) -> Result<Option<Bat
             break;
         }
         done.push(queued.id);
-        let (body, bytes) = fetch(store, queued).await;
+        let (body, bytes) = fetch(rows, queued).await;
         messages.push((StoredMessage { manifest, body: BodyRef::Rows(body) }, bytes));
     }
     if messages.is_empty() {
@@ -177,12 +180,12 @@ async fn read_lane(store: &Store, lane: Lane, count: usize) -> Result<Option<Bat
     Ok(Some(Batch { messages, progress: Progress::Lane { lane, done } }))
 }
 
-async fn fetch(store: &Store, queued: Queued) -> (rows::BodyRef, Result<Vec<u8>, SpoolError>) {
+async fn fetch(rows: &Rows, queued: Queued) -> (rows::BodyRef, Result<Vec<u8>, SpoolError>) {
     let Queued { tenant, id: message, parts, size, sha256, body: inline, .. } = queued;
     let body = rows::BodyRef { tenant, message, parts, size, sha256 };
     let bytes = match inline {
-        Some(bytes) => rows::checked(bytes, &body),
-        None => rows::read_body(store, &body).await,
+        Some(stored) => rows.open_body(stored, &body),
+        None => rows.read_body(&body).await,
     };
     (body, bytes)
 }

@@ -17,6 +17,7 @@ use crate::mail::reading::Reader;
 use crate::mail::retention::Keep;
 use crate::mail::selection::Selection;
 use crate::mailauth;
+use crate::seal::body::BodyKeys;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 use crate::store::directory::{AppProfileRow, NewMailbox};
 use crate::store::routes::NewRoute;
@@ -48,7 +49,7 @@ async fn scene() -> Scene {
     let dir = folder.path().join("spool");
     let options =
         SpoolOptions { dir, segment_bytes: 1 << 20, reserve: Reserve { bytes: 0, percent: 0 }, ..Default::default() };
-    let (log, _) = Log::open(options, Files::Real, clock).unwrap();
+    let (log, _) = Log::open(options, Files::Real, Arc::new(BodyKeys::new(&[], &[7; 32])), clock).unwrap();
     let spool = Spool::Log(log);
     let settings = IngestSettings {
         batch: 64,
@@ -319,7 +320,8 @@ async fn two_logs_over_one_database_are_read_each_from_its_own_place() {
     scene.drain().await;
     let dir = scene.folder.path().join("second");
     let options = SpoolOptions { dir, segment_bytes: 1 << 20, reserve: Reserve::OFF, ..Default::default() };
-    let (log, _) = Log::open(options, Files::Real, scene.store.clock().clone()).unwrap();
+    let (log, _) =
+        Log::open(options, Files::Real, Arc::new(BodyKeys::new(&[], &[7; 32])), scene.store.clock().clone()).unwrap();
     let first = std::mem::replace(&mut scene.spool, Spool::Log(log));
     let first_worker = scene.ingest.clone();
     let (engine, key) = (scene.ingest.engine.clone(), Arc::new(InstanceKey::new(&[7; 32])));

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::ids::KeyId;
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, RecipientAnswer, RecipientQuery};
 use crate::mail::envelope::Origin;
+use crate::seal::body::BodyKeys;
 use crate::smtp::conversations::directory;
 use crate::spool::Spool;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions, StoredMessage};
@@ -78,7 +79,7 @@ impl Server {
             reserve: Reserve::OFF,
             ..SpoolOptions::default()
         };
-        let (log, _) = Log::open(options, files, clock.clone()).unwrap();
+        let (log, _) = Log::open(options, files, Arc::new(BodyKeys::new(&[], &[7; 32])), clock.clone()).unwrap();
         let pair = rcgen::generate_simple_self_signed(vec!["mx.test".to_owned()]).unwrap();
         let (chain, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         let certificates = Certificates::single(chain.as_bytes(), key.as_bytes()).unwrap();

@@ -6,7 +6,7 @@
 use super::SpoolError;
 use super::active::Active;
 use super::format::{self, EXTENT_BYTES, Kind, RECORD_HEADER, RecordHeader};
-use super::place::Extent;
+use super::place::{BodyRef, Extent};
 
 /// Bytes of one or two whole records, whose headers are still zeros.
 pub(super) struct Append {
@@ -21,6 +21,7 @@ pub(super) struct Append {
 struct Part {
     /// Bytes of its payload.
     length: usize,
+    kind: Kind,
     /// CRC-32C of its payload; of a COMMIT behind its last chunk, without the last extent.
     crc: u32,
 }
@@ -31,6 +32,9 @@ pub(super) fn buffer(capacity: usize) -> Vec<u8> {
     buffer.resize(RECORD_HEADER, 0);
     buffer
 }
+
+/// Where the body's bytes begin in a buffer.
+pub(super) const START: usize = RECORD_HEADER;
 
 /// The body's bytes in a buffer.
 pub(super) fn filled(buffer: &[u8]) -> usize {
@@ -44,17 +48,12 @@ impl Append {
         Self { bytes: buffer, chunk, commit: None, earlier: Vec::new() }
     }
 
-    /// The rest of a body and its COMMIT.
-    pub(super) fn commit(
-        mut buffer: Vec<u8>,
-        earlier: Vec<Extent>,
-        size: u64,
-        sha256: &[u8; 32],
-        manifest: &[u8],
-    ) -> Result<Self, SpoolError> {
+    /// The rest of a body, whose other chunks are its extents, and its COMMIT.
+    pub(super) fn commit(mut buffer: Vec<u8>, body: &BodyRef, manifest: &[u8]) -> Result<Self, SpoolError> {
+        let earlier = body.extents.clone();
         let chunk = close_chunk(&mut buffer);
         let extents = earlier.len() + usize::from(chunk.is_some());
-        let length = format::commit_bytes(manifest.len(), extents);
+        let length = format::commit_bytes(body, manifest.len(), extents);
         if length as u64 > format::COMMIT_LIMIT {
             return Err(SpoolError::TooLarge { size: length as u64, limit: format::COMMIT_LIMIT });
         }
@@ -64,14 +63,14 @@ impl Append {
         buffer.reserve_exact(RECORD_HEADER + length + format::ALIGNMENT);
         buffer.resize(buffer.len() + RECORD_HEADER, 0);
         let start = buffer.len();
-        format::encode_commit(&mut buffer, size, sha256, manifest, extents);
+        format::encode_commit(&mut buffer, body, manifest, extents);
         earlier.iter().for_each(|extent| buffer.extend_from_slice(&format::encode_extent(extent)));
         let crc = crc32c::crc32c(buffer.get(start..).unwrap_or_default());
         if chunk.is_some() {
             buffer.extend_from_slice(&[0; EXTENT_BYTES]);
         }
         buffer.resize(buffer.len() + format::padding(length), 0);
-        Ok(Self { bytes: buffer, chunk, commit: Some(Part { length, crc }), earlier })
+        Ok(Self { bytes: buffer, chunk, commit: Some(Part { length, kind: format::commit_kind(body), crc }), earlier })
     }
 
     /// All its bytes.
@@ -95,7 +94,7 @@ impl Append {
         let mut offset = segment.end;
         let mut extent = None;
         if let Some(part) = &self.chunk {
-            let header = header(segment, offset, part, Kind::BodyChunk, part.crc);
+            let header = header(segment, offset, part, part.crc);
             extent = Some(Extent { segment: segment.number, offset: header.offset, length: header.length });
             let (record, behind) =
                 rest.split_at_mut_checked(RECORD_HEADER + part.length + format::padding(part.length))?;
@@ -111,21 +110,21 @@ impl Append {
                 crc = crc32c::crc32c_append(crc, &last);
                 payload.get_mut(..part.length)?.last_chunk_mut().map(|place| *place = last)?;
             }
-            *place = header(segment, offset, part, Kind::Commit, crc).encode(&segment.binding);
+            *place = header(segment, offset, part, crc).encode(&segment.binding);
         }
         extent
     }
 }
 
-fn header(segment: &Active, offset: u64, part: &Part, kind: Kind, payload_crc: u32) -> RecordHeader {
+fn header(segment: &Active, offset: u64, part: &Part, payload_crc: u32) -> RecordHeader {
     let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX); // Segments have at most 1 GiB.
     let (offset, flushed, length) = (narrow(offset), narrow(segment.flushed), narrow(part.length as u64));
-    RecordHeader { offset, flushed, length, kind, payload_crc }
+    RecordHeader { offset, flushed, length, kind: part.kind, payload_crc }
 }
 
 fn close_chunk(buffer: &mut Vec<u8>) -> Option<Part> {
     let length = filled(buffer);
     let crc = crc32c::crc32c(buffer.get(RECORD_HEADER..)?);
     buffer.resize(buffer.len() + format::padding(length), 0);
-    (length > 0).then_some(Part { length, crc })
+    (length > 0).then_some(Part { length, kind: Kind::BodyChunk, crc })
 }

@@ -4,7 +4,9 @@
 //! written: its checksum covers the segment's number and secret nonce and the record's own offset, so that neither stale
 //! bytes nor a mail body that imitates a record is taken for one.
 
-use super::place::{BodyRef, Extent};
+use super::place::{BodyRef, Extent, Sealed};
+use crate::seal::body::{SEALED_KEY_LEN, SealedKey};
+use crate::spool::sealing::{OWNER, Owner};
 
 /// Where the first record of a segment begins: behind the two copies of its header.
 pub(super) const DATA_START: u64 = 8192;
@@ -24,18 +26,25 @@ pub(super) const COMMIT_LIMIT: u64 = 8 << 20;
 pub(super) const NOTES_LIMIT: usize = 250;
 
 const MAGIC: &[u8; 8] = b"CNXSPOOL";
-const VERSION: u32 = 1;
+/// Of segments that are made now.
+const VERSION: u32 = 2;
+/// In which all bodies are in the clear; still read.
+const VERSION_WITHOUT_SEALS: u32 = 1;
 const HEADER_FIXED: usize = 88;
 const NOTE_BYTES: usize = 16;
 const COMMIT_FIXED: usize = 48;
+/// Bytes that stand before the rest of a SEALED-COMMIT.
+const SEALED_FIXED: usize = OWNER + SEALED_KEY_LEN;
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Bytes of a body.
     BodyChunk,
-    /// A manifest, the extents of its body, and the body's size and digest.
+    /// A manifest, the extents of its body, and the body's size and digest; the body is in the clear.
     Commit,
+    /// The same with the key of the body, whose chunks are sealed.
+    SealedCommit,
     /// What was here was erased.
     Tombstone,
     /// The segment ends here, in order.
@@ -51,6 +60,7 @@ impl Kind {
             Self::Commit => 2,
             Self::Tombstone => 3,
             Self::Seal => 4,
+            Self::SealedCommit => 5,
             Self::Other(code) => code,
         }
     }
@@ -61,8 +71,14 @@ impl Kind {
             2 => Self::Commit,
             3 => Self::Tombstone,
             4 => Self::Seal,
+            5 => Self::SealedCommit,
             other => Self::Other(other),
         }
+    }
+
+    /// Whether it makes a message of a body.
+    pub(super) const fn is_commit(self) -> bool {
+        matches!(self, Self::Commit | Self::SealedCommit)
     }
 }
 
@@ -180,7 +196,7 @@ pub(super) struct SegmentHeader {
     pub(super) log: [u8; 16],
     /// Secret and random: ties the records to the segment.
     pub(super) nonce: [u8; 16],
-    /// Key with which payloads are encrypted; 0 for none, the only value of this version.
+    /// Key with which whole payloads are encrypted; 0 for none, the only value so far: bodies have keys in their COMMITs.
     pub(super) key: u32,
     /// How long the segment is kept; 0 for the default, the only value of this version.
     pub(super) retention: u16,
@@ -222,7 +238,8 @@ impl SegmentHeader {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let used = usize::try_from(u32_at(bytes, 12)?).ok()?;
         let count = usize::try_from(u32_at(bytes, 80)?).ok()?;
-        if !bytes.starts_with(MAGIC) || u32_at(bytes, 8)? != VERSION || count > NOTES_LIMIT {
+        let is_known = matches!(u32_at(bytes, 8)?, VERSION | VERSION_WITHOUT_SEALS);
+        if !bytes.starts_with(MAGIC) || !is_known || count > NOTES_LIMIT {
             return None;
         }
         let end = HEADER_FIXED + count * NOTE_BYTES;
@@ -258,18 +275,28 @@ pub(super) struct Commit<'a> {
     pub(super) manifest: &'a [u8],
 }
 
-/// Appends the payload of a COMMIT without its extents, which come behind it.
-pub(super) fn encode_commit(into: &mut Vec<u8>, size: u64, sha256: &[u8; 32], manifest: &[u8], extents: usize) {
-    into.extend_from_slice(&size.to_le_bytes());
-    into.extend_from_slice(sha256);
+/// The kind of the COMMIT of `body`.
+pub(super) const fn commit_kind(body: &BodyRef) -> Kind {
+    if body.sealed.is_some() { Kind::SealedCommit } else { Kind::Commit }
+}
+
+/// Appends the payload of a COMMIT with so many extents, which come behind it.
+pub(super) fn encode_commit(into: &mut Vec<u8>, body: &BodyRef, manifest: &[u8], extents: usize) {
+    if let Some(sealed) = &body.sealed {
+        into.extend_from_slice(&sealed.owner().octets());
+        into.extend_from_slice(sealed.key.octets());
+    }
+    into.extend_from_slice(&body.size.to_le_bytes());
+    into.extend_from_slice(&body.sha256);
     into.extend_from_slice(&as_u32(manifest.len()).to_le_bytes());
     into.extend_from_slice(&as_u32(extents).to_le_bytes());
     into.extend_from_slice(manifest);
 }
 
 /// Bytes of a COMMIT's payload.
-pub(super) const fn commit_bytes(manifest: usize, extents: usize) -> usize {
-    COMMIT_FIXED + manifest + extents * EXTENT_BYTES
+pub(super) const fn commit_bytes(body: &BodyRef, manifest: usize, extents: usize) -> usize {
+    let sealed = if body.sealed.is_some() { SEALED_FIXED } else { 0 };
+    sealed + COMMIT_FIXED + manifest + extents * EXTENT_BYTES
 }
 
 pub(super) fn encode_extent(extent: &Extent) -> [u8; EXTENT_BYTES] {
@@ -279,8 +306,16 @@ pub(super) fn encode_extent(extent: &Extent) -> [u8; EXTENT_BYTES] {
     bytes
 }
 
-/// Reads the payload of a COMMIT.
-pub(super) fn decode_commit(payload: &[u8]) -> Option<Commit<'_>> {
+/// Reads the payload of a COMMIT of this kind.
+pub(super) fn decode_commit(kind: Kind, payload: &[u8]) -> Option<Commit<'_>> {
+    let (sealed, payload) = match kind {
+        Kind::Commit => (None, payload),
+        Kind::SealedCommit => {
+            let (sealed, payload) = payload.split_first_chunk::<SEALED_FIXED>()?;
+            (Some(decode_sealed(sealed)?), payload)
+        }
+        _ => return None,
+    };
     let size = u64_at(payload, 0)?;
     let sha256 = *payload.get(8..)?.first_chunk()?;
     let manifest = usize::try_from(u32_at(payload, 40)?).ok()?;
@@ -294,8 +329,14 @@ pub(super) fn decode_commit(payload: &[u8]) -> Option<Commit<'_>> {
         Some(Extent { segment: u64_at(bytes, 0)?, offset: u32_at(bytes, 8)?, length: u32_at(bytes, 12)? })
     };
     let extents: Vec<Extent> = extents.iter().map(extent).collect::<Option<_>>()?;
-    let total: u64 = extents.iter().map(|extent| u64::from(extent.length)).sum();
-    (total == size).then_some(Commit { body: BodyRef { extents, size, sha256 }, manifest })
+    let body = BodyRef { extents, size, sha256, sealed };
+    body.adds_up().then_some(Commit { body, manifest })
+}
+
+fn decode_sealed(bytes: &[u8; SEALED_FIXED]) -> Option<Sealed> {
+    let (owner, key) = bytes.split_first_chunk::<OWNER>()?;
+    let Owner { tenant, message } = Owner::from_octets(owner)?;
+    Some(Sealed { tenant, message, key: SealedKey::from_octets(key)? })
 }
 
 /// The SEAL record for the place `end`, with the number of commits in the segment.
@@ -392,23 +433,42 @@ mod tests {
         })
     }
 
+    fn arbitrary_sealed() -> impl Strategy<Value = Option<Sealed>> {
+        let sealed =
+            (any::<[u8; OWNER]>(), prop::collection::vec(any::<u8>(), SEALED_KEY_LEN)).prop_map(|(owner, key)| {
+                let Owner { tenant, message } = Owner::from_octets(&owner).unwrap();
+                Sealed { tenant, message, key: SealedKey::from_octets(&key).unwrap() }
+            });
+        prop::option::of(sealed)
+    }
+
     proptest! {
         #[test]
-        fn a_commit_reads_back(manifest: Vec<u8>, sha256: [u8; 32], extents in prop::collection::vec(arbitrary_extent(), 0..9)) {
-            let size = extents.iter().map(|extent| u64::from(extent.length)).sum();
+        fn a_commit_reads_back(
+            manifest: Vec<u8>,
+            sha256: [u8; 32],
+            lengths in prop::collection::vec((arbitrary_extent(), 16u32..), 0..9),
+            sealed in arbitrary_sealed(),
+        ) {
+            let extents: Vec<Extent> = lengths.into_iter().map(|(extent, length)| Extent { length, ..extent }).collect();
+            let tag = if sealed.is_some() { 16 } else { 0 };
+            let size = extents.iter().map(|extent| u64::from(extent.length) - tag).sum();
+            let body = BodyRef { extents, size, sha256, sealed };
+            let (kind, count) = (commit_kind(&body), body.extents.len());
             let mut bytes = Vec::new();
-            encode_commit(&mut bytes, size, &sha256, &manifest, extents.len());
-            extents.iter().for_each(|extent| bytes.extend_from_slice(&encode_extent(extent)));
-            prop_assert_eq!(bytes.len(), commit_bytes(manifest.len(), extents.len()));
-            let body = BodyRef { extents, size, sha256 };
-            prop_assert_eq!(decode_commit(&bytes), Some(Commit { body, manifest: &manifest }));
+            encode_commit(&mut bytes, &body, &manifest, count);
+            body.extents.iter().for_each(|extent| bytes.extend_from_slice(&encode_extent(extent)));
+            prop_assert_eq!(bytes.len(), commit_bytes(&body, manifest.len(), count));
+            prop_assert_eq!(decode_commit(kind, &bytes), Some(Commit { body, manifest: &manifest }));
+            prop_assert_eq!(decode_commit(Kind::BodyChunk, &bytes), None);
             bytes.pop();
-            prop_assert_eq!(decode_commit(&bytes), None);
+            prop_assert_eq!(decode_commit(kind, &bytes), None);
         }
 
         #[test]
         fn arbitrary_bytes_are_read_without_panic(bytes: Vec<u8>, nonce: [u8; 16], offset: u64) {
-            let _ = decode_commit(&bytes);
+            let _ = decode_commit(Kind::Commit, &bytes);
+            let _ = decode_commit(Kind::SealedCommit, &bytes);
             let _ = SegmentHeader::decode(&bytes);
             prop_assert_eq!(RecordHeader::decode(&bytes, offset, &Binding::new(1, &nonce)), None);
         }
@@ -417,7 +477,8 @@ mod tests {
         fn arbitrary_bytes_behind_a_true_beginning_are_read_without_panic(rest: Vec<u8>, lengths: [u8; 8], cut in 0usize..200) {
             let mut commit = [vec![0; 40], lengths.to_vec(), rest.clone()].concat();
             commit.truncate(cut);
-            let _ = decode_commit(&commit);
+            let _ = decode_commit(Kind::Commit, &commit);
+            let _ = decode_commit(Kind::SealedCommit, &[vec![0; SEALED_FIXED], commit].concat());
             let mut header = header(Vec::new()).encode();
             header.truncate(80);
             header.extend_from_slice(&rest);

@@ -79,9 +79,9 @@ fn erase(shared: &Shared, body: &BodyRef) -> Result<(), SpoolError> {
         // The COMMIT is written in one append with the last chunk, so it is the next record or none.
         let behind = last.map(|header| Record::read(&segment, header.next())).transpose().map_err(read::failure)?;
         if let Some(record) = behind.flatten()
-            && format::decode_commit(&record.payload).is_some_and(|commit| commit.body == *body)
+            && format::decode_commit(record.header.kind, &record.payload).is_some_and(|commit| commit.body == *body)
         {
-            bury(&segment, record.header, Kind::Commit)?;
+            bury(&segment, record.header, record.header.kind)?;
         }
         segment.file.sync_data().map_err(|error| SpoolError::io("flush an erasure", error))?;
     }

@@ -1,6 +1,6 @@
 //! One message on its way into the log: the session's side of the accept path.
 //!
-//! Checksums and the digest are made here, so that the writer only writes. A body keeps at most one chunk in memory, and
+//! Digest, seal and checksums are made here, so that the writer only writes. A body keeps at most one chunk in memory, and
 //! one more while that is handed over; what waits for the writer is bounded over all sessions.
 
 use std::fmt;
@@ -10,17 +10,20 @@ use ring::digest;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::append::{self, Append};
-use super::place::{BodyRef, Extent, Position};
+use super::place::{BodyRef, Extent, Position, Sealed};
 use super::writer::{Answer, Job, Waiting};
 use super::{Inner, SpoolError, read};
 use crate::mail::envelope::{Manifest, Verdict};
+use crate::seal::body::{BodySealer, CHUNK_OVERHEAD};
 use crate::spool::SpooledMessage;
+use crate::spool::sealing::Owner;
 
 /// A body that is arriving; dropping it abandons what was written of it.
 pub struct Incoming {
     spool: Arc<Inner>,
     buffer: Vec<u8>,
     digest: digest::Context,
+    sealer: BodySealer,
     len: u64,
     extents: Vec<Extent>,
     written: Option<oneshot::Receiver<Result<Extent, SpoolError>>>,
@@ -32,6 +35,7 @@ impl Incoming {
             spool,
             buffer: append::buffer(0),
             digest: digest::Context::new(&digest::SHA256),
+            sealer: BodySealer::new(),
             len: 0,
             extents: Vec::new(),
             written: None,
@@ -83,9 +87,13 @@ impl Incoming {
         manifest: Manifest,
     ) -> Result<(SpooledMessage, Position), SpoolError> {
         self.settle().await?;
-        let body = BodyRef { extents: self.extents, size: self.len, sha256: finish(self.digest) };
-        let position = write_commit(&self.spool, self.buffer, &body, &manifest).await?;
-        Ok((SpooledMessage::new(manifest.id, self.len), position))
+        if append::filled(&self.buffer) > 0 {
+            self.sealer.seal(&mut self.buffer, append::START);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let (spool, body) = self.finish(&manifest);
+        let position = write_commit(&spool, buffer, &body, &manifest).await?;
+        Ok((SpooledMessage::new(manifest.id, body.size), position))
     }
 
     /// Writes a COMMIT that nobody reads, behind all bytes of the body, and returns when both are on stable storage.
@@ -98,16 +106,28 @@ impl Incoming {
             self.spill().await?;
         }
         self.settle().await?;
-        let body = BodyRef { extents: self.extents, size: self.len, sha256: finish(self.digest) };
-        write_commit(&self.spool, append::buffer(0), &body, &manifest).await?;
-        Ok(Awaiting { spool: self.spool, manifest, body })
+        let (spool, body) = self.finish(&manifest);
+        write_commit(&spool, append::buffer(0), &body, &manifest).await?;
+        Ok(Awaiting { spool, manifest, body })
+    }
+
+    /// What the COMMIT says of the body.
+    fn finish(self, manifest: &Manifest) -> (Arc<Inner>, BodyRef) {
+        let Self { spool, digest, sealer, len: size, extents, .. } = self;
+        let mut sha256 = [0u8; 32];
+        sha256.iter_mut().zip(digest.finish().as_ref()).for_each(|(byte, value)| *byte = *value);
+        let owner = Owner::of(manifest);
+        let key = owner.seal(&spool.shared.keys, &sealer, size, &sha256);
+        let sealed = Some(Sealed { tenant: owner.tenant, message: owner.message, key });
+        (spool, BodyRef { extents, size, sha256, sealed })
     }
 
     /// Hands the buffer to the writer as a chunk.
     async fn spill(&mut self) -> Result<(), SpoolError> {
         self.settle().await?;
-        let share = share(&self.spool, self.buffer.len()).await?;
-        let empty = append::buffer(self.spool.shared.options().chunk_bytes);
+        let share = share(&self.spool, self.buffer.len() + CHUNK_OVERHEAD).await?;
+        let empty = append::buffer(self.spool.shared.options().chunk_bytes + CHUNK_OVERHEAD);
+        self.sealer.seal(&mut self.buffer, append::START);
         let append = Append::chunk(std::mem::replace(&mut self.buffer, empty));
         let (answer, written) = oneshot::channel();
         self.spool.send(Job::Append(Box::new(Waiting { append, answer: Answer::Chunk(answer), share })))?;
@@ -161,12 +181,6 @@ impl Awaiting {
     }
 }
 
-fn finish(digest: digest::Context) -> [u8; 32] {
-    let mut sha256 = [0u8; 32];
-    sha256.iter_mut().zip(digest.finish().as_ref()).for_each(|(byte, value)| *byte = *value);
-    sha256
-}
-
 /// Writes the last chunk, where `buffer` holds one, and the COMMIT of `body`; returns the place behind it, flushed.
 async fn write_commit(
     spool: &Inner,
@@ -175,7 +189,7 @@ async fn write_commit(
     manifest: &Manifest,
 ) -> Result<Position, SpoolError> {
     let json = serde_json::to_vec(manifest).map_err(|error| SpoolError::io("write the manifest", error.into()))?;
-    let append = Append::commit(buffer, body.extents.clone(), body.size, &body.sha256, &json)?;
+    let append = Append::commit(buffer, body, &json)?;
     let (size, limit) = (append.bytes().len() as u64, spool.shared.options().capacity());
     if size > limit {
         return Err(SpoolError::TooLarge { size, limit });

@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{MessageId, TenantId};
+use crate::seal::body::{CHUNK_OVERHEAD, SealedKey};
+use crate::spool::sealing::Owner;
+
 /// The place just behind a record; places compare in log order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
@@ -25,8 +29,26 @@ pub struct Extent {
     pub segment: u64,
     /// Where the record (its header) begins in the segment's file.
     pub offset: u32,
-    /// Bytes of the body in it.
+    /// Bytes of its payload: of the body, and of the tag where the body is sealed.
     pub length: u32,
+}
+
+/// The key of a sealed body, and the message that it was sealed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Whose message; none where it has no recipient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// The message.
+    pub message: MessageId,
+    /// The body's key.
+    pub key: SealedKey,
+}
+
+impl Sealed {
+    pub(super) const fn owner(&self) -> Owner {
+        Owner { tenant: self.tenant, message: self.message }
+    }
 }
 
 /// Where a body is in the log, and what it must be.
@@ -39,6 +61,18 @@ pub struct BodyRef {
     /// SHA-256 of all its bytes; 64 hexadecimal digits in JSON.
     #[serde(with = "hex")]
     pub sha256: [u8; 32],
+    /// Its key; none for one that was stored in the clear, before bodies were sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+}
+
+impl BodyRef {
+    /// Whether its chunks are as long as they must be.
+    pub(super) fn adds_up(&self) -> bool {
+        let stored: u64 = self.extents.iter().map(|extent| u64::from(extent.length)).sum();
+        let tags = self.sealed.as_ref().map_or(0, |_| self.extents.len() as u64 * CHUNK_OVERHEAD as u64);
+        self.size.checked_add(tags) == Some(stored)
+    }
 }
 
 /// A SHA-256 as 64 hexadecimal digits.
@@ -81,16 +115,25 @@ pub mod hex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::body::SEALED_KEY_LEN;
 
     #[test]
     fn a_body_reference_reads_back_from_json() {
         let extents = vec![Extent { segment: 3, offset: 8192, length: 7 }];
-        let body = BodyRef { extents, size: 7, sha256: std::array::from_fn(|index| index as u8 * 8) };
+        let sha256 = std::array::from_fn(|index| index as u8 * 8);
+        let mut body = BodyRef { extents, size: 7, sha256, sealed: None };
         let text = serde_json::to_string(&body).unwrap();
+        assert!(!text.contains("sealed"), "as it was before bodies were sealed: {text}");
         assert!(text.contains("\"sha256\":\"0008101820"), "{text}");
         assert_eq!(serde_json::from_str::<BodyRef>(&text).unwrap(), body);
         assert!(serde_json::from_str::<BodyRef>(&text.replace("0008", "00g8")).is_err());
         assert!(serde_json::from_str::<BodyRef>(&text.replace("0008", "008")).is_err());
+        let message = MessageId::from_bits(9);
+        for tenant in [None, Some(TenantId::from_bits(8))] {
+            body.sealed = Some(Sealed { tenant, message, key: SealedKey::from_octets(&[7; SEALED_KEY_LEN]).unwrap() });
+            let text = serde_json::to_string(&body).unwrap();
+            assert_eq!(serde_json::from_str::<BodyRef>(&text).unwrap(), body);
+        }
     }
 
     #[test]

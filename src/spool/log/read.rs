@@ -8,12 +8,14 @@ use std::io;
 use std::sync::PoisonError;
 
 use super::format::{self, DATA_START, Kind, RecordHeader};
-use super::place::{BodyRef, Extent, Position};
+use super::place::{BodyRef, Extent, Position, Sealed};
 use super::report::{Finding, FindingKind, Loss};
 use super::segment::{Record, Segment, Step, Walk};
 use super::shared::{Bounds, Shared};
 use super::{SpoolError, StoredMessage};
 use crate::mail::envelope::{Manifest, Verdict};
+use crate::seal::body::DataKeyId;
+use crate::spool::sealing::{self, Owner};
 
 pub(super) fn failure(error: io::Error) -> SpoolError {
     SpoolError::io("read a segment", error)
@@ -70,7 +72,7 @@ fn read_segment(
         && let Some(step) = walk.step().map_err(failure)?
     {
         match step {
-            Step::Record(header) if header.kind == Kind::Commit => {
+            Step::Record(header) if header.kind.is_commit() => {
                 let payload = walk.payload(&header).map_err(failure)?;
                 let is_proved = u64::from(header.offset) < bounds.proved;
                 if let Some(message) = read_commit(shared, segment.number, header, &payload, is_proved)? {
@@ -95,7 +97,7 @@ fn read_commit(
     is_proved: bool,
 ) -> Result<Option<StoredMessage>, SpoolError> {
     let offset = u64::from(header.offset);
-    let Some(commit) = header.fits(payload).then(|| format::decode_commit(payload)).flatten() else {
+    let Some(commit) = header.fits(payload).then(|| format::decode_commit(header.kind, payload)).flatten() else {
         shared.report(if is_proved { damage(segment, offset) } else { torn(segment, offset) });
         return Ok(None);
     };
@@ -120,6 +122,11 @@ fn read_commit(
         });
         return Ok(None);
     };
+    // The key of another message, which somebody put here.
+    if commit.body.sealed.as_ref().is_some_and(|sealed| sealed.owner() != Owner::of(&manifest)) {
+        shared.report(damage(segment, offset));
+        return Ok(None);
+    }
     Ok(Some(StoredMessage { manifest, body: commit.body, next: Position { segment, offset: header.next() } }))
 }
 
@@ -136,20 +143,26 @@ pub(super) fn is_whole(shared: &Shared, body: &BodyRef) -> Result<bool, SpoolErr
 }
 
 pub(super) fn read_body(shared: &Shared, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
-    let total: u64 = body.extents.iter().map(|extent| u64::from(extent.length)).sum();
     let first = body
         .extents
         .first()
         .map_or(Position::START, |extent| Position { segment: extent.segment, offset: u64::from(extent.offset) });
     let damaged = SpoolError::Damaged { segment: first.segment, offset: first.offset };
-    if total != body.size {
+    if !body.adds_up() {
         return Err(damaged);
     }
+    let open = |sealed: &Sealed| sealed.owner().open(&shared.keys, &sealed.key, body.size, &body.sha256);
+    let opener = body.sealed.as_ref().map(open).transpose();
+    let opener = opener.map_err(|error| sealing::failure(error, damaged.clone()))?;
     let _no_erasure = shared.erasing.read().unwrap_or_else(PoisonError::into_inner);
     // Grows with what is really there: a wrong size cannot make it allocate more than one chunk ahead.
     let mut bytes = Vec::new();
-    for extent in &body.extents {
-        let chunk = read_chunk(shared, extent)?;
+    for (number, extent) in (0..).zip(&body.extents) {
+        let mut chunk = read_chunk(shared, extent)?;
+        if let Some(opener) = &opener {
+            let damaged = SpoolError::Damaged { segment: extent.segment, offset: u64::from(extent.offset) };
+            chunk = opener.open(number, chunk).map_err(|error| sealing::failure(error, damaged))?;
+        }
         if bytes.is_empty() { bytes = chunk } else { bytes.extend_from_slice(&chunk) }
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
@@ -185,7 +198,7 @@ pub(super) fn scan(segment: &Segment, end: u64) -> io::Result<Scan> {
                 scan.proved = scan.proved.max(u64::from(header.flushed));
                 match header.kind {
                     Kind::Seal => break, // Nothing was ever written behind it.
-                    Kind::Commit => scan.commits.push(header),
+                    kind if kind.is_commit() => scan.commits.push(header),
                     _ => {}
                 }
                 scan.end = header.next();
@@ -222,6 +235,30 @@ pub(super) fn verify(shared: &Shared) -> Result<Vec<Finding>, SpoolError> {
     }
     findings.iter().for_each(|finding| shared.report(finding.clone()));
     Ok(findings)
+}
+
+/// The data key of the newest body, if it is not here.
+pub(super) fn unknown_key(shared: &Shared) -> Result<Option<DataKeyId>, SpoolError> {
+    let mut before = u64::MAX;
+    while let Some((number, bounds)) = shared.segment_before(before) {
+        before = number;
+        // What cannot be read is found, and told, by others.
+        let Some(segment) = shared.segment(number).ok().flatten() else { continue };
+        let (mut walk, mut newest) = (Walk::new(&segment, DATA_START, bounds.end), None);
+        while let Some(step) = walk.step().map_err(failure)? {
+            if let Step::Record(header) = step
+                && header.kind.is_commit()
+            {
+                let payload = walk.payload(&header).map_err(failure)?;
+                let commit = header.fits(&payload).then(|| format::decode_commit(header.kind, &payload)).flatten();
+                newest = commit.map(|commit| commit.body.sealed).or(newest);
+            }
+        }
+        if let Some(sealed) = newest {
+            return Ok(sealed.map(|sealed| sealed.key.data_key()).filter(|key| !shared.keys.has(*key)));
+        }
+    }
+    Ok(None)
 }
 
 /// What a scan found.

@@ -80,7 +80,7 @@ pub(super) fn check_doubtful(shared: &Shared, recovered: &mut Recovered) {
         let check = || -> Result<bool, SpoolError> {
             let Some(segment) = shared.segment(number).map_err(read::failure)? else { return Ok(true) };
             let record = Record::read(&segment, offset).map_err(read::failure)?;
-            let commit = record.as_ref().and_then(|record| format::decode_commit(&record.payload));
+            let commit = record.as_ref().and_then(|record| format::decode_commit(record.header.kind, &record.payload));
             commit.map_or(Ok(true), |commit| read::is_whole(shared, &commit.body))
         };
         if let Ok(false) = check() {

@@ -16,6 +16,7 @@ use super::place::Position;
 use super::report::Finding;
 use super::segment::Segment;
 use super::{SpoolError, SpoolStatus};
+use crate::seal::body::BodyKeys;
 
 /// How far a segment may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) foundry: Foundry,
+    /// With which bodies are sealed, and opened again. Nothing but reading a body needs them.
+    pub(super) keys: Arc<BodyKeys>,
     pub(super) committed: watch::Sender<Position>,
     /// Bytes that may wait for the writer.
     pub(super) queue: Arc<Semaphore>,
@@ -72,11 +75,12 @@ struct SpaceCache {
 }
 
 impl Shared {
-    pub(super) fn new(foundry: Foundry, catalogue: BTreeMap<u64, Bounds>, end: Position) -> Self {
+    pub(super) fn new(foundry: Foundry, keys: Arc<BodyKeys>, catalogue: BTreeMap<u64, Bounds>, end: Position) -> Self {
         Self {
             committed: watch::Sender::new(end),
             queue: Arc::new(Semaphore::new(foundry.options.queue_bytes)),
             foundry,
+            keys,
             counters: Counters::default(),
             trouble: Mutex::default(),
             calling: Mutex::default(),
@@ -150,6 +154,11 @@ impl Shared {
     /// The first segment from `number` on, and how far it may be read.
     pub(super) fn segment_from(&self, number: u64) -> Option<(u64, Bounds)> {
         lock(&self.catalogue).range(number..).next().map(|(number, bounds)| (*number, *bounds))
+    }
+
+    /// The last segment before `number`, and how far it may be read.
+    pub(super) fn segment_before(&self, number: u64) -> Option<(u64, Bounds)> {
+        lock(&self.catalogue).range(..number).next_back().map(|(number, bounds)| (*number, *bounds))
     }
 
     /// The segment, opened; `Ok(None)` when its header cannot be read.

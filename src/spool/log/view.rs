@@ -13,6 +13,7 @@ use super::recover::{self, Purpose};
 use super::shared::Shared;
 use super::{SpoolError, StoredMessage, read};
 use crate::clock::Clock;
+use crate::seal::body::BodyKeys;
 
 /// A log, to read only.
 #[derive(Debug)]
@@ -25,13 +26,13 @@ impl LogView {
     ///
     /// # Errors
     /// The options are wrong, or the folder cannot be listed.
-    pub fn open(options: SpoolOptions, files: Files, clock: Clock) -> Result<Self, SpoolError> {
+    pub fn open(options: SpoolOptions, files: Files, keys: Arc<BodyKeys>, clock: Clock) -> Result<Self, SpoolError> {
         options.check()?;
         let mut recovered = recover::survey(&files, &options, Purpose::View)?;
         let log = recovered.log.unwrap_or_default();
         let catalogue = std::mem::take(&mut recovered.catalogue);
         let foundry = Foundry { files, options, clock, log };
-        Ok(Self { shared: Arc::new(Shared::new(foundry, catalogue, recovered.end)) })
+        Ok(Self { shared: Arc::new(Shared::new(foundry, keys, catalogue, recovered.end)) })
     }
 
     /// As [`super::Log::read_after`].
@@ -50,7 +51,7 @@ impl LogView {
     /// As [`super::Log::read_body`].
     ///
     /// # Errors
-    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], or the disk's refusal.
+    /// [`SpoolError::Damaged`], [`SpoolError::Erased`], [`SpoolError::UnknownKey`], or the disk's refusal.
     pub fn read_body(&self, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
         read::read_body(&self.shared, body)
     }

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{BodyRef, Inner, Job, PART, QUEUE_BYTES, SMALL, SpoolError, Waiting};
 use crate::mail::envelope::{Manifest, Verdict};
+use crate::seal::body::{BodySealer, CHUNK_OVERHEAD};
 use crate::spool::SpooledMessage;
+use crate::spool::sealing::Owner;
 use crate::store::spool::NewAccepted;
 
 /// A body that is arriving; dropping it abandons it.
@@ -18,14 +20,22 @@ pub struct Incoming {
     spool: Arc<Inner>,
     buffer: Vec<u8>,
     digest: digest::Context,
+    sealer: BodySealer,
     len: u64,
-    /// What went before the buffer, once that was full.
+    /// What went before the buffer, once that was full, in sealed parts.
     scratch: Option<File>,
 }
 
 impl Incoming {
     pub(super) fn new(spool: Arc<Inner>) -> Self {
-        Self { spool, buffer: Vec::new(), digest: digest::Context::new(&digest::SHA256), len: 0, scratch: None }
+        Self {
+            spool,
+            buffer: Vec::new(),
+            digest: digest::Context::new(&digest::SHA256),
+            sealer: BodySealer::new(),
+            len: 0,
+            scratch: None,
+        }
     }
 
     pub(in crate::spool) async fn push(&mut self, mut bytes: &[u8]) -> Result<(), SpoolError> {
@@ -42,6 +52,15 @@ impl Incoming {
             bytes = rest;
         }
         Ok(())
+    }
+
+    /// What was moved to the scratch file.
+    #[cfg(test)]
+    pub(super) fn scratch_bytes(&mut self) -> Vec<u8> {
+        let (mut bytes, file) = (Vec::new(), self.scratch.as_mut().unwrap());
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
     }
 
     pub(in crate::spool) fn len(&self) -> u64 {
@@ -74,12 +93,16 @@ impl Incoming {
         sha256.iter_mut().zip(digest.as_ref()).for_each(|(byte, value)| *byte = *value);
         let size = self.len;
         let is_awaiting = manifest.verdict == Verdict::Awaited;
-        let message = NewAccepted { tenant, id, size, sha256, manifest: json, is_awaiting };
         let is_small = self.scratch.is_none() && self.buffer.len() <= SMALL;
         // As the rows are cut: an empty body has one when it is small.
         let parts = if is_small { 1 } else { size.div_ceil(PART as u64) };
         let parts = u32::try_from(parts).map_err(|_| SpoolError::TooLarge { size, limit: u64::from(u32::MAX) })?;
-        if self.scratch.is_none() && self.buffer.len() <= SMALL {
+        // The last part, and the only one of a small body.
+        self.sealer.seal(&mut self.buffer, 0);
+        let sealed_key = Owner::of(manifest).seal(&self.spool.keys, &self.sealer, size, &sha256).octets().to_vec();
+        let stored = size + u64::from(parts) * CHUNK_OVERHEAD as u64;
+        let message = NewAccepted { tenant, id, size, sha256, manifest: json, sealed_key, stored, is_awaiting };
+        if is_small {
             self.store_small(message).await?;
         } else {
             self.store_large(message).await?;
@@ -108,8 +131,9 @@ impl Incoming {
         stored
     }
 
-    /// Moves the buffer to the scratch file.
+    /// Moves the buffer to the scratch file, sealed: what a disk keeps of that shows nothing either.
     async fn spill(&mut self) -> Result<(), SpoolError> {
+        self.sealer.seal(&mut self.buffer, 0);
         let buffer = std::mem::take(&mut self.buffer);
         let (scratch, folder) = (self.scratch.take(), self.spool.scratch.clone());
         let writing = tokio::task::spawn_blocking(move || {
@@ -136,8 +160,8 @@ fn hand_over(scratch: Option<File>, buffer: Vec<u8>, parts: &mpsc::Sender<std::i
     let read = |mut file: File| -> std::io::Result<()> {
         file.rewind()?;
         loop {
-            let mut part = Vec::with_capacity(PART);
-            (&mut file).take(PART as u64).read_to_end(&mut part)?;
+            let mut part = Vec::with_capacity(PART + CHUNK_OVERHEAD);
+            (&mut file).take((PART + CHUNK_OVERHEAD) as u64).read_to_end(&mut part)?;
             // Nobody takes them any more: the transaction has failed.
             if part.is_empty() || parts.blocking_send(Ok(part)).is_err() {
                 return Ok(());
@@ -145,7 +169,6 @@ fn hand_over(scratch: Option<File>, buffer: Vec<u8>, parts: &mpsc::Sender<std::i
         }
     };
     let result = match scratch.map_or(Ok(()), read) {
-        Ok(()) if buffer.is_empty() => return,
         Ok(()) => Ok(buffer),
         Err(error) => Err(error),
     };
@@ -162,7 +185,7 @@ pub struct Awaiting {
 
 impl Awaiting {
     pub(in crate::spool) async fn read(&self) -> Result<Vec<u8>, SpoolError> {
-        super::read_body(&self.spool.store, &self.body).await
+        super::read_body(&self.spool.store, &self.spool.keys, &self.body).await
     }
 
     pub(in crate::spool) const fn size(&self) -> u64 {

@@ -16,6 +16,8 @@ on_both_engines! {
     those_that_wait_share_a_transaction,
     what_was_begun_and_not_committed_leaves_nothing,
     a_commit_that_fails_is_temporary_and_mail_flows_again_by_itself,
+    no_row_and_no_scratch_file_shows_a_body,
+    what_was_stored_in_the_clear_before_is_read,
     a_body_that_was_altered_or_is_gone_is_not_given_out,
     what_waits_is_stored_before_the_spool_is_closed_and_nothing_after,
 }
@@ -34,7 +36,7 @@ impl Scene {
         let store = place.open(Clock::System).await;
         let tenant = store.add_tenant("harbor").await.unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        let spool = Spool::Rows(Rows::open(store.clone(), scratch.path().to_owned()));
+        let spool = Spool::Rows(Rows::open(store.clone(), scratch.path().to_owned(), keys()));
         Self { place, scratch, store, spool, tenant }
     }
 
@@ -98,6 +100,10 @@ impl Scene {
         };
         queued.into_iter().map(|it| (it.id, body(it))).collect()
     }
+}
+
+fn keys() -> Arc<BodyKeys> {
+    Arc::new(BodyKeys::new(&[], &[7; 32]))
 }
 
 fn body(length: usize) -> Vec<u8> {
@@ -199,15 +205,53 @@ async fn a_commit_that_fails_is_temporary_and_mail_flows_again_by_itself(engine:
     assert_eq!(scene.queued().await.len(), 1, "nothing of those that failed");
 }
 
+async fn no_row_and_no_scratch_file_shows_a_body(engine: Engine) {
+    const MARKER: &[u8] = b"The word at the door is swordfish. ";
+    let shows = |bytes: &[u8]| bytes.windows(9).any(|window| window == b"swordfish");
+    let scene = Scene::new(engine).await;
+    for count in [1, 5_000, 20_000] {
+        let bytes = MARKER.repeat(count);
+        let _ = scene.accept(&bytes).await.unwrap();
+        let (id, place) = scene.queued().await.pop().unwrap();
+        let stored = scene.store.accepted_body(scene.tenant, id, place.parts).await.unwrap().unwrap();
+        assert!(stored.sealed_key.is_some() && !stored.parts.iter().any(|part| shows(part)), "{count}");
+        assert_eq!(scene.spool.read_body(&AnyBody::Rows(place.clone())).await.unwrap(), bytes, "{count}");
+        let others = BodyKeys::new(&[], &[8; 32]);
+        let refused = read_body(&scene.store, &others, &place).await;
+        assert!(matches!(refused, Err(SpoolError::UnknownKey(key)) if key == keys().current()), "{refused:?}");
+    }
+    let Spool::Rows(rows) = &scene.spool else { panic!("the spool is rows") };
+    let mut incoming = rows.begin();
+    incoming.push(&MARKER.repeat(20_000)).await.unwrap();
+    assert!(!shows(&incoming.scratch_bytes()), "the scratch file");
+}
+
+async fn what_was_stored_in_the_clear_before_is_read(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let _ = scene.accept(b"sealed").await.unwrap();
+    let (_, place) = scene.queued().await.remove(0);
+    let hex = "7365616c6564"; // "sealed"
+    let clear = match engine {
+        Engine::Sqlite => format!("x'{hex}'"),
+        Engine::Postgres => format!("decode('{hex}', 'hex')"),
+    };
+    scene.place.run(&format!("UPDATE spool_bodies SET sealed_key = NULL, content = {clear}")).await;
+    assert_eq!(scene.spool.read_body(&AnyBody::Rows(place.clone())).await.unwrap(), b"sealed");
+    scene.place.run("UPDATE spool_bodies SET content = substr(content, 2)").await;
+    assert!(matches!(scene.spool.read_body(&AnyBody::Rows(place)).await, Err(SpoolError::Altered)));
+}
+
 async fn a_body_that_was_altered_or_is_gone_is_not_given_out(engine: Engine) {
     let scene = Scene::new(engine).await;
     let _ = scene.accept(&body(2 * PART)).await.unwrap();
     let place = AnyBody::Rows(scene.queued().await.remove(0).1);
     scene.place.run("UPDATE spool_bodies SET content = substr(content, 1, 7) WHERE part = 1").await;
     assert!(matches!(scene.spool.read_body(&place).await, Err(SpoolError::Altered)));
+    scene.place.run("UPDATE spool_bodies SET content = substr(content, 1, 0) WHERE part = 1").await;
+    assert!(matches!(scene.spool.read_body(&place).await, Err(SpoolError::Altered)), "cut off");
     scene.place.run("DELETE FROM spool_bodies WHERE part = 1").await;
     assert!(matches!(scene.spool.read_body(&place).await, Err(SpoolError::Erased)));
-    let of_a_log = AnyBody::Log(log::BodyRef { extents: Vec::new(), size: 0, sha256: [0; 32] });
+    let of_a_log = AnyBody::Log(log::BodyRef { extents: Vec::new(), size: 0, sha256: [0; 32], sealed: None });
     assert!(matches!(scene.spool.read_body(&of_a_log).await, Err(SpoolError::Elsewhere)));
 }
 

@@ -392,6 +392,8 @@ async fn fill(scene: &Scene) -> Owned {
 async fn accept(scene: &Scene) {
     let body = MARK.as_bytes().to_vec();
     let waiting = NewAccepted {
+        sealed_key: Vec::new(),
+        stored: 0,
         is_awaiting: false,
         tenant: scene.tenant,
         id: scene.store.clock().mint(),

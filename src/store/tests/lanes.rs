@@ -31,6 +31,8 @@ impl Scene {
             size: body.len() as u64,
             sha256: [1; 32],
             manifest: "{}".into(),
+            sealed_key: vec![7; 4],
+            stored: body.len() as u64,
         }
     }
 
@@ -99,7 +101,7 @@ async fn a_lane_gives_its_mail_in_the_order_in_which_it_came(engine: Engine) {
     let lane = scene.lane(scene.store.clock().mint()).await.unwrap();
     let queued = scene.store.queued_in(lane, 4).await.unwrap();
     assert_eq!(queued.iter().map(|queued| queued.id).collect::<Vec<_>>(), ids[..4]);
-    assert_eq!(queued.iter().map(|queued| queued.body.clone().unwrap()[0]).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(queued.iter().map(|queued| queued.body.clone().unwrap().parts[0][0]).collect::<Vec<_>>(), [0, 1, 2, 3]);
 }
 
 async fn what_was_set_aside_stays_and_is_read_by_nobody(engine: Engine) {
@@ -109,7 +111,8 @@ async fn what_was_set_aside_stays_and_is_read_by_nobody(engine: Engine) {
     let lane = scene.lane(worker).await.unwrap();
     scene.store.set_aside(lane, vec![id]).await.unwrap();
     assert_eq!((scene.lane(worker).await, scene.waiting().await), (None, 1));
-    assert_eq!(scene.store.accepted_body(scene.tenant, id, 1).await.unwrap().unwrap(), b"x");
+    let stored = scene.store.accepted_body(scene.tenant, id, 1).await.unwrap().unwrap();
+    assert_eq!((stored.parts, stored.sealed_key), (vec![b"x".to_vec()], Some(vec![7; 4])));
 }
 
 async fn a_body_whose_parts_are_not_all_there_is_not_accepted(engine: Engine) {

@@ -260,7 +260,7 @@ fn when_the_end_of_the_log_is_gone_new_mail_comes_behind_what_the_index_has_read
     spool.close();
     disk.take_away(&segment_path(last));
     disk.take_away(&segment_path(last - 1));
-    let (spool, report) = Log::open(SpoolOptions { read_to, ..options() }, disk.files(), clock()).unwrap();
+    let (spool, report) = Log::open(SpoolOptions { read_to, ..options() }, disk.files(), keys(), clock()).unwrap();
     assert_eq!(report.findings[0].kind, FindingKind::MissingSegment);
     assert_eq!(spool.read_after(read_to, 99, u64::MAX).unwrap(), []);
     let _ = runtime().block_on(store(&spool, 99, b"new")).unwrap();

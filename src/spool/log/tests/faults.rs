@@ -59,7 +59,7 @@ fn whichever_call_fails_nothing_accepted_is_missing_after_a_power_cut_and_mail_f
         let disk = SimulatedDisk::new(nth);
         disk.fail_call(nth);
         let context = format!("call {nth} fails");
-        let spool = Log::open(options(), disk.files(), clock()).map(|(spool, _)| spool);
+        let spool = Log::open(options(), disk.files(), keys(), clock()).map(|(spool, _)| spool);
         let accepted = spool.as_ref().map(session_traffic).unwrap_or_default();
         if let Ok(spool) = &spool {
             disk.heal();
@@ -116,7 +116,7 @@ fn whichever_call_fails_from_then_on_every_commit_is_answered_with_a_temporary_e
 fn a_failing_spool_finds_out_by_itself_that_the_fault_is_gone() {
     let disk = SimulatedDisk::new(7);
     let clock = clock();
-    let (spool, _) = Log::open(options(), disk.files(), clock.clone()).unwrap();
+    let (spool, _) = Log::open(options(), disk.files(), keys(), clock.clone()).unwrap();
     let _ = runtime().block_on(store(&spool, 1, b"before")).unwrap();
     disk.break_calls(Call::Sync);
     assert!(runtime().block_on(store(&spool, 2, b"refused")).is_err());
@@ -214,7 +214,7 @@ fn a_disk_that_does_not_read_now_makes_the_reader_wait_not_pass_over() {
 fn sessions_wait_when_the_queue_is_full_and_all_of_them_end() {
     let disk = SimulatedDisk::new(7);
     let small = SpoolOptions { queue_bytes: 4 << 10, ..options() };
-    let (spool, _) = Log::open(small, disk.files(), clock()).unwrap();
+    let (spool, _) = Log::open(small, disk.files(), keys(), clock()).unwrap();
     let large = body(1, 20_000);
     runtime().block_on(join_all((0..30).map(|number| {
         let (spool, large) = (spool.clone(), &large);

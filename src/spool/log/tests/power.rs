@@ -50,7 +50,7 @@ fn a_power_cut_at_any_call_takes_nothing_accepted_and_shows_nothing_half_done() 
             let disk = SimulatedDisk::new(seed * 1_000 + nth);
             disk.cut_power_at(nth);
             let mut accepted = BTreeSet::new();
-            if let Ok((spool, _)) = Log::open(options(), disk.files(), clock()) {
+            if let Ok((spool, _)) = Log::open(options(), disk.files(), keys(), clock()) {
                 accepted = traffic(&spool, 0);
                 spool.close();
             }
@@ -78,7 +78,7 @@ fn power_cuts_one_after_the_other_also_during_recovery_take_nothing() {
             let context = format!("seed {seed}, life {life}");
             // Some lives are so short that the power goes while the log is recovered.
             disk.cut_power_at(disk.calls() + 3 + (seed * 31 + life * 17) % 90);
-            if let Ok((spool, report)) = Log::open(options(), disk.files(), clock()) {
+            if let Ok((spool, report)) = Log::open(options(), disk.files(), keys(), clock()) {
                 let lost: Vec<_> = report.findings.iter().filter(|finding| finding.loss != Loss::None).collect();
                 assert!(lost.is_empty(), "{context}: {lost:?}");
                 accepted.extend(traffic(&spool, life * 100));

@@ -133,11 +133,16 @@ fn an_erased_body_is_gone_from_the_disk_and_its_neighbours_are_not() {
     let disk = SimulatedDisk::new(1);
     let (spool, _) = open(&disk);
     let secret = b"a very particular text ".repeat(400);
+    let mut sealed: Vec<Vec<u8>> = Vec::new();
     runtime().block_on(async {
         let _ = store(&spool, 1, &body(1, 500)).await.unwrap();
         let _ = store(&spool, 2, &secret).await.unwrap();
         let _ = store(&spool, 3, &body(3, 500)).await.unwrap();
         let message = spool.read_after(Position::START, 9, u64::MAX).unwrap().remove(1);
+        let bytes = disk.bytes(&segment_path(1));
+        let chunk = |extent: &Extent| bytes[extent.offset as usize + format::RECORD_HEADER..][..64].to_vec();
+        sealed.extend(message.body.extents.iter().map(chunk));
+        sealed.push(message.body.sealed.as_ref().unwrap().key.octets().to_vec());
         spool.erase(&message.body).await.unwrap();
         spool.erase(&message.body).await.unwrap();
         assert!(matches!(spool.read_body(&message.body), Err(SpoolError::Erased)));
@@ -146,9 +151,12 @@ fn an_erased_body_is_gone_from_the_disk_and_its_neighbours_are_not() {
     });
     spool.close();
     disk.kill_process();
+    assert_eq!(sealed.len(), 6, "five chunks and their key");
     for path in disk.paths() {
         let bytes = disk.bytes(&path);
-        assert!(!bytes.windows(17).any(|window| window == b"a very particular"), "{} keeps it", path.display());
+        for piece in &sealed {
+            assert!(!bytes.windows(piece.len()).any(|window| window == piece), "{} keeps a part", path.display());
+        }
     }
     let (spool, report) = open(&disk);
     assert_eq!(report.findings, []);
@@ -165,7 +173,7 @@ fn under_the_reserve_no_new_mail_is_admitted() {
     let disk = SimulatedDisk::new(1);
     let clock = clock();
     let reserve = Reserve { bytes: 1 << 30, percent: 5 };
-    let (spool, _) = Log::open(SpoolOptions { reserve, ..options() }, disk.files(), clock.clone()).unwrap();
+    let (spool, _) = Log::open(SpoolOptions { reserve, ..options() }, disk.files(), keys(), clock.clone()).unwrap();
     // Behind this the writer is at rest, and the calls below are ours.
     let _ = runtime().block_on(store(&spool, 1, b"first")).unwrap();
     assert_eq!(spool.admission(), Admission::Open);
@@ -208,7 +216,7 @@ fn a_manifest_that_does_not_fit_is_refused_and_the_log_goes_on() {
 #[test]
 fn options_outside_their_range_are_refused() {
     let disk = SimulatedDisk::new(1);
-    let refused = |options| matches!(Log::open(options, disk.files(), clock()), Err(SpoolError::Options(_)));
+    let refused = |options| matches!(Log::open(options, disk.files(), keys(), clock()), Err(SpoolError::Options(_)));
     assert!(refused(SpoolOptions { segment_bytes: 4096, ..options() }));
     assert!(refused(SpoolOptions { chunk_bytes: 20_000, ..options() }));
     assert!(refused(SpoolOptions { queue_bytes: 100, ..options() }));
@@ -219,8 +227,8 @@ fn options_outside_their_range_are_refused() {
 fn on_a_real_folder_it_works_alike_and_only_one_process_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let options = SpoolOptions { dir: folder.path().join("a/spool"), ..options() };
-    let (spool, _) = Log::open(options.clone(), Files::Real, Clock::System).unwrap();
-    assert!(matches!(Log::open(options.clone(), Files::Real, Clock::System), Err(SpoolError::InUse)));
+    let (spool, _) = Log::open(options.clone(), Files::Real, keys(), Clock::System).unwrap();
+    assert!(matches!(Log::open(options.clone(), Files::Real, keys(), Clock::System), Err(SpoolError::InUse)));
     runtime().block_on(async {
         join_all((0..40).map(|number| {
             let spool = spool.clone();
@@ -241,7 +249,7 @@ fn on_a_real_folder_it_works_alike_and_only_one_process_has_it() {
     assert!(spool.status().free_bytes > 0);
     spool.close();
     for options in [options, copy] {
-        let (spool, report) = Log::open(options, Files::Real, Clock::System).unwrap();
+        let (spool, report) = Log::open(options, Files::Real, keys(), Clock::System).unwrap();
         assert!(report.findings.iter().all(|finding| finding.loss == Loss::None), "{:?}", report.findings);
         assert_eq!(everything(&spool).len(), 39);
         spool.close();
@@ -253,7 +261,7 @@ fn folder_segments_and_lock_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let options = SpoolOptions { dir: folder.path().join("spool"), ..options() };
-    let (spool, _) = Log::open(options.clone(), Files::Real, Clock::System).unwrap();
+    let (spool, _) = Log::open(options.clone(), Files::Real, keys(), Clock::System).unwrap();
     let _ = runtime().block_on(store(&spool, 1, &body(1, 100))).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&options.dir), 0o700);

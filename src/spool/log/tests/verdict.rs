@@ -51,7 +51,7 @@ fn a_power_cut_between_the_two_commits_leaves_no_message_and_takes_none_that_was
         disk.cut_power_at(nth);
         let bytes = body(2, 5000);
         let mut is_accepted = false;
-        if let Ok((spool, _)) = Log::open(options(), disk.files(), clock()) {
+        if let Ok((spool, _)) = Log::open(options(), disk.files(), keys(), clock()) {
             is_accepted = runtime().block_on(async {
                 let Ok(pending) = try_awaiting(&spool, 1, b"pending").await else { return false };
                 let Ok(second) = try_awaiting(&spool, 2, &bytes).await else { return false };

@@ -8,7 +8,7 @@ fn a_view_shows_what_was_committed_beside_the_process_that_writes() {
     let disk = SimulatedDisk::new(1);
     let (spool, _) = open(&disk);
     let bodies = fill(&spool);
-    let view = LogView::open(options(), disk.files(), clock()).unwrap();
+    let view = LogView::open(options(), disk.files(), keys(), clock()).unwrap();
     assert_shows(&view, &bodies);
     runtime().block_on(async {
         let _ = store(&spool, 99, b"after the view").await.unwrap();
@@ -24,7 +24,7 @@ fn a_view_changes_nothing() {
     spool.close();
     let content = || -> Vec<_> { disk.paths().into_iter().map(|path| (disk.bytes(&path), path)).collect() };
     let before = content();
-    let view = LogView::open(options(), disk.files(), clock()).unwrap();
+    let view = LogView::open(options(), disk.files(), keys(), clock()).unwrap();
     assert_shows(&view, &bodies);
     assert_eq!(content(), before);
 }
