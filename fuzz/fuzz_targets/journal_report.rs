@@ -19,10 +19,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         Reader::Journal(ReportFormat::ExchangeLegacy),
         Reader::Journal(ReportFormat::Workmail),
     ] {
-        let opened = open(bytes, reader, &routes, &Limits::default());
-        let reading = read(
-            &opened,
-            &Handed {
+        let first = open(bytes, reader, &routes, &Limits::default());
+        let others = first.others(bytes, &Limits::default());
+        for opened in std::iter::once(first.clone()).chain(others) {
+            let handed = Handed {
+                own_hosts: &[],
                 owned_domains: &owned,
                 routes: &routes,
                 reverse_path: &ReversePath::Null,
@@ -30,12 +31,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 forward_paths: &[],
                 told: &[],
                 peer_authorised: true,
+                authors: &[],
                 author_authenticated: false,
-            },
-        );
-        if let Some(original) = reading.original {
-            assert!(original.bytes(bytes).len() <= bytes.len());
-            assert!(original.range().is_none_or(|range| range.start <= range.end && range.end <= bytes.len()));
+            };
+            if let Some(original) = read(&opened, &handed).original {
+                assert!(original.bytes(bytes).len() <= bytes.len());
+                assert!(original.range().is_none_or(|range| range.start <= range.end && range.end <= bytes.len()));
+            }
         }
     }
 });

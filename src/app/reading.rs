@@ -6,6 +6,7 @@ use super::{AppError, Instance, apart, authentication};
 use crate::config::Config;
 use crate::decide::Engine;
 use crate::intake::Acceptor;
+use crate::mail::address::Domain;
 use crate::mail::message;
 use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::ingest::{Ingest, IngestSettings};
@@ -52,6 +53,12 @@ pub(super) fn judged(acceptor: Acceptor, config: &Config, recipients: &Arc<Recip
     })
 }
 
+/// The host's name, and those that its certificate is ordered for.
+fn own_hosts(config: &Config) -> Vec<Domain> {
+    let ordered = config.acme.iter().flat_map(|acme| &acme.domains);
+    std::iter::once(&config.server.hostname).chain(ordered).cloned().collect()
+}
+
 fn settings(config: &Config) -> IngestSettings {
     let own = &config.pipeline;
     let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
@@ -67,6 +74,7 @@ fn settings(config: &Config) -> IngestSettings {
             ..message::Limits::default()
         },
         hostname: config.server.hostname.to_string(),
+        own_hosts: own_hosts(config),
         public_url: config.server.public_url.clone(),
     }
 }

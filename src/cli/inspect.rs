@@ -12,6 +12,7 @@ use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::copy::{CopyRecipient, Direction, RecipientType, RouteAddresses};
 use crate::mail::message::{Defect, Limits, Message};
 use crate::mail::reading::{self, CopyKind, Format, Handed, Opened, Reader, Reading, UntrustedReason};
+use crate::mail::selection::AuthorRule;
 
 /// Arguments of `connex inspect`.
 #[derive(Debug, Args)]
@@ -31,12 +32,18 @@ pub struct InspectArgs {
     /// The domain of route addresses; those of the usual form are known without it.
     #[arg(long, value_name = "DOMAIN")]
     pub intake_domain: Option<String>,
+    /// Names of the gateway, by which a message that goes in a circle is known.
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub own_hosts: Vec<String>,
     /// MAIL FROM; empty for the null reverse-path. Without it the message's Return-Path, else its author.
     #[arg(long, value_name = "ADDRESS")]
     pub mail_from: Option<String>,
     /// RCPT TO; again for more.
     #[arg(long, value_name = "ADDRESS")]
     pub rcpt: Vec<String>,
+    /// Whose copies a bcc route takes: address:ADDRESS, domain:DOMAIN; again for more.
+    #[arg(long, value_name = "AUTHOR")]
+    pub author: Vec<AuthorRule>,
     /// The peer is authorised for the route.
     #[arg(long)]
     pub authorised: bool,
@@ -73,6 +80,7 @@ pub fn run(args: &InspectArgs, out: &mut Output) -> Result<(), CliError> {
     let reverse_path = how.reverse_path(args.mail_from.as_deref(), opened.outer())?;
     let paths: Vec<&Mailbox> = how.rcpt.iter().collect();
     let handed = Handed {
+        own_hosts: &how.own_hosts,
         owned_domains: &how.owned,
         routes: &how.routes,
         has_null_reverse_path: reverse_path == ReversePath::Null,
@@ -80,10 +88,14 @@ pub fn run(args: &InspectArgs, out: &mut Output) -> Result<(), CliError> {
         forward_paths: &paths,
         told: &[],
         peer_authorised: args.authorised,
+        authors: &args.author,
         author_authenticated: false,
     };
+    let others: Vec<Opened> = opened.others(&bytes, &Limits::default()).collect();
+    let readings: Vec<Reading<'_>> = others.iter().map(|opened| reading::read(opened, &handed)).collect();
     let reading = reading::read(&opened, &handed);
-    let shown = Shown::of(&reading, &opened, &how.routes);
+    let others = readings.iter().map(|reading| Shown::of(reading, &how.routes)).collect();
+    let shown = Shown { others, ..Shown::of(&reading, &how.routes) };
     let text = serde_json::to_string_pretty(&shown).map_err(anyhow::Error::new)?;
     out.answer(&shown, |out| text.lines().try_for_each(|line| out.line(line)))
 }
@@ -91,6 +103,7 @@ pub fn run(args: &InspectArgs, out: &mut Output) -> Result<(), CliError> {
 /// The arguments, read.
 struct How {
     reader: Reader,
+    own_hosts: Vec<Domain>,
     owned: Vec<Domain>,
     rcpt: Vec<Mailbox>,
     routes: RouteAddresses,
@@ -110,13 +123,16 @@ impl How {
         let domain = |text: &String| {
             Domain::parse(text.trim()).map_err(|error| CliError::Usage(format!("the domain `{text}`: {error}")))
         };
-        let owned = args.owned.iter().filter(|text| !text.trim().is_empty()).map(domain).collect::<Result<_, _>>()?;
+        let domains = |list: &[String]| {
+            list.iter().filter(|text| !text.trim().is_empty()).map(domain).collect::<Result<Vec<_>, _>>()
+        };
+        let (own_hosts, owned) = (domains(&args.own_hosts)?, domains(&args.owned)?);
         let intake = args.intake_domain.as_ref().map(domain).transpose()?;
         let rcpt: Vec<Mailbox> = args.rcpt.iter().map(|text| mailbox("--rcpt", text)).collect::<Result<_, _>>()?;
         let is_route =
             |path: &&Mailbox| reader != Reader::Mailbox && intake.as_ref().is_none_or(|intake| path.domain() == intake);
         let routes = RouteAddresses::new(rcpt.iter().filter(is_route));
-        Ok(Self { reader, owned, rcpt, routes })
+        Ok(Self { reader, own_hosts, owned, rcpt, routes })
     }
 
     fn reverse_path(&self, given: Option<&str>, message: &Message) -> Result<ReversePath, CliError> {
@@ -177,6 +193,9 @@ struct Shown<'a> {
     untrusted_reasons: &'a [UntrustedReason],
     operations_allowed: bool,
     defects: &'a [Defect],
+    /// The other messages that were forwarded together with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Self>,
 }
 
 #[derive(Serialize)]
@@ -189,7 +208,7 @@ struct ShownRecipient<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(reading: &'a Reading<'a>, opened: &'a Opened, routes: &RouteAddresses) -> Self {
+    fn of(reading: &'a Reading<'a>, routes: &RouteAddresses) -> Self {
         let hide = |text: &str| routes.redact(text).into_owned();
         Self {
             kind: reading.kind,
@@ -197,8 +216,8 @@ impl<'a> Shown<'a> {
             mail_from: reading.mail_from.as_deref().map(hide),
             mail_from_decoded: reading.mail_from_decoded.as_ref().map(|mailbox| hide(&mailbox.to_string())),
             recipients: reading.recipients.iter().map(ShownRecipient::of).collect(),
-            message_id: opened.message().message_id.as_deref(),
-            subject: &opened.message().subject,
+            message_id: reading.message.message_id.as_deref(),
+            subject: &reading.message.subject,
             direction: reading.direction,
             on_behalf_of: reading.on_behalf_of,
             label: reading.label,
@@ -211,8 +230,9 @@ impl<'a> Shown<'a> {
             decrypted_sha256: reading.decrypted.map(|original| original.sha256.as_str()),
             trusted: reading.is_trusted(),
             untrusted_reasons: &reading.untrusted,
-            operations_allowed: reading.is_trusted() && reading.format != Some(Format::Confirmation),
+            operations_allowed: reading.allows_operations(),
             defects: &reading.defects,
+            others: Vec::new(),
         }
     }
 }

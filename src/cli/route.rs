@@ -20,11 +20,13 @@ use crate::store::TenantStore;
 use crate::store::routes::{NewRoute, RouteRow, RouteStep};
 use crate::store::watch::AlarmRow;
 
+mod authors;
 mod life;
 mod marks;
 mod privacy;
 mod report;
 
+pub use authors::AuthorsArgs;
 pub use life::{ObserveArgs, RotateArgs};
 pub use marks::{ConfirmArgs, LearnArgs};
 pub use privacy::{HoldArgs, PrivacyArgs};
@@ -73,6 +75,11 @@ pub enum RouteCommand {
     /// Decide and show what would follow from a route's copies, and let nothing follow, for a while longer.
     #[command(after_help = "Example: connex route observe rte_01kb3r8x7g0000000000000000 --tenant acme --for 0s")]
     Observe(ObserveArgs),
+    /// List whose copies a bcc route believes, and show who is listed.
+    #[command(
+        after_help = "Example: connex route authors rte_01kb3r8x7g0000000000000000 --tenant acme --only address:mia@harbor.example"
+    )]
+    Authors(AuthorsArgs),
     /// Set which copies a route takes notice of and what it keeps of them, and show what holds.
     #[command(
         after_help = "Example: connex route privacy rte_01kb3r8x7g0000000000000000 --tenant acme --exclude address:ceo@harbor.example --exclude newsletter --keep text --keep-for 90"
@@ -184,6 +191,7 @@ impl RouteCommand {
             Self::Learn(args) => &args.one.json,
             Self::Confirm(args) => &args.one.json,
             Self::Observe(args) => &args.one.json,
+            Self::Authors(args) => &args.one.json,
             Self::Privacy(args) => &args.one.json,
             Self::Hold(args) => &args.one.json,
             Self::Report(args) => &args.one.json,
@@ -217,6 +225,7 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
         RouteCommand::Marks(args) => marks::show(args, out).await,
         RouteCommand::Confirm(args) => marks::confirm(args, out).await,
         RouteCommand::Observe(args) => life::observe(args, out).await,
+        RouteCommand::Authors(args) => authors::authors(args, out).await,
         RouteCommand::Privacy(args) => privacy::privacy(args, out).await,
         RouteCommand::Hold(args) => privacy::hold(args, out).await,
         RouteCommand::Report(args) => report::report(args, out).await,
@@ -301,6 +310,9 @@ async fn show(args: OneArgs, out: &mut Output) -> Result<(), CliError> {
         for (address, until) in &former {
             out.line(&format!("formerly {address}, taken until {until}"))?;
         }
+        if let Some(at) = row.validated_at {
+            out.line(&format!("ok: the mail system's test of its connector came through at {at}"))?;
+        }
         for alarm in &own {
             let (word, count) = (alarm.alarm.as_str(), alarm.count);
             out.line(&format!("alarm {word}, {count} times from {} to {}", alarm.first_at, alarm.last_at))?;
@@ -330,6 +342,8 @@ pub(super) fn shown(row: &RouteRow, alarms: &[&AlarmRow]) -> serde_json::Value {
         "learningUntil": row.learning_until,
         "marks": row.marks,
         "observeUntil": row.observe_until,
+        "authors": row.authors,
+        "connectorValidatedAt": row.validated_at,
         "include": row.selection.include,
         "exclude": row.selection.exclude,
         "keep": row.retention.keep,

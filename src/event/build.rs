@@ -14,6 +14,7 @@ use crate::mail::message::{
 };
 use crate::mail::notice::{Automated, FailedRecipient};
 use crate::mail::reading::{self, CopyKind, Handed, Opened, Reader, Reading};
+use crate::mail::selection::AuthorRule;
 use crate::mail::text::{self, Part, Span};
 use crate::mail::thread::{Method, Threading};
 
@@ -24,6 +25,8 @@ pub struct View<'a> {
     pub id: EventId,
     /// Whose view of the message it is: one of the envelope's recipients.
     pub recipient: Recipient,
+    /// Names of this gateway.
+    pub own_hosts: &'a [Domain],
     /// Domains verified for the tenant.
     pub owned_domains: &'a [Domain],
     /// Every address of the tenant's intake routes, old tokens included. Those of the envelope, and whatever has the
@@ -33,6 +36,8 @@ pub struct View<'a> {
     pub thread: ThreadId,
     /// By what the message was found to belong to it.
     pub threading: Threading,
+    /// Whose copies a `bcc` route takes; empty: those of every author.
+    pub authors: &'a [AuthorRule],
     /// What was found out about who sent it.
     pub authentication: &'a Authentication,
     /// What the mailbox does with mail that fails DMARC; of a copy nothing is refused.
@@ -143,6 +148,7 @@ impl<'a> Facts<'a> {
         let reading = reading::read(
             opened,
             &Handed {
+                own_hosts: view.own_hosts,
                 owned_domains: view.owned_domains,
                 routes: &routes,
                 reverse_path: &manifest.envelope.reverse_path,
@@ -150,6 +156,7 @@ impl<'a> Facts<'a> {
                 forward_paths: &forward_paths,
                 told: &told,
                 peer_authorised: matches!(view.recipient, Recipient::Route { peer_authorised: true, .. }),
+                authors: view.authors,
                 author_authenticated: author.is_some_and(|author| copy::is_owned(&author, view.owned_domains)),
             },
         );
@@ -206,6 +213,7 @@ impl<'a> Facts<'a> {
         let mut defects = self.reading.defects.clone();
         defects.extend(manifest.defects.iter().map(|defect| match defect {
             TransferDefect::BareLf => Defect::BareLf,
+            TransferDefect::OverSize => Defect::Truncated,
         }));
         if authentication.forged_results {
             defects.push(Defect::ForgedAuthenticationResults);
@@ -331,11 +339,14 @@ impl<'a> Facts<'a> {
 
 /// What was found out about the message of the event: of one that was inside another, only what its own signatures show.
 fn authentication(opened: &Opened, found: &Authentication) -> Authentication {
-    if opened.is_unwrapped() {
-        Authentication { original: found.original.clone(), ..Authentication::default() }
-    } else {
-        Authentication { original: Vec::new(), ..found.clone() }
+    if !opened.is_unwrapped() {
+        return Authentication { original: Vec::new(), other_originals: Vec::new(), ..found.clone() };
     }
+    let own = match opened.position().checked_sub(1) {
+        None => Some(&found.original),
+        Some(other) => found.other_originals.get(other),
+    };
+    Authentication { original: own.cloned().unwrap_or_default(), ..Authentication::default() }
 }
 
 /// What the reading doubts; and of direct mail, which is what it is, what its mailbox asks of its author beyond that.

@@ -24,6 +24,7 @@ static UNCHECKED: Authentication = Authentication {
     voucher: None,
     forged_results: false,
     original: Vec::new(),
+    other_originals: Vec::new(),
     signed_fields: Vec::new(),
 };
 const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
@@ -94,10 +95,12 @@ fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
     View {
         id: EventId::from_bits(6),
         recipient,
+        own_hosts: &[],
         owned_domains,
         route_addresses: &[],
         thread: ThreadId::from_bits(7),
         threading: Threading::by(Method::References),
+        authors: &[],
         authentication: &UNCHECKED,
         failure_policy: FailurePolicy::Mark,
     }
@@ -223,4 +226,39 @@ fn the_sample_mails_are_without_defect() {
         kinds.insert(event.event_type.as_str());
     }
     assert_eq!(kinds, BTreeSet::from(["auto_reply", "inbound_message", "inbound_reply", "outbound_copy"]));
+}
+
+#[test]
+fn each_message_of_a_forward_tells_of_its_own_signatures() {
+    use crate::mail::authentication::{Identity, Method, MethodResult, Outcome};
+    let original = "From: ann@lake.example\r\n\r\nHello\r\n";
+    let part = format!("--r\r\nContent-Type: message/rfc822\r\n\r\n{original}\r\n");
+    let mail = format!(
+        "From: sam@harbor.example\r\nTo: fwd-{TOKEN}@in.connex.example\r\nContent-Type: multipart/mixed; boundary=r\r\n\r\n\
+         {part}{part}{part}--r--\r\n"
+    );
+    let recipient = Recipient::Route {
+        tenant: TenantId::from_bits(1),
+        route: RouteId::from_bits(3),
+        reader: Reader::Forward,
+        peer_authorised: true,
+        shared_range: false,
+    };
+    let path = ForwardPath::new(Mailbox::parse(&format!("fwd-{TOKEN}@in.connex.example")).unwrap(), recipient);
+    let signed = |domain: &str| vec![MethodResult::new(Method::Dkim, Outcome::Pass, Identity::Signer, domain)];
+    let found = Authentication {
+        original: signed("one.example"),
+        other_originals: vec![signed("two.example")],
+        ..UNCHECKED.clone()
+    };
+    let first = opened(mail.as_bytes(), recipient);
+    let others: Vec<Opened> = first.others(mail.as_bytes(), &Limits::default()).collect();
+    let manifest = manifest(first.outer(), path);
+    let view = View { authentication: &found, ..view(recipient, &[]) };
+    let signers = std::iter::once(&first).chain(&others).map(|opened| {
+        let shown = from_mail(opened, &manifest, &view).authentication;
+        assert!(shown.other_originals.is_empty());
+        shown.original.into_iter().map(|result| result.domain).collect::<Vec<_>>()
+    });
+    assert_eq!(signers.collect::<Vec<_>>(), [vec!["one.example".to_owned()], vec!["two.example".to_owned()], vec![]]);
 }

@@ -289,6 +289,9 @@ pub struct Authentication {
     /// and facts above are about the message that was handed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub original: Vec<MethodResult>,
+    /// The same of those that were forwarded together with it, in their order. Kept beside the message; an event tells of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_originals: Vec<Vec<MethodResult>>,
     /// Fields of [`crate::mail::marks::FIELDS`] that stand in the message once and that a passing signature covers. Not kept:
     /// what becomes of them is decided when the message is read.
     #[serde(skip)]
@@ -321,6 +324,7 @@ impl Authentication {
             voucher,
             forged_results,
             original: Vec::new(),
+            other_originals: Vec::new(),
             signed_fields: Vec::new(),
         }
     }

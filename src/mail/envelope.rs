@@ -282,6 +282,9 @@ pub struct ToldClient {
 pub enum TransferDefect {
     /// A bare CR or LF inside DATA on a copy route, where a refusal would lose the copy.
     BareLf,
+    /// It grew over what its route takes without having said so. It was refused, and what is here is a record of the loss:
+    /// its envelope, and its first octets where they were kept.
+    OverSize,
 }
 
 /// Whether the layers above were asked before the message was answered for.

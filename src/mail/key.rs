@@ -52,6 +52,16 @@ pub fn unauthenticated(copy_key: [u8; 32]) -> [u8; 32] {
     hash.finish()
 }
 
+/// The key of a message that goes in a circle: the first of them is seen as such, though its words came before, and what
+/// is sent as one is never a reason for the same words to count as a copy.
+#[must_use]
+pub fn circling(copy_key: [u8; 32]) -> [u8; 32] {
+    let mut hash = Hash(Context::new(&SHA256));
+    hash.add("connex copy key 1, circling");
+    hash.0.update(&copy_key);
+    hash.finish()
+}
+
 fn author_key(author: &HeaderAddress) -> String {
     author.mailbox.as_ref().map_or_else(|| author.address.clone(), crate::mail::address::Mailbox::key)
 }

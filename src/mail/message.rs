@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::ids::MessageId;
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::AuthorDoubt;
 use crate::mail::text::{self, Mark, Span};
@@ -29,7 +30,9 @@ mod defect;
 mod detect;
 pub(in crate::mail) mod field;
 mod header;
+mod hop;
 mod report;
+mod rtf;
 pub(in crate::mail) mod structure;
 #[cfg(test)]
 mod tests;
@@ -202,6 +205,15 @@ pub enum JournalMarker {
     Workmail,
 }
 
+/// A host that says, in a Received field, that it took the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// Its name in lower case, without a dot at the end.
+    pub by: String,
+    /// The id that it gave the message, where that is one of this gateway's form.
+    pub id: Option<MessageId>,
+}
+
 /// Header fields that say how a message came about and by which ways it travelled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceHeaders {
@@ -216,6 +228,8 @@ pub struct TraceHeaders {
     pub return_path: Option<String>,
     /// Number of Received fields.
     pub received: usize,
+    /// The hosts that the first hundred of them name, from the top.
+    pub hops: Vec<Hop>,
     /// Whom the message was really for: X-Original-To, Delivered-To, Envelope-To, X-Gm-Original-To, in that order.
     pub delivered_to: Vec<HeaderAddress>,
     /// The marker of a journal report, where one is there.

@@ -13,7 +13,9 @@ use crate::mail::copy::{self, CopyRecipient, Direction, RouteAddresses};
 use crate::mail::journal::{Original, ReportFormat};
 use crate::mail::message::{Defect, Message};
 use crate::mail::notice::{self, Automated};
+use crate::mail::selection::AuthorRule;
 
+mod circle;
 mod forward;
 mod open;
 #[cfg(test)]
@@ -81,6 +83,8 @@ impl From<ReportFormat> for Format {
 /// What the caller knows of how a message was handed over.
 #[derive(Debug, Clone, Copy)]
 pub struct Handed<'a> {
+    /// Names of this gateway.
+    pub own_hosts: &'a [Domain],
     /// Domains verified for the tenant.
     pub owned_domains: &'a [Domain],
     /// Addresses of copy routes.
@@ -95,6 +99,8 @@ pub struct Handed<'a> {
     pub told: &'a [&'a str],
     /// Whether the peer is authorised for the route.
     pub peer_authorised: bool,
+    /// Whose copies a `bcc` route takes; empty: those of every author.
+    pub authors: &'a [AuthorRule],
     /// Whether the author's own domain, which is owned, stands behind the message.
     pub author_authenticated: bool,
 }
@@ -117,6 +123,8 @@ pub enum UntrustedReason {
     ReturnedReport,
     /// It is a journal report about a journal report.
     NestedReport,
+    /// The route takes copies of listed authors alone, and its author is none of them.
+    AuthorNotListed,
 }
 
 /// What was read.
@@ -160,6 +168,12 @@ impl Reading<'_> {
     pub const fn is_trusted(&self) -> bool {
         self.untrusted.is_empty()
     }
+
+    /// Whether anything may follow from it.
+    #[must_use]
+    pub fn allows_operations(&self) -> bool {
+        self.is_trusted() && self.format != Some(Format::Confirmation) && !self.defects.contains(&Defect::LoopSuspect)
+    }
 }
 
 /// Reads what was opened in the light of how it was handed over.
@@ -167,8 +181,11 @@ impl Reading<'_> {
 pub fn read<'a>(opened: &'a Opened, handed: &Handed<'_>) -> Reading<'a> {
     let mut reading = match &opened.content {
         Content::Report { .. } => journal(opened, handed),
-        Content::Attached { .. } | Content::Itself => plain(opened, handed),
+        Content::Attached(_) | Content::Itself => plain(opened, handed),
     };
+    if opened.goes_in_a_circle(handed.own_hosts) {
+        reading.defects.push(Defect::LoopSuspect);
+    }
     reading.defects.sort_unstable();
     reading.defects.dedup();
     reading
@@ -244,7 +261,7 @@ fn plain<'a>(opened: &'a Opened, handed: &Handed<'_>) -> Reading<'a> {
     let (kind, format) = match opened.reader {
         Reader::Mailbox => (CopyKind::Direct, None),
         Reader::Journal(_) | Reader::JournalPlain | Reader::Bcc => (CopyKind::Bcc, Some(Format::Plain)),
-        Reader::Forward if matches!(opened.content, Content::Attached { .. }) => {
+        Reader::Forward if matches!(opened.content, Content::Attached(_)) => {
             (CopyKind::Forward, Some(Format::Attachment))
         }
         Reader::Forward => (CopyKind::Forward, Some(forward::format(message, handed.routes))),
@@ -253,10 +270,10 @@ fn plain<'a>(opened: &'a Opened, handed: &Handed<'_>) -> Reading<'a> {
         Some(format) => (CopyKind::Report, Some(format)),
         None => (kind, format),
     };
-    if let Content::Attached { original, is_first_of_several, .. } = &opened.content {
-        reading.original = Some(original);
+    if let Content::Attached(attached) = &opened.content {
+        reading.original = Some(&attached.original);
         reading.defects.extend(opened.outer.defects.iter().filter(|defect| STRUCTURAL.contains(defect)));
-        if *is_first_of_several {
+        if attached.has_more {
             reading.defects.push(Defect::ExtraOriginal);
         }
     }
@@ -370,7 +387,7 @@ fn tell_foreign_sender(reading: &mut Reading<'_>, sender: Option<&Domain>, owned
 /// Whether the layout is one that the route does not take.
 fn mismatch(reading: &mut Reading<'_>, opened: &Opened) {
     if reading.kind == CopyKind::Report {
-        if matches!(opened.reader, Reader::Journal(_)) && open::is_journal_lost(&opened.outer) {
+        if opened.tells_of_a_loss() {
             reading.defects.push(Defect::JournalLost);
         }
         return;
@@ -395,6 +412,11 @@ fn mismatch(reading: &mut Reading<'_>, opened: &Opened) {
 fn doubt(reading: &mut Reading<'_>, opened: &Opened, handed: &Handed<'_>) {
     if !handed.peer_authorised && !handed.author_authenticated {
         reading.untrusted.push(UntrustedReason::PeerNotAuthorised);
+    }
+    // Whoever hands it over: a person's address for copies is for that person's mail.
+    let is_listed = |author: &Mailbox| handed.authors.iter().any(|rule| rule.means(&author.to_string()));
+    if opened.reader == Reader::Bcc && !handed.authors.is_empty() && !author(reading.message).is_some_and(is_listed) {
+        reading.untrusted.push(UntrustedReason::AuthorNotListed);
     }
     // Of a message that was attached, the forwarder's own header counts as well.
     let doubts = [reading.message.author_doubt(), opened.outer.author_doubt()];

@@ -16,6 +16,60 @@ use crate::mail::message::ListHeaders;
 /// Rules that one list may have.
 pub const LONGEST: usize = 500;
 
+/// An author whose copies a `bcc` route takes: `address:ADDRESS` or `domain:DOMAIN`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AuthorRule(CopyRule);
+
+impl AuthorRule {
+    /// Whether it means the mailbox with this address.
+    #[must_use]
+    pub fn means(&self, address: &str) -> bool {
+        let person = Person::of(address);
+        match &self.0 {
+            CopyRule::Address(wanted) => person.is(wanted),
+            CopyRule::Domain(wanted) => person.is_of(wanted),
+            _ => false,
+        }
+    }
+}
+
+/// A text that means no author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("means no author: write address:ADDRESS or domain:DOMAIN")]
+pub struct NotAnAuthor;
+
+impl FromStr for AuthorRule {
+    type Err = NotAnAuthor;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAuthor> {
+        match text.parse() {
+            Ok(rule @ (CopyRule::Address(_) | CopyRule::Domain(_))) => Ok(Self(rule)),
+            _ => Err(NotAnAuthor),
+        }
+    }
+}
+
+impl fmt::Display for AuthorRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl TryFrom<String> for AuthorRule {
+    type Error = NotAnAuthor;
+
+    fn try_from(text: String) -> Result<Self, NotAnAuthor> {
+        text.parse()
+    }
+}
+
+impl From<AuthorRule> for String {
+    fn from(rule: AuthorRule) -> Self {
+        rule.to_string()
+    }
+}
+
 /// Something by which copies are chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -354,5 +408,24 @@ mod tests {
             let selection = Selection { include: Vec::new(), exclude: vec![rule("address:a@b.example"), rule("domain:b.example")] };
             let _ = selection.leaves_out(&copy(&people, &[], None));
         }
+    }
+
+    #[test]
+    fn an_author_is_an_address_or_a_domain() {
+        for text in ["address:mia@harbor.example", "domain:harbor.example"] {
+            assert_eq!(text.parse::<AuthorRule>().unwrap().to_string(), text);
+        }
+        for text in ["group:all@harbor.example", "direction:inbound", "list", "newsletter", "mia@harbor.example", ""] {
+            assert_eq!(text.parse::<AuthorRule>(), Err(NotAnAuthor), "{text}");
+        }
+        let means = |rule: &str, address| rule.parse::<AuthorRule>().unwrap().means(address);
+        assert!(
+            means("address:mia@harbor.example", "Mia+crm@harbor.example")
+                && means("domain:harbor.example", "a@b.harbor.example")
+        );
+        assert!(
+            !means("address:mia@harbor.example", "eve@harbor.example")
+                && !means("domain:harbor.example", "a@notharbor.example")
+        );
     }
 }

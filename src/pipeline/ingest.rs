@@ -22,16 +22,18 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Engine;
+use crate::mail::address::Domain;
 use crate::mail::authentication::{Authentication, Trace};
 use crate::mail::copy::RouteAddresses;
-use crate::mail::envelope::Manifest;
+use crate::mail::envelope::{Manifest, TransferDefect};
 use crate::mail::message;
 use crate::mail::reading::{self, Opened, Reader};
 use crate::mail::reply_token::ReplyTokens;
 use crate::mailauth::Authenticator;
 use crate::seal::InstanceKey;
 use crate::spool::{Committed, Spool, SpoolError, StoredMessage};
-use crate::store::ingest::{Kept, NewMessage, Progress};
+use crate::store::ingest::{Kept, NewCopy, NewMessage, Progress};
+use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 
 use directory::Directory;
@@ -85,6 +87,8 @@ pub struct IngestSettings {
     pub limits: message::Limits,
     /// The name of this gateway in trace fields.
     pub hostname: String,
+    /// All its names, by which a message that goes in a circle is known.
+    pub own_hosts: Vec<Domain>,
     /// Where this gateway is reached, without a slash at the end.
     pub public_url: String,
 }
@@ -229,13 +233,13 @@ impl Ingest {
         match (&self.authenticator, read.outer()) {
             (Some(authenticator), Some(message)) => {
                 let manifest = &read.stored.manifest;
-                let original = async {
-                    let Some((bytes, message)) = read.original() else { return Vec::new() };
-                    authenticator.check_original(bytes, message, manifest).await
-                };
-                let (outer, original) =
-                    futures_util::join!(authenticator.check(&read.bytes, message, manifest), original);
-                Authentication { original, ..outer }
+                let check = |(bytes, message)| authenticator.check_original(bytes, message, manifest);
+                let originals = join_all(read.originals().map(check));
+                let outer = authenticator.check(&read.bytes, message, manifest);
+                let (outer, originals) = futures_util::join!(outer, originals);
+                let mut originals = originals.into_iter();
+                let original = originals.next().unwrap_or_default();
+                Authentication { original, other_originals: originals.collect(), ..outer }
             }
             _ => Authentication::default(),
         }
@@ -325,6 +329,7 @@ impl Ingest {
         if let Some(kept) = &message.kept {
             tell_kept(&message, kept, "");
         }
+        message.copies.iter().for_each(|copy| tell_alarm(&message, copy));
         Ok(message)
     }
 }
@@ -338,6 +343,20 @@ fn tell_kept(message: &NewMessage, kept: &Kept, whose: &str) {
     } else {
         tracing::warn!(message.id = %id, tenant.id = %message.tenant, "Message `{id}` is {state}{whose}: {reason}");
     }
+}
+
+/// Counts and logs what somebody should look at; the row is raised with the message's own.
+fn tell_alarm(message: &NewMessage, copy: &NewCopy) {
+    let Some(alarm) = copy.alarm else { return };
+    let (route, id) = (copy.route, message.id);
+    metrics::counter!("connex_route_alarms_total", "alarm" => alarm.as_str()).increment(1);
+    let what = match alarm {
+        Alarm::JournalLost => {
+            "it tells of a journal report that could not be delivered and did not come back: a copy is lost"
+        }
+        _ => "it grew over what the route takes, and is lost: its envelope and first octets are what there is of it",
+    };
+    tracing::warn!(message.id = %id, route.id = %route, tenant.id = %message.tenant, error.kind = alarm.as_str(), "Message `{id}` for route `{route}`: {what}");
 }
 
 /// What is kept beside the bytes in place of header fields.
@@ -366,7 +385,7 @@ struct Read {
     stored: StoredMessage,
     /// Empty where they cannot be had.
     bytes: Vec<u8>,
-    /// As each kind of its recipients reads it.
+    /// As each kind of its recipients reads it, and of a forward of several each of them.
     opened: Result<Vec<Opened>, Kept>,
 }
 
@@ -375,9 +394,12 @@ impl Read {
         Self { stored, bytes: Vec::new(), opened: Err(why) }
     }
 
-    /// The exact bytes of the message that was inside, and what they say.
-    fn original(&self) -> Option<(&[u8], &message::Message)> {
-        self.opened.as_ref().ok()?.iter().find_map(|opened| opened.original(&self.bytes))
+    /// The exact bytes of each message that was inside, and what they say: of whatever reader unwraps first.
+    fn originals(&self) -> impl Iterator<Item = (&[u8], &message::Message)> {
+        let opened = self.opened.as_deref().unwrap_or_default();
+        let reader = opened.iter().find(|opened| opened.is_unwrapped()).map(Opened::reader);
+        let of_it = opened.iter().filter(move |opened| Some(opened.reader()) == reader);
+        of_it.filter_map(|opened| opened.original(&self.bytes))
     }
 
     /// The message as it was handed over.
@@ -396,13 +418,16 @@ fn parse((stored, bytes): Fetched, limits: &message::Limits) -> Result<Read, Spo
         Err(SpoolError::Erased) => return Ok(Read::kept(stored, Kept::Held("erased"))),
         Err(error) => return Err(error),
     };
+    if stored.manifest.defects.contains(&TransferDefect::OverSize) {
+        return Ok(Read::kept(stored, Kept::Held("too_large")));
+    }
     // The reader does not panic; should it, the message is kept and those behind it go on.
     let opened = std::panic::catch_unwind(AssertUnwindSafe(|| open(&stored.manifest, &bytes, limits)))
         .map_err(|_| Kept::Poisoned("reader_failed"));
     Ok(Read { stored, bytes, opened })
 }
 
-/// The message as each kind of its recipients reads it.
+/// The message as each kind of its recipients reads it; several, where a forward holds several.
 fn open(manifest: &Manifest, bytes: &[u8], limits: &message::Limits) -> Vec<Opened> {
     let paths = &manifest.envelope.forward_paths;
     let copies = paths.iter().filter(|path| path.recipient.is_copy());
@@ -413,7 +438,14 @@ fn open(manifest: &Manifest, bytes: &[u8], limits: &message::Limits) -> Vec<Open
             readers.push(reader);
         }
     }
-    readers.into_iter().map(|reader| reading::open(bytes, reader, &routes, limits)).collect()
+    let mut opened = Vec::with_capacity(readers.len());
+    for reader in readers {
+        let first = reading::open(bytes, reader, &routes, limits);
+        let others: Vec<Opened> = first.others(bytes, limits).collect();
+        opened.push(first);
+        opened.extend(others);
+    }
+    opened
 }
 
 #[cfg(test)]

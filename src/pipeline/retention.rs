@@ -113,7 +113,7 @@ mod tests {
                 trace: None,
                 kept: Some(Kept::Excluded("excluded")),
                 views: Vec::new(),
-                copies: vec![NewCopy { route: id, marks: None, keep: Keep::Raw }],
+                copies: vec![NewCopy { route: id, marks: None, keep: Keep::Raw, alarm: None, tests_connector: false }],
             };
             taken.push(message.id);
             let progress = Progress::Log { log: "n".into(), cursor: SpoolCursor { segment, position: 0 } };

@@ -65,6 +65,8 @@ pub(super) struct Stage {
     admission: Admission,
     storing: Storing,
     kept: Vec<u8>,
+    /// The beginning of a copy, where it is remembered.
+    head: Vec<u8>,
     clock: Clock,
     /// Lines as a script has them: `S: …`, `M: …`, `B: …`, `D: …`, `X:`.
     pub(super) told: VecDeque<String>,
@@ -89,6 +91,7 @@ impl Stage {
             admission: Admission::Open,
             storing: Storing::Works,
             kept: Vec::new(),
+            head: Vec::new(),
             clock: Clock::fixed(Timestamp::from_micros(0)),
             told: VecDeque::new(),
             machine,
@@ -150,12 +153,31 @@ impl Stage {
                 self.kept.clear();
                 return (consumed, is_idle);
             }
+            Effect::Head(run) => {
+                self.kept.clear();
+                self.head.extend_from_slice(run);
+                return (consumed, is_idle);
+            }
+            Effect::Lose(commission) => {
+                assert!(self.kept.is_empty(), "what is lost is kept");
+                let envelope = commission.envelope;
+                let to: Vec<_> = envelope.forward_paths.iter().map(|path| path.mailbox.to_string()).collect();
+                self.told.push_back(format!("L: <{}> {}", envelope.reverse_path, to.join(" ")));
+                self.told.extend(commission.defects.iter().map(|defect| format!("D: {defect:?}")));
+                let head = std::mem::take(&mut self.head);
+                self.told.push_back(format!("H: {}", head.len()));
+                return (consumed, is_idle);
+            }
             Effect::Body(_) if self.storing == Storing::BodyFails => Input::BodyFailed,
             Effect::Body(run) => {
                 self.kept.extend_from_slice(run);
+                if self.machine.remembers_head() {
+                    self.head.extend_from_slice(run);
+                }
                 return (consumed, is_idle);
             }
             Effect::Admit => {
+                self.head.clear();
                 assert!(self.kept.is_empty(), "a transaction begins with the bytes of another");
                 Input::Admission(self.admission)
             }

@@ -31,10 +31,12 @@ use crate::smtp::reply::{self, Reply};
 use crate::smtp::state::{Channel, Commission, Effect, Input, Machine, Phase, Settings, Step};
 use crate::spool::{Admission, Incoming, SpoolError};
 use crate::tls::{self, ClientCertificates, ServerTls};
+use head::Head;
 use ledger::Ledger;
 use pace::Pace;
 
 mod counters;
+mod head;
 mod ledger;
 mod pace;
 mod wire;
@@ -90,6 +92,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         machine: Machine::new(Arc::clone(&shared.settings), channel),
         out: Vec::new(),
         incoming: None,
+        head: None,
         ledger: None,
         command_deadline: now + shared.settings.limits().command_timeout,
         pace: Pace::new(now, shared.settings.limits()),
@@ -120,6 +123,8 @@ struct Session<I> {
     out: Vec<u8>,
     /// The message that is coming in.
     incoming: Option<Box<(Incoming, Share)>>,
+    /// Its beginning, where it may be all that there will be of it.
+    head: Option<Box<Head>>,
     /// What is written to the log about the open transaction.
     ledger: Option<Box<Ledger>>,
     command_deadline: Instant,
@@ -204,6 +209,18 @@ impl<I: Intake> Session<I> {
                 }
                 Effect::Discard => {
                     self.incoming = None;
+                    if !self.machine.is_in_transaction() {
+                        self.head = None;
+                    }
+                    return Ok(());
+                }
+                Effect::Head(run) => {
+                    self.incoming = None;
+                    self.remember(run);
+                    return Ok(());
+                }
+                Effect::Lose(commission) => {
+                    self.lose(*commission).await;
                     return Ok(());
                 }
                 Effect::Admit => {
@@ -244,7 +261,7 @@ impl<I: Intake> Session<I> {
 
     /// Drops all there is of a message that was not committed.
     fn forget_message(&mut self) {
-        self.incoming = None;
+        (self.incoming, self.head) = (None, None);
         self.close_ledger(0);
     }
 
@@ -252,7 +269,40 @@ impl<I: Intake> Session<I> {
         if self.shared.pool.memory.is_spent() { Admission::Reserve } else { self.shared.acceptor.admission() }
     }
 
+    fn remember(&mut self, run: &[u8]) {
+        self.head.get_or_insert_with(|| Box::new(Head::new(&self.shared.pool.memory))).push(run);
+    }
+
+    /// Records a copy that its peer was told, or is about to be told, will never be taken.
+    async fn lose(&mut self, commission: Commission) {
+        let head = self.head.take();
+        let offer = Offer {
+            envelope: commission.envelope,
+            origin: self.origin(self.machine.helo()),
+            defects: commission.defects,
+            milter: None,
+        };
+        let mut incoming = self.shared.acceptor.begin();
+        // Boxed for the same reason as the question about a recipient.
+        let recorded = Box::pin(async {
+            incoming.push(head.as_ref().map_or(&[], |head| head.octets())).await?;
+            self.shared.acceptor.accept(incoming, offer).await
+        });
+        match recorded.await {
+            Ok(record) => {
+                let id = record.id();
+                warn!(session.id = %self.id, message.id = %id, error.kind = "too_large", "A copy is larger than its route takes and is lost; `{id}` is the record of it");
+            }
+            Err(error) => {
+                warn!(session.id = %self.id, error.kind = %error, "A copy is larger than its route takes and is lost, and no record of it could be made");
+            }
+        }
+    }
+
     async fn keep(&mut self, run: &[u8]) -> bool {
+        if self.machine.remembers_head() {
+            self.remember(run);
+        }
         let shared = &self.shared;
         let begin = || Box::new((shared.acceptor.begin(), shared.pool.memory.share()));
         let (incoming, share) = &mut **self.incoming.get_or_insert_with(begin);
@@ -322,6 +372,7 @@ impl<I: Intake> Session<I> {
     }
 
     async fn commit(&mut self, commission: Commission) -> Input<'static> {
+        self.head = None;
         let (incoming, _share) = match self.incoming.take() {
             Some(incoming) => *incoming,
             None => (self.shared.acceptor.begin(), self.shared.pool.memory.share()),

@@ -198,6 +198,16 @@ impl Machine {
         )
     }
 
+    /// Whether the beginning of the message that comes in is remembered beside it.
+    #[must_use]
+    pub fn remembers_head(&self) -> bool {
+        match &self.state {
+            State::Receiving(receiving) => receiving.transaction.remembers_head(),
+            State::Chunk(chunk) => chunk.transaction.remembers_head(),
+            _ => false,
+        }
+    }
+
     /// What the peer called itself; empty when it did not.
     #[must_use]
     pub fn helo(&self) -> &str {

@@ -105,7 +105,7 @@ async fn update(connection: &mut Connection, copy: Copy) -> Result<Option<NewEve
     let Copy { tenant, earlier, event } = copy;
     let told: Told = from_json("event", &event.content)?;
     let message: MessageId = from_id("message_id", &earlier)?;
-    let Some(first) = find(connection, tenant, &earlier, event.scope.as_deref().unwrap_or_default()).await? else {
+    let Some(first) = find(connection, tenant, &earlier, &event).await? else {
         return Ok(None);
     };
     let mut known: BTreeSet<String> = first.recipients.iter().map(EventRecipient::key).collect();
@@ -158,12 +158,16 @@ async fn find(
     connection: &mut Connection,
     tenant: TenantId,
     message: &str,
-    scope: &str,
+    event: &NewEvent,
 ) -> Result<Option<Earlier>, StoreError> {
+    // A forward of several messages made an event of each: copies of one have its Message-ID.
     const FIND: &str = "\
 SELECT event_id, thread_id, content FROM events
-WHERE tenant_id = $1 AND message_id = $2 AND scope = $3 AND kind <> $4 ORDER BY cursor LIMIT 1";
+WHERE tenant_id = $1 AND message_id = $2 AND scope = $3 AND kind <> $4
+ORDER BY CASE WHEN source_event_id = $5 THEN 0 ELSE 1 END, cursor LIMIT 1";
+    let scope = event.scope.as_deref().unwrap_or_default();
     let find = query(FIND).bind(tenant.to_string()).bind(message).bind(scope).bind(MESSAGE_UPDATED);
+    let find = find.bind(event.source_event_id.as_deref());
     let read = |row: Row| {
         let told: Told = from_json("event", row.try_get(2)?)?;
         let thread: Option<&str> = row.try_get(1)?;

@@ -9,6 +9,7 @@ use super::copies::{self, Copy};
 use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
+use super::watch::Alarm;
 use super::{Store, StoreError, TenantStore, dialect, from_id, retention, rows, watch};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
@@ -49,6 +50,10 @@ pub struct NewCopy {
     pub marks: Option<Vec<Mark>>,
     /// How much of it can be read from now on.
     pub keep: Keep,
+    /// What somebody should look at.
+    pub alarm: Option<Alarm>,
+    /// Whether it is the mail system's test of its connector.
+    pub tests_connector: bool,
 }
 
 /// Why a message is stored and makes no events.

@@ -14,7 +14,7 @@ use crate::mail::marks::Mark;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
 use crate::mail::retention::Retention;
-use crate::mail::selection::{CopyRule, Selection};
+use crate::mail::selection::{AuthorRule, Selection};
 
 /// Where a route is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,10 @@ pub struct RouteRow {
     pub marks: Option<Vec<Mark>>,
     /// Until when nothing follows from its copies but that it is shown what would.
     pub observe_until: Option<Timestamp>,
+    /// Whose copies it takes, where it is a `bcc` route; empty: those of every author.
+    pub authors: Vec<AuthorRule>,
+    /// When its mail system's own test of the connector was last seen.
+    pub validated_at: Option<Timestamp>,
     /// Which copies it takes notice of.
     pub selection: Selection,
     /// What it keeps of them.
@@ -179,7 +183,7 @@ pub struct FormerAddress {
 }
 
 const COLUMNS: &str = "r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, \
-r.size_cap, r.learning_until, r.marks, r.observe_until, r.include_rules, r.exclude_rules, r.keep, r.keep_days, r.legal_hold";
+r.size_cap, r.learning_until, r.marks, r.observe_until, r.include_rules, r.exclude_rules, r.keep, r.keep_days, r.legal_hold, r.authors, r.validated_at";
 
 impl Store {
     /// The route that has, or had, the token with this SHA-256.
@@ -199,8 +203,8 @@ JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE f.token_hash = $1 AND r.sta
         let read = |row: Row| {
             Ok(FoundRoute {
                 row: read_route(&row)?,
-                tenant_suspended: row.try_get::<Option<i64>>(17)?.map(Timestamp::from_micros),
-                accepted_until: row.try_get::<Option<i64>>(18)?.map(Timestamp::from_micros),
+                tenant_suspended: row.try_get::<Option<i64>>(19)?.map(Timestamp::from_micros),
+                accepted_until: row.try_get::<Option<i64>>(20)?.map(Timestamp::from_micros),
             })
         };
         row.map(read).transpose()
@@ -373,6 +377,26 @@ WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paus
             .await
     }
 
+    /// Lists whose copies a `bcc` route takes from now on; none: those of every author.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn list_authors(&self, id: RouteId, authors: Vec<AuthorRule>) -> Result<(), StoreError> {
+        const SET: &str =
+            "UPDATE routes SET authors = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        let (tenant, id, authors) = (self.tenant.to_string(), id.to_string(), to_json("rules", &authors)?);
+        let changed = self
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let set = query(SET).bind(tenant).bind(id).bind(authors);
+                    Ok::<_, StoreError>(set.execute(connection).await?)
+                })
+            })
+            .await?;
+        if changed == 0 { Err(StoreError::NotFound("route")) } else { Ok(()) }
+    }
+
     /// Removes a route; its addresses are unknown from then on. What it has taken is kept as the route said.
     ///
     /// # Errors
@@ -413,6 +437,8 @@ fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
         learning_until: moment(9)?,
         marks: row.try_get::<Option<&str>>(10)?.map(|text| from_json("marks", text)).transpose()?,
         observe_until: moment(11)?,
+        authors: rules(row, 17)?,
+        validated_at: moment(18)?,
         selection: Selection { include: rules(row, 12)?, exclude: rules(row, 13)? },
         retention: Retention {
             keep: retention::keep(row.try_get(14)?)?,
@@ -422,7 +448,7 @@ fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
     })
 }
 
-fn rules(row: &Row, at: usize) -> Result<Vec<CopyRule>, StoreError> {
+fn rules<R: serde::de::DeserializeOwned>(row: &Row, at: usize) -> Result<Vec<R>, StoreError> {
     let rules = row.try_get::<Option<&str>>(at)?.map(|text| from_json("rules", text)).transpose()?;
     Ok(rules.unwrap_or_default())
 }

@@ -29,6 +29,8 @@ pub enum Alarm {
     Silent,
     /// The time for learning is over, and no marks were confirmed.
     LearningEnded,
+    /// A journal report could not be delivered, and only its header came back: the copy is lost.
+    JournalLost,
 }
 
 impl Alarm {
@@ -42,6 +44,7 @@ impl Alarm {
             Self::Unverified => "unverified",
             Self::Silent => "silent",
             Self::LearningEnded => "learning_ended",
+            Self::JournalLost => "journal_lost",
         }
     }
 
@@ -53,6 +56,7 @@ impl Alarm {
             Self::Unverified,
             Self::Silent,
             Self::LearningEnded,
+            Self::JournalLost,
         ];
         let found = all.into_iter().find(|alarm| alarm.as_str() == word);
         found.ok_or_else(|| StoreError::Unreadable { what: "alarm", detail: "not a known word".into() })
@@ -176,20 +180,29 @@ pub struct Counts {
     pub folded: u64,
     /// Of these, copies that are not believed.
     pub untrusted: u64,
-    /// Copies that were refused at RCPT, each time that it was tried.
+    /// Copies that were refused, each time that it was tried.
     pub refused: u64,
 }
 
-/// Counts the copies of a batch by route and hour, and keeps the marks of those that are held for want of them.
+/// Counts the copies of a batch by route and hour, raises their alarms, and keeps the marks of those that are held for want of them.
 pub(super) async fn count_copies(connection: &mut Connection, messages: &[MessageRow]) -> Result<(), StoreError> {
     // A route that the database does not know has nobody to show counts to.
     const COUNT: &str = "\
 INSERT INTO route_hours (tenant_id, route_id, hour, received, folded, untrusted, refused)
-SELECT tenant_id, route_id, $3, $4, $5, $6, 0 FROM routes WHERE tenant_id = $1 AND route_id = $2
+SELECT tenant_id, route_id, $3, $4, $5, $6, $7 FROM routes WHERE tenant_id = $1 AND route_id = $2
 ON CONFLICT (tenant_id, route_id, hour) DO UPDATE SET received = route_hours.received + excluded.received,
-    folded = route_hours.folded + excluded.folded, untrusted = route_hours.untrusted + excluded.untrusted";
+    folded = route_hours.folded + excluded.folded, untrusted = route_hours.untrusted + excluded.untrusted,
+    refused = route_hours.refused + excluded.refused";
+    const ALARM: &str = "\
+INSERT INTO route_alarms (tenant_id, route_id, alarm, first_at, last_at, count)
+SELECT tenant_id, route_id, $3, $4, $4, $5 FROM routes WHERE tenant_id = $1 AND route_id = $2
+ON CONFLICT (tenant_id, route_id, alarm) DO UPDATE SET
+    last_at = excluded.last_at, count = route_alarms.count + excluded.count";
+    const TESTED: &str = "UPDATE routes SET validated_at = $3 WHERE tenant_id = $1 AND route_id = $2";
     const HOLD: &str = "INSERT INTO held_copies (tenant_id, message_id, route_id, received_at, marks, state) ";
     let mut counts: BTreeMap<(TenantId, RouteId, Timestamp), Counts> = BTreeMap::new();
+    let mut alarms: BTreeMap<(TenantId, RouteId, Alarm), (Timestamp, u64)> = BTreeMap::new();
+    let mut tested = BTreeMap::new();
     let mut held = Vec::new();
     for row in messages {
         let message = &row.message;
@@ -197,6 +210,18 @@ ON CONFLICT (tenant_id, route_id, hour) DO UPDATE SET received = route_hours.rec
             let hour = hour_of(message.received_at);
             let counts = counts.entry((message.tenant, copy.route, hour)).or_default();
             let is_untrusted = row.state == "held" || row.state == "poisoned" || copy.marks.is_some();
+            if copy.tests_connector {
+                tested.insert((message.tenant, copy.route), message.received_at);
+            }
+            if let Some(alarm) = copy.alarm {
+                let seen = alarms.entry((message.tenant, copy.route, alarm)).or_insert((message.received_at, 0));
+                *seen = (seen.0.max(message.received_at), seen.1 + 1);
+            }
+            if copy.alarm == Some(Alarm::TooLarge) {
+                // It was refused: what is here says that it is lost.
+                counts.refused += 1;
+                continue;
+            }
             counts.received += 1;
             counts.folded += u64::from(row.folded.contains(&copy.route.to_string()));
             counts.untrusted += u64::from(is_untrusted);
@@ -214,8 +239,17 @@ ON CONFLICT (tenant_id, route_id, hour) DO UPDATE SET received = route_hours.rec
             .bind(counts.received.cast_signed())
             .bind(counts.folded.cast_signed())
             .bind(counts.untrusted.cast_signed())
+            .bind(counts.refused.cast_signed())
             .execute(&mut *connection)
             .await?;
+    }
+    for ((tenant, route), at) in tested {
+        let note = query(TESTED).bind(tenant.to_string()).bind(route.to_string()).bind(at.as_micros());
+        note.execute(&mut *connection).await?;
+    }
+    for ((tenant, route, alarm), (at, count)) in alarms {
+        let raise = query(ALARM).bind(tenant.to_string()).bind(route.to_string()).bind(alarm.as_str());
+        raise.bind(at.as_micros()).bind(count.cast_signed()).execute(&mut *connection).await?;
     }
     rows::insert_unless(connection, HOLD, "ON CONFLICT DO NOTHING", &held, |row, (tenant, id, route, at, marks)| {
         row.push_bind(tenant.clone())

@@ -206,10 +206,12 @@ impl Scene {
         let view = View {
             id: Clock::System.mint(),
             recipient,
+            own_hosts: &[],
             owned_domains: &[],
             route_addresses: &[],
             thread: Clock::System.mint(),
             threading: Threading { method: Method::New, reply_token: None },
+            authors: &[],
             authentication: &self.authentication,
             failure_policy: FailurePolicy::Mark,
         };

@@ -489,7 +489,13 @@ async fn bytes_that_a_route_does_not_keep_are_not_given_out() {
             trace: None,
             kept: Some(Kept::Excluded("excluded")),
             views: Vec::new(),
-            copies: vec![NewCopy { route: gateway.clock.mint(), marks: None, keep }],
+            copies: vec![NewCopy {
+                route: gateway.clock.mint(),
+                marks: None,
+                keep,
+                alarm: None,
+                tests_connector: false,
+            }],
         };
         let progress = Progress::Log { log: "n".into(), cursor: SpoolCursor { segment, position: 1 } };
         gateway.store.record_mail(vec![message], progress).await.unwrap();

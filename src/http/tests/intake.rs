@@ -157,6 +157,7 @@ impl Scene {
             lease: Duration::from_secs(30),
             limits: message::Limits::default(),
             hostname: "mx.in.example".into(),
+            own_hosts: Vec::new(),
             public_url: HOST.into(),
         };
         // The judge is not asked for copies.

@@ -64,7 +64,8 @@ pub enum Defect {
     JournalLost,
     /// The fields of a journal report are named in another language.
     LocalizedLabels,
-    /// The message has been here before.
+    /// The message goes in a circle: it passed over 25 hosts of ours or over 100 in all, or bears our own trace. Nothing
+    /// follows from it.
     LoopSuspect,
     /// A journal report without the header field that marks one.
     MarkerMissing,

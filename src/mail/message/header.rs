@@ -6,7 +6,7 @@ use base64::Engine as _;
 
 use super::field::{self, Field};
 use super::structure::Structure;
-use super::{Defect, HeaderAddress, JournalMarker, Limits, ListHeaders, Message, TraceHeaders, author, decode};
+use super::{Defect, HeaderAddress, JournalMarker, Limits, ListHeaders, Message, TraceHeaders, author, decode, hop};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::MAX_FIELDS;
 use crate::mail::notice::AUTO_REPLY_MARKS;
@@ -95,6 +95,11 @@ impl<'a> Reader<'a> {
     fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.named(name).next()?;
         Some(decode::unstructured(&self.cut(value)))
+    }
+
+    /// The part of `value` that is within the limit.
+    fn within(&self, value: &'a [u8]) -> &'a [u8] {
+        value.get(..self.limits.value).unwrap_or(value)
     }
 
     /// `value` within the limit: cut in front of the word that crosses it, so that no encoded word is torn.
@@ -238,6 +243,7 @@ impl<'a> Reader<'a> {
             report_type: None,
             failed_recipients: self.addresses("x-failed-recipients"),
             received: self.named("received").count(),
+            hops: self.named("received").take(hop::READ).filter_map(|value| hop::read(self.within(value))).collect(),
             delivered_to: DELIVERED_TO.into_iter().flat_map(|name| self.addresses(name)).collect(),
             journal_marker,
             exchange_auth_as: self.text("x-ms-exchange-organization-authas").map(word),
@@ -258,8 +264,7 @@ impl<'a> Reader<'a> {
     /// Values of the Authentication-Results fields from the top, unfolded. Encoded words have no meaning in them.
     fn claims(&self) -> Vec<String> {
         let values = self.named("authentication-results").take(MAX_FIELDS);
-        let cut = |value: &'a [u8]| value.get(..self.limits.value).unwrap_or(value);
-        values.map(|value| String::from_utf8_lossy(cut(value)).replace(['\r', '\n'], "")).collect()
+        values.map(|value| String::from_utf8_lossy(self.within(value)).replace(['\r', '\n'], "")).collect()
     }
 }
 

@@ -228,3 +228,24 @@ fn what_outlook_wrapped_is_text_and_attachments_of_the_message() {
     let cut = read(mail.get(..mail.len() - 40).unwrap().as_bytes(), &Limits::default());
     assert!(cut.defects.contains(&Defect::TnefMalformed));
 }
+
+#[test]
+fn rich_text_of_outlook_is_the_text_where_the_message_has_no_other() {
+    use base64::Engine as _;
+    // \[MS-OXRTFCP\] §4.1
+    let packed = b"\x2d\0\0\0\x2b\0\0\0LZFu\xf1\xc5\xc7\xa7\x03\0\x0a\0rcpg125\x42\x32\x0a\xf3 hel\x09\0 bw\x05\xb0ld}\x0a\x80\x0f\xa0";
+    let stream = base64::engine::general_purpose::STANDARD.encode(super::tnef::tests::rich_stream(packed, ""));
+    let of = |text: &str, limit: usize| {
+        let mail = format!(
+            "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{text}\r\n--b\r\n\
+             Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n{stream}\r\n--b--\r\n"
+        );
+        read(mail.as_bytes(), &Limits { text: limit, ..Limits::default() })
+    };
+    let message = of("", 1_000);
+    assert_eq!((message.text.as_str(), message.text_source), ("hello world", TextSource::Plain));
+    assert_eq!(message.defects, [Defect::MessageIdMissing, Defect::Tnef]);
+    assert_eq!(of("Hi", 1_000).text.trim(), "Hi");
+    let cut = of("", 5);
+    assert_eq!((cut.text.as_str(), cut.defects.contains(&Defect::TextCut)), ("hello", true));
+}

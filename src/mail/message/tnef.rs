@@ -1,20 +1,22 @@
 //! What Outlook wraps for itself alone (`winmail.dat`): the text and the attachments in it.
 //!
-//! One pass over the attributes and the properties in them; every length is checked against what is there, nothing is
-//! unpacked, and what is inside an attached item is not opened.
+//! One pass over the attributes and the properties in them; every length is checked against what is there, only rich text is
+//! unpacked (where there is no other text), and what is inside an attached item is not opened.
 //!
 //! Standards: \[MS-OXTNEF\] §2.1 (stream), §2.1.3 (attributes), \[MS-OXPROPS\] (property ids).
 
-use super::decode;
+use super::{decode, rtf};
 
 /// What is read of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tnef<'a> {
-    /// Plain text; empty when there is none.
+    /// Plain text, made from rich text where there is no other; empty when there is none.
     pub(super) text: String,
     /// HTML; empty when there is none.
     pub(super) html: String,
     pub(super) attachments: Vec<File<'a>>,
+    /// Rich text, packed; empty when there is none.
+    rich: &'a [u8],
     /// Whether the stream ends in the middle, or holds what no stream does.
     pub(super) is_broken: bool,
 }
@@ -32,6 +34,8 @@ pub(super) struct File<'a> {
 const FILES: usize = 200;
 /// Properties of an attribute.
 const PROPERTIES: u32 = 2_000;
+/// Octets of markup that may stand in front of the words of rich text: its tables of fonts and styles.
+const MARKUP: usize = 64 * 1024;
 /// Octets of a name.
 const NAME: usize = 1_024;
 
@@ -51,6 +55,7 @@ mod attribute {
 /// Properties (\[MS-OXPROPS\] §2).
 mod property {
     pub(super) const BODY: u16 = 0x1000;
+    pub(super) const RICH: u16 = 0x1009;
     pub(super) const HTML: u16 = 0x1013;
     pub(super) const DATA: u16 = 0x3701;
     pub(super) const FILENAME: u16 = 0x3704;
@@ -81,6 +86,7 @@ pub(super) fn read(bytes: &[u8], limit: usize) -> Tnef<'_> {
         };
         tnef.take(id, data, limit, &mut page);
     }
+    tnef.read_rich(limit);
     tnef
 }
 
@@ -125,11 +131,27 @@ impl<'a> Tnef<'a> {
         }
     }
 
+    /// Rich text where no other text is there. Its markup is longer than its words; one letter more than asked for is read,
+    /// so that it is seen where there are more.
+    fn read_rich(&mut self, limit: usize) {
+        if self.rich.is_empty() || !self.text.trim().is_empty() || !self.html.trim().is_empty() {
+            return;
+        }
+        match rtf::unpack(self.rich, limit.saturating_mul(4).saturating_add(MARKUP)) {
+            Some((unpacked, is_whole)) => {
+                self.text = rtf::text(&unpacked, limit.saturating_add(4));
+                self.is_broken |= !is_whole;
+            }
+            None => self.is_broken = true,
+        }
+    }
+
     fn properties(&mut self, data: &'a [u8], limit: usize, page: &mut u32) {
         let mut html: &[u8] = &[];
         let is_whole = properties(data, |property| match property.id {
             property::BODY => self.text = property.text(limit, *page),
             property::HTML => html = property.value,
+            property::RICH => self.rich = property.value,
             property::CODE_PAGE => *page = Octets(property.value).u32().unwrap_or(*page),
             _ => {}
         });
@@ -226,7 +248,7 @@ fn next_property<'a>(rest: &mut Octets<'a>) -> Option<Property<'a>> {
 }
 
 /// Text of a Windows code page, up to its end mark.
-fn narrow(bytes: &[u8], page: u32) -> String {
+pub(super) fn narrow(bytes: &[u8], page: u32) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let bytes = bytes.get(..end).unwrap_or(bytes);
     let label = match page {
@@ -342,6 +364,31 @@ pub(super) mod tests {
         assert_eq!((file.name.as_str(), file.data), ("Preisliste März.pdf", &b"%PDF-1.7"[..]));
     }
 
+    /// A stream whose only text is this rich text, packed.
+    pub(in crate::mail::message) fn rich_stream(packed: &[u8], text: &str) -> Vec<u8> {
+        let text = if text.is_empty() { Vec::new() } else { variable(UNICODE, property::BODY, &unicode(text)) };
+        let count = if text.is_empty() { 1u32 } else { 2 };
+        let properties = [&count.to_le_bytes()[..], &text, &variable(0x0102, property::RICH, packed)].concat();
+        [&SIGNATURE[..], &[1, 0], &attribute(1, attribute::MESSAGE_PROPERTIES, &properties)].concat()
+    }
+
+    #[test]
+    fn rich_text_is_read_where_there_is_no_other() {
+        let rtf = r"{\rtf1\ansi\ansicpg1252 Gr\'fc\'dfe\par}";
+        let packed =
+            [&[0, 0, 0, 0][..], &u32::try_from(rtf.len()).unwrap().to_le_bytes(), b"MELA\0\0\0\0", rtf.as_bytes()]
+                .concat();
+        let of = |packed: &[u8], text: &str, limit: usize| {
+            let stream = rich_stream(packed, text);
+            let tnef = read(&stream, limit);
+            (tnef.text, tnef.is_broken)
+        };
+        assert_eq!(of(&packed, "", 1_000), ("Grüße\n".to_owned(), false));
+        assert_eq!(of(&packed, "plain", 1_000), ("plain".to_owned(), false));
+        assert_eq!(of(packed.get(..packed.len() - 3).unwrap(), "", 1_000), ("Grüße".to_owned(), true), "it breaks off");
+        assert_eq!(of(b"no rich text at all", "", 1_000), (String::new(), true));
+    }
+
     #[test]
     fn any_prefix_of_a_stream_is_read() {
         let stream = stream();
@@ -360,6 +407,8 @@ pub(super) mod tests {
         #[test]
         fn any_octets_are_read(bytes: Vec<u8>, at in 0usize..400, octet: u8) {
             read(&bytes, 100);
+            let packed = [&b"\0\0\0\0\xff\xff\0\0LZFu\0\0\0\0"[..], &bytes].concat();
+            prop_assert!(read(&rich_stream(&packed, ""), 100).text.len() <= 104);
             let mut stream = stream();
             let at = at % stream.len();
             stream[at] = octet;

@@ -1,11 +1,17 @@
 //! The part of reading that only the bytes and the route's pinned format decide: what is unwrapped, and what is not.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::forward;
+use super::{circle, forward};
+use crate::mail::address::{Domain, Mailbox};
 use crate::mail::copy::RouteAddresses;
 use crate::mail::journal::{self, JournalReport, Original, ReportFormat};
 use crate::mail::message::{self, Defect, Limits, Message, ReportKind};
+
+/// Messages that are read of one mail that forwards them as attachments.
+const FORWARDED: usize = 50;
 
 /// What a message was handed over to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,7 +87,7 @@ impl Reader {
 pub struct Opened {
     pub(super) reader: Reader,
     /// The message that was handed over.
-    pub(super) outer: Message,
+    pub(super) outer: Arc<Message>,
     pub(super) content: Content,
 }
 
@@ -93,7 +99,20 @@ pub(super) enum Content {
     /// A journal report, and the original as a message; empty where there is none.
     Report { report: Box<JournalReport>, original: Box<Message>, is_returned: bool },
     /// A message that was forwarded as an attachment.
-    Attached { original: Original, message: Box<Message>, is_first_of_several: bool },
+    Attached(Box<Attached>),
+}
+
+/// One of the messages that were forwarded together.
+#[derive(Debug, Clone)]
+pub(super) struct Attached {
+    pub(super) original: Original,
+    pub(super) message: Message,
+    /// How many stand before it.
+    pub(super) position: usize,
+    /// Those behind the first, which are not read yet.
+    pub(super) further: Vec<Original>,
+    /// Whether there are more than are read.
+    pub(super) has_more: bool,
 }
 
 impl Opened {
@@ -103,7 +122,7 @@ impl Opened {
         match &self.content {
             Content::Itself => &self.outer,
             Content::Report { original, .. } => original,
-            Content::Attached { message, .. } => message,
+            Content::Attached(attached) => &attached.message,
         }
     }
 
@@ -113,9 +132,55 @@ impl Opened {
         let original = match &self.content {
             Content::Itself => None,
             Content::Report { report, .. } => report.original.as_ref(),
-            Content::Attached { original, .. } => Some(original),
+            Content::Attached(attached) => Some(&attached.original),
         };
         original.map(|original| (original.bytes(outer), self.message()))
+    }
+
+    /// The other messages that were forwarded in the same mail, of which `outer` are the bytes: each is a message of its own.
+    /// Only the first has others.
+    pub fn others(&self, outer: &[u8], limits: &Limits) -> impl Iterator<Item = Self> {
+        let first = match &self.content {
+            Content::Attached(first) => Some(first),
+            Content::Itself | Content::Report { .. } => None,
+        };
+        first.into_iter().flat_map(move |first| {
+            first.further.iter().enumerate().map(move |(index, original)| {
+                let attached = Attached {
+                    original: original.clone(),
+                    message: message::read(original.bytes(outer), limits),
+                    position: index + 1,
+                    further: Vec::new(),
+                    has_more: first.has_more,
+                };
+                Self { outer: Arc::clone(&self.outer), content: Content::Attached(Box::new(attached)), ..*self }
+            })
+        })
+    }
+
+    /// How many messages that were forwarded in the same mail stand before this one.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        match &self.content {
+            Content::Attached(attached) => attached.position,
+            Content::Itself | Content::Report { .. } => 0,
+        }
+    }
+
+    /// Whether a delivery report tells of a journal report of which only the header came back.
+    #[must_use]
+    pub fn tells_of_a_loss(&self) -> bool {
+        let is_lost = |report: &message::Report| report.kind == ReportKind::DeliveryStatus && report.is_journal_header;
+        matches!(self.reader, Reader::Journal(_)) && self.outer.report.as_ref().is_some_and(is_lost)
+    }
+
+    /// Whether it is the mail by which Exchange Online tests a connector to a journal route: it comes from a mailbox of this name
+    /// on a domain of the customer's. Anybody can write one.
+    #[must_use]
+    pub fn tests_a_connector(&self) -> bool {
+        let author = self.outer.author.as_ref().and_then(|author| author.mailbox.as_ref());
+        let is_robot = |author: &Mailbox| author.local().eq_ignore_ascii_case("O365ConnectorValidation");
+        matches!(self.reader, Reader::Journal(_)) && !self.is_journal() && author.is_some_and(is_robot)
     }
 
     /// As what it was read.
@@ -136,14 +201,22 @@ impl Opened {
         matches!(self.content, Content::Report { .. })
     }
 
+    /// Whether the message goes in a circle, by what it says of the hosts that it passed. `hosts` are our own names.
+    #[must_use]
+    pub fn goes_in_a_circle(&self, hosts: &[Domain]) -> bool {
+        // A report's original has a way of its own; of what a person attaches, the way is over.
+        let original = self.is_journal().then(|| self.message());
+        std::iter::once(self.outer()).chain(original).any(|message| circle::is_suspect(message, hosts))
+    }
+
     /// The message as it was handed over.
     #[must_use]
-    pub const fn outer(&self) -> &Message {
+    pub fn outer(&self) -> &Message {
         &self.outer
     }
 }
 
-/// Reads `bytes` as `reader` does. `routes` are the addresses of copy routes. Linear in the input.
+/// Reads `bytes` as `reader` does; of several messages that are forwarded in it, the first. `routes` are the addresses of copy routes. Linear in the input.
 #[must_use]
 pub fn open(bytes: &[u8], reader: Reader, routes: &RouteAddresses, limits: &Limits) -> Opened {
     let outer = message::read(bytes, limits);
@@ -152,7 +225,7 @@ pub fn open(bytes: &[u8], reader: Reader, routes: &RouteAddresses, limits: &Limi
         Reader::Forward => attached(bytes, &outer, routes, limits),
         Reader::Mailbox | Reader::JournalPlain | Reader::Bcc => Content::Itself,
     };
-    Opened { reader, outer, content }
+    Opened { reader, outer: Arc::new(outer), content }
 }
 
 fn report(bytes: &[u8], outer: &Message, format: ReportFormat, limits: &Limits) -> Content {
@@ -203,15 +276,10 @@ fn attached(bytes: &[u8], outer: &Message, routes: &RouteAddresses, limits: &Lim
     }
     let mut found = journal::attached(bytes, limits).into_iter();
     let Some(original) = found.next() else { return Content::Itself };
-    let is_first_of_several = found.next().is_some();
-    let message = Box::new(message::read(original.bytes(bytes), limits));
-    Content::Attached { original, message, is_first_of_several }
-}
-
-/// Whether a delivery report gives back no more than the header of a journal report.
-pub(super) fn is_journal_lost(outer: &Message) -> bool {
-    let is_lost = |report: &message::Report| report.kind == ReportKind::DeliveryStatus && report.is_journal_header;
-    outer.report.as_ref().is_some_and(is_lost)
+    let message = message::read(original.bytes(bytes), limits);
+    let further = found.by_ref().take(FORWARDED - 1).collect();
+    let has_more = found.next().is_some();
+    Content::Attached(Box::new(Attached { original, message, position: 0, further, has_more }))
 }
 
 /// Flaws of the outer message that say how much of what it holds can be trusted to be whole.

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
@@ -67,10 +68,12 @@ fn as_read(bytes: &[u8], golden: &Golden) -> Expected {
     let routes = RouteAddresses::new(&rcpt);
     let reverse_path = ReversePath::try_from(mail_from.clone()).unwrap();
     let owned: Vec<Domain> = golden.owned_domains.iter().map(|text| Domain::parse(text).unwrap()).collect();
+    let own_hosts = [Domain::parse(OWN_HOST).unwrap()];
     let opened = open(bytes, Reader::named(&word).unwrap(), &routes, &Limits::default());
     let reading = read(
         &opened,
         &Handed {
+            own_hosts: &own_hosts,
             owned_domains: &owned,
             routes: &routes,
             reverse_path: &reverse_path,
@@ -78,6 +81,7 @@ fn as_read(bytes: &[u8], golden: &Golden) -> Expected {
             forward_paths: &rcpt.iter().collect::<Vec<_>>(),
             told: &[],
             peer_authorised: *peer_authorised,
+            authors: &[],
             author_authenticated: false,
         },
     );
@@ -101,7 +105,7 @@ fn as_read(bytes: &[u8], golden: &Golden) -> Expected {
         forwarder: reading.forwarder.map(str::to_owned),
         original_sha256: reading.original.map(|original| original.sha256.clone()),
         trusted: reading.is_trusted(),
-        operations_allowed: reading.is_trusted(),
+        operations_allowed: reading.allows_operations(),
         defects: reading.defects.clone(),
     }
 }
@@ -122,6 +126,7 @@ fn every_golden_is_read_as_it_says() {
     assert!(count >= 6);
 }
 
+const OWN_HOST: &str = "mx.in.connex.example";
 const TOKEN: &str = "mfzwizltoq2gk3tbnzsxe5dfon";
 
 /// The reading of `mail` by `reader`, of an authorised peer, for harbor.example; what `look` sees in it.
@@ -129,8 +134,10 @@ fn of<T>(mail: &str, reader: Reader, look: impl FnOnce(Reading<'_>) -> T) -> T {
     let route = mailbox(&format!("{}-{TOKEN}@in.connex.example", reader.prefix()));
     let routes = RouteAddresses::new([&route]);
     let owned = [Domain::parse("harbor.example").unwrap()];
+    let own_hosts = [Domain::parse(OWN_HOST).unwrap()];
     let opened = open(mail.as_bytes(), reader, &routes, &Limits::default());
     let handed = Handed {
+        own_hosts: &own_hosts,
         owned_domains: &owned,
         routes: &routes,
         reverse_path: &ReversePath::Null,
@@ -138,6 +145,7 @@ fn of<T>(mail: &str, reader: Reader, look: impl FnOnce(Reading<'_>) -> T) -> T {
         forward_paths: &[&route],
         told: &[],
         peer_authorised: true,
+        authors: &[],
         author_authenticated: false,
     };
     look(read(&opened, &handed))
@@ -320,6 +328,121 @@ fn two_authors_are_believed_by_nobody() {
     of(&mail, EXCHANGE, |reading| assert_eq!(reading.untrusted, [UntrustedReason::AuthorAmbiguous]));
     let mail = format!("From: eve@evil.example\r\n{ORIGINAL}");
     of(&mail, Reader::Bcc, |reading| assert_eq!(reading.untrusted, [UntrustedReason::AuthorAmbiguous]));
+}
+
+#[test]
+fn a_circle_of_the_message_or_of_what_was_journaled_lets_nothing_follow() {
+    let circle = format!("Received: from x by {OWN_HOST} with ESMTP id 4X; Tue\r\n").repeat(26);
+    let attached = forward(&[format!("{circle}{ORIGINAL}")]);
+    let journaled = |header: &str| report("To: ann@lake.example\r\n", &format!("{header}{ORIGINAL}"));
+    for (mail, reader, expected) in [
+        (format!("{circle}{ORIGINAL}"), Reader::Mailbox, true),
+        (format!("{circle}{ORIGINAL}"), Reader::Bcc, true),
+        (format!("{circle}{}", journaled("")), EXCHANGE, true),
+        (journaled(&circle), EXCHANGE, true),
+        (journaled(""), EXCHANGE, false),
+        (attached, Reader::Forward, false),
+    ] {
+        of(&mail, reader, |reading| {
+            assert!(reading.is_trusted());
+            assert_eq!(
+                (reading.defects.contains(&Defect::LoopSuspect), reading.allows_operations()),
+                (expected, !expected)
+            );
+        });
+    }
+}
+
+/// A forward of these messages as attachments.
+fn forward(originals: &[String]) -> String {
+    let mut mail = format!(
+        "From: sam@harbor.example\r\nTo: fwd-{TOKEN}@in.connex.example\r\nContent-Type: multipart/mixed; boundary=r\r\n\r\n"
+    );
+    for original in originals {
+        mail.push_str(&format!("--r\r\nContent-Type: message/rfc822\r\n\r\n{original}\r\n"));
+    }
+    mail + "--r--\r\n"
+}
+
+#[test]
+fn each_of_several_attached_messages_is_read_in_its_order() {
+    let original = |number: usize| ORIGINAL.replace("<1@x>", &format!("<{number}@x>"));
+    let all: Vec<String> = (1..=51).map(original).collect();
+    for (count, expected, has_more) in [(1, 1, false), (3, 3, false), (50, 50, false), (51, 50, true)] {
+        let mail = forward(&all[..count]);
+        let (limits, routes) = (Limits::default(), RouteAddresses::default());
+        let first = open(mail.as_bytes(), Reader::Forward, &routes, &limits);
+        let others: Vec<Opened> = first.others(mail.as_bytes(), &limits).collect();
+        let opened: Vec<&Opened> = std::iter::once(&first).chain(&others).collect();
+        assert_eq!(opened.len(), expected);
+        for (position, opened) in opened.into_iter().enumerate() {
+            assert_eq!(opened.position(), position);
+            let (bytes, message) = opened.original(mail.as_bytes()).unwrap();
+            assert_eq!(bytes, original(position + 1).as_bytes());
+            assert_eq!(message.message_id.as_deref(), Some(format!("{}@x", position + 1).as_str()));
+            assert_eq!(opened.others(mail.as_bytes(), &limits).count(), if position == 0 { expected - 1 } else { 0 });
+            let handed = Handed {
+                own_hosts: &[],
+                owned_domains: &[],
+                routes: &routes,
+                reverse_path: &ReversePath::Null,
+                has_null_reverse_path: false,
+                forward_paths: &[],
+                told: &[],
+                peer_authorised: true,
+                authors: &[],
+                author_authenticated: false,
+            };
+            let reading = read(opened, &handed);
+            assert_eq!((reading.format, reading.forwarder), (Some(Format::Attachment), Some("sam@harbor.example")));
+            assert_eq!(reading.defects.contains(&Defect::ExtraOriginal), has_more);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_beginning_of_a_forward_fails(cut in 0_usize..2_000, count in 0_usize..4) {
+        let mail = forward(&vec![ORIGINAL.to_owned(); count]);
+        let bytes = mail.as_bytes().get(..cut).unwrap_or(mail.as_bytes());
+        let first = open(bytes, Reader::Forward, &RouteAddresses::default(), &Limits::default());
+        for opened in first.others(bytes, &Limits::default()).chain([first.clone()]) {
+            prop_assert!(opened.original(bytes).is_none_or(|(original, _)| original.len() <= bytes.len()));
+        }
+    }
+}
+
+#[test]
+fn a_bcc_route_takes_the_copies_of_its_listed_authors() {
+    let untrusted = |mail: &str, reader: Reader, authors: &[&str]| {
+        let authors: Vec<AuthorRule> = authors.iter().map(|rule| rule.parse().unwrap()).collect();
+        let opened = open(mail.as_bytes(), reader, &RouteAddresses::default(), &Limits::default());
+        let handed = Handed {
+            own_hosts: &[],
+            owned_domains: &[],
+            routes: &RouteAddresses::default(),
+            reverse_path: &ReversePath::Null,
+            has_null_reverse_path: false,
+            forward_paths: &[],
+            told: &[],
+            peer_authorised: true,
+            authors: &authors,
+            author_authenticated: false,
+        };
+        read(&opened, &handed).untrusted
+    };
+    let not_listed = [UntrustedReason::AuthorNotListed];
+    for listed in [&[][..], &["address:SAM@harbor.example"], &["domain:x.example", "domain:harbor.example"]] {
+        assert_eq!(untrusted(ORIGINAL, Reader::Bcc, listed), [], "{listed:?}");
+    }
+    for listed in ["address:sam@lake.example", "address:ann@lake.example", "domain:lake.example"] {
+        assert_eq!(untrusted(ORIGINAL, Reader::Bcc, &[listed]), not_listed, "{listed}");
+        assert_eq!(untrusted(ORIGINAL, Reader::JournalPlain, &[listed]), [], "{listed}");
+    }
+    assert_eq!(untrusted("To: ann@lake.example\r\n\r\nx", Reader::Bcc, &["domain:lake.example"]), not_listed);
+    let several = format!("From: sam@harbor.example\r\n{ORIGINAL}");
+    let doubts = untrusted(&several, Reader::Bcc, &["domain:harbor.example"]);
+    assert_eq!(doubts, [UntrustedReason::AuthorNotListed, UntrustedReason::AuthorAmbiguous]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::{Ingest, IngestError, NewThreads, Read, parse};
 use crate::clock::Timestamp;
 use crate::mail::authentication::Authentication;
-use crate::mail::envelope::{Manifest, Recipient};
+use crate::mail::envelope::{Manifest, Recipient, TransferDefect};
 use crate::mail::marks::{Mark, marks};
 use crate::mail::retention::Keep;
 use crate::spool::{BodyRef, SpoolError, StoredMessage};
@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use crate::store::ingest::{NewCopy, NewMessage};
 use crate::store::marks::Confirmed;
 use crate::store::routes::RouteRow;
+use crate::store::watch::Alarm;
 
 /// Held copies that are decided on before new mail is looked at again.
 const AT_ONCE: u32 = 16;
@@ -48,12 +49,14 @@ pub(super) fn judged(
 
 /// The routes that a message reached of which nothing could be read.
 pub(super) fn copies(manifest: &Manifest) -> Vec<NewCopy> {
+    let is_lost = manifest.defects.contains(&TransferDefect::OverSize);
+    let alarm = is_lost.then_some(Alarm::TooLarge);
     let mut copies: Vec<NewCopy> = Vec::new();
     for path in &manifest.envelope.forward_paths {
         if let Recipient::Route { route, .. } = path.recipient
             && copies.iter().all(|copy| copy.route != route)
         {
-            copies.push(NewCopy { route, marks: None, keep: Keep::Raw });
+            copies.push(NewCopy { route, marks: None, keep: Keep::Raw, alarm, tests_connector: false });
         }
     }
     copies

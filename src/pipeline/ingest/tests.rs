@@ -1,5 +1,7 @@
 //! From a committed message to recorded rows, on a real spool and store.
 
+mod forwards;
+mod losses;
 mod threads;
 
 use tempfile::TempDir;
@@ -57,6 +59,7 @@ async fn scene() -> Scene {
         lease: Duration::from_secs(30),
         limits: message::Limits::default(),
         hostname: "mx.in.example".into(),
+        own_hosts: vec![Domain::parse("mx.in.example").unwrap()],
         public_url: "https://gate.example".into(),
     };
     let key = Arc::new(InstanceKey::new(&[7; 32]));
@@ -74,10 +77,20 @@ impl Scene {
     }
 
     async fn accept_as(&self, id: MessageId, recipients: &[Recipient], bytes: &[u8]) {
+        self.accept_manifest(self.manifest(id, recipients), bytes).await;
+    }
+
+    async fn accept_manifest(&self, manifest: Manifest, bytes: &[u8]) {
+        let mut incoming = self.spool.begin();
+        incoming.push(bytes).await.unwrap();
+        let _ = incoming.commit(manifest).await.unwrap();
+    }
+
+    fn manifest(&self, id: MessageId, recipients: &[Recipient]) -> Manifest {
         let mailbox = Mailbox::parse("deals@in.example").unwrap();
         let path = |recipient: &Recipient| ForwardPath::new(mailbox.clone(), *recipient);
         let clock = self.store.clock();
-        let manifest = Manifest {
+        Manifest {
             id,
             received_at: clock.now(),
             envelope: Envelope {
@@ -104,10 +117,7 @@ impl Scene {
             quiet: false,
             verdict: crate::mail::envelope::Verdict::NotAsked,
             milter: None,
-        };
-        let mut incoming = self.spool.begin();
-        incoming.push(bytes).await.unwrap();
-        let _ = incoming.commit(manifest).await.unwrap();
+        }
     }
 
     fn to_mailbox(&self) -> Recipient {
@@ -262,6 +272,26 @@ async fn a_forgery_that_came_first_does_not_make_the_real_message_a_copy() {
     scene.drain().await;
     let states: Vec<_> = scene.states().await.into_iter().map(|(state, _)| state).collect();
     assert_eq!(states, ["emitted", "emitted", "duplicate"]);
+}
+
+#[tokio::test]
+async fn what_goes_in_a_circle_is_an_event_from_which_nothing_follows_and_takes_nobodys_key() {
+    let scene = scene().await;
+    let circle = "Received: from x by MX.in.example. with ESMTP id 4X; Tue\r\n".repeat(26);
+    for header in ["", &circle, &circle] {
+        scene.accept(scene.to_mailbox(), &mail("1", header)).await;
+    }
+    scene.drain().await;
+    let states: Vec<_> = scene.states().await;
+    let (emitted, duplicate) = (("emitted".to_owned(), None), ("duplicate".to_owned(), None));
+    assert_eq!(states, [emitted.clone(), emitted, duplicate]);
+    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let mut found = Vec::new();
+    for event in &events {
+        let has_operations = event.answer["operations"].as_array().is_some_and(|list| !list.is_empty());
+        found.push((has_operations, event.content["defects"].to_string().contains("loop_suspect")));
+    }
+    assert_eq!(found, [(true, false), (false, true)]);
 }
 
 #[tokio::test]
@@ -473,6 +503,21 @@ async fn a_copy_that_its_route_leaves_out_makes_no_event() {
     assert!(events[0].content["visibleText"].as_str().unwrap().contains("proof of funds"), "the text is kept");
     let messages = rows.messages_after("", 10).await.unwrap();
     assert!(messages.iter().all(|row| !row.is_raw_kept), "and no bytes are, also not of what was left out");
+}
+
+#[tokio::test]
+async fn a_bcc_route_with_listed_authors_believes_nobody_elses_copies() {
+    let scene = scene().await;
+    let recipient = private_route(&scene, &[], Keep::Raw).await;
+    let Recipient::Route { route, .. } = recipient else { panic!() };
+    let only = vec!["address:sam@harbor.example".parse().unwrap()];
+    scene.store.for_tenant(scene.tenant).list_authors(route, only).await.unwrap();
+    scene.accept(recipient, &mail("1", "")).await;
+    let by_sam = String::from_utf8(mail("2", "")).unwrap().replace("ann@lakeside", "sam@harbor");
+    scene.accept(recipient, by_sam.as_bytes()).await;
+    scene.drain().await;
+    let held = ("held".to_owned(), Some("author_not_listed".to_owned()));
+    assert_eq!(scene.states().await, [held, ("emitted".to_owned(), None)]);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::mail::authentication::Authentication;
 use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::key;
+use crate::mail::message::Defect;
 use crate::mail::reading::Opened;
 use crate::mail::retention::Keep;
 use crate::mail::selection::{Chosen, LeftOut};
@@ -28,6 +29,7 @@ use crate::store::directory::{App, MailboxRow};
 use crate::store::events::{NewDecision, NewEvent, NewObserved};
 use crate::store::ingest::{Kept, NewCopy, NewView};
 use crate::store::routes::RouteRow;
+use crate::store::watch::Alarm;
 
 /// Octets of each text that an event keeps: the whole is in the spool, and every recipient has an event of its own.
 pub(super) const STORED_TEXT: usize = 64 * 1024;
@@ -77,42 +79,67 @@ impl Ingest {
                 continue;
             }
             let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication);
+            let tests_connector = may_be_believed(recipient)
+                && opened.iter().any(|opened| opened.reader() == recipient.reader() && opened.tests_a_connector());
             if let Recipient::Route { route, .. } = recipient
                 && copies.iter().all(|copy: &NewCopy| copy.route != route)
             {
-                copies.push(NewCopy { route, marks: marks.clone(), keep: Keep::Raw });
+                let tells_of_loss =
+                    |opened: &&Opened| opened.reader() == recipient.reader() && opened.tells_of_a_loss();
+                let alarm = opened.iter().find(tells_of_loss).map(|_| Alarm::JournalLost);
+                copies.push(NewCopy { route, marks: marks.clone(), keep: Keep::Raw, alarm, tests_connector });
             }
-            let Some(opened) = opened.iter().find(|opened| opened.reader() == path.recipient.reader()) else {
-                continue;
-            };
-            let copy_key = key::copy_key(opened.message(), stored.body.sha256());
-            // What was found out is about the message that was handed over, and not about one inside it.
-            let is_disowned = !opened.is_unwrapped() && authentication.failure().is_some();
-            let own = |key| if is_disowned { key::unauthenticated(key) } else { key };
-            let (copy_key, id_key) = (own(copy_key), key::id_key(opened.message()).map(own));
-            let found = Found { manifest, opened, authentication };
-            let event = self.event(found, recipient, &place, threads).await?;
-            if let (Ok(_) | Err(Kept::Excluded(_)), Some(row)) = (&event, &place.route) {
-                // What is held may still be decided on, and is needed for that.
-                for copy in copies.iter_mut().filter(|copy| copy.route == row.id) {
-                    copy.keep = row.retention.at_decision();
+            for opened in opened.iter().filter(|opened| opened.reader() == recipient.reader()) {
+                // No mail of anybody's, and no fault of the set-up: a step of it.
+                if tests_connector {
+                    held.push((place.scope.clone(), Kept::Excluded("connector_validation")));
+                    continue;
                 }
-            }
-            match event {
-                Ok(event) => views.push(NewView { scope: place.scope, copy_key, id_key, event }),
-                // The copy for another recipient may be believed all the same.
-                Err(reason) => {
-                    let reason = match (reason, &place.route) {
-                        (Kept::Held("peer_not_authorised"), Some(row)) if marks.is_some() => {
-                            Kept::Held(marked::reason(row, manifest.received_at))
-                        }
-                        (reason, _) => reason,
-                    };
-                    held.push((place.scope, reason));
+                let (copy_key, id_key) = self.keys(opened, stored, authentication);
+                // Some mail programs attach one message twice.
+                if views.iter().any(|view| view.scope == place.scope && view.copy_key == copy_key) {
+                    continue;
+                }
+                let found = Found { manifest, opened, authentication };
+                let event = self.event(found, recipient, &place, threads).await?;
+                if let (Ok(_) | Err(Kept::Excluded(_)), Some(row)) = (&event, &place.route) {
+                    // What is held may still be decided on, and is needed for that.
+                    for copy in copies.iter_mut().filter(|copy| copy.route == row.id) {
+                        copy.keep = row.retention.at_decision();
+                    }
+                }
+                match event {
+                    Ok(event) => views.push(NewView { scope: place.scope.clone(), copy_key, id_key, event }),
+                    // The copy for another recipient may be believed all the same.
+                    Err(reason) => {
+                        let reason = match (reason, &place.route) {
+                            (Kept::Held("peer_not_authorised"), Some(row)) if marks.is_some() => {
+                                Kept::Held(marked::reason(row, manifest.received_at))
+                            }
+                            (reason, _) => reason,
+                        };
+                        held.push((place.scope.clone(), reason));
+                    }
                 }
             }
         }
         Ok(found_views)
+    }
+
+    /// By what copies of the message are known, and others that came under its Message-ID.
+    fn keys(
+        &self,
+        opened: &Opened,
+        stored: &StoredMessage,
+        authentication: &Authentication,
+    ) -> ([u8; 32], Option<[u8; 32]>) {
+        // What was found out is about the message that was handed over, and not about one inside it.
+        let is_disowned = !opened.is_unwrapped() && authentication.failure().is_some();
+        let goes_in_a_circle = opened.goes_in_a_circle(&self.settings.own_hosts);
+        let own = |key| if is_disowned { key::unauthenticated(key) } else { key };
+        let own = |key| if goes_in_a_circle { key::circling(own(key)) } else { own(key) };
+        let copy_key = key::copy_key(opened.message(), stored.body.sha256());
+        (own(copy_key), key::id_key(opened.message()).map(own))
     }
 
     async fn place(&self, recipient: Recipient) -> Result<Place, StoreError> {
@@ -161,10 +188,12 @@ impl Ingest {
         let view = View {
             id: clock.mint::<EventId>(),
             recipient,
+            own_hosts: &self.settings.own_hosts,
             owned_domains: &facts.domains,
             route_addresses: &facts.route_addresses,
             thread,
             threading: threading.clone(),
+            authors: place.route.as_deref().map_or(&[], |row| &row.authors),
             authentication,
             failure_policy: place.mailbox.as_deref().map(|row| row.authentication_policy).unwrap_or_default(),
         };
@@ -179,10 +208,11 @@ impl Ingest {
         let mut warnings = Vec::new();
         let (identity, reply) = identity::resolve(None, place.mailbox.as_deref(), &mut warnings);
         let mut decision = self.decide(&event, reply, place.app.as_deref());
-        if manifest.quiet {
+        let quiet = manifest.quiet || event.defects.contains(&Defect::LoopSuspect);
+        if quiet {
             decision.operations.clear();
         }
-        let observing = place.route.as_deref().filter(|row| row.is_observed(manifest.received_at) && !manifest.quiet);
+        let observing = place.route.as_deref().filter(|row| row.is_observed(manifest.received_at) && !quiet);
         machine::suppress_failed(&mut decision, event.automated.as_ref());
         event.language.clone_from(&decision.canonical.language);
         event.cut_texts(STORED_TEXT);
@@ -191,7 +221,7 @@ impl Ingest {
         authenticity::doubt(&event.authentication, &mut trust);
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
-        let mode = if manifest.quiet { Materialize::None } else { Materialize::Safe };
+        let mode = if quiet { Materialize::None } else { Materialize::Safe };
         let mut work = materialize(mode, &event.subject, &mut answer, clock);
         let observed = observing.map(|row| observe(row, &mut answer, &mut work));
         let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
@@ -234,7 +264,7 @@ impl Ingest {
             drafts: work.drafts,
             webhook,
             text,
-            is_quiet: manifest.quiet || observed.is_some(),
+            is_quiet: quiet || observed.is_some(),
             observed,
         }))
     }
@@ -282,6 +312,11 @@ impl Ingest {
         };
         self.engine.decide(&matter, &profile(app))
     }
+}
+
+/// Whether whoever hands the copy over is named by the route, or in a network that it names.
+const fn may_be_believed(recipient: Recipient) -> bool {
+    matches!(recipient, Recipient::Route { peer_authorised, shared_range, .. } if peer_authorised || shared_range)
 }
 
 /// What an app registered, as the engine takes it.
@@ -338,6 +373,7 @@ fn kept(event: &CanonicalEvent) -> Kept {
         Some(UntrustedReason::FormatMismatch) => Kept::Held("format_mismatch"),
         Some(UntrustedReason::NoOwnedParticipant) => Kept::Held("no_owned_participant"),
         Some(UntrustedReason::ReturnedReport) => Kept::Held("returned_report"),
+        Some(UntrustedReason::AuthorNotListed) => Kept::Held("author_not_listed"),
         Some(UntrustedReason::NestedReport) => Kept::Held("nested_report"),
         Some(UntrustedReason::PeerNotAuthorised) | None => Kept::Held("peer_not_authorised"),
     }

@@ -24,6 +24,8 @@ pub(super) struct Receiving {
 enum Fate {
     Keep,
     Refuse(Reply),
+    /// A copy that is over its limit: nobody will send it again.
+    Lose,
 }
 
 /// Inside the octets of a BDAT.
@@ -40,6 +42,8 @@ pub(super) struct Skipping {
     left: u64,
     reply: Reply,
     next: State,
+    /// The copy that is lost by it, and whether its beginning is remembered.
+    lost: Option<(Box<Commission>, bool)>,
 }
 
 impl Machine {
@@ -65,7 +69,13 @@ impl Machine {
             State::Addressing(transaction) | State::BetweenChunks(transaction) if transaction.has_recipients() => {
                 if transaction.size.saturating_add(size) > transaction.limit {
                     let reply = reply::TOO_LARGE.times(replies(&transaction, last));
-                    let skipping = Skipping { left: size, reply, next: transaction.end() };
+                    let skipping = if transaction.is_copy() {
+                        let remembers = transaction.remembers_head();
+                        let (next, commission) = lose(*transaction, Vec::new());
+                        Skipping { left: size, reply, next, lost: Some((commission, remembers)) }
+                    } else {
+                        Skipping { left: size, reply, next: transaction.end(), lost: None }
+                    };
                     return (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard));
                 }
                 (State::Chunk(Box::new(Chunk { transaction, left: size, last })), Step::nothing())
@@ -80,7 +90,7 @@ impl Machine {
         let (next, step) = self.fault(state, reply);
         match step {
             Step { reply: Some(reply), effect: Effect::None, .. } => {
-                (State::Skipping(Box::new(Skipping { left, reply, next })), Step::nothing())
+                (State::Skipping(Box::new(Skipping { left, reply, next, lost: None })), Step::nothing())
             }
             step => (next, step),
         }
@@ -108,6 +118,11 @@ impl Receiving {
                     let reply = reply.times(self.transaction.replies());
                     (self.transaction.end(), Step::reply(reply))
                 }
+                Fate::Lose => {
+                    let reply = reply::TOO_LARGE.times(self.transaction.replies());
+                    let (next, commission) = lose(*self.transaction, self.defects);
+                    (next, Step { consumed: 0, reply: Some(reply), effect: Effect::Lose(commission) })
+                }
             },
         };
         match state {
@@ -120,11 +135,21 @@ impl Receiving {
     }
 
     fn keep<'a>(mut self: Box<Self>, run: &'a [u8]) -> Next<'a> {
-        if run.is_empty() || matches!(self.fate, Fate::Refuse(_)) {
-            return (State::Receiving(self), Step::nothing());
+        let remembers = self.transaction.remembers_head();
+        match self.fate {
+            Fate::Keep if !run.is_empty() => {}
+            Fate::Lose if remembers && !run.is_empty() => {
+                return (State::Receiving(self), Step::effect(Effect::Head(run)));
+            }
+            Fate::Keep | Fate::Lose | Fate::Refuse(_) => return (State::Receiving(self), Step::nothing()),
         }
         self.transaction.size = self.transaction.size.saturating_add(octets(run));
         if self.transaction.size > self.transaction.limit {
+            if self.transaction.is_copy() {
+                self.fate = Fate::Lose;
+                let effect = if remembers { Effect::Head(run) } else { Effect::Discard };
+                return (State::Receiving(self), Step::effect(effect));
+            }
             return self.refuse(reply::TOO_LARGE); // RFC 1870 §6.3
         }
         (State::Receiving(self), Step::effect(Effect::Body(run)))
@@ -132,7 +157,7 @@ impl Receiving {
 
     /// The first fault decides.
     fn refuse<'a>(mut self: Box<Self>, reply: Reply) -> Next<'a> {
-        if matches!(self.fate, Fate::Refuse(_)) {
+        if !matches!(self.fate, Fate::Keep) {
             return (State::Receiving(self), Step::nothing());
         }
         self.fate = Fate::Refuse(reply);
@@ -171,20 +196,23 @@ impl Chunk {
     pub(super) fn fail<'a>(self) -> Next<'a> {
         let reply = reply::TRY_AGAIN.times(replies(&self.transaction, self.last));
         let next = self.transaction.end();
-        let skipping = Skipping { left: self.left, reply, next };
+        let skipping = Skipping { left: self.left, reply, next, lost: None };
         (State::Skipping(Box::new(skipping)), Step::effect(Effect::Discard))
     }
 }
 
 impl Skipping {
-    /// As [`Chunk::take`], but nothing is kept.
-    pub(super) fn take<'a>(mut self: Box<Self>, bytes: &[u8]) -> Next<'a> {
+    /// As [`Chunk::take`], but nothing is kept but the beginning of a copy that is lost.
+    pub(super) fn take<'a>(mut self: Box<Self>, bytes: &'a [u8]) -> Next<'a> {
         if self.left == 0 {
-            return (self.next, Step::reply(self.reply));
+            let effect = self.lost.map_or(Effect::None, |(commission, _)| Effect::Lose(commission));
+            return (self.next, Step { consumed: 0, reply: Some(self.reply), effect });
         }
-        let consumed = within(bytes, self.left).len();
+        let run = within(bytes, self.left);
         self.left = self.left.saturating_sub(octets(bytes));
-        (State::Skipping(self), Step { consumed, ..Step::nothing() })
+        let is_remembered = !run.is_empty() && self.lost.as_ref().is_some_and(|(_, remembers)| *remembers);
+        let effect = if is_remembered { Effect::Head(run) } else { Effect::None };
+        (State::Skipping(self), Step { consumed: run.len(), reply: None, effect })
     }
 }
 
@@ -203,6 +231,13 @@ fn replies(transaction: &Transaction, chunk: command::Chunk) -> usize {
 
 fn octets(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// The session after a copy that is lost, and what is recorded of it.
+fn lose(transaction: Transaction, mut defects: Vec<TransferDefect>) -> (State, Box<Commission>) {
+    defects.push(TransferDefect::OverSize);
+    let (greeted, envelope) = transaction.into_parts();
+    (State::Greeted(greeted), Box::new(Commission { envelope, defects }))
 }
 
 fn commit<'a>(transaction: Transaction, defects: Vec<TransferDefect>) -> Next<'a> {

@@ -60,6 +60,10 @@ pub enum Effect<'a> {
     Body(&'a [u8]),
     /// Forget the octets kept so far.
     Discard,
+    /// Remember these octets, which follow those kept so far, as the beginning of a copy that is lost; else keep nothing of it.
+    Head(&'a [u8]),
+    /// Make a record of a copy that was refused for its size: it is lost with its peer. Nothing is answered.
+    Lose(Box<Commission>),
     /// Make the message durable.
     Commit(Box<Commission>),
     /// Ask whether the peer is who it says.

@@ -54,6 +54,12 @@ impl Transaction {
         self.forward_paths.first().is_some_and(|path| path.recipient.is_copy())
     }
 
+    /// Whether the beginning of the message is remembered: of a copy that grows over its limit it is all there will be. Who
+    /// tells the size is refused before.
+    pub(super) fn remembers_head(&self) -> bool {
+        self.is_copy() && self.announced_size.is_none()
+    }
+
     /// How many replies the end of the message has (RFC 2033 §4.2): as many as there are recipients in LMTP.
     pub(super) fn replies(&self) -> usize {
         match self.greeted.dialect {

@@ -500,7 +500,7 @@ async fn copies_are_counted_and_held_ones_wait_for_their_marks_to_be_confirmed(e
             message.views.clear();
             message.kept = Some(Kept::Held("learning"));
         }
-        message.copies = vec![NewCopy { route: id, marks, keep: Keep::Raw }];
+        message.copies = vec![NewCopy { route: id, marks, keep: Keep::Raw, alarm: None, tests_connector: false }];
         message
     };
     let (first, second) = (copy(3, Some(mark("a.example"))), copy(4, Some(mark("b.example"))));

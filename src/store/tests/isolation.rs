@@ -187,6 +187,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         learn_route(owned.route, clock.now()) => "Err(NotFound";
         confirm_marks(owned.route, &[mark_of_route()]) => "Err(NotFound";
         observe_route(owned.route, None) => "Err(NotFound";
+        list_authors(owned.route, Vec::new()) => "Err(NotFound";
         select_copies(owned.route, Selection::default()) => "Err(NotFound";
         retain_copies(owned.route, Keep::None, Some(1)) => "Err(NotFound";
         hold_route(owned.route, true) => "Err(NotFound";
@@ -366,7 +367,13 @@ async fn fill(scene: &Scene) -> Owned {
     let mut copy = scene.message(1);
     copy.views[0].event.content = r#"{"recipients":[{"address":"sam@harbor.example","type":"to"}]}"#.into();
     copy.views[0].event.scope = Some(owned.mailbox.to_string());
-    held.copies = vec![NewCopy { route: route_id, marks: Some(vec![mark_of_route()]), keep: Keep::Raw }];
+    held.copies = vec![NewCopy {
+        route: route_id,
+        marks: Some(vec![mark_of_route()]),
+        keep: Keep::Raw,
+        alarm: None,
+        tests_connector: false,
+    }];
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();

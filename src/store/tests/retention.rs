@@ -46,7 +46,13 @@ fn copy(scene: &Scene, key: u8, routes: &[RouteId]) -> NewMessage {
         event.content = json!({ "v": 1, "subject": "secret", "visibleText": "secret", "recipients": [] }).to_string();
         event.text = "secret".into();
         message.views.push(NewView { scope: route.to_string(), event, ..view.clone() });
-        message.copies.push(NewCopy { route: *route, marks: None, keep: Keep::Raw });
+        message.copies.push(NewCopy {
+            route: *route,
+            marks: None,
+            keep: Keep::Raw,
+            alarm: None,
+            tests_connector: false,
+        });
     }
     message
 }
@@ -185,6 +191,10 @@ async fn what_a_route_was_told_of_privacy_is_read_back(engine: Engine) {
         exclude: rules(&["group:board@harbor.example"]),
     };
     own.select_copies(route, selection.clone()).await.unwrap();
+    assert_eq!(row().await.authors, []);
+    let authors = vec!["address:mia@harbor.example".parse().unwrap()];
+    own.list_authors(route, authors.clone()).await.unwrap();
+    assert_eq!(row().await.authors, authors);
     own.retain_copies(route, Keep::Text, Some(90)).await.unwrap();
     own.hold_route(route, true).await.unwrap();
     let retention = Retention { keep: Keep::Text, days: Some(90), legal_hold: true };

@@ -73,6 +73,32 @@ async fn bare_line_breaks_are_kept_on_a_copy_route_with_their_defect() {
 }
 
 #[tokio::test]
+async fn a_copy_that_grows_over_its_limit_leaves_its_envelope_and_beginning_behind() {
+    let server = Server::start(Door::Smtp, Limits { message: 300_000, ..Limits::default() });
+    let mut client = server.greeted().await;
+    let long = "0123456789abcde\r\n".repeat(30_000);
+    for (to, text, kept) in [("narrow", &long[..170], 170), ("copy", long.as_str(), 256 * 1024)] {
+        client.says(&format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{to}@in.test>\r\nDATA\r\n")).await;
+        for reply in ["250", "250", "354"] {
+            client.hears(reply).await;
+        }
+        client.says(&format!("{text}.\r\n")).await;
+        client.hears("552 5.3.4").await;
+        let stored = server.stored().await.pop().unwrap();
+        assert_eq!(stored.manifest.defects, [TransferDefect::OverSize], "it is there when that is answered");
+        assert_eq!(stored.manifest.envelope.forward_paths[0].mailbox.to_string(), format!("{to}@in.test"));
+        assert_eq!(server.body(&stored).await, &text.as_bytes()[..kept], "{to}");
+    }
+    // What was remembered of one message is none of another's.
+    client.says("MAIL FROM:<a@b.test>\r\nRCPT TO:<narrow@in.test>\r\nDATA\r\nx\r\n.\r\n").await;
+    for reply in ["250", "250", "354", "250 2.0.0 Ok"] {
+        client.hears(reply).await;
+    }
+    let stored = server.stored().await;
+    assert_eq!((stored.len(), server.body(&stored[2]).await), (3, b"x\r\n".to_vec()));
+}
+
+#[tokio::test]
 async fn starttls_secures_a_session_and_nothing_injected_before_it_runs() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let server = Server::start(Door::Smtp, Limits::default());
