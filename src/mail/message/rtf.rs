@@ -224,7 +224,7 @@ impl Reader<'_> {
                 self.skip = self.group.fallback;
             }
             b"uc" => {
-                self.group.fallback = positive.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).min(WORD)
+                self.group.fallback = positive.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).min(WORD);
             }
             b"bin" => {
                 let count = positive.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
