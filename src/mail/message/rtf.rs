@@ -18,7 +18,7 @@ const UNCOMPRESSED: [u8; 4] = *b"MELA";
 /// Levels of groups whose state is kept; those below have that of the last.
 const GROUPS: usize = 100;
 /// Fonts whose charset is kept.
-const FONTS: usize = 500;
+const FONTS: usize = 100;
 /// Letters of a control word and of its number.
 const WORD: usize = 32;
 
