@@ -18,7 +18,7 @@ const UNCOMPRESSED: [u8; 4] = *b"MELA";
 /// Levels of groups whose state is kept; those below have that of the last.
 const GROUPS: usize = 100;
 /// Fonts whose charset is kept.
-const FONTS: usize = 500;
+const FONTS: usize = 100;
 /// Letters of a control word and of its number.
 const WORD: usize = 32;
 
@@ -224,7 +224,7 @@ impl Reader<'_> {
                 self.skip = self.group.fallback;
             }
             b"uc" => {
-                self.group.fallback = positive.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).min(WORD)
+                self.group.fallback = positive.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).min(WORD);
             }
             b"bin" => {
                 let count = positive.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
