@@ -21,13 +21,19 @@ fn fresh_domain() -> String {
 
 /// A gateway whose tenant has proven a domain.
 pub fn proven(engine: Engine) -> (Gateway, String) {
-    let domain = fresh_domain();
     let gateway = Gateway::serving(engine, "");
+    let domain = prove(&gateway);
+    (gateway, domain)
+}
+
+/// Has the tenant of a gateway prove a domain of its own.
+pub fn prove(gateway: &Gateway) -> String {
+    let domain = fresh_domain();
     let claimed = gateway.json(&["domain", "add", &domain, "--tenant", "acme"]);
     zone().txt(&format!("_connex.{domain}"), text(&claimed, "/record/value"));
     let checked = gateway.json(&["domain", "check", &domain, "--tenant", "acme"]);
     assert_eq!(text(&checked, "/state"), "verified");
-    (gateway, domain)
+    domain
 }
 
 fn send(gateway: &Gateway, to: &str, mail: &str) {
