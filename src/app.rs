@@ -43,6 +43,7 @@ use crate::pipeline::retention::Retain;
 use crate::pipeline::watch::Watch;
 use crate::seal::body::DataKeyId;
 use crate::service::Service;
+use crate::service::domains::DomainDesk;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -222,7 +223,7 @@ impl App {
         };
         let serve = supervisor.spawner(Phase::Serve);
         let mail = doors::mail_door(&config, &recipients, &acceptor);
-        let service = service(&instance, &spool, &engine, mail, serve.stopping());
+        let service = service(&instance, &spool, &engine, mail, &resolver, serve.stopping());
         let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = http::serve::bounded(public, config.http.concurrency);
         let listeners = Listeners::default();
@@ -354,6 +355,7 @@ fn service(
     spool: &Spool,
     engine: &Arc<Engine>,
     mail: MailDoor,
+    resolver: &Resolver,
     stop: CancellationToken,
 ) -> Service {
     let spool = spool.clone();
@@ -367,7 +369,20 @@ fn service(
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
         mail: Some(mail),
+        domains: domain_desk(&instance.config, resolver.clone()),
         stop,
+    }
+}
+
+/// What domains are held against in this configuration.
+#[must_use]
+pub fn domain_desk(config: &Config, resolver: Resolver) -> DomainDesk {
+    let own = std::iter::once(&config.server.hostname);
+    let others = config.acme.iter().flat_map(|acme| &acme.domains);
+    DomainDesk {
+        resolver,
+        hosts: own.chain(others).map(ToString::to_string).collect(),
+        platform_domains: config.smtp.platform_domains.as_slice().into(),
     }
 }
 
@@ -502,7 +517,11 @@ fn webhook_client(
     Ok(WebhookClient::new(&settings, resolver, allow, clock.clone())?)
 }
 
-fn resolver(config: &Config) -> Result<Resolver, DnsError> {
+/// Asks DNS as this configuration says.
+///
+/// # Errors
+/// [`DnsError`] where no server is known.
+pub fn resolver(config: &Config) -> Result<Resolver, DnsError> {
     Resolver::new(&ResolverSettings {
         servers: config.dns.servers.clone(),
         timeout: config.dns.timeout,

@@ -19,7 +19,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::clock::Clock;
 use crate::ids::{KeyId, TenantId};
@@ -130,6 +130,7 @@ impl Api {
             outcome: shape::Shape::compile(&document, "OutcomeRequest")?,
             insights: shape::Shape::compile(&document, "InsightsRequest")?,
             trust: shape::Shape::compile(&document, "TrustRequest")?,
+            domain: shape::Shape::compile(&document, "DomainRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -199,6 +200,12 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Explain => on(verb, routes::messages::explain),
         Action::Message => on(verb, routes::messages::message),
         Action::RawMessage => on(verb, routes::messages::raw),
+        Action::Domains => on(verb, routes::domains::all),
+        Action::DomainClaim => on(verb, routes::domains::claim),
+        Action::Domain => on(verb, routes::domains::one),
+        Action::DomainRemove => on(verb, routes::domains::remove),
+        Action::DomainCheck => on(verb, routes::domains::check),
+        Action::DomainRecords => on(verb, routes::domains::records),
         Action::IntakeRaw => on(verb, routes::intake::raw),
         Action::Delivery(provider) => on(verb, move |api, caller, peer, headers, body| {
             routes::deliveries::delivery(provider, api, caller, peer, headers, body)
@@ -223,6 +230,7 @@ where
     match verb {
         Verb::Get => get(handler),
         Verb::Post => post(handler),
+        Verb::Delete => delete(handler),
     }
 }
 

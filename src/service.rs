@@ -14,6 +14,7 @@ use crate::keys::Pepper;
 use crate::store::{Store, StoreError};
 
 pub mod announce;
+pub mod domains;
 pub mod evaluate;
 pub mod events;
 pub mod identity;
@@ -25,6 +26,7 @@ pub mod machine;
 pub mod materialize;
 pub mod outcomes;
 pub mod reading;
+pub mod tokens;
 pub mod trust;
 
 pub use evaluate::{Submission, preview};
@@ -44,6 +46,8 @@ pub struct Service {
     pub read_body: events::ReadBody,
     /// Where mail that comes in by the API goes; `None`: none is taken.
     pub mail: Option<intake::MailDoor>,
+    /// What domains are held against.
+    pub domains: domains::DomainDesk,
     /// Ends streams when the instance stops.
     pub stop: tokio_util::sync::CancellationToken,
 }

@@ -10,8 +10,7 @@ use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
 use crate::mail::address::Domain;
-use crate::mail::setup::{proof_name, proof_target};
-use crate::pipeline::recipients::new_token;
+use crate::service::domains::{ClaimError, unicode};
 use crate::store::domains::{DomainRow, DomainState};
 
 /// `connex domain …`
@@ -74,12 +73,12 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
         DomainCommand::List(args) => {
             let instance = open(&args.data).await?;
             let mut table = Table::new(["DOMAIN", "STATE", "SINCE", "TENANT"]);
-            let (mut all, hosts) = (Vec::new(), check::hosts(&instance));
+            let (mut all, desk) = (Vec::new(), check::desk(&instance)?);
             for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
                 for row in tenant.domains().await? {
                     let state = row.state.as_str().to_owned();
                     table.row([beside(&row.domain), state, row.state_since.to_string(), name.clone()]);
-                    all.push(shown(&row, &hosts));
+                    all.push(desk.view(&row));
                 }
             }
             out.answer(&all, |out| out.table(&table))
@@ -108,42 +107,22 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
-    let domain = Domain::parse(&args.domain).map_err(|error| CliError::Usage(format!("{}: {error}", args.domain)))?;
-    if instance.config.smtp.platform_domains.contains(&domain) {
-        return Err(CliError::Usage(format!("{domain} is one of smtp.platform_domains, which belong to no tenant")));
-    }
     let tenant = installation::tenant(&instance, &args.tenant).await?;
-    tenant.claim_domain(&domain, format!("connex-verification={}", new_token())).await?;
-    let claimed = tenant.domains().await?.into_iter().find(|row| row.domain == domain.as_str());
-    let row = claimed.ok_or_else(|| CliError::failed("the domain was removed meanwhile"))?;
-    let hosts = check::hosts(&instance);
-    out.answer(&shown(&row, &hosts), |out| {
+    let desk = check::desk(&instance)?;
+    let row = desk.claim(&instance.store, tenant.tenant(), &args.domain).await.map_err(|error| match error {
+        ClaimError::NoDomain(error) => CliError::Usage(format!("{}: {error}", args.domain)),
+        ClaimError::Platform(_) | ClaimError::TooMany => CliError::Usage(error.to_string()),
+        ClaimError::Store(error) => error.into(),
+    })?;
+    let view = desk.view(&row);
+    out.answer(&view, |out| {
         out.line(&format!(
             "{} is {}. Set the first of these records, or the second where no TXT can be set, and run `connex domain check`:",
             beside(&row.domain),
             row.state.as_str()
         ))?;
-        out.line(&format!("{} IN TXT \"{}\"", proof_name(&row.domain), row.proof))?;
-        out.line(&format!("{} IN CNAME {}", proof_name(&row.domain), target(&row, &hosts)))
-    })
-}
-
-fn target(row: &DomainRow, hosts: &[String]) -> String {
-    proof_target(&row.proof, hosts.first().map_or("localhost", String::as_str))
-}
-
-fn shown(row: &DomainRow, hosts: &[String]) -> serde_json::Value {
-    serde_json::json!({
-        "tenant": row.tenant,
-        "domain": row.domain,
-        "unicode": unicode(&row.domain),
-        "state": row.state,
-        "stateSince": row.state_since,
-        "provenAt": row.proven_at,
-        "misses": row.misses,
-        "checkedAt": row.checked_at,
-        "record": { "name": proof_name(&row.domain), "type": "TXT", "value": row.proof },
-        "alias": { "name": proof_name(&row.domain), "type": "CNAME", "value": target(row, hosts) },
+        out.line(&format!("{} IN TXT \"{}\"", view.record.name, view.record.value))?;
+        out.line(&format!("{} IN CNAME {}", view.alias.name, view.alias.value))
     })
 }
 
@@ -172,10 +151,6 @@ fn beside(domain: &str) -> String {
         Some(shown) => format!("{domain} ({shown})"),
         None => domain.to_owned(),
     }
-}
-
-fn unicode(domain: &str) -> Option<String> {
-    Domain::parse(domain).ok()?.unicode()
 }
 
 async fn one(args: &OneArgs) -> Result<(Instance, DomainRow), CliError> {

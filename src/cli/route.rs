@@ -15,7 +15,7 @@ use crate::ids::RouteId;
 use crate::mail::journal::ReportFormat;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
-use crate::pipeline::recipients::{new_token, token_hash};
+use crate::service::tokens::{new_token, token_hash};
 use crate::store::TenantStore;
 use crate::store::routes::{NewRoute, RouteRow, RouteStep};
 use crate::store::watch::AlarmRow;

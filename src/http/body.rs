@@ -33,6 +33,8 @@ pub struct Shapes {
     pub insights: Shape,
     /// Of [`crate::service::trust::TrustRequest`].
     pub trust: Shape,
+    /// Of [`crate::service::domains::DomainRequest`].
+    pub domain: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -56,6 +58,12 @@ impl Contract for crate::service::insights::InsightsRequest {
 impl Contract for crate::service::trust::TrustRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.trust
+    }
+}
+
+impl Contract for crate::service::domains::DomainRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.domain
     }
 }
 

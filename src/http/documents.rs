@@ -167,6 +167,7 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
             "outcome": "approved", "appliedStatus": "Needs POF",
         }),
         Action::Insights => json!({ "groupBy": "status" }),
+        Action::DomainClaim => json!({ "domain": "acme.example" }),
         _ => json!({}),
     }
 }

@@ -15,7 +15,7 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{events, insights, intake, keys, outcomes, trust};
+use crate::service::{domains, events, insights, intake, keys, outcomes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -32,6 +32,11 @@ use crate::service::{events, insights, intake, keys, outcomes, trust};
     trust::TrustAnswer,
     keys::KeyCheckAnswer,
     events::EventPage,
+    domains::DomainRequest,
+    domains::DomainView,
+    domains::DomainPage,
+    domains::DomainRecords,
+    domains::DomainRemoved,
     webhook::WebhookEvent,
     super::error::ProblemDocument,
 )))]
@@ -80,6 +85,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
         "tags": [
             { "name": "evaluate", "description": "Events in, operations out, outcomes back" },
             { "name": "read", "description": "What was recorded" },
+            { "name": "administer", "description": "What the tenant's mail is read by" },
             { "name": "discover", "description": "What is served here" },
         ],
         "paths": paths(),
@@ -88,7 +94,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
@@ -105,7 +111,7 @@ are recommendations and safe internal work, never a send. Every reply that is no
 pub fn problems_of(endpoint: &Endpoint) -> Vec<Code> {
     let mut codes = endpoint.problems.to_vec();
     codes.extend(ALWAYS);
-    if endpoint.has_contract() {
+    if endpoint.has_contract() || endpoint.body.is_some() {
         codes.extend(WITH_BODY);
     }
     if !endpoint.query.is_empty() {
@@ -148,7 +154,7 @@ fn operation(endpoint: &Endpoint) -> Value {
     if !parameters.is_empty() {
         members.insert("parameters".into(), parameters.into());
     }
-    if endpoint.has_contract() {
+    if endpoint.has_contract() || endpoint.body.is_some() {
         let schema = match endpoint.body {
             Some("EventRequest") if endpoint.path.ends_with("integration-event") => json!({
                 "allOf": [reference("EventRequest"), { "type": "object", "required": ["sourceEventId"], "properties": {
@@ -157,7 +163,7 @@ fn operation(endpoint: &Endpoint) -> Value {
             Some(name) => reference(name),
             None => json!({ "type": "object" }),
         };
-        let is_required = matches!(endpoint.body, Some("EventRequest" | "OutcomeRequest"));
+        let is_required = matches!(endpoint.body, Some("EventRequest" | "OutcomeRequest" | "DomainRequest"));
         members.insert(
             "requestBody".into(),
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),
@@ -235,6 +241,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
     match endpoint.auth {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
+        Auth::Key(Scope::DomainsRead | Scope::DomainsWrite) => "administer",
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }

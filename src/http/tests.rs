@@ -44,6 +44,20 @@ struct Gateway {
     place: Place,
 }
 
+/// What domains are held against, where DNS tells nothing.
+fn unasked() -> crate::service::domains::DomainDesk {
+    let settings = crate::dns::ResolverSettings {
+        servers: vec!["127.0.0.1:1".parse().unwrap()],
+        timeout: std::time::Duration::from_millis(50),
+        attempts: 1,
+    };
+    crate::service::domains::DomainDesk {
+        resolver: crate::dns::Resolver::new(&settings).unwrap(),
+        hosts: vec!["mx.gate.example".to_owned()].into(),
+        platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
+    }
+}
+
 /// A reply that was read to its end.
 #[derive(Debug)]
 struct Reply {
@@ -121,6 +135,7 @@ impl Gateway {
             base_url: HOST.into(),
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
             mail,
+            domains: unasked(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let mut settings = Settings::new(HOST);

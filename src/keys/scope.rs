@@ -17,17 +17,23 @@ pub enum Scope {
     MailIngest,
     /// See the blind recipients of journal reports, in what other scopes let it read.
     JournalBcc,
+    /// See which domains the tenant claims, and what stands in DNS of what they need.
+    DomainsRead,
+    /// Claim domains, have their proof looked for, and give them up.
+    DomainsWrite,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::StatusEvaluate,
         Self::EventsRead,
         Self::MessagesRead,
         Self::MessagesRaw,
         Self::MailIngest,
         Self::JournalBcc,
+        Self::DomainsRead,
+        Self::DomainsWrite,
     ];
 
     /// The word of the contract.
@@ -40,6 +46,8 @@ impl Scope {
             Self::MessagesRaw => "messages:raw",
             Self::MailIngest => "mail:ingest",
             Self::JournalBcc => "journal:bcc",
+            Self::DomainsRead => "domains:read",
+            Self::DomainsWrite => "domains:write",
         }
     }
 

@@ -185,7 +185,9 @@ pub fn recipients(
 fn detail_address(route: &Mailbox) -> Option<Mailbox> {
     let (_, detail) = route.split_detail();
     let (local, domain) = detail?.rsplit_once('=')?;
-    Mailbox::parse(&format!("{local}@{domain}")).ok()
+    // Where the local part needs quoting, the quotes are around all of the route's.
+    let quoted = || Mailbox::parse(&format!("\"{}\"@{domain}", local.replace('\\', "\\\\").replace('"', "\\\"")));
+    Mailbox::parse(&format!("{local}@{domain}")).or_else(|_| quoted()).ok()
 }
 
 /// Recipients in order, each once per type.

@@ -8,109 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::rounds;
 use crate::clock::Timestamp;
-use crate::dns::{DnsError, Resolver};
-use crate::mail::setup::{self, Held, Told};
+use crate::dns::Resolver;
+use crate::service::domains::look::{look, settle};
 use crate::store::domains::{DomainRow, DomainState};
 use crate::store::{Store, StoreError};
 
 /// How often a proven domain's record is looked for.
 const RECHECK: Duration = Duration::from_secs(6 * 3_600);
-/// Names at which a DMARC policy is looked for at most (RFC 9989 §4.10).
-const POLICIES: usize = 8;
-
-/// What a look for a domain's proof came to: `true` where it is there.
-///
-/// # Errors
-/// [`DnsError`]: DNS does not say, which says nothing about the domain.
-pub type Looked = Result<bool, DnsError>;
-
-/// Looks for a domain's proof: a text, or an alias (CNAME) where no text can be set.
-pub async fn look(resolver: &Resolver, row: &DomainRow) -> Looked {
-    let (_, _, looked) = look_closely(resolver, row).await;
-    looked
-}
-
-/// The same, with what stands there.
-async fn look_closely(resolver: &Resolver, row: &DomainRow) -> (Told<String>, Told<String>, Looked) {
-    let name = setup::proof_name(&row.domain);
-    // An alias leads to a name that need not exist, and whose servers need not answer: either alone is enough.
-    let (texts, aliases) = tokio::join!(texts(resolver, &name), resolver.aliases(&name));
-    let found = (texts.as_deref().unwrap_or_default(), aliases.as_deref().unwrap_or_default());
-    let is_proven = setup::is_proof(&row.proof, found.0, found.1);
-    let looked = match (&texts, &aliases) {
-        _ if is_proven => Ok(true),
-        (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-        (Ok(_), Ok(_)) => Ok(false),
-    };
-    (texts.ok(), aliases.ok(), looked)
-}
-
-/// Looks for every record that a domain may need; what DNS does not tell stays unknown.
-pub async fn survey(resolver: &Resolver, row: &DomainRow) -> (Held, Looked) {
-    let domain = row.domain.as_str();
-    let (mta_sts, tls_rpt) = (format!("_mta-sts.{domain}."), format!("_smtp._tls.{domain}."));
-    let ((proof_texts, proof_aliases, looked), exchangers, own, policies, mta_sts, tls_rpt) = tokio::join!(
-        look_closely(resolver, row),
-        resolver.exchangers(domain),
-        texts(resolver, domain),
-        policies(resolver, domain),
-        texts(resolver, &mta_sts),
-        texts(resolver, &tls_rpt),
-    );
-    let held = Held {
-        proof_texts,
-        proof_aliases,
-        exchangers: exchangers.ok(),
-        texts: own.ok(),
-        policies,
-        mta_sts: mta_sts.ok(),
-        tls_rpt: tls_rpt.ok(),
-    };
-    (held, looked)
-}
-
-/// The texts at `_dmarc` of a domain, and of those above it until one has any (RFC 9989 §4.10).
-async fn policies(resolver: &Resolver, domain: &str) -> Vec<(String, Told<String>)> {
-    let mut found = Vec::new();
-    let mut above = domain;
-    while found.len() < POLICIES {
-        let told = texts(resolver, &format!("_dmarc.{above}.")).await.ok();
-        let is_end = told.as_ref().is_none_or(|texts| !texts.is_empty());
-        found.push((above.to_owned(), told));
-        match above.split_once('.') {
-            Some((_, parent)) if !is_end && parent.contains('.') => above = parent,
-            _ => break,
-        }
-    }
-    found
-}
-
-async fn texts(resolver: &Resolver, name: &str) -> Result<Vec<String>, DnsError> {
-    let texts = resolver.texts(name).await?;
-    Ok(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
-}
-
-/// Records what a look found; the state that follows. Ownership is never dropped by it.
-///
-/// # Errors
-/// [`StoreError::NotFound`]; [`StoreError::Exists`] when another tenant has proven the domain.
-pub async fn settle(store: &Store, row: &DomainRow, is_proven: bool) -> Result<DomainState, StoreError> {
-    let tenant = store.for_tenant(row.tenant);
-    if is_proven {
-        return tenant.prove_domain(&row.domain).await;
-    }
-    let state = tenant.miss_domain(&row.domain).await?;
-    if (row.state, state) == (DomainState::Verified, DomainState::Failing) {
-        metrics::counter!("connex_domains_failing_total").increment(1);
-        tracing::warn!(
-            tenant.id = %row.tenant,
-            dns.name = row.domain,
-            error.kind = "domain_failing",
-            "The proof of a domain is gone from DNS: the domain goes on to count, and its owner must set the record again"
-        );
-    }
-    Ok(state)
-}
 
 /// The task that looks again.
 #[derive(Debug, Clone)]
@@ -219,65 +123,5 @@ mod tests {
         let asked = zone.asked();
         assert_eq!(round(60).await, (DomainState::Suspended, 0));
         assert_eq!(zone.asked(), asked, "what is suspended is not looked at");
-    }
-
-    async fn resolver(zone: &Zone) -> Resolver {
-        let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(1), attempts: 1 };
-        Resolver::new(&settings).unwrap()
-    }
-
-    fn row(domain: &str) -> DomainRow {
-        DomainRow {
-            tenant: crate::ids::TenantId::from_bits(1),
-            domain: domain.into(),
-            state: DomainState::Pending,
-            proof: "connex-verification=abc".into(),
-            state_since: Timestamp::from_micros(0),
-            proven_at: None,
-            misses: 0,
-            checked_at: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_domain_is_proven_by_an_alias_to_a_name_that_does_not_exist_or_does_not_answer() {
-        let zone = Zone::start().unwrap();
-        zone.cname("_connex.lake.example", "abc.mx.gate.example");
-        zone.cname("_connex.other.example", "abd.mx.gate.example");
-        let resolver = resolver(&zone).await;
-        assert_eq!(look(&resolver, &row("lake.example")).await, Ok(true));
-        assert_eq!(look(&resolver, &row("other.example")).await, Ok(false));
-        assert_eq!(look(&resolver, &row("none.example")).await, Ok(false));
-        zone.trouble_at("abc.mx.gate.example", Trouble::Fails);
-        assert_eq!(look(&resolver, &row("lake.example")).await, Ok(true));
-        zone.trouble_at("_connex.fails.example", Trouble::Fails);
-        assert!(look(&resolver, &row("fails.example")).await.is_err(), "trouble is no answer");
-    }
-
-    #[tokio::test]
-    async fn a_survey_tells_what_stands_there_and_leaves_open_what_dns_does_not_tell() {
-        let zone = Zone::start().unwrap();
-        zone.txt("_connex.a.lake.example", "connex-verification=abc")
-            .mx("a.lake.example", "mx.gate.example")
-            .txt("a.lake.example", "v=spf1 -all")
-            .txt("_dmarc.lake.example", "v=DMARC1; p=reject")
-            .txt("_mta-sts.a.lake.example", "v=STSv1; id=1")
-            .trouble_at("_smtp._tls.a.lake.example", Trouble::Fails);
-        let (held, looked) = survey(&resolver(&zone).await, &row("a.lake.example")).await;
-        assert_eq!(looked, Ok(true));
-        let texts = |all: &[&str]| Some(all.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
-        let expected = Held {
-            proof_texts: texts(&["connex-verification=abc"]),
-            proof_aliases: texts(&[]),
-            exchangers: Some(vec![(10, "mx.gate.example.".into())]),
-            texts: texts(&["v=spf1 -all"]),
-            policies: vec![
-                ("a.lake.example".into(), texts(&[])),
-                ("lake.example".into(), texts(&["v=DMARC1; p=reject"])),
-            ],
-            mta_sts: texts(&["v=STSv1; id=1"]),
-            tls_rpt: None,
-        };
-        assert_eq!(held, expected);
     }
 }

@@ -16,9 +16,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use ring::digest::{SHA256, digest};
-
 use crate::clock::Timestamp;
 use crate::dns::Resolver;
 use crate::ids::{MailboxId, TenantId};
@@ -27,6 +24,7 @@ use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{Door, Origin, Recipient};
+use crate::service::tokens::{TOKEN_LETTERS, token_hash};
 use crate::store::directory::{MailboxRow, NewMailbox};
 use crate::store::domains::DomainOwner;
 use crate::store::routes::{FoundRoute, RouteRow, RouteState};
@@ -34,6 +32,7 @@ use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 use callers::Callers;
 use certificates::Certificates;
+use ipnet::IpNet;
 use ranges::Ranges;
 use refused::{Note, Refused};
 use strangers::Strangers;
@@ -54,8 +53,6 @@ const REFUSING_KEPT: Duration = Duration::from_secs(3_600);
 const ANSWERS: u64 = 50_000;
 /// Local parts that every domain has that takes mail (RFC 5321 §4.5.1, RFC 2142 §4).
 const ROLES: [&str; 2] = ["postmaster", "abuse"];
-/// Letters of a route token: 128 bits in base32.
-const TOKEN_LETTERS: usize = 26;
 
 /// The look-up, with its cache.
 #[derive(Debug, Clone)]
@@ -401,27 +398,6 @@ fn is_role(key: &str) -> bool {
 
 fn catch_all_key(domain: &Domain) -> String {
     Mailbox::parse(&catch_all(domain)).map_or_else(|_| catch_all(domain), |mailbox| mailbox.key())
-}
-
-/// SHA-256 of a route token in lower case: what the store is asked for, so that no comparison sees the secret.
-#[must_use]
-pub fn token_hash(token: &str) -> [u8; 32] {
-    let mut hash = [0u8; 32];
-    hash.copy_from_slice(digest(&SHA256, token.to_ascii_lowercase().as_bytes()).as_ref());
-    hash
-}
-
-/// A new route token: 128 random bits in base32, lower case.
-#[must_use]
-pub fn new_token() -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut random = [0u8; 16];
-    crate::clock::random_bytes(&mut random);
-    let bits = u128::from_be_bytes(random);
-    (0..TOKEN_LETTERS)
-        .map(|place| usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0))
-        .filter_map(|digit| ALPHABET.get(digit).copied().map(char::from))
-        .collect()
 }
 
 fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

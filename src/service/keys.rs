@@ -52,6 +52,10 @@ required_scopes! {
     MessagesRaw = Some(Scope::MessagesRaw);
     /// `mail:ingest`.
     MailIngest = Some(Scope::MailIngest);
+    /// `domains:read`.
+    DomainsRead = Some(Scope::DomainsRead);
+    /// `domains:write`.
+    DomainsWrite = Some(Scope::DomainsWrite);
 }
 
 /// The holder of a key that was found valid for this call.
@@ -109,9 +113,12 @@ impl Principal {
     }
 }
 
-/// Whether a scope is for reading what is recorded of a tenant.
+/// Whether a scope is for what is recorded of a tenant, or for what all its mailboxes are on.
 const fn reads_records(scope: Scope) -> bool {
-    matches!(scope, Scope::EventsRead | Scope::MessagesRead | Scope::MessagesRaw)
+    matches!(
+        scope,
+        Scope::EventsRead | Scope::MessagesRead | Scope::MessagesRaw | Scope::DomainsRead | Scope::DomainsWrite
+    )
 }
 
 /// Proof that the caller's key was checked and has the scope `S`.

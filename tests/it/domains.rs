@@ -3,13 +3,14 @@
 use connex::dns::zone::Trouble;
 use serde_json::Value;
 
-use crate::harness::{Engine, Gateway, Wire, fresh_id, list, on_both_engines, text, wait_for, zone};
+use crate::harness::{Answer, Engine, Gateway, Wire, fresh_id, http, list, on_both_engines, text, wait_for, zone};
 
 on_both_engines!(
     a_domain_counts_once_its_record_is_there_and_belongs_to_one_tenant,
     a_proven_domain_has_mailboxes_and_fails_after_three_looks_in_vain,
     a_check_shows_every_record_beside_what_stands_in_dns,
     a_suspended_domain_owns_nothing_until_it_is_resumed_and_proven,
+    a_domain_is_claimed_proven_and_given_up_by_the_api,
     postmaster_of_a_customers_domain_is_a_recipient_and_names_are_shown_as_people_write_them,
 );
 
@@ -21,13 +22,19 @@ fn fresh_domain() -> String {
 
 /// A gateway whose tenant has proven a domain.
 pub fn proven(engine: Engine) -> (Gateway, String) {
-    let domain = fresh_domain();
     let gateway = Gateway::serving(engine, "");
+    let domain = prove(&gateway);
+    (gateway, domain)
+}
+
+/// Has the tenant of a gateway prove a domain of its own.
+pub fn prove(gateway: &Gateway) -> String {
+    let domain = fresh_domain();
     let claimed = gateway.json(&["domain", "add", &domain, "--tenant", "acme"]);
     zone().txt(&format!("_connex.{domain}"), text(&claimed, "/record/value"));
     let checked = gateway.json(&["domain", "check", &domain, "--tenant", "acme"]);
     assert_eq!(text(&checked, "/state"), "verified");
-    (gateway, domain)
+    domain
 }
 
 fn send(gateway: &Gateway, to: &str, mail: &str) {
@@ -210,4 +217,61 @@ fn postmaster_of_a_customers_domain_is_a_recipient_and_names_are_shown_as_people
         (text(&row, "/address"), text(&row, "/unicode")),
         (&*format!("ann@{domain}"), &*format!("ann@{written}"))
     );
+}
+
+fn a_domain_is_claimed_proven_and_given_up_by_the_api(engine: Engine) {
+    let gateway = Gateway::serving(engine, "");
+    gateway.json(&["tenant", "add", "other"]);
+    let key = |tenant: &str, scopes: &[&str]| {
+        let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
+        let add = ["key", "add", "--tenant", tenant, "--name", "domains"];
+        text(&gateway.json(&add.into_iter().chain(scopes).collect::<Vec<_>>()), "/key").to_owned()
+    };
+    let (own, reader) = (key("acme", &["domains:read", "domains:write"]), key("acme", &["domains:read"]));
+    let foreign = key("other", &["domains:read", "domains:write"]);
+    let call = |key: &str, verb: &str, path: &str, body: &str| -> Answer {
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        http(verb, &format!("{}/api/v1/domains{path}", gateway.api()), &headers, body.as_bytes())
+    };
+    let domain = fresh_domain();
+    let (one, body) = (format!("/{domain}"), serde_json::json!({ "domain": domain.to_uppercase() }).to_string());
+    assert_eq!(call(&reader, "POST", "", &body).status, 403);
+    let claimed = call(&own, "POST", "", &body);
+    assert_eq!(claimed.status, 200, "{claimed:?}");
+    let claimed = claimed.json();
+    assert_eq!((text(&claimed, "/domain"), text(&claimed, "/state")), (domain.as_str(), "pending"));
+    assert_eq!(call(&own, "POST", "", &body).json(), claimed, "a second claim changes nothing");
+    // The command shows the same.
+    let listed = gateway.json(&["domain", "list", "--tenant", "acme"]);
+    assert_eq!(call(&reader, "GET", "", "").json()["items"], listed);
+    let other = call(&foreign, "POST", "", &body).json();
+    assert_ne!(text(&other, "/record/value"), text(&claimed, "/record/value"));
+
+    let check = |key: &str| {
+        let looked = call(key, "POST", &format!("{one}/check"), "").json();
+        (text(&looked, "/state").to_owned(), text(&looked, "/proof").to_owned())
+    };
+    let is = |state: &str, proof: &str| (state.to_owned(), proof.to_owned());
+    assert_eq!(check(&own), is("pending", "missing"));
+    for claim in [&claimed, &other] {
+        zone().txt(text(claim, "/record/name").trim_end_matches('.'), text(claim, "/record/value"));
+    }
+    let records = call(&reader, "GET", &format!("{one}/dns-records"), "").json();
+    assert_eq!(
+        (text(&records, "/state"), text(&records, "/proof")),
+        ("pending", "found"),
+        "a look alone proves nothing"
+    );
+    assert_eq!(check(&own), is("verified", "found"));
+    assert_eq!(check(&foreign), is("pending", "taken"));
+    zone().trouble_at(text(&claimed, "/record/name").trim_end_matches('.'), Trouble::Fails);
+    assert_eq!(check(&own), is("verified", "unknown"));
+
+    gateway.json(&["domain", "suspend", &domain, "--tenant", "acme"]);
+    let refused = call(&own, "DELETE", &one, "");
+    assert_eq!(refused.status, 422, "a new claim would end what the operator did: {refused:?}");
+    assert_eq!(call(&foreign, "DELETE", &one, "").status, 200);
+    assert_eq!(text(&call(&own, "GET", &one, "").json(), "/state"), "suspended", "the other's claim was another");
+    assert_eq!(call(&foreign, "GET", &one, "").status, 404);
 }

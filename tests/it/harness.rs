@@ -1,6 +1,7 @@
 //! What the tests share: a running gateway, clients, a webhook receiver, and waiting with a deadline.
 
 mod complete;
+mod destination;
 mod disk;
 mod engine;
 mod exim;
@@ -27,10 +28,11 @@ use std::time::{Duration, Instant};
 use connex::dns::zone::Zone;
 use serde_json::Value;
 
+pub use destination::Destination;
 pub use disk::Disk;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
-pub use exim::Exim;
+pub use exim::{Exim, EximServer};
 pub use gateway::{Done, Gateway, configuration, connex, set_up};
 pub use haproxy::Haproxy;
 pub use http::{Answer, http};

@@ -1,10 +1,12 @@
 //! Mail comes in from the servers and clients that others run, and leaves as events with exactly their bytes.
 
 mod clients;
+mod company;
 mod exim;
 mod haproxy;
 mod milter;
 mod postfix;
+mod rules;
 
 use crate::harness::{Gateway, sha256, text, wait_for};
 

@@ -2,69 +2,45 @@
 
 use super::super::output::{Table, Tone};
 use super::super::{CliError, Output};
-use crate::app::Instance;
-use crate::dns::{Resolver, ResolverSettings};
-use crate::mail::address::Domain;
-use crate::mail::setup::{self, Check, Standing, Wanted};
-use crate::pipeline::domains;
-use crate::store::StoreError;
+use crate::app::{Instance, domain_desk, resolver};
+use crate::dns::DnsError;
+use crate::mail::setup::{Check, Standing};
+use crate::service::domains::look::look;
+use crate::service::domains::{DomainDesk, DomainRecords, Proof};
 use crate::store::domains::{DomainRow, DomainState};
 
 /// Looks, records what the look for the proof came to, and shows everything.
 pub(super) async fn run(instance: &Instance, row: DomainRow, out: &mut Output) -> Result<(), CliError> {
-    let (held, looked) = domains::survey(&resolver(instance)?, &row).await;
-    // Trouble of the DNS says nothing about the domain, which keeps its state.
-    let settled = match &looked {
-        Ok(is_proven) => domains::settle(&instance.store, &row, *is_proven).await,
-        Err(_) => Ok(row.state),
-    };
-    let (state, is_others) = match settled {
-        Err(StoreError::Exists(_)) => (row.state, true),
-        settled => (settled?, false),
-    };
-    let domain = Domain::parse(&row.domain).map_err(|error| CliError::failed(format!("{}: {error}", row.domain)))?;
-    let takes_mail = instance.store.for_tenant(row.tenant).has_mailboxes_on(&domain).await?;
-    let hosts = hosts(instance);
-    let checks = setup::compare(&Wanted { domain: &domain, proof: &row.proof, hosts: &hosts, takes_mail }, &held);
-    let answer =
-        serde_json::json!({ "domain": row.domain, "unicode": domain.unicode(), "state": state, "records": checks });
-    out.answer(&answer, |out| {
-        out.line(&format!("{} is {}", super::beside(&row.domain), state.as_str()))?;
-        show(&checks, out)
+    let looked = desk(instance)?.check(&instance.store, &row).await?;
+    out.answer(&DomainRecords::of(&row, &looked), |out| {
+        out.line(&format!("{} is {}", super::beside(&row.domain), looked.state.as_str()))?;
+        show(&looked.records, out)
     })?;
-    match looked {
-        _ if is_others => {
+    match looked.proof {
+        Proof::Taken => {
             Err(CliError::failed(format!("another tenant has proven {}: it must give the domain up first", row.domain)))
         }
+        Proof::Found => Ok(()),
         // What was taken without proof has none to look for.
-        Ok(is_proven) if is_proven || (row.proof.is_empty() && state != DomainState::Pending) => Ok(()),
-        Ok(_) => Err(CliError::failed(format!("{} is not proven", row.domain))),
-        Err(error) => Err(CliError::Unreachable(anyhow::Error::new(error).context("looking for the record"))),
+        Proof::Missing if row.proof.is_empty() && looked.state != DomainState::Pending => Ok(()),
+        Proof::Missing => Err(CliError::failed(format!("{} is not proven", row.domain))),
+        Proof::Unknown(error) => Err(trouble(error)),
     }
 }
 
 /// Whether the proof of a domain is in DNS, which is asked anew.
 pub(super) async fn is_proven(instance: &Instance, row: &DomainRow) -> Result<bool, CliError> {
-    domains::look(&resolver(instance)?, row)
-        .await
-        .map_err(|error| CliError::Unreachable(anyhow::Error::new(error).context("looking for the record")))
+    look(&desk(instance)?.resolver, row).await.map_err(trouble)
 }
 
-/// Names of this gateway, the one for MX first.
-pub(super) fn hosts(instance: &Instance) -> Vec<String> {
-    let own = std::iter::once(&instance.config.server.hostname);
-    let others = instance.config.acme.iter().flat_map(|acme| &acme.domains);
-    own.chain(others).map(ToString::to_string).collect()
+fn trouble(error: DnsError) -> CliError {
+    CliError::Unreachable(anyhow::Error::new(error).context("looking for the record"))
 }
 
-fn resolver(instance: &Instance) -> Result<Resolver, CliError> {
-    let dns = &instance.config.dns;
-    let settings = ResolverSettings {
-        servers: dns.servers.clone(),
-        timeout: dns.timeout,
-        attempts: usize::try_from(dns.attempts).unwrap_or(usize::MAX),
-    };
-    Ok(Resolver::new(&settings).map_err(anyhow::Error::new)?)
+/// What domains of this installation are held against.
+pub(super) fn desk(instance: &Instance) -> Result<DomainDesk, CliError> {
+    let resolver = resolver(&instance.config).map_err(anyhow::Error::new)?;
+    Ok(domain_desk(&instance.config, resolver))
 }
 
 fn show(checks: &[Check], out: &mut Output) -> Result<(), CliError> {

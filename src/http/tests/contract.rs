@@ -125,6 +125,22 @@ async fn every_reply_fits_its_published_schema() {
         assert_eq!(reply.status.is_success(), schema != "Problem", "{path}: {}", reply.text());
         fits(&document, schema, &reply.json());
     }
+    for (verb, path, schema, body) in [
+        ("POST", "/api/v1/domains", "DomainView", json!({ "domain": "acme.example" }).to_string()),
+        ("GET", "/api/v1/domains", "DomainPage", String::new()),
+        ("GET", "/api/v1/domains/ACME.example.", "DomainView", String::new()),
+        ("POST", "/api/v1/domains/acme.example/check", "DomainRecords", String::new()),
+        ("GET", "/api/v1/domains/acme.example/dns-records", "DomainRecords", String::new()),
+        ("POST", "/api/v1/domains", "Problem", json!({ "domain": "gate.example" }).to_string()),
+        ("POST", "/api/v1/domains", "Problem", json!({ "domain": "a b" }).to_string()),
+        ("POST", "/api/v1/domains", "Problem", json!({ "domain": "b.example", "owner": "us" }).to_string()),
+        ("DELETE", "/api/v1/domains/acme.example", "DomainRemoved", String::new()),
+        ("DELETE", "/api/v1/domains/acme.example", "Problem", String::new()),
+    ] {
+        let reply = gateway.send(request(verb, path, Some(&key)).body(Body::from(body)).unwrap()).await;
+        assert_eq!(reply.status.is_success(), schema != "Problem", "{verb} {path}: {}", reply.text());
+        fits(&document, schema, &reply.json());
+    }
     let page = gateway.get("/api/v1/events", Some(&key)).await.json();
     fits(&document, "EventPage", &page);
     assert_eq!(page["items"].as_array().unwrap().len(), 1);

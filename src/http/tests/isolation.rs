@@ -14,10 +14,15 @@ use crate::store::webhooks::NewEndpoint;
 
 /// What stands in everything that the owner handed over or set, and in nothing that the stranger sends.
 const MARK: &str = "saltwater";
+/// A domain that the owner has claimed, and the stranger claims too.
+const DOMAIN: &str = "harbor.example";
+/// One that the owner alone has claimed.
+const UNCLAIMED: &str = "lighthouse.example";
 const STREAM: &str = "/api/v1/events/stream";
 
 /// A call of the stranger.
 struct Call {
+    verb: &'static str,
     path: String,
     body: Value,
     answer: Answered,
@@ -90,7 +95,8 @@ async fn no_endpoint_gives_a_stranger_anything(engine: Engine) {
 
 /// What a stranger may try at an endpoint. A new action does not compile without a row here.
 fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
-    let call = |path: &str, body: Value, answer| Call { path: path.to_owned(), body, answer };
+    let verb = endpoint.verb.as_str();
+    let call = |path: &str, body: Value, answer| Call { verb, path: path.to_owned(), body, answer };
     let here = |answer| vec![call(endpoint.path, Value::Null, answer)];
     let of = |id: &str| call(&endpoint.path.replace("{id}", id), Value::Null, Answered::Unknown);
     match endpoint.action {
@@ -130,6 +136,12 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
             .collect(),
         Action::Explain => ids.chains.iter().map(|id| of(id)).collect(),
         Action::Message | Action::RawMessage => vec![of(&ids.message)],
+        // Whoever claims what another has claimed has a claim, and a secret, of its own.
+        Action::DomainClaim => ["strange.example", DOMAIN]
+            .map(|domain| call(endpoint.path, json!({ "domain": domain }), Answered::Own))
+            .into(),
+        Action::Domains => here(Answered::Own),
+        Action::Domain | Action::DomainRemove | Action::DomainCheck | Action::DomainRecords => vec![of(UNCLAIMED)],
         Action::ProblemPage => vec![call("/problems/not-found", Value::Null, Answered::Own)],
         // Has no JSON body: `tests/it` hands mail in for another's mailbox.
         Action::IntakeRaw | Action::Delivery(_) => Vec::new(),
@@ -173,11 +185,11 @@ impl Gateway {
     }
 
     async fn call(&self, call: &Call, key: &str) -> (StatusCode, String) {
-        let (verb, body) = match &call.body {
-            Value::Null => ("GET", Body::empty()),
-            body => ("POST", Body::from(body.to_string())),
+        let body = match &call.body {
+            Value::Null => Body::empty(),
+            body => Body::from(body.to_string()),
         };
-        let sent = request(verb, &call.path, Some(key)).header("x-request-id", "req_1").body(body).unwrap();
+        let sent = request(call.verb, &call.path, Some(key)).header("x-request-id", "req_1").body(body).unwrap();
         let reply = self.send(sent).await;
         (reply.status, reply.text())
     }
@@ -199,7 +211,8 @@ impl Gateway {
 
 /// What the owner is told of its own.
 async fn told(owner: &Gateway, key: &str, ids: &Ids) -> Vec<Value> {
-    let mut told = vec![owner.get("/api/v1/events", Some(key)).await.json()];
+    let mut told =
+        vec![owner.get("/api/v1/events", Some(key)).await.json(), owner.get("/api/v1/domains", Some(key)).await.json()];
     for id in &ids.chains {
         let reply = owner.get(&format!("/api/v1/explain/{id}"), Some(key)).await;
         assert_eq!(reply.status, StatusCode::OK, "{id}: {}", reply.text());
@@ -243,7 +256,12 @@ async fn fill(owner: &Gateway, key: &str) -> Ids {
         show_bcc: false,
     };
     store.add_endpoint(owner.clock.mint(), endpoint).await.unwrap();
-    let mut all = BTreeSet::from([owner.tenant.to_string()]);
+    let mut all = BTreeSet::from([owner.tenant.to_string(), UNCLAIMED.to_owned()]);
+    for domain in [DOMAIN, UNCLAIMED] {
+        let claimed = owner.post("/api/v1/domains", Some(key), &json!({ "domain": domain })).await;
+        assert_eq!(claimed.status, StatusCode::OK, "{}", claimed.text());
+        all.insert(claimed.json()["record"]["value"].as_str().unwrap().to_owned());
+    }
     let mut last = Value::Null;
     for (number, id) in ["evt_1", "evt_of_owner"].into_iter().enumerate() {
         let mut body = mailed(id);

@@ -43,6 +43,21 @@ fn the_detail_of_the_route_address_names_a_recipient() {
 }
 
 #[test]
+fn a_recipient_in_the_detail_may_be_long_or_need_quoting() {
+    let long = format!("{}@harbor.example", "l".repeat(64));
+    for (route, expected) in [
+        (format!("bcc-mfzwizltoq2gk3tbnzsxe5dfon+{}@in.connex.example", long.replace('@', "=")), long.as_str()),
+        (
+            "\"bcc-mfzwizltoq2gk3tbnzsxe5dfon+two words=harbor.example\"@in.connex.example".to_owned(),
+            "\"two words\"@harbor.example",
+        ),
+    ] {
+        let (recipients, _) = copied("To: office@harbor.example\n\n", &route);
+        assert_eq!(recipients[1], (expected.to_owned(), RecipientType::Bcc));
+    }
+}
+
+#[test]
 fn a_route_address_is_no_recipient_and_its_sight_is_told() {
     for mail in [
         format!("To: a@b.example, {ROUTE}\n\n"),

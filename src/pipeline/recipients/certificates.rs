@@ -51,10 +51,10 @@ impl Certificates {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{new_token, token_hash};
     use super::*;
     use crate::clock::Clock;
     use crate::mail::reading::Reader;
+    use crate::service::tokens::{new_token, token_hash};
     use crate::store::routes::NewRoute;
 
     #[tokio::test]

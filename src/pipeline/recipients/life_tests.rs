@@ -4,6 +4,7 @@ use super::tests::{Scene, ask_sized, scene};
 use super::*;
 use crate::ids::RouteId;
 use crate::mail::reading::Reader;
+use crate::service::tokens::new_token;
 use crate::store::routes::{NewRoute, RouteStep};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mail::reading::Reader;
+use crate::service::tokens::new_token;
 use std::num::NonZeroU32;
 
 use crate::clock::Clock;

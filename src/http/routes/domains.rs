@@ -1,0 +1,84 @@
+//! The domains of a tenant.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use crate::http::body::JsonBody;
+use crate::http::error::Problem;
+use crate::http::{SharedApi, json};
+use crate::service::Fault;
+use crate::service::domains::DomainRequest;
+use crate::service::keys::{Authenticated, DomainsRead, DomainsWrite};
+
+/// All of them.
+///
+/// # Errors
+/// As the contract says.
+pub async fn all(State(api): State<SharedApi>, caller: Authenticated<DomainsRead>) -> Result<Response, Problem> {
+    Ok(json(&api.service.domains(&caller).await?))
+}
+
+/// Claims one.
+///
+/// # Errors
+/// As the contract says.
+pub async fn claim(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DomainsWrite>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let (request, unknown) = body.into_typed::<DomainRequest>(&api)?;
+    // The answer has no place for warnings, and what is not understood is not to be passed over.
+    if !unknown.is_empty() {
+        return Err(Problem::invalid(unknown.into_iter().map(|warning| Fault::at("", warning)).collect()));
+    }
+    Ok(json(&api.service.claim_domain(&request, &caller).await?))
+}
+
+/// One of them.
+///
+/// # Errors
+/// As the contract says.
+pub async fn one(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DomainsRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.domain(&id, &caller).await?))
+}
+
+/// Gives one up.
+///
+/// # Errors
+/// As the contract says.
+pub async fn remove(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DomainsWrite>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.remove_domain(&id, &caller).await?))
+}
+
+/// Looks for its records, and the look counts.
+///
+/// # Errors
+/// As the contract says.
+pub async fn check(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DomainsWrite>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.check_domain(&id, &caller).await?))
+}
+
+/// Looks for its records.
+///
+/// # Errors
+/// As the contract says.
+pub async fn records(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DomainsRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.domain_records(&id, &caller).await?))
+}
