@@ -19,8 +19,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         Reader::Journal(ReportFormat::ExchangeLegacy),
         Reader::Journal(ReportFormat::Workmail),
     ] {
-        let first = open(bytes, reader, &routes, &Limits::default());
-        let others = first.others(bytes, &Limits::default());
+        let limits = Limits::default();
+        let first = open(bytes, reader, &routes, &limits);
+        let others = first.others(bytes, &limits);
         for opened in std::iter::once(first.clone()).chain(others) {
             let handed = Handed {
                 own_hosts: &[],

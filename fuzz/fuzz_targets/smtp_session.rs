@@ -45,7 +45,7 @@ fn feed(machine: &mut Machine, packet: &[u8]) -> bool {
                 assert!(!out.starts_with(b"250 2.0.0 Ok: msg_"), "accepted without a stored message");
             }
             let answer = match step.effect {
-                Effect::None | Effect::Body(_) | Effect::Discard => break,
+                Effect::None | Effect::Body(_) | Effect::Discard | Effect::Head(_) | Effect::Lose(_) => break,
                 Effect::Close => return false,
                 Effect::Admit => Input::Admission(Admission::Open),
                 Effect::Recipient => Input::Recipient(answer(machine)),
