@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -91,9 +92,18 @@ impl Drop for Pebble {
     }
 }
 
-/// A port on loopback that was free just now.
+/// A port on loopback that was free just now, and is given out once. It is none of those that the system gives to whoever
+/// asks for any port, and to connections: they could take it before its server does.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(397);
+    let free = (0..PORTS.end - PORTS.start).find_map(|_| {
+        let number = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start)).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    });
+    free.expect("a free port")
 }
 
 fn spawn(command: &mut Command) -> Child {
