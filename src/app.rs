@@ -369,18 +369,18 @@ fn service(
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
         mail: Some(mail),
-        domains: domain_desk(&instance.config, resolver.clone()),
+        domains: domain_desk(&instance.config),
+        resolver: resolver.clone(),
         stop,
     }
 }
 
 /// What domains are held against in this configuration.
 #[must_use]
-pub fn domain_desk(config: &Config, resolver: Resolver) -> DomainDesk {
+pub fn domain_desk(config: &Config) -> DomainDesk {
     let own = std::iter::once(&config.server.hostname);
     let others = config.acme.iter().flat_map(|acme| &acme.domains);
     DomainDesk {
-        resolver,
         hosts: own.chain(others).map(ToString::to_string).collect(),
         platform_domains: config.smtp.platform_domains.as_slice().into(),
     }

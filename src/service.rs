@@ -48,6 +48,8 @@ pub struct Service {
     pub mail: Option<intake::MailDoor>,
     /// What domains are held against.
     pub domains: domains::DomainDesk,
+    /// Asks DNS.
+    pub resolver: crate::dns::Resolver,
     /// Ends streams when the instance stops.
     pub stop: tokio_util::sync::CancellationToken,
 }

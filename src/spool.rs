@@ -69,7 +69,7 @@ pub enum SpoolError {
     Altered,
     /// The body is sealed with a key that is not here; nothing is wrong with the body.
     #[error(
-        "the body is sealed with the data key {0}, which this installation does not have: it opens with the instance key (and the keyring beside it) with which it was stored"
+        "the body is sealed with the data key {0}, which this installation does not have: it opens with the instance key with which it was stored; put that one back"
     )]
     UnknownKey(DataKeyId),
     /// The body was erased.

@@ -8,7 +8,7 @@ use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::app::Instance;
+use crate::app::{Instance, domain_desk};
 use crate::mail::address::Domain;
 use crate::service::domains::{ClaimError, unicode};
 use crate::store::domains::{DomainRow, DomainState};
@@ -73,7 +73,7 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
         DomainCommand::List(args) => {
             let instance = open(&args.data).await?;
             let mut table = Table::new(["DOMAIN", "STATE", "SINCE", "TENANT"]);
-            let (mut all, desk) = (Vec::new(), check::desk(&instance)?);
+            let (mut all, desk) = (Vec::new(), domain_desk(&instance.config));
             for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
                 for row in tenant.domains().await? {
                     let state = row.state.as_str().to_owned();
@@ -108,7 +108,7 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
-    let desk = check::desk(&instance)?;
+    let desk = domain_desk(&instance.config);
     let row = desk.claim(&instance.store, tenant.tenant(), &args.domain).await.map_err(|error| match error {
         ClaimError::NoDomain(error) => CliError::Usage(format!("{}: {error}", args.domain)),
         ClaimError::Platform(_) | ClaimError::TooMany => CliError::Usage(error.to_string()),

@@ -44,15 +44,19 @@ struct Gateway {
     place: Place,
 }
 
-/// What domains are held against, where DNS tells nothing.
-fn unasked() -> crate::service::domains::DomainDesk {
+/// A name server that tells nothing.
+fn unasked() -> crate::dns::Resolver {
     let settings = crate::dns::ResolverSettings {
         servers: vec!["127.0.0.1:1".parse().unwrap()],
         timeout: std::time::Duration::from_millis(50),
         attempts: 1,
     };
+    crate::dns::Resolver::new(&settings).unwrap()
+}
+
+/// What domains are held against.
+fn desk() -> crate::service::domains::DomainDesk {
     crate::service::domains::DomainDesk {
-        resolver: crate::dns::Resolver::new(&settings).unwrap(),
         hosts: vec!["mx.gate.example".to_owned()].into(),
         platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
     }
@@ -135,7 +139,8 @@ impl Gateway {
             base_url: HOST.into(),
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
             mail,
-            domains: unasked(),
+            domains: desk(),
+            resolver: unasked(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let mut settings = Settings::new(HOST);

@@ -16,6 +16,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::clock::Timestamp;
 use crate::dns::Resolver;
 use crate::ids::{MailboxId, TenantId};
@@ -32,7 +34,6 @@ use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 use callers::Callers;
 use certificates::Certificates;
-use ipnet::IpNet;
 use ranges::Ranges;
 use refused::{Note, Refused};
 use strangers::Strangers;

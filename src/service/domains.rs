@@ -26,8 +26,6 @@ pub const DOMAINS: usize = 1_000;
 /// What domains are held against.
 #[derive(Debug, Clone)]
 pub struct DomainDesk {
-    /// Asks DNS.
-    pub resolver: Resolver,
     /// Names of this gateway, the one for MX first.
     pub hosts: Arc<[String]>,
     /// Domains that belong to no tenant.
@@ -204,8 +202,8 @@ impl DomainDesk {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn survey(&self, store: &Store, row: &DomainRow) -> Result<Looked, StoreError> {
-        let (held, looked) = look::survey(&self.resolver, row).await;
+    pub async fn survey(&self, resolver: &Resolver, store: &Store, row: &DomainRow) -> Result<Looked, StoreError> {
+        let (held, looked) = look::survey(resolver, row).await;
         let proof = match looked {
             Ok(true) => Proof::Found,
             Ok(false) => Proof::Missing,
@@ -222,8 +220,8 @@ impl DomainDesk {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where it was given up meanwhile; [`StoreError::Unavailable`].
-    pub async fn check(&self, store: &Store, row: &DomainRow) -> Result<Looked, StoreError> {
-        let mut looked = self.survey(store, row).await?;
+    pub async fn check(&self, resolver: &Resolver, store: &Store, row: &DomainRow) -> Result<Looked, StoreError> {
+        let mut looked = self.survey(resolver, store, row).await?;
         if matches!(looked.proof, Proof::Unknown(_)) {
             return Ok(looked);
         }
@@ -318,7 +316,7 @@ impl Service {
         caller: &Authenticated<DomainsRead>,
     ) -> Result<DomainRecords, ServiceError> {
         let row = self.domain_row(id, caller.principal().tenant()).await?;
-        Ok(DomainRecords::of(&row, &self.domains.survey(&self.store, &row).await?))
+        Ok(DomainRecords::of(&row, &self.domains.survey(&self.resolver, &self.store, &row).await?))
     }
 
     /// The same, and the domain is taken as proven where its record is there.
@@ -331,7 +329,7 @@ impl Service {
         caller: &Authenticated<DomainsWrite>,
     ) -> Result<DomainRecords, ServiceError> {
         let row = self.domain_row(id, caller.principal().tenant()).await?;
-        Ok(DomainRecords::of(&row, &self.domains.check(&self.store, &row).await?))
+        Ok(DomainRecords::of(&row, &self.domains.check(&self.resolver, &self.store, &row).await?))
     }
 
     /// Claims a domain for the caller's tenant. Once more changes nothing and gives the same answer.
@@ -362,11 +360,13 @@ impl Service {
         caller: &Authenticated<DomainsWrite>,
     ) -> Result<DomainRemoved, ServiceError> {
         let row = self.domain_row(id, caller.principal().tenant()).await?;
-        if row.state == DomainState::Suspended {
-            return Err(fault("/id", "is suspended by the operator, who alone can resume or remove it"));
+        match self.store.for_tenant(row.tenant).give_up_domain(&row.domain).await {
+            Ok(()) => Ok(DomainRemoved { removed: row.domain }),
+            Err(StoreError::Conflict(_)) => {
+                Err(fault("/id", "is suspended by the operator, who alone can resume or remove it"))
+            }
+            Err(error) => Err(error.into()),
         }
-        self.store.for_tenant(row.tenant).remove_domain(&row.domain).await?;
-        Ok(DomainRemoved { removed: row.domain })
     }
 
     async fn domain_row(&self, id: &str, tenant: TenantId) -> Result<DomainRow, ServiceError> {

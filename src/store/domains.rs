@@ -234,6 +234,17 @@ WHERE tenant_id = $1 AND domain = $2 RETURNING state";
         self.change_one(REMOVE, domain.to_owned(), "domain").await
     }
 
+    /// As [`TenantStore::remove_domain`], for the tenant itself: a domain that the operator suspended stays, since a new
+    /// claim would end that.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] while it is suspended; [`StoreError::NotFound`].
+    pub async fn give_up_domain(&self, domain: &str) -> Result<(), StoreError> {
+        const GIVE_UP: &str = "\
+DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3 AND state <> 'suspended'";
+        self.step_domain(GIVE_UP, domain, "the domain is suspended").await
+    }
+
     /// The domains that the tenant claims.
     ///
     /// # Errors

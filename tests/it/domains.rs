@@ -274,4 +274,15 @@ fn a_domain_is_claimed_proven_and_given_up_by_the_api(engine: Engine) {
     assert_eq!(call(&foreign, "DELETE", &one, "").status, 200);
     assert_eq!(text(&call(&own, "GET", &one, "").json(), "/state"), "suspended", "the other's claim was another");
     assert_eq!(call(&foreign, "GET", &one, "").status, 404);
+
+    // A tenant claims no domains without end.
+    let tenant = gateway.field("/tenant");
+    let row = |number: usize| format!("('{tenant}', 'n{number}.{domain}', 'pending', 1, 'proof', 1)");
+    let rows: Vec<String> = (0..999).map(row).collect();
+    let columns = "tenant_id, domain, state, created_at, proof, state_since";
+    gateway.alter(&format!("INSERT INTO domains ({columns}) VALUES {}", rows.join(", ")));
+    let claim = |name: &str| call(&own, "POST", "", &serde_json::json!({ "domain": name }).to_string());
+    let refused = claim(&format!("more.{domain}"));
+    assert!(refused.status == 422 && refused.json().to_string().contains("1000 domains"), "{refused:?}");
+    assert_eq!(claim(&format!("n7.{domain}")).status, 200, "it is claimed already");
 }

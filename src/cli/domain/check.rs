@@ -3,15 +3,16 @@
 use super::super::output::{Table, Tone};
 use super::super::{CliError, Output};
 use crate::app::{Instance, domain_desk, resolver};
-use crate::dns::DnsError;
+use crate::dns::{DnsError, Resolver};
 use crate::mail::setup::{Check, Standing};
 use crate::service::domains::look::look;
-use crate::service::domains::{DomainDesk, DomainRecords, Proof};
+use crate::service::domains::{DomainRecords, Proof};
 use crate::store::domains::{DomainRow, DomainState};
 
 /// Looks, records what the look for the proof came to, and shows everything.
 pub(super) async fn run(instance: &Instance, row: DomainRow, out: &mut Output) -> Result<(), CliError> {
-    let looked = desk(instance)?.check(&instance.store, &row).await?;
+    let desk = domain_desk(&instance.config);
+    let looked = desk.check(&dns(instance)?, &instance.store, &row).await?;
     out.answer(&DomainRecords::of(&row, &looked), |out| {
         out.line(&format!("{} is {}", super::beside(&row.domain), looked.state.as_str()))?;
         show(&looked.records, out)
@@ -30,17 +31,15 @@ pub(super) async fn run(instance: &Instance, row: DomainRow, out: &mut Output) -
 
 /// Whether the proof of a domain is in DNS, which is asked anew.
 pub(super) async fn is_proven(instance: &Instance, row: &DomainRow) -> Result<bool, CliError> {
-    look(&desk(instance)?.resolver, row).await.map_err(trouble)
+    look(&dns(instance)?, row).await.map_err(trouble)
 }
 
 fn trouble(error: DnsError) -> CliError {
     CliError::Unreachable(anyhow::Error::new(error).context("looking for the record"))
 }
 
-/// What domains of this installation are held against.
-pub(super) fn desk(instance: &Instance) -> Result<DomainDesk, CliError> {
-    let resolver = resolver(&instance.config).map_err(anyhow::Error::new)?;
-    Ok(domain_desk(&instance.config, resolver))
+fn dns(instance: &Instance) -> Result<Resolver, CliError> {
+    Ok(resolver(&instance.config).map_err(anyhow::Error::new)?)
 }
 
 fn show(checks: &[Check], out: &mut Output) -> Result<(), CliError> {

@@ -36,10 +36,19 @@ async fn a_suspended_domain_keeps_its_owner_and_counts_for_nothing_until_it_is_r
     assert_eq!(owner().await, Some(DomainOwner { tenant: scene.tenant, suspended_since: Some(since) }));
     assert!(own.verified_domains().await.unwrap().is_empty());
     assert!(matches!(other.prove_domain("quay.example").await, Err(StoreError::Exists(_))));
+    // Nor can the tenant claim it anew.
+    assert!(matches!(own.give_up_domain("quay.example").await, Err(StoreError::Conflict(_))));
     own.resume_domain("quay.example").await.unwrap();
     assert_eq!(own.verified_domains().await.unwrap(), ["quay.example"]);
     assert_eq!(owner().await, Some(DomainOwner { tenant: scene.tenant, suspended_since: None }));
-    for missing in [own.suspend_domain("none.example").await, own.resume_domain("none.example").await] {
+    own.give_up_domain("quay.example").await.unwrap();
+    assert_eq!(owner().await, None);
+    let missing = [
+        own.suspend_domain("none.example").await,
+        own.resume_domain("none.example").await,
+        own.give_up_domain("none.example").await,
+    ];
+    for missing in missing {
         assert!(matches!(missing, Err(StoreError::NotFound(_))));
     }
 }

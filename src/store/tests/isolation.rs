@@ -215,6 +215,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         resume_domain(DOMAIN) => "Err(NotFound";
         miss_domain(DOMAIN) => "Err(NotFound";
         remove_domain(DOMAIN) => "Err(NotFound";
+        give_up_domain(DOMAIN) => "Err(NotFound";
         claim_domain(&Domain::parse(DOMAIN).unwrap(), "proof".into()) => "Ok(())";
         prove_domain(DOMAIN) => "Err(Exists";
         suspend_domain(DOMAIN) => "Err(Conflict";

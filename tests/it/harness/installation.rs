@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Database, Gateway, configuration, connex, http, list, set_up, text};
+use super::{Database, Gateway, configuration, connex, http, list, set_up, text, wait_for};
 
 /// A tenant `acme`, an app `crm` and a mailbox in one database, and a folder for each of its nodes.
 pub struct Installation {
@@ -61,9 +61,12 @@ impl Installation {
         loop {
             let after = all.last().map_or(0, |item: &Value| item["cursor"].as_i64().unwrap());
             let url = format!("{}/api/v1/events?after={after}&limit=200", node.api());
-            let answer = http("GET", &url, &[("authorization", &authorization)], b"");
-            assert_eq!(answer.status, 200, "{answer:?}");
-            let page = answer.json();
+            // Behind a crash of the database the node may meet connections that died with it: it says 503, come again.
+            let page = wait_for("the events to be read", || {
+                let answer = http("GET", &url, &[("authorization", &authorization)], b"");
+                assert!([200, 503].contains(&answer.status), "{answer:?}");
+                (answer.status == 200).then(|| answer.json())
+            });
             if list(&page, "/items").is_empty() {
                 return all;
             }
