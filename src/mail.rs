@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod authentication;
+pub mod compose;
 pub mod copy;
 pub mod crlf;
 pub mod envelope;

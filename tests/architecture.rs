@@ -83,6 +83,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // Rendering tells what a reader of a draft would see; it needs the reader's parser, bytes in, words out.
     ("mail_parser", &["mail", "governance::rendering"]),
     ("mail_auth", &["mailauth"]),
+    ("mail_builder", &["mail::compose"]),
     ("mail_send", &["outbound::wire"]),
     ("smtp_proto", &["smtp", "outbound::wire"]),
     ("hickory_resolver", &["dns"]),
