@@ -36,6 +36,7 @@ use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
+use crate::mail::reply_token::ReplyTokens;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::domains::Domains;
 use crate::pipeline::ingest::waiting::Waiting;
@@ -44,6 +45,7 @@ use crate::pipeline::watch::Watch;
 use crate::seal::body::DataKeyId;
 use crate::service::Service;
 use crate::service::domains::DomainDesk;
+use crate::service::drafts::DraftDesk;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -370,8 +372,17 @@ fn service(
         }),
         mail: Some(mail),
         domains: domain_desk(&instance.config),
+        drafts: draft_desk(instance),
         resolver: resolver.clone(),
         stop,
+    }
+}
+
+/// What drafts are written with.
+fn draft_desk(instance: &Instance) -> DraftDesk {
+    DraftDesk {
+        platform_domains: instance.config.smtp.platform_domains.as_slice().into(),
+        reply_tokens: Arc::new(ReplyTokens::new(instance.key.reply_tokens())),
     }
 }
 

@@ -10,6 +10,7 @@
 //! Standards: RFC 5321 (envelope), RFC 5322 §3.6 (originator fields), RFC 3834 (automatic answers), RFC 6376 (DKIM).
 
 pub mod approval;
+pub mod audit;
 pub mod facts;
 pub mod gate;
 pub mod handoff;
@@ -17,6 +18,7 @@ pub mod lifecycle;
 pub mod ownership;
 pub mod policy;
 pub mod rules;
+pub mod similarity;
 pub mod verdict;
 pub mod version;
 
@@ -44,4 +46,10 @@ pub use version::{Content, ContentHash, Version};
 #[must_use]
 pub fn evaluate(version: &Version, facts: &Facts, now: Timestamp) -> Verdict {
     rules::Case::of_version(version, facts, rules::Occasion::First, now).verdict()
+}
+
+/// What the words of a content look like, for [`similarity::is_near`]; `None` where they cannot be read.
+#[must_use]
+pub fn likeness(content: &Content) -> Option<u64> {
+    rendering::Rendering::read(content).text.known().map(|text| similarity::likeness(&text.words))
 }

@@ -15,6 +15,7 @@ use crate::store::{Store, StoreError};
 
 pub mod announce;
 pub mod domains;
+pub mod drafts;
 pub mod evaluate;
 pub mod events;
 pub mod identity;
@@ -48,6 +49,8 @@ pub struct Service {
     pub mail: Option<intake::MailDoor>,
     /// What domains are held against.
     pub domains: domains::DomainDesk,
+    /// What drafts are written with.
+    pub drafts: drafts::DraftDesk,
     /// Asks DNS.
     pub resolver: crate::dns::Resolver,
     /// Ends streams when the instance stops.
@@ -160,6 +163,12 @@ pub enum Conflict {
     /// The source's event id names events of several apps.
     #[error("the source's event id names several events")]
     AmbiguousEvent,
+    /// The content is not what the caller was shown.
+    #[error("the content is another than the one that was shown")]
+    ContentChanged,
+    /// The state of a thing does not allow it.
+    #[error("{0}")]
+    State(&'static str),
 }
 
 /// Why a use case was not carried out.
@@ -177,6 +186,9 @@ pub enum ServiceError {
     /// It does not fit what was done before.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// The gate denies it.
+    #[error("the gate denies it")]
+    Denied(Box<drafts::VerdictView>),
     /// The cursor is older than what is kept.
     #[error("events before cursor {oldest} are no longer kept")]
     CursorExpired {

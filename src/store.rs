@@ -7,11 +7,14 @@
 //! Durability: a call that returned `Ok` has been flushed. SQLite: WAL, `synchronous=FULL`, one commit for all writers that
 //! wait. PostgreSQL: `synchronous_commit`, set by each transaction; its own group commit, and its synchronous standbys.
 
+pub mod approvals;
+pub mod audit;
 pub mod copies;
 pub mod deliveries;
 pub mod dialect;
 pub mod directory;
 pub mod domains;
+pub mod drafts;
 pub mod events;
 mod hints;
 pub mod idempotency;
@@ -25,11 +28,14 @@ pub mod observed;
 pub mod outcomes;
 pub mod reading;
 pub mod refusals;
+pub mod releases;
 pub mod retention;
 pub mod routes;
 mod rows;
+pub mod signing;
 pub mod spool;
 mod sql;
+pub mod standing;
 mod subscribers;
 pub mod tail;
 #[cfg(test)]
@@ -174,6 +180,7 @@ struct Wake {
     deliveries: Arc<tokio::sync::Notify>,
     events: tokio::sync::watch::Sender<u64>,
     mail: tokio::sync::watch::Sender<u64>,
+    sending: Arc<tokio::sync::Notify>,
 }
 
 impl Wake {

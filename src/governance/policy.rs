@@ -56,7 +56,7 @@ impl ReplyPolicy {
 
 /// The settings of a tenant that the rules obey. The default is the strict reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Policy {
     /// Name of this version of the settings; kept with every release.
     pub version: String,
@@ -67,11 +67,31 @@ pub struct Policy {
     pub participants_only: bool,
     /// To how many new recipients a day near-equal content may go.
     pub similar_to_new_recipients: u32,
+    /// How many recipients one message may have.
+    pub recipients: u32,
+    /// Messages that one mailbox may let out in 24 hours.
+    pub mailbox_per_day: u32,
+    /// Messages that one agent may have let out in 24 hours.
+    pub agent_per_day: u32,
+    /// Messages that the tenant may let out in 24 hours.
+    pub tenant_per_day: u32,
+    /// Messages without a person's yes that one correspondent may get in 24 hours (RFC 3834 §2).
+    pub automatic_per_correspondent: u32,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { version: "default".to_owned(), four_eyes: true, participants_only: true, similar_to_new_recipients: 20 }
+        Self {
+            version: "default".to_owned(),
+            four_eyes: true,
+            participants_only: true,
+            similar_to_new_recipients: 20,
+            recipients: 10,
+            mailbox_per_day: 200,
+            agent_per_day: 200,
+            tenant_per_day: 2_000,
+            automatic_per_correspondent: 3,
+        }
     }
 }
 

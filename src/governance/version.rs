@@ -40,17 +40,22 @@ impl FromStr for ContentHash {
     type Err = InvalidContentHash;
 
     fn from_str(text: &str) -> Result<Self, InvalidContentHash> {
-        let is_hash = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let mut hash = [0; 32];
-        if !is_hash {
-            return Err(InvalidContentHash);
-        }
-        for (place, byte) in hash.iter_mut().enumerate() {
-            let pair = text.get(place * 2..place * 2 + 2).ok_or(InvalidContentHash)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidContentHash)?;
-        }
-        Ok(Self(hash))
+        read_hex(text).map(Self)
     }
+}
+
+/// 32 octets of 64 lower-case hexadecimal digits.
+pub(super) fn read_hex(text: &str) -> Result<[u8; 32], InvalidContentHash> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut hash = [0; 32];
+    if !is_hash {
+        return Err(InvalidContentHash);
+    }
+    for (place, byte) in hash.iter_mut().enumerate() {
+        let pair = text.get(place * 2..place * 2 + 2).ok_or(InvalidContentHash)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidContentHash)?;
+    }
+    Ok(hash)
 }
 
 impl TryFrom<String> for ContentHash {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::service::drafts::VerdictView;
 use crate::service::{Conflict, Fault, Refusal, ServiceError};
 
 /// The public name of a kind of problem: `code` in the body, and the page `/problems/<code with hyphens>`.
@@ -30,6 +31,9 @@ pub enum Code {
     RequestTimeout,
     IdempotencyConflict,
     AmbiguousEvent,
+    ContentChanged,
+    StateConflict,
+    PolicyRefused,
     CursorExpired,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -56,7 +60,7 @@ pub struct About {
 }
 
 /// Every code there is.
-pub const CODES: [About; 22] = [
+pub const CODES: [About; 25] = [
     about(
         Code::MalformedJson,
         "malformed_json",
@@ -159,6 +163,27 @@ pub const CODES: [About; 22] = [
         "The source's id was used by more than one app of the tenant. Name the event by operationId or eventId.",
     ),
     about(
+        Code::ContentChanged,
+        "content_changed",
+        StatusCode::CONFLICT,
+        "The content is another by now",
+        "What you were shown was edited meanwhile. Look at it again: a yes is to one content hash.",
+    ),
+    about(
+        Code::StateConflict,
+        "state_conflict",
+        StatusCode::CONFLICT,
+        "The state does not allow this",
+        "What you ask for does not fit how far the thing has come. `detail` says what stands in the way; read it again.",
+    ),
+    about(
+        Code::PolicyRefused,
+        "policy_refused",
+        StatusCode::FORBIDDEN,
+        "The gate refuses it",
+        "A rule of sending denies this version. `code` is the rule, and `errors` has every rule that applied, with its reason.",
+    ),
+    about(
         Code::CursorExpired,
         "cursor_expired",
         StatusCode::GONE,
@@ -245,13 +270,22 @@ pub struct Problem {
     detail: String,
     errors: Vec<Fault>,
     retry_after: Option<u64>,
+    /// The word in `code`, where it is not the code's own: a rule of the gate.
+    rule: Option<String>,
 }
 
 impl Problem {
     /// A problem with its usual status.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, status: code.about().status, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self {
+            code,
+            status: code.about().status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            rule: None,
+        }
     }
 
     /// The same with the fields at fault.
@@ -321,7 +355,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: crate::keys::redact(&self.detail).into_owned(),
             instance: crate::keys::redact(path).into_owned(),
-            code: about.word.to_owned(),
+            code: self.rule.clone().unwrap_or_else(|| about.word.to_owned()),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
         };
@@ -384,6 +418,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Refused(refusal) => refusal.into(),
             ServiceError::NotFound(what) => Self::new(Code::NotFound, format!("There is no such {what}.")),
             ServiceError::Conflict(conflict) => conflict.into(),
+            ServiceError::Denied(verdict) => Self::from(*verdict),
             ServiceError::CursorExpired { oldest } => {
                 Self::new(Code::CursorExpired, format!("Events before cursor {oldest} are no longer kept."))
             }
@@ -443,6 +478,19 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// RFC 9457 has one problem for all of the gate's refusals; which rule it was is in `code`.
+impl From<VerdictView> for Problem {
+    fn from(verdict: VerdictView) -> Self {
+        let reasons = verdict.reasons.iter();
+        let errors =
+            reasons.map(|one| Fault::at("", format!("{}: {} Lifted by: {}", one.code, one.why, one.lifted_by)));
+        let strongest = verdict.reasons.iter().find(|one| one.ruling == verdict.verdict);
+        let detail = strongest.map_or(Code::PolicyRefused.about().help, |one| one.why.as_str());
+        let rule = strongest.map(|one| one.code.clone());
+        Self { rule, ..Self::new(Code::PolicyRefused, detail).with_errors(errors.collect()) }
+    }
+}
+
 impl From<Conflict> for Problem {
     fn from(conflict: Conflict) -> Self {
         match conflict {
@@ -459,6 +507,8 @@ impl From<Conflict> for Problem {
                 Self::new(Code::IdempotencyConflict, "The first call with this Idempotency-Key is still at work.")
                     .retry_after(1)
             }
+            Conflict::ContentChanged => Self::new(Code::ContentChanged, Code::ContentChanged.about().help),
+            Conflict::State(words) => Self::new(Code::StateConflict, format!("{words}.")),
             Conflict::AmbiguousEvent => {
                 Self::new(Code::AmbiguousEvent, "Several apps sent an event with this sourceSystem and sourceEventId.")
             }

@@ -54,6 +54,14 @@ fn unasked() -> crate::dns::Resolver {
     crate::dns::Resolver::new(&settings).unwrap()
 }
 
+/// What drafts are written with.
+fn draft_desk() -> crate::service::drafts::DraftDesk {
+    crate::service::drafts::DraftDesk {
+        platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
+        reply_tokens: Arc::new(crate::mail::reply_token::ReplyTokens::new(&[7; 32])),
+    }
+}
+
 /// What domains are held against.
 fn desk() -> crate::service::domains::DomainDesk {
     crate::service::domains::DomainDesk {
@@ -140,6 +148,7 @@ impl Gateway {
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
             mail,
             domains: desk(),
+            drafts: draft_desk(),
             resolver: unasked(),
             stop: tokio_util::sync::CancellationToken::new(),
         };

@@ -21,11 +21,17 @@ pub enum Scope {
     DomainsRead,
     /// Claim domains, have their proof looked for, and give them up.
     DomainsWrite,
+    /// See drafts, and what the gate says to them.
+    DraftsRead,
+    /// Propose drafts, edit them, ask for their release, and take them back. Never approve.
+    DraftsWrite,
+    /// See what people are asked.
+    ApprovalsRead,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::StatusEvaluate,
         Self::EventsRead,
         Self::MessagesRead,
@@ -34,6 +40,9 @@ impl Scope {
         Self::JournalBcc,
         Self::DomainsRead,
         Self::DomainsWrite,
+        Self::DraftsRead,
+        Self::DraftsWrite,
+        Self::ApprovalsRead,
     ];
 
     /// The word of the contract.
@@ -48,6 +57,9 @@ impl Scope {
             Self::JournalBcc => "journal:bcc",
             Self::DomainsRead => "domains:read",
             Self::DomainsWrite => "domains:write",
+            Self::DraftsRead => "drafts:read",
+            Self::DraftsWrite => "drafts:write",
+            Self::ApprovalsRead => "approvals:read",
         }
     }
 

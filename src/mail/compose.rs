@@ -122,7 +122,8 @@ fn body(new: &NewMessage) -> MimePart<'_> {
         return written;
     }
     let files = new.files.iter().map(|file| {
-        let part = MimePart::new(ContentType::new(file.media_type.as_str()), BodyPart::Binary(file.bytes.as_slice().into()));
+        let part =
+            MimePart::new(ContentType::new(file.media_type.as_str()), BodyPart::Binary(file.bytes.as_slice().into()));
         part.attachment(file.name.as_str())
     });
     multipart("mixed", "m", new, std::iter::once(written).chain(files).collect())

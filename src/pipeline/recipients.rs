@@ -38,11 +38,9 @@ use ranges::Ranges;
 use refused::{Note, Refused};
 use strangers::Strangers;
 
+pub use crate::store::directory::OPERATOR;
 pub use callers::GuessSettings;
 pub use strangers::StrangerSettings;
-
-/// The operator's own tenant, which every instance has: owner of postmaster and abuse.
-pub const OPERATOR: TenantId = TenantId::from_bits(0);
 
 /// How long a suspended recipient's mail is asked to wait with its sender; after that it is refused.
 const GRACE: Duration = Duration::from_secs(3 * 24 * 3600);

@@ -56,6 +56,12 @@ required_scopes! {
     DomainsRead = Some(Scope::DomainsRead);
     /// `domains:write`.
     DomainsWrite = Some(Scope::DomainsWrite);
+    /// `drafts:read`.
+    DraftsRead = Some(Scope::DraftsRead);
+    /// `drafts:write`.
+    DraftsWrite = Some(Scope::DraftsWrite);
+    /// `approvals:read`.
+    ApprovalsRead = Some(Scope::ApprovalsRead);
 }
 
 /// The holder of a key that was found valid for this call.
@@ -117,7 +123,12 @@ impl Principal {
 const fn reads_records(scope: Scope) -> bool {
     matches!(
         scope,
-        Scope::EventsRead | Scope::MessagesRead | Scope::MessagesRaw | Scope::DomainsRead | Scope::DomainsWrite
+        Scope::EventsRead
+            | Scope::MessagesRead
+            | Scope::MessagesRaw
+            | Scope::DomainsRead
+            | Scope::DomainsWrite
+            | Scope::ApprovalsRead
     )
 }
 

@@ -217,3 +217,20 @@ INSERT INTO instance (name, value) VALUES ('written', '') ON CONFLICT (name) DO 
         }
     }
 }
+
+/// The release of which a recipient has waited longest; locked on PostgreSQL, where another node passes it over.
+pub(super) async fn due_release(
+    connection: &mut Connection,
+    now: crate::clock::Timestamp,
+) -> Result<Option<(String, String)>, sqlx::Error> {
+    const DUE: &str = "SELECT tenant_id, release_id FROM transmissions WHERE state IN ('pending', 'deferred') \
+AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT 1";
+    const DUE_LOCKED: &str = "SELECT tenant_id, release_id FROM transmissions WHERE state IN ('pending', 'deferred') \
+AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED";
+    let due = match connection {
+        Connection::Sqlite(_) => DUE,
+        Connection::Postgres(_) => DUE_LOCKED,
+    };
+    let row = query(due).bind(now.as_micros()).fetch_optional(connection).await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}

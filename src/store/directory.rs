@@ -10,6 +10,9 @@ use crate::mail::address::Mailbox;
 use crate::mail::authentication::FailurePolicy;
 use serde::{Deserialize, Serialize};
 
+/// The tenant of the operator: whose are postmaster and abuse, and the gateway's own domains.
+pub const OPERATOR: TenantId = TenantId::from_bits(0);
+
 /// A customer of this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

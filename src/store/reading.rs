@@ -128,6 +128,17 @@ impl TenantStore {
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_event).transpose()
     }
 
+    /// The content of one event, as it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn event_content(&self, id: EventId) -> Result<Option<Value>, StoreError> {
+        const FIND: &str = "SELECT content FROM events WHERE tenant_id = $1 AND event_id = $2";
+        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        let row = find.fetch_optional(&self.store.readers).await?;
+        row.map(|row| super::from_json("content", row.try_get(0)?)).transpose()
+    }
+
     /// The whole chain behind an id of a message, event, decision, operation, task, draft or delivery: how it came in, what it became,
     /// what was decided, what left, and what apps reported.
     ///

@@ -67,7 +67,8 @@ fn what_is_written_is_what_is_read() {
     new.text = "Grüße,\r\nJürgen\n.\n..\nFrom here\n".to_owned() + &"lang ".repeat(400);
     new.html = Some("<p>Grüße</p>".into());
     new.cc = (0..30).map(|number| named(Some("Zoë"), &format!("cc{number}@lakeside.example"))).collect();
-    new.files = vec![File { name: "Übersicht.pdf".into(), media_type: "application/pdf".into(), bytes: vec![0, 13, 10, 255] }];
+    new.files =
+        vec![File { name: "Übersicht.pdf".into(), media_type: "application/pdf".into(), bytes: vec![0, 13, 10, 255] }];
     let bytes = compose(&new);
     let message = parsed(&bytes);
     assert_eq!(message.subject().unwrap(), new.subject.trim());

@@ -1,0 +1,580 @@
+//! Drafts: what somebody proposes to send, what the gate says to it, and what became of it.
+//!
+//! Everything that could leave as mail comes this way, whoever proposes it and by whichever door. Here rows become the
+//! gate's facts, and its verdict becomes a step in the draft's life. Nothing here sends.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::keys::{Authenticated, DraftsRead, DraftsWrite, Principal};
+use super::{Conflict, Fault, Refusal, Service, ServiceError};
+use crate::governance::audit::Who;
+use crate::governance::lifecycle::{DraftEvent, DraftState};
+use crate::governance::{Actor, Verdict};
+use crate::ids::{DraftId, ThreadId};
+use crate::store::audit::NewEntry;
+use crate::store::directory::MailboxRow;
+use crate::store::drafts::{DraftRow, VersionRow};
+use crate::store::releases::StoredRelease;
+use crate::store::{StoreError, TenantStore};
+
+pub mod approvals;
+pub(crate) mod facts;
+pub mod release;
+mod write;
+
+use write::Parts;
+
+/// What drafts are written with.
+#[derive(Clone)]
+pub struct DraftDesk {
+    /// Domains of the gateway itself.
+    pub platform_domains: std::sync::Arc<[crate::mail::address::Domain]>,
+    /// Makes Message-IDs by which answers come back to their conversation.
+    pub reply_tokens: std::sync::Arc<crate::mail::reply_token::ReplyTokens>,
+}
+
+/// A message that somebody proposes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DraftRequest {
+    /// The mailbox as which it would be sent: its address or id.
+    #[schema(min_length = 3, max_length = 320)]
+    pub mailbox: String,
+    /// The name in front of the mailbox's address.
+    #[serde(default)]
+    #[schema(max_length = 100)]
+    pub name: Option<String>,
+    /// Recipients, `address` or `Name <address>`.
+    #[schema(max_items = 1000)]
+    pub to: Vec<String>,
+    /// Recipients of a copy.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub cc: Vec<String>,
+    /// Recipients of whom the others are not told.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub bcc: Vec<String>,
+    /// The subject.
+    #[schema(max_length = 500)]
+    pub subject: String,
+    /// The text.
+    #[schema(max_length = 200000)]
+    pub text: String,
+    /// The same as HTML.
+    #[serde(default)]
+    #[schema(max_length = 400000)]
+    pub html: Option<String>,
+    /// The event of the message that it answers.
+    #[serde(default)]
+    #[schema(max_length = 40)]
+    pub answers: Option<String>,
+}
+
+/// An answer in a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplyRequest {
+    /// The text.
+    #[schema(max_length = 200000)]
+    pub text: String,
+    /// The same as HTML.
+    #[serde(default)]
+    #[schema(max_length = 400000)]
+    pub html: Option<String>,
+    /// The name in front of the mailbox's address.
+    #[serde(default)]
+    #[schema(max_length = 100)]
+    pub name: Option<String>,
+    /// The event of the message that it answers; the newest of the conversation that is not one's own, unless told.
+    #[serde(default)]
+    #[schema(max_length = 40)]
+    pub answers: Option<String>,
+    /// Whether all who got the message get the answer too, and not its author alone.
+    #[serde(default)]
+    pub to_all: bool,
+}
+
+/// A new version of a draft: what is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DraftEdit {
+    /// The version that was looked at: with another one meanwhile, nothing is changed.
+    #[schema(minimum = 0)]
+    pub version: u32,
+    /// The name in front of the mailbox's address.
+    #[schema(max_length = 100)]
+    pub name: Option<String>,
+    /// Recipients.
+    #[schema(max_items = 1000)]
+    pub to: Option<Vec<String>>,
+    /// Recipients of a copy.
+    #[schema(max_items = 1000)]
+    pub cc: Option<Vec<String>>,
+    /// Recipients of whom the others are not told.
+    #[schema(max_items = 1000)]
+    pub bcc: Option<Vec<String>>,
+    /// The subject.
+    #[schema(max_length = 500)]
+    pub subject: Option<String>,
+    /// The text.
+    #[schema(max_length = 200000)]
+    pub text: Option<String>,
+    /// The same as HTML.
+    #[schema(max_length = 400000)]
+    pub html: Option<String>,
+}
+
+/// A draft as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DraftView {
+    /// Its id.
+    pub id: String,
+    /// How far it has come.
+    pub state: String,
+    /// Its present version; 0 while nothing is written.
+    pub version: u32,
+    /// The hash of that version: what an approval is bound to.
+    pub content_hash: Option<String>,
+    /// The mailbox as which it would be sent.
+    pub mailbox: Option<String>,
+    /// Who owns the identity: `connex`, `source_app` or `customer_domain`.
+    pub identity_owner: String,
+    /// Where a person answers in the app's own pages.
+    pub external_reply_url: Option<String>,
+    /// The conversation.
+    pub thread_id: Option<String>,
+    /// The event of the message that it answers.
+    pub answers: Option<String>,
+    /// Who wrote the version: a kind and an id.
+    pub author: Option<String>,
+    /// The parts that the version was written from.
+    pub content: Option<DraftContent>,
+    /// Not before then does it leave, RFC 3339.
+    pub send_at: Option<String>,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// When it changed last, RFC 3339.
+    pub updated_at: String,
+    /// What became of each recipient of its newest release.
+    pub transmissions: Vec<TransmissionView>,
+}
+
+/// What a version was written from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DraftContent {
+    /// The visible author.
+    pub from: String,
+    /// Recipients.
+    pub to: Vec<String>,
+    /// Recipients of a copy.
+    pub cc: Vec<String>,
+    /// Recipients of whom the others are not told.
+    pub bcc: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+    /// The same as HTML.
+    pub html: Option<String>,
+    /// Message-ID, without angle brackets.
+    pub message_id: String,
+}
+
+/// One recipient of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TransmissionView {
+    /// The release.
+    pub release_id: String,
+    /// The recipient.
+    pub recipient: String,
+    /// `pending`, `in_flight`, `accepted`, `deferred`, `rejected` or `unknown`.
+    pub state: String,
+    /// Attempts that were begun.
+    pub attempts: u32,
+    /// What the next hop said last, or why it was not reached.
+    pub reply: Option<String>,
+    /// The host that said it.
+    pub host: Option<String>,
+    /// When it is tried next, RFC 3339.
+    pub next_attempt_at: Option<String>,
+    /// When it came to its end, RFC 3339.
+    pub finished_at: Option<String>,
+}
+
+/// A page of drafts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DraftPage {
+    /// Drafts, newest first, without their content.
+    pub items: Vec<DraftView>,
+    /// What to give as `before` for older ones; null where there are none.
+    pub next_before: Option<String>,
+}
+
+/// What the gate says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictView {
+    /// `release`, `hold`, `handoff` or `deny`.
+    pub verdict: String,
+    /// Every rule that applied.
+    pub reasons: Vec<ReasonView>,
+}
+
+/// One rule that applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReasonView {
+    /// Its code.
+    pub code: String,
+    /// What it rules: `hold`, `handoff` or `deny`.
+    pub ruling: String,
+    /// Whether it applied because something is not known that it asks for.
+    pub unknown: bool,
+    /// One sentence for people.
+    pub why: String,
+    /// What would lift it.
+    pub lifted_by: String,
+}
+
+/// What the gate would say to a draft as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckAnswer {
+    /// The draft.
+    pub draft_id: String,
+    /// Its version.
+    pub version: u32,
+    /// The hash of that version.
+    pub content_hash: String,
+    /// What the gate says.
+    #[serde(flatten)]
+    pub verdict: VerdictView,
+}
+
+impl From<&Verdict> for VerdictView {
+    fn from(verdict: &Verdict) -> Self {
+        let reason = |reason: &crate::governance::Reason| ReasonView {
+            code: reason.code.to_owned(),
+            ruling: reason.ruling.as_str().to_owned(),
+            unknown: reason.is_unknown,
+            why: reason.sentence.to_owned(),
+            lifted_by: reason.lifted_by.to_owned(),
+        };
+        Self { verdict: verdict.ruling().as_str().to_owned(), reasons: verdict.reasons().iter().map(reason).collect() }
+    }
+}
+
+/// Drafts of a page at most.
+pub const PAGE: u32 = 100;
+
+/// Who proposes, by the key that is presented: the agent that holds it, or the key itself.
+pub(super) fn actor_of(principal: &Principal) -> Actor {
+    match &principal.bindings().agent {
+        Some(agent) => Actor::Agent { agent: agent.clone() },
+        None => Actor::Key { key: principal.key_id() },
+    }
+}
+
+impl Service {
+    /// Makes a draft.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`]; [`ServiceError::Refused`] by the key's bindings; [`ServiceError::NotFound`].
+    pub async fn create_draft(
+        &self,
+        request: DraftRequest,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<DraftView, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let mailbox = self.mailbox_named(&tenant, &request.mailbox).await?;
+        self.may_write_as(&tenant, &mailbox, caller).await?;
+        let parts = Parts::of_request(request)?;
+        let id = self.write_draft(&tenant, &mailbox, parts, actor_of(caller.principal())).await?;
+        self.show_draft(&tenant, id).await
+    }
+
+    /// Makes a draft that answers in a conversation.
+    ///
+    /// # Errors
+    /// As [`Service::create_draft`].
+    pub async fn reply_draft(
+        &self,
+        thread: &str,
+        request: ReplyRequest,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<DraftView, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let thread: ThreadId = thread.parse().map_err(|_| ServiceError::NotFound("thread"))?;
+        let (mailbox, parts) = self.reply_parts(&tenant, thread, request).await?;
+        self.may_write_as(&tenant, &mailbox, caller).await?;
+        let id = self.write_draft(&tenant, &mailbox, parts, actor_of(caller.principal())).await?;
+        self.show_draft(&tenant, id).await
+    }
+
+    /// Makes a new version of a draft: the editor is its author, and approvals of the former count no more.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] when it has another version by now, or is out of hand.
+    pub async fn edit_draft(
+        &self,
+        id: &str,
+        edit: DraftEdit,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<DraftView, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let draft = self.draft_row(&tenant, id).await?;
+        let mailbox = self.mailbox_of(&tenant, &draft).await?;
+        self.may_write_as(&tenant, &mailbox, caller).await?;
+        self.write_version(&tenant, &draft, &mailbox, edit, actor_of(caller.principal())).await?;
+        self.show_draft(&tenant, draft.id).await
+    }
+
+    /// One draft.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`], also for one of a mailbox that the key may not see.
+    pub async fn draft(&self, id: &str, caller: &Authenticated<DraftsRead>) -> Result<DraftView, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let draft = self.visible_draft(&tenant, id, caller).await?;
+        self.show_draft(&tenant, draft.id).await
+    }
+
+    /// Drafts, newest first.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a state that there is not.
+    pub async fn drafts(
+        &self,
+        state: Option<&str>,
+        before: Option<&str>,
+        caller: &Authenticated<DraftsRead>,
+    ) -> Result<DraftPage, ServiceError> {
+        let state = match state {
+            None => None,
+            Some(word) => Some(DraftState::from_word(word).ok_or_else(|| fault("?state", "is no state of a draft"))?),
+        };
+        let before = match before {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| fault("?before", "is no id of a draft"))?),
+        };
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let rows = tenant.drafts(state, before, PAGE).await?;
+        let next_before = (rows.len() == PAGE as usize).then(|| rows.last().map(|row| row.id.to_string())).flatten();
+        let mailboxes = tenant.mailboxes().await?;
+        let apps = tenant.apps().await?;
+        let mut items = Vec::new();
+        for row in rows {
+            let mailbox = mailboxes.iter().find(|mailbox| Some(mailbox.id) == row.mailbox);
+            let app = mailbox.and_then(|mailbox| mailbox.app).and_then(|id| apps.iter().find(|app| app.id == id));
+            if sees(caller, mailbox, app.map(|app| app.name.as_str())) {
+                items.push(view(&row, None, mailbox, &[]));
+            }
+        }
+        Ok(DraftPage { items, next_before })
+    }
+
+    /// What the gate would say to a draft as it is now. Nothing is changed by it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::Conflict`] where nothing is written yet.
+    pub async fn check_draft(&self, id: &str, caller: &Authenticated<DraftsRead>) -> Result<CheckAnswer, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let draft = self.visible_draft(&tenant, id, caller).await?;
+        let case = self.case_of(&tenant, &draft).await?;
+        let verdict = crate::governance::evaluate(&case.version, &case.facts, self.clock().now());
+        Ok(CheckAnswer {
+            draft_id: draft.id.to_string(),
+            version: draft.version,
+            content_hash: case.version.content.hash().to_string(),
+            verdict: (&verdict).into(),
+        })
+    }
+
+    /// Takes a draft back, until the moment at which it is being sent.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] from then on.
+    pub async fn withdraw_draft(
+        &self,
+        id: &str,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<DraftView, ServiceError> {
+        self.give_up(id, DraftEvent::Withdraw, "draft.withdrawn", caller).await
+    }
+
+    /// Gives a draft up.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] once it is being sent.
+    pub async fn cancel_draft(&self, id: &str, caller: &Authenticated<DraftsWrite>) -> Result<DraftView, ServiceError> {
+        self.give_up(id, DraftEvent::Cancel, "draft.cancelled", caller).await
+    }
+
+    async fn give_up(
+        &self,
+        id: &str,
+        event: DraftEvent,
+        action: &'static str,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<DraftView, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let draft = self.draft_row(&tenant, id).await?;
+        if let Some(mailbox) = self.maybe_mailbox_of(&tenant, &draft).await? {
+            self.may_write_as(&tenant, &mailbox, caller).await?;
+        }
+        let who = Who::Actor(actor_of(caller.principal()));
+        let entry = NewEntry::new(who, action, draft.id, serde_json::json!({ "version": draft.version }));
+        tenant.step_draft(draft.id, event, entry).await.map_err(conflict)?;
+        self.show_draft(&tenant, draft.id).await
+    }
+
+    /// A draft, whoever may see it.
+    async fn draft_row(&self, tenant: &TenantStore, id: &str) -> Result<DraftRow, ServiceError> {
+        let id: DraftId = id.parse().map_err(|_| ServiceError::NotFound("draft"))?;
+        tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))
+    }
+
+    async fn visible_draft(
+        &self,
+        tenant: &TenantStore,
+        id: &str,
+        caller: &Authenticated<DraftsRead>,
+    ) -> Result<DraftRow, ServiceError> {
+        let draft = self.draft_row(tenant, id).await?;
+        let mailbox = self.maybe_mailbox_of(tenant, &draft).await?;
+        let app = self.app_of(tenant, mailbox.as_ref()).await?;
+        if sees(caller, mailbox.as_ref(), app.as_deref()) { Ok(draft) } else { Err(ServiceError::NotFound("draft")) }
+    }
+
+    /// The mailbox that a request names by address or id.
+    async fn mailbox_named(&self, tenant: &TenantStore, name: &str) -> Result<MailboxRow, ServiceError> {
+        let wanted = crate::mail::address::Mailbox::parse(name).ok();
+        let is_it = |row: &MailboxRow| {
+            row.id.to_string() == name
+                || wanted.as_ref().is_some_and(|wanted| {
+                    crate::mail::address::Mailbox::parse(&row.address).is_ok_and(|own| own.key() == wanted.key())
+                })
+        };
+        let found = tenant.mailboxes().await?.into_iter().find(is_it);
+        found.ok_or_else(|| fault("/mailbox", "is no mailbox of this tenant"))
+    }
+
+    async fn maybe_mailbox_of(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+    ) -> Result<Option<MailboxRow>, ServiceError> {
+        if let Some(id) = draft.mailbox {
+            return Ok(tenant.mailbox(id).await?);
+        }
+        let Some(event) = draft.event else { return Ok(None) };
+        let Some(address) = tenant.mailbox_of_event(event).await? else { return Ok(None) };
+        match self.mailbox_named(tenant, &address).await {
+            Ok(mailbox) => Ok(Some(mailbox)),
+            Err(ServiceError::Invalid(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mailbox_of(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<MailboxRow, ServiceError> {
+        let mailbox = self.maybe_mailbox_of(tenant, draft).await?;
+        mailbox.ok_or_else(|| Conflict::State("the draft has no mailbox here: the source app writes the answer").into())
+    }
+
+    async fn app_of(&self, tenant: &TenantStore, mailbox: Option<&MailboxRow>) -> Result<Option<String>, ServiceError> {
+        let Some(id) = mailbox.and_then(|mailbox| mailbox.app) else { return Ok(None) };
+        Ok(tenant.app(id).await?.map(|app| app.name))
+    }
+
+    /// Whether the key may propose for a mailbox.
+    async fn may_write_as(
+        &self,
+        tenant: &TenantStore,
+        mailbox: &MailboxRow,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<(), ServiceError> {
+        caller.require_mailbox(Some(&mailbox.address))?;
+        match self.app_of(tenant, Some(mailbox)).await? {
+            Some(app) => Ok(caller.require_app(&app)?),
+            None if caller.principal().bindings().apps.is_empty() => Ok(()),
+            None => Err(Refusal::App { bound: caller.principal().bindings().apps.clone() }.into()),
+        }
+    }
+
+    pub(crate) async fn show_draft(&self, tenant: &TenantStore, id: DraftId) -> Result<DraftView, ServiceError> {
+        let draft = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
+        let version = tenant.draft_version(id, draft.version).await?;
+        let mailbox = self.maybe_mailbox_of(tenant, &draft).await?;
+        let releases = tenant.releases_of(id).await?;
+        Ok(view(&draft, version.as_ref(), mailbox.as_ref(), &releases))
+    }
+}
+
+/// Whether a key may see what belongs to a mailbox.
+fn sees<S>(caller: &Authenticated<S>, mailbox: Option<&MailboxRow>, app: Option<&str>) -> bool {
+    let bindings = caller.principal().bindings();
+    let by_mailbox =
+        bindings.mailboxes.is_empty() || mailbox.is_some_and(|row| caller.may_speak_of(Some(&row.address)));
+    let by_app = bindings.apps.is_empty() || app.is_some_and(|app| bindings.allows_app(app));
+    by_mailbox && by_app
+}
+
+fn view(
+    draft: &DraftRow,
+    version: Option<&VersionRow>,
+    mailbox: Option<&MailboxRow>,
+    releases: &[StoredRelease],
+) -> DraftView {
+    let parts = version.and_then(|version| serde_json::from_str::<Parts>(&version.parts).ok());
+    let transmissions = releases.last().map(transmissions).unwrap_or_default();
+    DraftView {
+        id: draft.id.to_string(),
+        state: draft.state.as_str().to_owned(),
+        version: draft.version,
+        content_hash: version.map(|version| version.content_hash.clone()),
+        mailbox: mailbox.map(|mailbox| mailbox.address.clone()),
+        identity_owner: draft.identity_owner.clone(),
+        external_reply_url: draft.external_reply_url.clone(),
+        thread_id: draft.thread.map(|id| id.to_string()),
+        answers: draft.answers.or(draft.event).map(|id| id.to_string()),
+        author: version.map(|version| Who::Actor(version.author.clone()).to_string()),
+        content: parts.zip(mailbox).map(|(parts, mailbox)| parts.shown(mailbox)),
+        send_at: draft.send_at.map(|at| at.to_string()),
+        created_at: draft.created_at.to_string(),
+        updated_at: draft.updated_at.to_string(),
+        transmissions,
+    }
+}
+
+fn transmissions(release: &StoredRelease) -> Vec<TransmissionView> {
+    let all = release.row.transmissions.iter().zip(&release.progress);
+    let shown = all.map(|(transmission, progress)| TransmissionView {
+        release_id: release.row.id.to_string(),
+        recipient: transmission.recipient.to_string(),
+        state: transmission.state.as_str().to_owned(),
+        attempts: progress.attempts,
+        reply: progress.reply.clone(),
+        host: progress.host.clone(),
+        next_attempt_at: transmission.state.is_waiting().then(|| progress.next_attempt_at.to_string()),
+        finished_at: progress.finished_at.map(|at| at.to_string()),
+    });
+    shown.collect()
+}
+
+/// A step that the store does not allow, as callers are told of it.
+pub(super) fn conflict(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::Conflict(words) => Conflict::State(words).into(),
+        error => error.into(),
+    }
+}
+
+fn fault(pointer: &str, message: impl Into<String>) -> ServiceError {
+    ServiceError::Invalid(vec![Fault::at(pointer, message)])
+}

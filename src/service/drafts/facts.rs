@@ -1,0 +1,273 @@
+//! The facts of one moment about one version, gathered for the gate. What cannot be found out stays unknown there.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event::{CanonicalEvent, EventType};
+use crate::governance::facts::{
+    AnsweredMessage, Dmarc, DomainFacts, DomainState, Fact, Facts, MailboxFacts, MailboxState, Quota, Standing,
+    ThreadFacts, TrustBand,
+};
+use crate::governance::similarity::is_near;
+use crate::governance::{Content, Identity, Policy, Version};
+use crate::ids::MailboxId;
+use crate::mail::address::{Domain, Mailbox};
+use crate::service::identity::registered_mailbox;
+use crate::service::{Conflict, Service, ServiceError};
+use crate::store::TenantStore;
+use crate::store::directory::{MailboxRow, OPERATOR};
+use crate::store::domains::DomainState as Proof;
+use crate::store::drafts::{DraftRow, VersionRow};
+use crate::store::standing::{LOOKED_AT, RecentRelease, ThreadEvent};
+
+/// A draft's present version, and all that is known for the gate.
+pub(crate) struct DraftCase {
+    pub(crate) version: Version,
+    pub(crate) facts: Facts,
+    /// What its words look like.
+    pub(crate) likeness: u64,
+    /// How many of its recipients have never been in the conversation.
+    pub(crate) newcomers: u32,
+}
+
+impl Service {
+    /// Gathers the facts about a draft's present version.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] where nothing is written yet; [`ServiceError::Unavailable`].
+    pub(crate) async fn case_of(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<DraftCase, ServiceError> {
+        let nothing = || Conflict::State("nothing is written yet: the draft has no version");
+        let row = tenant.draft_version(draft.id, draft.version).await?.ok_or_else(nothing)?;
+        self.case_of_version(tenant, draft, row).await
+    }
+
+    /// The same for one version.
+    pub(crate) async fn case_of_version(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        row: VersionRow,
+    ) -> Result<DraftCase, ServiceError> {
+        let id = draft.mailbox.ok_or(Conflict::State("the draft has no mailbox here"))?;
+        let mailbox = tenant.mailbox(id).await?;
+        let version = version_of(tenant, draft, id, row)?;
+        let policy = tenant.policy().await?;
+        let thread = self.thread_facts(tenant, draft).await?;
+        let known: Vec<String> = thread.participants.known().into_iter().flatten().map(Mailbox::key).collect();
+        let strangers = version.content.recipients().iter().filter(|one| !known.contains(&one.key())).count();
+        let newcomers = u32::try_from(strangers).unwrap_or(u32::MAX);
+        let likeness = crate::governance::likeness(&version.content);
+        let registered = mailbox.as_ref().and_then(registered_mailbox);
+        let identity = Identity::resolve(None, registered.as_ref()).0;
+        let approvals = tenant.approvals_of(draft.id).await?;
+        let standing = self.sending_standing(tenant, draft, &version, &policy, (likeness, newcomers)).await?;
+        let domain = match &registered {
+            Some(registered) => self.domain_facts(tenant, registered.address.domain()).await?,
+            None => Fact::Unknown,
+        };
+        let facts = Facts {
+            identity: Fact::Known(identity),
+            mailbox: mailbox.as_ref().and_then(|row| mailbox_facts(row, &policy)).into(),
+            domain,
+            platform_domains: Fact::Known(self.drafts.platform_domains.to_vec()),
+            thread,
+            approvals: Fact::Known(approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect()),
+            policy: Fact::Known(policy),
+            standing,
+        };
+        Ok(DraftCase { version, facts, likeness: likeness.unwrap_or_default(), newcomers })
+    }
+
+    async fn domain_facts(&self, tenant: &TenantStore, domain: &Domain) -> Result<Fact<DomainFacts>, ServiceError> {
+        let is_platform = self.drafts.platform_domains.iter().any(|own| {
+            domain == own || domain.as_str().strip_suffix(own.as_str()).is_some_and(|rest| rest.ends_with('.'))
+        });
+        let signing = if is_platform { self.store.for_tenant(OPERATOR) } else { tenant.clone() };
+        let has_matching_key = Fact::Known(signing.has_seen_signing_key(domain, self.clock().now()).await?);
+        if is_platform {
+            return Ok(Fact::Known(DomainFacts {
+                name: domain.clone(),
+                tenant: None,
+                state: DomainState::Verified,
+                last_good_check: None,
+                is_being_checked: false,
+                has_matching_key,
+                bounce_host: None,
+            }));
+        }
+        let rows = tenant.domains().await?;
+        let Some(row) = rows.iter().find(|row| row.domain == domain.as_str()) else { return Ok(Fact::Unknown) };
+        let state = match row.state {
+            Proof::Verified => DomainState::Verified,
+            Proof::Pending => DomainState::Pending,
+            Proof::Failing | Proof::Suspended => DomainState::Failed,
+        };
+        Ok(Fact::Known(DomainFacts {
+            name: domain.clone(),
+            tenant: Some(tenant.tenant()),
+            state,
+            last_good_check: row.proven_at,
+            is_being_checked: false,
+            has_matching_key,
+            bounce_host: None,
+        }))
+    }
+
+    async fn thread_facts(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<ThreadFacts, ServiceError> {
+        let events = match draft.thread {
+            Some(thread) => tenant.thread_events(thread).await?,
+            None => Vec::new(),
+        };
+        let mail: Vec<(&ThreadEvent, CanonicalEvent)> = events
+            .iter()
+            .filter_map(|event| Some((event, serde_json::from_value(event.content.clone()).ok()?)))
+            .collect();
+        let is_whole = events.len() < LOOKED_AT as usize;
+        let newest = mail.iter().filter(|(_, event)| is_from_person(event)).map(|(row, _)| row.recorded_at).max();
+        let last_message_from_person = match newest {
+            None if !is_whole => Fact::Unknown,
+            newest => Fact::Known(newest),
+        };
+        let people = mail.iter().flat_map(|(_, event)| participants(event));
+        let answered = match draft.answers {
+            None => Fact::Known(None),
+            Some(id) => match mail.iter().find(|(row, _)| row.id == id) {
+                Some((row, event)) => Fact::Known(Some(answered(row, event))),
+                // It is not one of the newest, or no mail: nothing is known of it.
+                None => Fact::Unknown,
+            },
+        };
+        Ok(ThreadFacts { last_message_from_person, participants: Fact::Known(people.collect()), answered })
+    }
+
+    async fn sending_standing(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        version: &Version,
+        policy: &Policy,
+        (likeness, newcomers): (Option<u64>, u32),
+    ) -> Result<Standing, ServiceError> {
+        let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
+        let suppressed = tenant.suppressions(Some(&keys)).await?;
+        let suppressed = suppressed.iter().filter_map(|row| Mailbox::parse(&row.address_key).ok()).collect();
+        let recent = tenant.recent_releases().await?;
+        let is_suspended = tenant.suspended_since().await?.is_some();
+        let pauses = tenant.pauses().await?;
+        let is_stopped = |(kind, subject, _): &(String, String, Timestamp)| match kind.as_str() {
+            "mailbox" => *subject == version.mailbox.to_string(),
+            "agent" => draft.agent.as_ref() == Some(subject),
+            _ => true,
+        };
+        let is_paused = self.store.gateway_paused_since().await?.is_some() || pauses.iter().any(is_stopped);
+        Ok(Standing {
+            suppressed: Fact::Known(suppressed),
+            is_over_auto_reply_rate: recent
+                .as_ref()
+                .map(|recent| automatic_to(recent, &keys) >= policy.automatic_per_correspondent)
+                .into(),
+            similar_to_new_recipients: recent
+                .as_ref()
+                .zip(likeness)
+                .map(|(recent, likeness)| similar_to_newcomers(recent, likeness).saturating_add(newcomers))
+                .into(),
+            quota: recent.as_ref().map(|recent| quota(recent, draft, version.mailbox, policy)).into(),
+            trust_band: Fact::Known(if is_suspended { TrustBand::Blocked } else { TrustBand::Standard }),
+            is_paused: Fact::Known(is_paused),
+        })
+    }
+}
+
+/// Of a policy, releases that nobody said yes to and that went to one of these: the most that one of them got.
+fn automatic_to(recent: &[RecentRelease], keys: &[String]) -> u32 {
+    let to = |key: &String| recent.iter().filter(|one| one.is_automatic && one.recipients.contains(key)).count();
+    u32::try_from(keys.iter().map(to).max().unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
+fn similar_to_newcomers(recent: &[RecentRelease], likeness: u64) -> u32 {
+    let near = recent.iter().filter(|one| is_near(one.similarity, likeness));
+    near.fold(0, |sum, one| sum.saturating_add(one.newcomers))
+}
+
+/// Whether mailbox, agent and tenant have room, and else from when on.
+fn quota(recent: &[RecentRelease], draft: &DraftRow, mailbox: MailboxId, policy: &Policy) -> Quota {
+    let mailbox = mailbox.to_string();
+    let opens = |limit: u32, counts: &dyn Fn(&RecentRelease) -> bool| {
+        // Newest first: with the oldest of the last `limit` gone there is room again.
+        let counted: Vec<Timestamp> = recent.iter().filter(|one| counts(one)).map(|one| one.at).collect();
+        match limit.checked_sub(1) {
+            None => Some(Timestamp::from_micros(i64::MAX)),
+            Some(last) => counted.get(last as usize).map(|oldest| oldest.plus(Duration::from_hours(24))),
+        }
+    };
+    let by_agent = draft
+        .agent
+        .as_ref()
+        .and_then(|agent| opens(policy.agent_per_day, &|one: &RecentRelease| one.agent.as_ref() == Some(agent)));
+    let by_mailbox = opens(policy.mailbox_per_day, &|one: &RecentRelease| one.mailbox == mailbox);
+    let by_tenant = opens(policy.tenant_per_day, &|_: &RecentRelease| true);
+    [by_agent, by_mailbox, by_tenant].into_iter().flatten().max().map_or(Quota::Open, Quota::UsedUpUntil)
+}
+
+fn version_of(
+    tenant: &TenantStore,
+    draft: &DraftRow,
+    mailbox: MailboxId,
+    row: VersionRow,
+) -> Result<Version, ServiceError> {
+    let content = Content::new(row.reverse_path, row.recipients, row.message.into());
+    let content = content.map_err(|error| ServiceError::Internal(error.into()))?;
+    if content.hash().to_string() != row.content_hash {
+        return Err(ServiceError::Internal("a stored version is not what its hash says".into()));
+    }
+    Ok(Version { draft: draft.id, tenant: tenant.tenant(), mailbox, author: row.author, content })
+}
+
+fn mailbox_facts(row: &MailboxRow, policy: &Policy) -> Option<MailboxFacts> {
+    let registered = registered_mailbox(row)?;
+    Some(MailboxFacts {
+        id: row.id,
+        tenant: row.tenant,
+        state: if row.state == "active" { registered.state } else { MailboxState::Suspended },
+        is_receive_only: registered.receive_only,
+        addresses: vec![registered.address],
+        bounce_domains: Vec::new(),
+        max_recipients: policy.recipients,
+    })
+}
+
+/// Mail that a person may have written: no report, automatic answer or receipt.
+fn is_from_person(event: &CanonicalEvent) -> bool {
+    event.automated.is_none()
+        && matches!(
+            event.event_type,
+            EventType::InboundMessage
+                | EventType::InboundReply
+                | EventType::OutboundCopy
+                | EventType::JournalCopy
+                | EventType::Calendar
+        )
+}
+
+/// Everybody whom a believed message names; what is not believed makes nobody known.
+fn participants(event: &CanonicalEvent) -> Vec<Mailbox> {
+    if !event.trusted {
+        return Vec::new();
+    }
+    let author = event.author.iter().map(|one| &one.address);
+    let all = author
+        .chain(event.recipients.iter().map(|one| &one.address))
+        .chain(event.reply_to.iter().map(|one| &one.address));
+    all.filter_map(|address| Mailbox::parse(address).ok()).collect()
+}
+
+fn answered(row: &ThreadEvent, event: &CanonicalEvent) -> AnsweredMessage {
+    let status = row.status.as_deref().unwrap_or_default();
+    AnsweredMessage {
+        is_auto_submitted: Fact::Known(event.automated.is_some()),
+        has_null_reverse_path: Fact::Known(event.envelope.mail_from.is_empty()),
+        dmarc: Fact::<Dmarc>::of(&event.authentication),
+        is_phishing: Fact::Known(status == "phishing_suspected"),
+        steers_agents: Fact::Known(status == "agent_injection_suspected"),
+    }
+}

@@ -1,0 +1,247 @@
+//! Asking for release: the gate speaks, and the draft takes the step that follows.
+//!
+//! The same for every door. Nobody who asks can make a release: where the gate says `hold`, people are asked; a release is
+//! made of a person's yes to this very content, or of the policy of the mailbox for what is of low risk.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::facts::DraftCase;
+use super::{VerdictView, actor_of, conflict, fault};
+use crate::clock::Timestamp;
+use crate::governance::audit::Who;
+use crate::governance::gate::{Refused, ReleaseTerms};
+use crate::governance::lifecycle::{DraftEvent, DraftState};
+use crate::governance::{Disposition, Draft, ReleaseRow, Verdict};
+use crate::ids::{ApprovalId, ReleaseId};
+use crate::service::keys::{Authenticated, DraftsWrite};
+use crate::service::{Conflict, Service, ServiceError};
+use crate::store::TenantStore;
+use crate::store::approvals::NewQuestion;
+use crate::store::audit::NewEntry;
+use crate::store::drafts::DraftRow;
+use crate::store::releases::NewRelease;
+
+/// Body of a request for release; every field may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ReleaseRequest {
+    /// The content that is to be released: with another by now, nothing is done.
+    #[schema(min_length = 64, max_length = 64)]
+    pub content_hash: Option<String>,
+    /// Whether an approval that lifts the last hold releases it at once; true unless told.
+    pub release_on_approval: Option<bool>,
+    /// Not before then does it leave, RFC 3339.
+    #[schema(max_length = 40)]
+    pub send_at: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseAnswer {
+    /// The draft.
+    pub draft_id: String,
+    /// How far it has come now.
+    pub state: String,
+    /// Its version.
+    pub version: u32,
+    /// The hash of that version.
+    pub content_hash: String,
+    /// What the gate says.
+    #[serde(flatten)]
+    pub verdict: VerdictView,
+    /// The question that people are asked, where they are.
+    pub approval_id: Option<String>,
+    /// The page on which they answer.
+    pub approval_url: Option<String>,
+    /// The release, where there is one.
+    pub release_id: Option<String>,
+    /// Where a person answers in the app's own pages, where the source app sends.
+    pub external_reply_url: Option<String>,
+}
+
+/// When and how a draft may leave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) release_on_approval: bool,
+    pub(crate) send_at: Option<Timestamp>,
+}
+
+/// How long a question waits for an answer, and how long a yes counts.
+pub(crate) const APPROVAL_LIFE: Duration = Duration::from_hours(7 * 24);
+/// How long after its time a release is tried.
+const RELEASE_LIFE: Duration = Duration::from_hours(5 * 24);
+/// The farthest time for which a draft can be scheduled.
+const FARTHEST: Duration = Duration::from_hours(365 * 24);
+
+impl Service {
+    /// Asks the gate to let a draft out.
+    ///
+    /// # Errors
+    /// [`ServiceError::Denied`] where the gate denies it; [`ServiceError::Conflict`] for other content, or where it is out
+    /// of hand.
+    pub async fn request_release(
+        &self,
+        id: &str,
+        request: ReleaseRequest,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<ReleaseAnswer, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let draft = self.draft_row(&tenant, id).await?;
+        if let Some(mailbox) = self.maybe_mailbox_of(&tenant, &draft).await? {
+            self.may_write_as(&tenant, &mailbox, caller).await?;
+        }
+        let now = self.clock().now();
+        let send_at = match &request.send_at {
+            None => None,
+            Some(text) => Some(
+                Timestamp::parse_rfc3339(text)
+                    .filter(|at| *at <= now.plus(FARTHEST))
+                    .ok_or_else(|| fault("/sendAt", "is no RFC 3339 time within the next year"))?,
+            ),
+        };
+        let case = self.case_of(&tenant, &draft).await?;
+        if request.content_hash.is_some_and(|hash| hash != case.version.content.hash().to_string()) {
+            return Err(Conflict::ContentChanged.into());
+        }
+        let terms = Terms { release_on_approval: request.release_on_approval.unwrap_or(true), send_at };
+        self.run_gate(&tenant, &draft, case, terms, Who::Actor(actor_of(caller.principal()))).await
+    }
+
+    /// Runs the gate on a draft's present version, and takes the step that follows.
+    pub(crate) async fn run_gate(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        case: DraftCase,
+        terms: Terms,
+        who: Who,
+    ) -> Result<ReleaseAnswer, ServiceError> {
+        let now = self.clock().now();
+        let (disposition, verdict) = Disposition::of(&case.version, &case.facts, now);
+        let mut answer = ReleaseAnswer {
+            draft_id: draft.id.to_string(),
+            state: draft.state.as_str().to_owned(),
+            version: draft.version,
+            content_hash: case.version.content.hash().to_string(),
+            verdict: (&verdict).into(),
+            approval_id: None,
+            approval_url: None,
+            release_id: None,
+            external_reply_url: None,
+        };
+        let state = match disposition {
+            Disposition::Release => {
+                answer.release_id = Some(self.release(tenant, draft, case, terms, who).await?.to_string());
+                DraftState::Released
+            }
+            Disposition::Hold => {
+                let (state, approval) = self.hold(tenant, draft, &case, &verdict, terms, who).await?;
+                answer.approval_url = approval.map(|id| format!("{}/approvals/{id}", self.base_url));
+                answer.approval_id = approval.map(|id| id.to_string());
+                state
+            }
+            Disposition::HandOff(handoff) => {
+                answer.external_reply_url = handoff.external_reply_url;
+                let detail = serde_json::json!({ "contentHash": handoff.content_hash });
+                let entry = NewEntry::new(who, "draft.handed_off", draft.id, detail);
+                tenant.step_draft(draft.id, DraftEvent::HandOff, entry).await.map_err(conflict)?
+            }
+            Disposition::Deny => {
+                let detail =
+                    serde_json::json!({ "contentHash": case.version.content.hash(), "codes": verdict.codes() });
+                let entry = NewEntry::new(who, "draft.denied", draft.id, detail);
+                tenant.step_draft(draft.id, DraftEvent::Deny, entry).await.map_err(conflict)?;
+                return Err(ServiceError::Denied(Box::new((&verdict).into())));
+            }
+        };
+        state.as_str().clone_into(&mut answer.state);
+        Ok(answer)
+    }
+
+    /// Makes the release and stores it.
+    async fn release(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        case: DraftCase,
+        terms: Terms,
+        who: Who,
+    ) -> Result<ReleaseId, ServiceError> {
+        let now = self.clock().now();
+        let send_at = terms.send_at.map_or(now, |at| at.max(now));
+        let gate_terms = ReleaseTerms { id: self.clock().mint(), expires_at: send_at.plus(RELEASE_LIFE) };
+        let row = mint(&case, gate_terms, now).map_err(|refused| ServiceError::Internal(refused.into()))?;
+        let id = row.id;
+        let new = NewRelease {
+            row,
+            version: draft.version,
+            send_at,
+            agent: draft.agent.clone(),
+            similarity: case.likeness,
+            newcomers: case.newcomers,
+            asked_by: who,
+        };
+        tenant.release_draft(new).await.map_err(conflict)?;
+        Ok(id)
+    }
+
+    /// Opens a question where an answer can lift a hold. What only time lifts waits as it is, with the yes that it has.
+    async fn hold(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        case: &DraftCase,
+        verdict: &Verdict,
+        terms: Terms,
+        who: Who,
+    ) -> Result<(DraftState, Option<ApprovalId>), ServiceError> {
+        if draft.state == DraftState::Approved && verdict.reasons().iter().all(|reason| is_lifted_by_time(reason.code))
+        {
+            return Ok((DraftState::Approved, None));
+        }
+        if draft.state == DraftState::PendingApproval {
+            // The question that waits is about this content: an edit would have ended it.
+            let waiting = tenant.approvals_of(draft.id).await?;
+            let waiting = waiting.iter().find(|row| row.state == crate::store::approvals::ApprovalState::Pending);
+            return Ok((DraftState::PendingApproval, waiting.map(|row| row.id)));
+        }
+        let id: ApprovalId = self.clock().mint();
+        let question = NewQuestion {
+            id,
+            draft: draft.id,
+            content_hash: case.version.content.hash(),
+            reasons: verdict.codes(),
+            expires_at: self.clock().now().plus(APPROVAL_LIFE),
+            release_on_approval: terms.release_on_approval,
+            send_at: terms.send_at,
+            asked_by: who,
+        };
+        tenant.ask_approval(question).await.map_err(conflict)?;
+        Ok((DraftState::PendingApproval, Some(id)))
+    }
+}
+
+/// Whether a hold goes by itself.
+pub(crate) fn is_lifted_by_time(code: &str) -> bool {
+    matches!(code, "sending_paused" | "quota_exceeded" | "bulk_pattern")
+}
+
+/// Goes through the gate with the newest yes that counts, or by policy where none does.
+fn mint(case: &DraftCase, terms: ReleaseTerms, now: Timestamp) -> Result<ReleaseRow, Refused> {
+    let approvals = case.facts.approvals.known().map(Vec::as_slice).unwrap_or_default();
+    for approval in approvals.iter().rev() {
+        let Ok(approved) = Draft::new(case.version.clone()).approve(approval) else { continue };
+        match approved.release(terms, &case.facts, now) {
+            Ok((_, row)) => return Ok(row),
+            Err(Refused::Evidence) => {}
+            Err(refused) => return Err(refused),
+        }
+    }
+    let policy = case.facts.policy.known().map(|policy| policy.version.clone()).unwrap_or_default();
+    let (_, row) = Draft::new(case.version.clone()).approve_by_policy(&policy).release(terms, &case.facts, now)?;
+    Ok(row)
+}

@@ -1,0 +1,150 @@
+//! The audit log: rows are only ever added, in the transaction of what they tell, behind the tenant's newest.
+//!
+//! The newest row is locked by the first row that is added, so that two transactions of a tenant follow one another and the
+//! chain has one order. It is the last that a transaction locks.
+
+use super::sql::{Connection, Row, query};
+use super::{StoreError, TenantStore};
+use crate::clock::Timestamp;
+use crate::governance::audit::{ChainHash, Entry, Who, digest};
+use crate::ids::TenantId;
+
+/// Something that was done, to be recorded with it.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// Who did it.
+    pub who: Who,
+    /// What: a word, such as `draft.released`.
+    pub action: &'static str,
+    /// To what: an id.
+    pub subject: String,
+    /// What else is to be known of it. Nothing of a message's text.
+    pub detail: serde_json::Value,
+}
+
+impl NewEntry {
+    /// `who` did `action` to `subject`.
+    pub fn new(who: Who, action: &'static str, subject: impl ToString, detail: serde_json::Value) -> Self {
+        Self { who, action, subject: subject.to_string(), detail }
+    }
+}
+
+/// A row as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// What the chain is over.
+    pub entry: Entry,
+    /// The hash that is stored for it.
+    pub hash: ChainHash,
+    /// The detail as JSON; `None` once it was erased.
+    pub detail: Option<String>,
+}
+
+/// Adds rows to the chain of a tenant.
+pub(super) async fn append(
+    connection: &mut Connection,
+    tenant: TenantId,
+    now: Timestamp,
+    entries: Vec<NewEntry>,
+) -> Result<(), StoreError> {
+    const BEGIN: &str = "INSERT INTO audit_heads (tenant_id, number, hash) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING";
+    const LOCK: &str = "UPDATE audit_heads SET number = number WHERE tenant_id = $1 RETURNING number, hash";
+    const ADD: &str = "\
+INSERT INTO audit_log (tenant_id, number, at, actor, action, subject, detail, detail_digest, hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    const MOVE: &str = "UPDATE audit_heads SET number = $2, hash = $3 WHERE tenant_id = $1";
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let id = tenant.to_string();
+    let beginning = ChainHash::beginning(tenant);
+    query(BEGIN).bind(&id).bind(beginning.as_bytes()).execute(&mut *connection).await?;
+    let head = query(LOCK).bind(&id).fetch_one(&mut *connection).await?;
+    let (mut number, mut before): (i64, _) = (head.try_get(0)?, chain_hash(&head, 1)?);
+    for new in entries {
+        number += 1;
+        let detail = new.detail.to_string();
+        let entry = Entry {
+            number: number.cast_unsigned(),
+            at: now,
+            actor: new.who.to_string(),
+            action: new.action.to_owned(),
+            subject: new.subject,
+            detail_digest: digest(&detail),
+        };
+        before = entry.hash(tenant, before);
+        let add = query(ADD).bind(&id).bind(number).bind(now.as_micros()).bind(&entry.actor).bind(&entry.action);
+        let add = add.bind(&entry.subject).bind(detail).bind(&entry.detail_digest).bind(before.as_bytes());
+        add.execute(&mut *connection).await?;
+    }
+    query(MOVE).bind(&id).bind(number).bind(before.as_bytes()).execute(connection).await?;
+    Ok(())
+}
+
+impl TenantStore {
+    /// Records what changed nothing else here.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn audit(&self, entries: Vec<NewEntry>) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store.write(move |connection| Box::pin(append(connection, tenant, now, entries))).await
+    }
+
+    /// Rows behind number `after`, at most `limit`, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        const LIST: &str = "\
+SELECT number, at, actor, action, subject, detail_digest, hash, detail FROM audit_log
+WHERE tenant_id = $1 AND number > $2 ORDER BY number LIMIT $3";
+        let list = query(LIST).bind(self.tenant.to_string()).bind(after.cast_signed()).bind(i64::from(limit));
+        list.fetch_all(&self.store.readers).await?.iter().map(read_row).collect()
+    }
+
+    /// Rows about one id, in their order; at most 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn audit_of(&self, subject: &str) -> Result<Vec<AuditRow>, StoreError> {
+        const LIST: &str = "\
+SELECT number, at, actor, action, subject, detail_digest, hash, detail FROM audit_log
+WHERE tenant_id = $1 AND subject = $2 ORDER BY number LIMIT 1000";
+        let list = query(LIST).bind(self.tenant.to_string()).bind(subject);
+        list.fetch_all(&self.store.readers).await?.iter().map(read_row).collect()
+    }
+
+    /// How many rows there are, and the hash of the newest.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn audit_head(&self) -> Result<(u64, ChainHash), StoreError> {
+        const HEAD: &str = "SELECT number, hash FROM audit_heads WHERE tenant_id = $1";
+        let row = query(HEAD).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
+        let Some(row) = row else { return Ok((0, ChainHash::beginning(self.tenant))) };
+        Ok((row.try_get::<i64>(0)?.cast_unsigned(), chain_hash(&row, 1)?))
+    }
+}
+
+fn read_row(row: &Row) -> Result<AuditRow, StoreError> {
+    let entry = Entry {
+        number: row.try_get::<i64>(0)?.cast_unsigned(),
+        at: Timestamp::from_micros(row.try_get(1)?),
+        actor: row.try_get(2)?,
+        action: row.try_get(3)?,
+        subject: row.try_get(4)?,
+        detail_digest: octets(row, 5)?,
+    };
+    Ok(AuditRow { entry, hash: chain_hash(row, 6)?, detail: row.try_get(7)? })
+}
+
+fn chain_hash(row: &Row, column: usize) -> Result<ChainHash, StoreError> {
+    octets(row, column).map(ChainHash::from_bytes)
+}
+
+fn octets(row: &Row, column: usize) -> Result<[u8; 32], StoreError> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    let wrong = |_| StoreError::Unreadable { what: "hash", detail: "not 32 octets".to_owned() };
+    bytes.try_into().map_err(wrong)
+}

@@ -1,0 +1,366 @@
+//! What stands for or against sending now: suppressions, pauses, the settings that the gate obeys, what was released of
+//! late, and what is known of a conversation.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::audit::{NewEntry, append};
+use super::sql::{Connection, Row, Value, built, query};
+use super::{Store, StoreError, TenantStore, from_json};
+use crate::clock::Timestamp;
+use crate::governance::audit::Who;
+use crate::governance::{Evidence, Policy};
+use crate::ids::{EventId, MailboxId, TenantId, ThreadId};
+
+/// Why nothing is sent to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuppressionReason {
+    /// Mail to it came back for good.
+    HardBounce,
+    /// Its owner complained.
+    Complaint,
+    /// Its owner wants no more.
+    Unsubscribe,
+    /// Somebody here said so.
+    Manual,
+}
+
+impl SuppressionReason {
+    /// The word that is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HardBounce => "hard_bounce",
+            Self::Complaint => "complaint",
+            Self::Unsubscribe => "unsubscribe",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// An address to which nothing is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppression {
+    /// The address in its form for comparison.
+    pub address_key: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// The event that says so.
+    pub event: Option<String>,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// What a pause stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Paused {
+    /// All of the tenant.
+    Tenant,
+    /// One mailbox.
+    Mailbox(MailboxId),
+    /// One agent.
+    Agent(String),
+}
+
+impl Paused {
+    fn parts(&self) -> (&'static str, String) {
+        match self {
+            Self::Tenant => ("tenant", String::new()),
+            Self::Mailbox(id) => ("mailbox", id.to_string()),
+            Self::Agent(agent) => ("agent", agent.clone()),
+        }
+    }
+}
+
+/// A release of late, as far as limits look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentRelease {
+    /// When.
+    pub at: Timestamp,
+    /// The mailbox.
+    pub mailbox: String,
+    /// The agent that asked for it.
+    pub agent: Option<String>,
+    /// What its words look like.
+    pub similarity: u64,
+    /// How many recipients were new.
+    pub newcomers: u32,
+    /// Whether policy let it out, and no person.
+    pub is_automatic: bool,
+    /// Its recipients in their form for comparison.
+    pub recipients: Vec<String>,
+}
+
+/// What is known of one event of a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThreadEvent {
+    /// Its id.
+    pub id: EventId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The canonical event as JSON.
+    pub content: serde_json::Value,
+    /// The status that was decided; `None` where nothing was.
+    pub status: Option<String>,
+}
+
+/// Events of a conversation that are looked at.
+pub const LOOKED_AT: u32 = 1_000;
+/// Releases of a day that are looked at.
+const RECENT: i64 = 20_000;
+
+impl Store {
+    /// Stops or starts all sending of the gateway; whether that changed anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn pause_gateway(&self, is_paused: bool) -> Result<bool, StoreError> {
+        const PAUSE: &str = "INSERT INTO gateway_pauses (gateway, since) VALUES ('all', $1) ON CONFLICT DO NOTHING";
+        const RESUME: &str = "DELETE FROM gateway_pauses WHERE since <= $1";
+        let (sql, now) = (if is_paused { PAUSE } else { RESUME }, self.clock.now());
+        let changed = self.write(move |connection| {
+            Box::pin(async move { Ok(query(sql).bind(now.as_micros()).execute(connection).await?) })
+        });
+        let changed = changed.await? > 0;
+        self.wake.sending.notify_one();
+        Ok(changed)
+    }
+
+    /// Since when all sending of the gateway is stopped.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn gateway_paused_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = query("SELECT since FROM gateway_pauses").fetch_optional(&self.readers).await?;
+        row.map(|row| Ok(Timestamp::from_micros(row.try_get(0)?))).transpose()
+    }
+}
+
+impl TenantStore {
+    /// Stops or starts sending; whether that changed anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn pause_sending(&self, what: Paused, is_paused: bool, who: Who) -> Result<bool, StoreError> {
+        const PAUSE: &str =
+            "INSERT INTO pauses (tenant_id, kind, subject, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        const RESUME: &str = "DELETE FROM pauses WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND since <= $4";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        let (sql, action) = if is_paused { (PAUSE, "sending.paused") } else { (RESUME, "sending.resumed") };
+        let changed = self
+            .store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let (kind, subject) = what.parts();
+                    let change = query(sql).bind(tenant.to_string()).bind(kind).bind(&subject).bind(now.as_micros());
+                    let changed = change.execute(&mut *connection).await? > 0;
+                    if changed {
+                        let entry = NewEntry::new(who, action, &subject, json!({ "kind": kind }));
+                        append(connection, tenant, now, vec![entry]).await?;
+                    }
+                    Ok(changed)
+                })
+            })
+            .await?;
+        self.store.wake.sending.notify_one();
+        Ok(changed)
+    }
+
+    /// What is paused, and since when; kind and subject of each.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn pauses(&self) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
+        const LIST: &str = "SELECT kind, subject, since FROM pauses WHERE tenant_id = $1 ORDER BY kind, subject";
+        let rows = query(LIST).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, Timestamp::from_micros(row.try_get(2)?)))).collect()
+    }
+
+    /// Suppresses an address; the first reason stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn suppress(
+        &self,
+        address_key: String,
+        reason: SuppressionReason,
+        event: Option<EventId>,
+        who: Who,
+    ) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    if suppress(connection, tenant, (&address_key, reason, event), now).await? {
+                        let detail = json!({ "reason": reason.as_str(), "event": event });
+                        let entry = NewEntry::new(who, "address.suppressed", &address_key, detail);
+                        append(connection, tenant, now, vec![entry]).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Lets an address be sent to again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is not suppressed.
+    pub async fn unsuppress(&self, address_key: String, who: Who) -> Result<(), StoreError> {
+        const REMOVE: &str = "DELETE FROM suppressions WHERE tenant_id = $1 AND address_key = $2";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let remove = query(REMOVE).bind(tenant.to_string()).bind(&address_key);
+                    if remove.execute(&mut *connection).await? == 0 {
+                        return Err(StoreError::NotFound("suppressed address"));
+                    }
+                    let entry = NewEntry::new(who, "address.unsuppressed", &address_key, json!({}));
+                    append(connection, tenant, now, vec![entry]).await
+                })
+            })
+            .await
+    }
+
+    /// Those of these addresses that are suppressed; all that are, at most 1,000, where none is named.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn suppressions(&self, of: Option<&[String]>) -> Result<Vec<Suppression>, StoreError> {
+        const LIST: &str = "SELECT address_key, reason, event_id, created_at FROM suppressions WHERE tenant_id = $1";
+        const ALL: &str = " ORDER BY address_key LIMIT 1000";
+        let rows = match of {
+            None => built(format!("{LIST}{ALL}")).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?,
+            Some([]) => Vec::new(),
+            Some(keys) => {
+                let places: Vec<String> = (2..keys.len() + 2).map(|place| format!("${place}")).collect();
+                let these = built(format!("{LIST} AND address_key IN ({})", places.join(", ")));
+                let values: Vec<Value<'_>> = keys.iter().map(Value::from).collect();
+                these.bind(self.tenant.to_string()).bind_all(values).fetch_all(&self.store.readers).await?
+            }
+        };
+        let read = |row: &Row| {
+            Ok(Suppression {
+                address_key: row.try_get(0)?,
+                reason: row.try_get(1)?,
+                event: row.try_get(2)?,
+                created_at: Timestamp::from_micros(row.try_get(3)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The settings that the gate obeys; the default where none were made.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Unreadable`], so that the gate knows nothing and lets nothing out.
+    pub async fn policy(&self) -> Result<Policy, StoreError> {
+        const NEWEST: &str = "SELECT content FROM policies WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1";
+        let row = query(NEWEST).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
+        row.map_or(Ok(Policy::default()), |row| from_json("policy", row.try_get(0)?))
+    }
+
+    /// Makes new settings; their version's name.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when others were made at the same time.
+    pub async fn set_policy(&self, policy: Policy, who: Who) -> Result<String, StoreError> {
+        const NEXT: &str = "SELECT COALESCE(MAX(version), 0) + 1 FROM policies WHERE tenant_id = $1";
+        const ADD: &str = "INSERT INTO policies (tenant_id, version, content, created_at) VALUES ($1, $2, $3, $4) \
+ON CONFLICT DO NOTHING";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let next: i64 =
+                        query(NEXT).bind(tenant.to_string()).fetch_one(&mut *connection).await?.try_get(0)?;
+                    let policy = Policy { version: format!("v{next}"), ..policy };
+                    let content = super::to_json("policy", &policy)?;
+                    let add = query(ADD).bind(tenant.to_string()).bind(next).bind(content).bind(now.as_micros());
+                    if add.execute(&mut *connection).await? == 0 {
+                        return Err(StoreError::Conflict("other settings were made at the same time"));
+                    }
+                    let detail = json!({ "settings": policy });
+                    let entry = NewEntry::new(who, "policy.changed", &policy.version, detail);
+                    append(connection, tenant, now, vec![entry]).await?;
+                    Ok(policy.version)
+                })
+            })
+            .await
+    }
+
+    /// Releases of the last day, newest first. More than are looked at are `None`: their count is not known then.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn recent_releases(&self) -> Result<Option<Vec<RecentRelease>>, StoreError> {
+        const LIST: &str = "\
+SELECT r.released_at, r.mailbox_id, r.agent_id, r.similarity, r.newcomers, r.evidence, v.recipients FROM releases AS r
+JOIN draft_versions AS v ON v.tenant_id = r.tenant_id AND v.draft_id = r.draft_id AND v.version = r.version
+WHERE r.tenant_id = $1 AND r.released_at > $2 ORDER BY r.released_at DESC LIMIT $3";
+        let day = i64::try_from(Duration::from_hours(24).as_micros()).unwrap_or(i64::MAX);
+        let since = self.store.clock.now().as_micros().saturating_sub(day);
+        let list = query(LIST).bind(self.tenant.to_string()).bind(since).bind(RECENT);
+        let rows = list.fetch_all(&self.store.readers).await?;
+        if i64::try_from(rows.len()).is_ok_and(|count| count >= RECENT) {
+            return Ok(None);
+        }
+        rows.iter().map(read_recent).collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    /// The newest events of a conversation, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn thread_events(&self, thread: ThreadId) -> Result<Vec<ThreadEvent>, StoreError> {
+        const LIST: &str = "\
+SELECT e.event_id, e.recorded_at, e.content, d.status FROM events AS e
+LEFT JOIN decisions AS d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+WHERE e.tenant_id = $1 AND e.thread_id = $2 ORDER BY e.cursor DESC LIMIT $3";
+        let list = query(LIST).bind(self.tenant.to_string()).bind(thread.to_string()).bind(i64::from(LOOKED_AT));
+        let rows = list.fetch_all(&self.store.readers).await?;
+        let read = |row: &Row| {
+            Ok(ThreadEvent {
+                id: super::from_id("event_id", row.try_get(0)?)?,
+                recorded_at: Timestamp::from_micros(row.try_get(1)?),
+                content: from_json("content", row.try_get(2)?)?,
+                status: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+/// Suppresses an address within a transaction; whether it was not before.
+pub(super) async fn suppress(
+    connection: &mut Connection,
+    tenant: TenantId,
+    (address_key, reason, event): (&str, SuppressionReason, Option<EventId>),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const ADD: &str = "INSERT INTO suppressions (tenant_id, address_key, reason, event_id, created_at) \
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    let add = query(ADD)
+        .bind(tenant.to_string())
+        .bind(address_key)
+        .bind(reason.as_str())
+        .bind(event.map(|id| id.to_string()))
+        .bind(now.as_micros());
+    Ok(add.execute(connection).await? > 0)
+}
+
+fn read_recent(row: &Row) -> Result<RecentRelease, StoreError> {
+    let evidence: Evidence = from_json("evidence", row.try_get(5)?)?;
+    let recipients: Vec<crate::mail::address::Mailbox> = from_json("recipients", row.try_get(6)?)?;
+    Ok(RecentRelease {
+        at: Timestamp::from_micros(row.try_get(0)?),
+        mailbox: row.try_get(1)?,
+        agent: row.try_get(2)?,
+        similarity: row.try_get::<i64>(3)?.cast_unsigned(),
+        newcomers: u32::try_from(row.try_get::<i64>(4)?).unwrap_or(u32::MAX),
+        is_automatic: matches!(evidence, Evidence::Policy { .. }),
+        recipients: recipients.iter().map(crate::mail::address::Mailbox::key).collect(),
+    })
+}
