@@ -19,7 +19,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use crate::clock::Clock;
 use crate::ids::{KeyId, TenantId};
@@ -131,6 +131,10 @@ impl Api {
             insights: shape::Shape::compile(&document, "InsightsRequest")?,
             trust: shape::Shape::compile(&document, "TrustRequest")?,
             domain: shape::Shape::compile(&document, "DomainRequest")?,
+            draft: shape::Shape::compile(&document, "DraftRequest")?,
+            draft_edit: shape::Shape::compile(&document, "DraftEdit")?,
+            reply: shape::Shape::compile(&document, "ReplyRequest")?,
+            release: shape::Shape::compile(&document, "ReleaseRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -206,6 +210,17 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::DomainRemove => on(verb, routes::domains::remove),
         Action::DomainCheck => on(verb, routes::domains::check),
         Action::DomainRecords => on(verb, routes::domains::records),
+        Action::Drafts => on(verb, routes::drafts::all),
+        Action::DraftCreate => on(verb, routes::drafts::create),
+        Action::Draft => on(verb, routes::drafts::one),
+        Action::DraftEdit => on(verb, routes::drafts::edit),
+        Action::DraftCancel => on(verb, routes::drafts::cancel),
+        Action::DraftCheck => on(verb, routes::drafts::check),
+        Action::DraftRelease => on(verb, routes::drafts::release),
+        Action::DraftWithdraw => on(verb, routes::drafts::withdraw),
+        Action::ThreadReply => on(verb, routes::drafts::reply),
+        Action::Approvals => on(verb, routes::drafts::approvals),
+        Action::Approval => on(verb, routes::drafts::approval),
         Action::IntakeRaw => on(verb, routes::intake::raw),
         Action::Delivery(provider) => on(verb, move |api, caller, peer, headers, body| {
             routes::deliveries::delivery(provider, api, caller, peer, headers, body)
@@ -230,6 +245,7 @@ where
     match verb {
         Verb::Get => get(handler),
         Verb::Post => post(handler),
+        Verb::Patch => patch(handler),
         Verb::Delete => delete(handler),
     }
 }

@@ -20,6 +20,7 @@ ALTER TABLE drafts ADD COLUMN send_at BIGINT;
 ALTER TABLE drafts ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
 UPDATE drafts SET updated_at = created_at;
 CREATE INDEX drafts_by_state ON drafts (tenant_id, state, draft_id);
+CREATE INDEX events_by_thread ON events (tenant_id, thread_id, cursor) WHERE thread_id IS NOT NULL;
 CREATE INDEX drafts_by_thread ON drafts (tenant_id, thread_id);
 
 -- Fixed renderings of drafts: envelope and exact unsigned bytes. Never changed.

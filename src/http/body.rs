@@ -35,6 +35,14 @@ pub struct Shapes {
     pub trust: Shape,
     /// Of [`crate::service::domains::DomainRequest`].
     pub domain: Shape,
+    /// Of [`crate::service::drafts::DraftRequest`].
+    pub draft: Shape,
+    /// Of [`crate::service::drafts::DraftEdit`].
+    pub draft_edit: Shape,
+    /// Of [`crate::service::drafts::ReplyRequest`].
+    pub reply: Shape,
+    /// Of [`crate::service::drafts::release::ReleaseRequest`].
+    pub release: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -64,6 +72,30 @@ impl Contract for crate::service::trust::TrustRequest {
 impl Contract for crate::service::domains::DomainRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.domain
+    }
+}
+
+impl Contract for crate::service::drafts::DraftRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.draft
+    }
+}
+
+impl Contract for crate::service::drafts::DraftEdit {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.draft_edit
+    }
+}
+
+impl Contract for crate::service::drafts::ReplyRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.reply
+    }
+}
+
+impl Contract for crate::service::drafts::release::ReleaseRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.release
     }
 }
 

@@ -168,6 +168,12 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
         }),
         Action::Insights => json!({ "groupBy": "status" }),
         Action::DomainClaim => json!({ "domain": "acme.example" }),
+        Action::DraftCreate => json!({
+            "mailbox": "deals@your-gateway.example", "to": ["Ann <ann@lakeside.example>"],
+            "subject": "Tuesday", "text": "See you on Tuesday.",
+        }),
+        Action::DraftEdit => json!({ "version": 1, "text": "See you on Wednesday." }),
+        Action::ThreadReply => json!({ "text": "See you on Tuesday." }),
         _ => json!({}),
     }
 }

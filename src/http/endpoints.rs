@@ -8,6 +8,7 @@ use crate::mail::envelope::Provider;
 
 mod discover;
 mod domains;
+mod drafts;
 mod evaluate;
 mod intake;
 mod read;
@@ -43,6 +44,17 @@ pub enum Action {
     DomainRemove,
     DomainCheck,
     DomainRecords,
+    Drafts,
+    DraftCreate,
+    Draft,
+    DraftEdit,
+    DraftCancel,
+    DraftCheck,
+    DraftRelease,
+    DraftWithdraw,
+    ThreadReply,
+    Approvals,
+    Approval,
 }
 
 /// Who may call.
@@ -65,6 +77,8 @@ pub enum Verb {
     Get,
     /// POST.
     Post,
+    /// PATCH (RFC 5789).
+    Patch,
     /// DELETE.
     Delete,
 }
@@ -76,6 +90,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -86,6 +101,8 @@ impl Verb {
 pub enum Reply {
     /// JSON of a schema.
     Json(&'static str),
+    /// The same, also with 202 where it is not done yet.
+    JsonOrAccepted(&'static str),
     /// JSON without a schema of its own.
     FreeJson,
     /// Text of a media type.
@@ -160,11 +177,12 @@ const OPEN: Endpoint = Endpoint {
 };
 
 /// Every endpoint.
-pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>([
+pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     evaluate::ENDPOINTS,
     discover::ENDPOINTS,
     read::ENDPOINTS,
     domains::ENDPOINTS,
+    drafts::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
 
@@ -172,10 +190,11 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + discover::ENDPOINTS.len()
     + read::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
+    + drafts::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 
 #[expect(clippy::indexing_slicing, reason = "run by the compiler, for which a place that is not there is an error")]
-const fn joined<const ALL: usize>(groups: [&[Endpoint]; 5]) -> [Endpoint; ALL] {
+const fn joined<const ALL: usize>(groups: &[&[Endpoint]]) -> [Endpoint; ALL] {
     let (mut all, mut next, mut group) = ([OPEN; ALL], 0, 0);
     while group < groups.len() {
         let mut place = 0;

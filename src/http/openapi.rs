@@ -15,7 +15,7 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{domains, events, insights, intake, keys, outcomes, trust};
+use crate::service::{domains, drafts, events, insights, intake, keys, outcomes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -37,6 +37,16 @@ use crate::service::{domains, events, insights, intake, keys, outcomes, trust};
     domains::DomainPage,
     domains::DomainRecords,
     domains::DomainRemoved,
+    drafts::DraftRequest,
+    drafts::DraftEdit,
+    drafts::ReplyRequest,
+    drafts::DraftView,
+    drafts::DraftPage,
+    drafts::CheckAnswer,
+    drafts::release::ReleaseRequest,
+    drafts::release::ReleaseAnswer,
+    drafts::approvals::ApprovalView,
+    drafts::approvals::ApprovalPage,
     webhook::WebhookEvent,
     super::error::ProblemDocument,
 )))]
@@ -85,6 +95,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
         "tags": [
             { "name": "evaluate", "description": "Events in, operations out, outcomes back" },
             { "name": "read", "description": "What was recorded" },
+            { "name": "draft", "description": "What is proposed to be sent, and what the gate says" },
             { "name": "administer", "description": "What the tenant's mail is read by" },
             { "name": "discover", "description": "What is served here" },
         ],
@@ -94,7 +105,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, drafts:read, drafts:write, approvals:read.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
@@ -163,7 +174,9 @@ fn operation(endpoint: &Endpoint) -> Value {
             Some(name) => reference(name),
             None => json!({ "type": "object" }),
         };
-        let is_required = matches!(endpoint.body, Some("EventRequest" | "OutcomeRequest" | "DomainRequest"));
+        let is_required = matches!(endpoint.body, Some(
+                "EventRequest" | "OutcomeRequest" | "DomainRequest" | "DraftRequest" | "DraftEdit" | "ReplyRequest"
+            ));
         members.insert(
             "requestBody".into(),
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),
@@ -242,6 +255,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite) => "administer",
+        Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead) => "draft",
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }
@@ -259,12 +273,15 @@ fn security(auth: Auth) -> Value {
 fn responses(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
     let (media, schema) = match endpoint.reply {
-        Reply::Json(name) => ("application/json", reference(name)),
+        Reply::Json(name) | Reply::JsonOrAccepted(name) => ("application/json", reference(name)),
         Reply::FreeJson => ("application/json", json!({ "type": "object" })),
         Reply::Text(media) => (media, json!({ "type": "string" })),
     };
-    responses
-        .insert("200".into(), json!({ "description": endpoint.summary, "content": { media: { "schema": schema } } }));
+    let good = json!({ "description": endpoint.summary, "content": { media: { "schema": schema } } });
+    if matches!(endpoint.reply, Reply::JsonOrAccepted(_)) {
+        responses.insert("202".into(), good.clone());
+    }
+    responses.insert("200".into(), good);
     for code in problems_of(endpoint) {
         let about = code.about();
         let entry =

@@ -4,6 +4,7 @@ pub mod contracts;
 pub mod deliveries;
 pub mod documents;
 pub mod domains;
+pub mod drafts;
 pub mod evaluate;
 pub mod events;
 pub mod figures;

@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::store::tests::engine::{Engine, Place};
 
 mod contract;
+mod drafts;
 mod events;
 mod goldens;
 mod hostile;

@@ -213,11 +213,15 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
         Ok(releases)
     }
 
-    /// Takes a draft whose release was readmitted to `sending`, before anything of it is written to a peer.
+    /// Takes a draft whose release was readmitted to `sending`, before anything of it is written to a peer; the lease begins
+    /// anew.
     ///
     /// # Errors
+    /// [`StoreError::LeaseLost`] when this worker holds none of its recipients any more;
     /// [`StoreError::Conflict`] when it was withdrawn or held meanwhile: nothing may be sent. [`StoreError::NotFound`].
-    pub async fn begin_sending(&self, claimed: &ClaimedRelease) -> Result<(), StoreError> {
+    pub async fn begin_sending(&self, worker: WorkerId, claimed: &ClaimedRelease) -> Result<(), StoreError> {
+        const HOLD_ON: &str = "UPDATE transmissions SET lease_until = $5 WHERE tenant_id = $1 AND release_id = $2 \
+AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
         const OPEN: &str =
             "SELECT release_id FROM releases WHERE tenant_id = $1 AND release_id = $2 AND ended_at IS NULL";
         let (tenant, claimed, now) = (self.tenant, claimed.clone(), self.store.clock.now());
@@ -228,6 +232,15 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
                     let open = query(OPEN).bind(tenant.to_string()).bind(claimed.release.to_string());
                     if open.fetch_optional(&mut *connection).await?.is_none() {
                         return Err(StoreError::Conflict("the release is over"));
+                    }
+                    let hold_on = query(HOLD_ON)
+                        .bind(tenant.to_string())
+                        .bind(claimed.release.to_string())
+                        .bind(worker.to_string())
+                        .bind(now.as_micros())
+                        .bind(now.plus(LEASE).as_micros());
+                    if hold_on.execute(&mut *connection).await? == 0 {
+                        return Err(StoreError::LeaseLost);
                     }
                     if locked == DraftState::Sending {
                         return Ok(());
@@ -295,7 +308,7 @@ AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND leas
                         let state = TransmissionState::InFlight
                             .next(outcome.event)
                             .map_err(|_| StoreError::Conflict("a recipient in flight has no such step"))?;
-                        finish_one(connection, worker, &claimed, outcome, state, now).await?;
+                        finish_one(connection, tenant, (worker, claimed.release), outcome, state, now).await?;
                         let detail = json!({ "release": claimed.release, "position": outcome.position,
                             "state": state, "host": outcome.host, "reply": outcome.reply });
                         entries.push(NewEntry::new(Who::Gateway, "transmission.tried", claimed.draft, detail));
@@ -472,8 +485,8 @@ WHERE tenant_id = $1 AND release_id = $2 AND state IN ('pending', 'deferred') AN
 
 async fn finish_one(
     connection: &mut Connection,
-    worker: WorkerId,
-    claimed: &ClaimedRelease,
+    tenant: TenantId,
+    (worker, release): (WorkerId, ReleaseId),
     outcome: &Outcome,
     state: TransmissionState,
     now: Timestamp,
@@ -482,8 +495,8 @@ async fn finish_one(
 UPDATE transmissions SET state = $5, host = $6, reply = $7, next_attempt_at = $8, finished_at = $9, lease_owner = NULL, lease_until = NULL
 WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_flight' AND lease_owner = $4";
     let finish = query(FINISH)
-        .bind(claimed.tenant.to_string())
-        .bind(claimed.release.to_string())
+        .bind(tenant.to_string())
+        .bind(release.to_string())
         .bind(i64::from(outcome.position))
         .bind(worker.to_string())
         .bind(state.as_str())

@@ -20,6 +20,7 @@ use crate::mail::address::Mailbox;
 mod contract;
 mod copies;
 mod domains;
+mod drafts;
 pub(crate) mod engine;
 mod isolation;
 mod lanes;

@@ -35,6 +35,8 @@ enum Answered {
     AsBefore,
     /// Something of the stranger's own, or of nobody's.
     Own,
+    /// 422: it names what the stranger has not.
+    Refused,
 }
 
 /// The owner's ids.
@@ -44,6 +46,8 @@ struct Ids {
     message: String,
     event: String,
     operation: String,
+    draft: String,
+    approval: String,
     /// All of them.
     all: BTreeSet<String>,
 }
@@ -66,7 +70,7 @@ async fn no_endpoint_gives_a_stranger_anything(engine: Engine) {
     for call in ENDPOINTS.iter().flat_map(|endpoint| calls(endpoint, &Ids::none())) {
         // Also its own, so that what it has is the same later.
         match call.answer {
-            Answered::Unknown => {}
+            Answered::Unknown | Answered::Refused => {}
             Answered::Own => drop(stranger.call(&call, &strangers).await),
             Answered::AsBefore => before.push(stranger.call(&call, &strangers).await.1),
         }
@@ -86,6 +90,7 @@ async fn no_endpoint_gives_a_stranger_anything(engine: Engine) {
                 Answered::Unknown => assert_eq!(status, StatusCode::NOT_FOUND, "{place}"),
                 Answered::AsBefore => assert_eq!(Some(text), before.next(), "{place}"),
                 Answered::Own => assert_eq!(status, StatusCode::OK, "{place}"),
+                Answered::Refused => assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{place}"),
             }
         }
     }
@@ -142,6 +147,25 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
             .into(),
         Action::Domains => here(Answered::Own),
         Action::Domain | Action::DomainRemove | Action::DomainCheck | Action::DomainRecords => vec![of(UNCLAIMED)],
+        Action::DraftCreate => {
+            let body = json!({ "mailbox": "deals@gate.example", "to": ["a@b.example"], "subject": "s", "text": "t" });
+            vec![call(endpoint.path, body, Answered::Refused)]
+        }
+        Action::Drafts | Action::Approvals => here(Answered::Own),
+        Action::Draft
+        | Action::DraftCancel
+        | Action::DraftCheck
+        | Action::DraftRelease
+        | Action::DraftWithdraw => vec![of(&ids.draft)],
+        Action::Approval => vec![of(&ids.approval)],
+        Action::DraftEdit => {
+            vec![call(&endpoint.path.replace("{id}", &ids.draft), json!({ "version": 1, "text": "t" }), Answered::Unknown)]
+        }
+        // What a conversation holds is for the tests of the store.
+        Action::ThreadReply => {
+            let path = endpoint.path.replace("{id}", "thr_00000000000000000000000000");
+            vec![call(&path, json!({ "text": "t" }), Answered::Unknown)]
+        }
         Action::ProblemPage => vec![call("/problems/not-found", Value::Null, Answered::Own)],
         // Has no JSON body: `tests/it` hands mail in for another's mailbox.
         Action::IntakeRaw | Action::Delivery(_) => Vec::new(),
@@ -167,7 +191,7 @@ fn mailed(id: &str) -> Value {
 impl Ids {
     fn none() -> Self {
         let none = String::new;
-        Self { chains: Vec::new(), message: none(), event: none(), operation: none(), all: BTreeSet::new() }
+        Self { chains: Vec::new(), message: none(), event: none(), operation: none(), draft: none(), approval: none(), all: BTreeSet::new() }
     }
 }
 
@@ -221,6 +245,9 @@ async fn told(owner: &Gateway, key: &str, ids: &Ids) -> Vec<Value> {
     let raw = owner.get(&format!("/api/v1/messages/{}/raw", ids.message), Some(key)).await;
     assert_eq!(raw.status, StatusCode::OK, "{}", raw.text());
     told.push(owner.get(&format!("/api/v1/messages/{}", ids.message), Some(key)).await.json());
+    told.push(owner.get("/api/v1/drafts", Some(key)).await.json());
+    told.push(owner.get(&format!("/api/v1/drafts/{}", ids.draft), Some(key)).await.json());
+    told.push(owner.get("/api/v1/approvals", Some(key)).await.json());
     told.push(owner.post("/api/connex/integration-insights", Some(key), &json!({})).await.json()["events"].clone());
     assert!(told.iter().any(|told| told.to_string().to_lowercase().contains(MARK)));
     told
@@ -278,6 +305,8 @@ async fn fill(owner: &Gateway, key: &str) -> Ids {
     let chain = owner.get(&format!("/api/v1/explain/{}", last["eventId"].as_str().unwrap()), Some(key)).await.json();
     ids_in(&chain, &mut all);
     let message = hold(owner).await;
+    let (draft, approval) = super::drafts::ask(owner, key, MARK).await;
+    all.extend([draft.clone(), approval.clone()]);
     all.insert(message.clone());
     let explained = ["evt_", "op_", "task_", "drf_", "dec_", "dlv_", "msg_"];
     let chains: Vec<String> =
@@ -286,7 +315,7 @@ async fn fill(owner: &Gateway, key: &str) -> Ids {
         assert!(chains.iter().any(|id| id.starts_with(prefix)), "no {prefix} in {all:?}");
     }
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    Ids { chains, message, event: text(&last["eventId"]), operation: text(&last["operations"][0]["id"]), all }
+    Ids { chains, message, event: text(&last["eventId"]), operation: text(&last["operations"][0]["id"]), draft, approval, all }
 }
 
 /// A message that was kept without an event.

@@ -26,6 +26,12 @@ impl Approver {
     pub(in crate::service) const fn signed_in(tenant: TenantId, actor: Actor, is_stepped_up: bool) -> Self {
         Self { tenant, actor, is_stepped_up }
     }
+
+    /// The same for tests of the layers above.
+    #[cfg(test)]
+    pub(crate) const fn of_test(tenant: TenantId, user: crate::ids::UserId, is_stepped_up: bool) -> Self {
+        Self::signed_in(tenant, Actor::User { user }, is_stepped_up)
+    }
 }
 
 /// A question as it is shown.

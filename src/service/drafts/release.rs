@@ -104,11 +104,39 @@ impl Service {
             ),
         };
         let case = self.case_of(&tenant, &draft).await?;
-        if request.content_hash.is_some_and(|hash| hash != case.version.content.hash().to_string()) {
+        let is_other = |hash: &String| *hash != case.version.content.hash().to_string();
+        if request.content_hash.as_ref().is_some_and(is_other) {
             return Err(Conflict::ContentChanged.into());
+        }
+        if let Some(answer) = self.released_before(&tenant, &draft).await? {
+            return Ok(answer);
         }
         let terms = Terms { release_on_approval: request.release_on_approval.unwrap_or(true), send_at };
         self.run_gate(&tenant, &draft, case, terms, Who::Actor(actor_of(caller.principal()))).await
+    }
+
+    /// What a request was answered that came before: a caller who lost the answer asks again.
+    async fn released_before(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+    ) -> Result<Option<ReleaseAnswer>, ServiceError> {
+        if !matches!(draft.state, DraftState::Released | DraftState::Sending | DraftState::Sent) {
+            return Ok(None);
+        }
+        let releases = tenant.releases_of(draft.id).await?;
+        let Some(last) = releases.last().filter(|release| release.version == draft.version) else { return Ok(None) };
+        Ok(Some(ReleaseAnswer {
+            draft_id: draft.id.to_string(),
+            state: draft.state.as_str().to_owned(),
+            version: draft.version,
+            content_hash: last.row.content_hash.to_string(),
+            verdict: VerdictView { verdict: "release".to_owned(), reasons: Vec::new() },
+            approval_id: None,
+            approval_url: None,
+            release_id: Some(last.row.id.to_string()),
+            external_reply_url: None,
+        }))
     }
 
     /// Runs the gate on a draft's present version, and takes the step that follows.

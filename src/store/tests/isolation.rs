@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
 
+use super::drafts::{self, Sending};
 use super::*;
+use crate::governance::audit::Who;
+use crate::governance::lifecycle::DraftEvent;
+use crate::store::standing::{Paused, SuppressionReason};
 use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
@@ -43,6 +47,7 @@ struct Owned {
     delivery: DeliveryId,
     source: SourceKey,
     outcome: OutcomeId,
+    sending: Sending,
 }
 
 #[tokio::test]
@@ -166,6 +171,25 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         deliveries_by_state(span) => "Ok([])";
         spam_reports(span) => "Ok(None)";
         suspended_since() => "Ok(None)";
+        draft(owned.sending.draft) => "Ok(None)";
+        drafts(None, None, 9) => "Ok([])";
+        draft_version(owned.sending.draft, 1) => "Ok(None)";
+        approval(owned.sending.approval) => "Ok(None)";
+        approvals(None, None, 9) => "Ok([])";
+        approvals_of(owned.sending.draft) => "Ok([])";
+        release(owned.sending.claimed.release) => "Ok(None)";
+        releases_of(owned.sending.draft) => "Ok([])";
+        recent_releases() => "Ok(Some([]))";
+        audit_after(0, 9) => "Ok([])";
+        audit_of(&owned.sending.draft.to_string()) => "Ok([])";
+        audit_head() => "Ok((0, ";
+        pauses() => "Ok([])";
+        suppressions(None) => "Ok([])";
+        policy() => "Ok(Policy { version: \"default\"";
+        thread_events(owned.thread) => "Ok([])";
+        event_content(owned.event) => "Ok(None)";
+        signing_keys() => "Ok([])";
+        has_seen_signing_key(&Domain::parse(DOMAIN).unwrap(), now) => "Ok(false)";
         tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: (0, \"\") }))";
         tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: (0, String::new()) }) => "Ok(([], ";
     }
@@ -178,6 +202,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
     event.message_id = Some(owned.message);
     let mut key = owned.key.clone();
     key.tenant = called.stranger;
+    write_sending(scene, owned, rows, called).await;
     calls! { called, scene, rows;
         remove_app(owned.app) => "Err(NotFound";
         set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
@@ -232,6 +257,37 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         enable_endpoint(owned.endpoint) => "Err(NotFound";
         remove_endpoint(owned.endpoint) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
+    }
+}
+
+async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
+    let clock = scene.store.clock();
+    let Sending { draft, approval, worker, claimed } = &owned.sending;
+    let (draft, approval, worker) = (*draft, *approval, *worker);
+    let entry = || drafts::entry(draft);
+    calls! { called, scene, rows;
+        edit_draft(draft, drafts::version(clock, 2, "own"), owned.mailbox, None) => "Err(NotFound";
+        step_draft(draft, DraftEvent::Cancel, entry()) => "Err(NotFound";
+        ask_approval(drafts::question(clock, draft, approval)) => "Err(NotFound";
+        approve(drafts::yes(clock, called.stranger, draft, approval)) => "Err(Conflict";
+        reject(approval, drafts::no()) => "Err(Conflict";
+        expire_approvals(9) => "Ok(0)";
+        release_draft(drafts::release(clock, called.stranger, draft)) => "Err(NotFound";
+        begin_sending(worker, claimed) => "Err(NotFound";
+        begin_end_of_data(worker, claimed.release, vec![0, 1]) => "Err(LeaseLost";
+        finish_transmissions(worker, claimed.clone(), vec![drafts::accepted(0)]) => "Err(LeaseLost";
+        put_back(worker, claimed, clock.now()) => "Ok(())";
+        revoke_release(claimed, DraftEvent::Deny, Vec::new()) => "Err(NotFound";
+        note_signing_key(DOMAIN, "s1", true) => "Err(NotFound";
+        retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
+        unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
+        pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";
+        add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own")) => "Ok(())";
+        add_signing_key(drafts::signing_key(clock, DOMAIN, "own"), Who::Operator) => "Ok(())";
+        suppress("ann@lakeside.example".into(), SuppressionReason::Manual, None, Who::Operator) => "Ok(())";
+        pause_sending(Paused::Tenant, true, Who::Operator) => "Ok(true)";
+        set_policy(crate::governance::Policy::default(), Who::Operator) => "Ok(\"v1\")";
+        audit(vec![entry()]) => "Ok(())";
     }
 }
 
@@ -361,6 +417,7 @@ async fn fill(scene: &Scene) -> Owned {
             fingerprint: [1; 32],
         },
         outcome: clock.mint(),
+        sending: drafts::fill(scene, MARK).await,
     };
     let mut held = scene.message(2);
     held.views.clear();

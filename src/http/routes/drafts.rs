@@ -1,0 +1,172 @@
+//! Drafts, and what people are asked about them.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::events::{parameter, refuse_unknown};
+use crate::http::body::{Contract, JsonBody, OptionalJsonBody};
+use crate::http::error::Problem;
+use crate::http::{Api, SharedApi, json};
+use crate::service::Fault;
+use crate::service::drafts::release::ReleaseRequest;
+use crate::service::drafts::{DraftEdit, DraftRequest, ReplyRequest};
+use crate::service::keys::{ApprovalsRead, Authenticated, DraftsRead, DraftsWrite};
+
+/// All of them, page by page.
+///
+/// # Errors
+/// As the contract says.
+pub async fn all(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsRead>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = query.unwrap_or_default();
+    refuse_unknown(&query, &["state", "before"])?;
+    Ok(json(&api.service.drafts(parameter(&query, "state"), parameter(&query, "before"), &caller).await?))
+}
+
+/// Makes one.
+///
+/// # Errors
+/// As the contract says.
+pub async fn create(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsWrite>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let request = whole::<DraftRequest>(body, &api)?;
+    Ok(json(&api.service.create_draft(request, &caller).await?))
+}
+
+/// Makes one that answers in a conversation.
+///
+/// # Errors
+/// As the contract says.
+pub async fn reply(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsWrite>,
+    Path(thread): Path<String>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let request = whole::<ReplyRequest>(body, &api)?;
+    Ok(json(&api.service.reply_draft(&thread, request, &caller).await?))
+}
+
+/// One of them.
+///
+/// # Errors
+/// As the contract says.
+pub async fn one(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.draft(&id, &caller).await?))
+}
+
+/// Makes a new version of one.
+///
+/// # Errors
+/// As the contract says.
+pub async fn edit(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsWrite>,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let request = whole::<DraftEdit>(body, &api)?;
+    Ok(json(&api.service.edit_draft(&id, request, &caller).await?))
+}
+
+/// Gives one up.
+///
+/// # Errors
+/// As the contract says.
+pub async fn cancel(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsWrite>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.cancel_draft(&id, &caller).await?))
+}
+
+/// Takes one back.
+///
+/// # Errors
+/// As the contract says.
+pub async fn withdraw(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsWrite>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.withdraw_draft(&id, &caller).await?))
+}
+
+/// What the gate would say to one.
+///
+/// # Errors
+/// As the contract says.
+pub async fn check(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.check_draft(&id, &caller).await?))
+}
+
+/// Asks for the release of one.
+///
+/// # Errors
+/// As the contract says.
+pub async fn release(
+    State(api): State<SharedApi>,
+    caller: Authenticated<DraftsWrite>,
+    Path(id): Path<String>,
+    OptionalJsonBody(body): OptionalJsonBody,
+) -> Result<Response, Problem> {
+    let request = whole::<ReleaseRequest>(body, &api)?;
+    let answer = api.service.request_release(&id, request, &caller).await?;
+    let mut reply = json(&answer);
+    if answer.verdict.verdict == "hold" {
+        // RFC 9110 §15.3.3: whether it will be done is for people to say.
+        *reply.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(reply)
+}
+
+/// What people are asked, page by page.
+///
+/// # Errors
+/// As the contract says.
+pub async fn approvals(
+    State(api): State<SharedApi>,
+    caller: Authenticated<ApprovalsRead>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = query.unwrap_or_default();
+    refuse_unknown(&query, &["state", "after"])?;
+    Ok(json(&api.service.approvals(parameter(&query, "state"), parameter(&query, "after"), &caller).await?))
+}
+
+/// One question.
+///
+/// # Errors
+/// As the contract says.
+pub async fn approval(
+    State(api): State<SharedApi>,
+    caller: Authenticated<ApprovalsRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.approval(&id, &caller).await?))
+}
+
+/// A body of which everything is understood: what was passed over could have been meant to hold something back.
+fn whole<T: Contract>(body: JsonBody, api: &Api) -> Result<T, Problem> {
+    let (request, unknown) = body.into_typed::<T>(api)?;
+    if unknown.is_empty() {
+        return Ok(request);
+    }
+    Err(Problem::invalid(unknown.into_iter().map(|warning| Fault::at("", warning)).collect()))
+}
