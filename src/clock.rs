@@ -150,6 +150,14 @@ pub fn random_bytes(bytes: &mut [u8]) {
     SystemRandom::new().fill(bytes).expect("the operating system gives randomness");
 }
 
+/// Any number: to choose among equals.
+#[must_use]
+pub fn random_number() -> u32 {
+    let mut bytes = [0; 4];
+    random_bytes(&mut bytes);
+    u32::from_be_bytes(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -155,7 +155,7 @@ CREATE TABLE pauses (
 );
 -- The switch that stops the whole gateway: one row while it is on.
 CREATE TABLE gateway_pauses (
-    gateway  TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (gateway = 'all'),
+    gateway  TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (gateway IN ('all')),
     since    BIGINT NOT NULL
 );
 

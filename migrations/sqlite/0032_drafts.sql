@@ -155,7 +155,7 @@ CREATE TABLE pauses (
 ) STRICT, WITHOUT ROWID;
 -- The switch that stops the whole gateway: one row while it is on.
 CREATE TABLE gateway_pauses (
-    gateway  TEXT    NOT NULL PRIMARY KEY CHECK (gateway = 'all'),
+    gateway  TEXT    NOT NULL PRIMARY KEY CHECK (gateway IN ('all')),
     since    INTEGER NOT NULL
 ) STRICT;
 

@@ -36,7 +36,7 @@ pub const fn is_near(one: u64, other: u64) -> bool {
 /// Words of a run.
 const RUN: usize = 3;
 /// Bits in which near-equal texts may differ.
-const NEAR: u32 = 10;
+const NEAR: u32 = 16;
 
 /// FNV-1a with a last mix (Fowler, Noll, Vo; finaliser of splitmix64): spread, not secret.
 fn hash(run: &[&str]) -> u64 {

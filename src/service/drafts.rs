@@ -34,6 +34,16 @@ pub struct DraftDesk {
     pub reply_tokens: std::sync::Arc<crate::mail::reply_token::ReplyTokens>,
 }
 
+impl DraftDesk {
+    /// Whether a domain is one of the gateway's own, or below one.
+    #[must_use]
+    pub fn is_platform(&self, domain: &crate::mail::address::Domain) -> bool {
+        self.platform_domains.iter().any(|own| {
+            domain == own || domain.as_str().strip_suffix(own.as_str()).is_some_and(|rest| rest.ends_with('.'))
+        })
+    }
+}
+
 /// A message that somebody proposes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

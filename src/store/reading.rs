@@ -147,6 +147,7 @@ impl TenantStore {
     pub async fn explain(&self, id: &str) -> Result<Value, StoreError> {
         let mut events = Vec::new();
         let mut message = None;
+        let mut draft = None;
         if let Ok(id) = id.parse::<MessageId>() {
             message = Some(self.message(id).await?.ok_or(StoreError::NotFound("message"))?);
             const EVENTS: &str = "SELECT event_id FROM events WHERE tenant_id = $1 AND message_id = $2 ORDER BY cursor";
@@ -154,6 +155,10 @@ impl TenantStore {
             for row in list.fetch_all(&self.store.readers).await? {
                 events.push(from_id("event_id", row.try_get(0)?)?);
             }
+        } else if let Ok(id) = id.parse::<DraftId>() {
+            let row = self.draft(id).await?.ok_or(StoreError::NotFound("draft"))?;
+            events.extend(row.event.or(row.answers));
+            draft = Some(self.draft_chain(&row).await?);
         } else {
             events.push(self.event_behind(id).await?.ok_or(StoreError::NotFound("id"))?);
         }
@@ -168,14 +173,13 @@ impl TenantStore {
             chains.push(chain);
         }
         let message = message.map(|row| describe(&row)).transpose()?;
-        Ok(json!({ "id": id, "tenantId": self.tenant, "message": message, "events": chains }))
+        Ok(json!({ "id": id, "tenantId": self.tenant, "message": message, "events": chains, "draft": draft }))
     }
 
     async fn event_behind(&self, id: &str) -> Result<Option<EventId>, StoreError> {
         const OPERATION: &str = "SELECT event_id FROM operations WHERE tenant_id = $1 AND operation_id = $2";
         const TASK: &str = "SELECT event_id FROM tasks WHERE tenant_id = $1 AND task_id = $2";
         const DECISION: &str = "SELECT event_id FROM decisions WHERE tenant_id = $1 AND decision_id = $2";
-        const DRAFT: &str = "SELECT event_id FROM drafts WHERE tenant_id = $1 AND draft_id = $2";
         const DELIVERY: &str = "SELECT event_id FROM deliveries WHERE tenant_id = $1 AND delivery_id = $2";
         if let Ok(event) = id.parse::<EventId>() {
             return Ok(self.event(event).await?.map(|row| row.id));
@@ -186,8 +190,6 @@ impl TenantStore {
             TASK
         } else if id.parse::<DecisionId>().is_ok() {
             DECISION
-        } else if id.parse::<DraftId>().is_ok() {
-            DRAFT
         } else if id.parse::<DeliveryId>().is_ok() {
             DELIVERY
         } else {
@@ -195,6 +197,24 @@ impl TenantStore {
         };
         let row = query(sql).bind(self.tenant.to_string()).bind(id).fetch_optional(&self.store.readers).await?;
         row.map(|row| from_id("event_id", row.try_get(0)?)).transpose()
+    }
+
+    /// What was done with a draft, and by whom.
+    async fn draft_chain(&self, draft: &super::drafts::DraftRow) -> Result<Value, StoreError> {
+        let audit = self.audit_of(&draft.id.to_string()).await?;
+        let shown = audit.iter().map(|row| {
+            let detail = row.detail.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+            let entry = &row.entry;
+            json!({ "number": entry.number, "at": entry.at.to_string(), "actor": entry.actor, "action": entry.action, "detail": detail })
+        });
+        Ok(json!({
+            "id": draft.id,
+            "state": draft.state,
+            "version": draft.version,
+            "identityOwner": draft.identity_owner,
+            "threadId": draft.thread,
+            "steps": shown.collect::<Vec<_>>(),
+        }))
     }
 
     async fn chain(&self, id: EventId) -> Result<Value, StoreError> {

@@ -62,6 +62,13 @@ async fn state(gateway: &Gateway, key: &str, draft: &Value) -> Value {
     reply.json()
 }
 
+/// The gate's refusal, by the code of a rule.
+fn refused(reply: &Reply, code: &str) {
+    assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.text());
+    let problem = reply.json();
+    assert_eq!((problem["code"].as_str(), problem["type"].as_str()), (Some(code), Some("/problems/policy-refused")));
+}
+
 fn codes(answer: &Value) -> Vec<&str> {
     answer["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap()).collect()
 }
@@ -183,23 +190,23 @@ async fn what_the_source_app_owns_is_handed_off_and_what_a_rule_denies_is_refuse
         assert_eq!(answer["externalReplyUrl"], "https://app.example/reply");
     }
     let draft = propose(&gateway, &key, &proposal("in", "Hello Ann.")).await;
-    act(&gateway, &key, &draft, "release-request", &json!({})).await.problem(403, "replies_disabled");
+    refused(&act(&gateway, &key, &draft, "release-request", &json!({})).await, "replies_disabled");
     assert_eq!(state(&gateway, &key, &draft).await["state"], "denied");
 
     mailbox(&gateway, "sales", "connex", "human_approval").await;
     let tenant = gateway.store.for_tenant(gateway.tenant);
     tenant.suppress("ann@lakeside.example".into(), SuppressionReason::HardBounce, None, Who::Operator).await.unwrap();
     let draft = propose(&gateway, &key, &proposal("sales", "Hello Ann.")).await;
-    act(&gateway, &key, &draft, "release-request", &json!({})).await.problem(403, "suppressed_recipient");
+    refused(&act(&gateway, &key, &draft, "release-request", &json!({})).await, "suppressed_recipient");
     let secret = propose(&gateway, &key, &proposal("sales", "The password is: hunter2!")).await;
-    act(&gateway, &key, &secret, "release-request", &json!({})).await.problem(403, "suppressed_recipient");
+    refused(&act(&gateway, &key, &secret, "release-request", &json!({})).await, "suppressed_recipient");
     tenant.unsuppress("ann@lakeside.example".into(), Who::Operator).await.unwrap();
     let secret = propose(&gateway, &key, &proposal("sales", "The password is: hunter2!")).await;
-    act(&gateway, &key, &secret, "release-request", &json!({})).await.problem(403, "secret_in_content");
+    refused(&act(&gateway, &key, &secret, "release-request", &json!({})).await, "secret_in_content");
     // Without a record of its signing key in DNS nothing of the domain leaves.
     gateway.store.for_tenant(OPERATOR).note_signing_key("gate.example", "s1", false).await.unwrap();
     let draft = propose(&gateway, &key, &proposal("sales", "Hello Ann.")).await;
-    act(&gateway, &key, &draft, "release-request", &json!({})).await.problem(403, "domain_keys_missing");
+    refused(&act(&gateway, &key, &draft, "release-request", &json!({})).await, "domain_keys_missing");
 }
 
 #[tokio::test]
@@ -234,7 +241,7 @@ async fn policy_lets_out_what_is_harmless_and_a_pause_holds_even_that() {
         assert_eq!(answer.json()["state"], "released", "{}", answer.text());
     }
     let draft = propose(&gateway, &key, &harmless).await;
-    act(&gateway, &key, &draft, "release-request", &json!({})).await.problem(403, "auto_reply_loop");
+    refused(&act(&gateway, &key, &draft, "release-request", &json!({})).await, "auto_reply_loop");
 }
 
 #[tokio::test]

@@ -79,9 +79,7 @@ impl Service {
     }
 
     async fn domain_facts(&self, tenant: &TenantStore, domain: &Domain) -> Result<Fact<DomainFacts>, ServiceError> {
-        let is_platform = self.drafts.platform_domains.iter().any(|own| {
-            domain == own || domain.as_str().strip_suffix(own.as_str()).is_some_and(|rest| rest.ends_with('.'))
-        });
+        let is_platform = self.drafts.is_platform(domain);
         let signing = if is_platform { self.store.for_tenant(OPERATOR) } else { tenant.clone() };
         let has_matching_key = Fact::Known(signing.has_seen_signing_key(domain, self.clock().now()).await?);
         if is_platform {

@@ -15,7 +15,7 @@ use crate::governance::audit::Who;
 use crate::governance::gate::{Refused, ReleaseTerms};
 use crate::governance::lifecycle::{DraftEvent, DraftState};
 use crate::governance::{Disposition, Draft, ReleaseRow, Verdict};
-use crate::ids::{ApprovalId, ReleaseId};
+use crate::ids::{ApprovalId, DraftId, ReleaseId};
 use crate::service::keys::{Authenticated, DraftsWrite};
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
@@ -217,6 +217,20 @@ impl Service {
         Ok(id)
     }
 
+    /// Asks people again about a draft that was released, and that the gate holds at the moment of sending.
+    pub(crate) async fn ask_again(
+        &self,
+        tenant: &TenantStore,
+        draft: DraftId,
+        case: &DraftCase,
+        who: Who,
+    ) -> Result<(), ServiceError> {
+        let row = tenant.draft(draft).await?.ok_or(ServiceError::NotFound("draft"))?;
+        let verdict = crate::governance::evaluate(&case.version, &case.facts, self.clock().now());
+        let terms = Terms { release_on_approval: row.release_on_approval, send_at: row.send_at };
+        self.ask(tenant, draft, case, &verdict, terms, who).await.map(|_| ())
+    }
+
     /// Opens a question where an answer can lift a hold. What only time lifts waits as it is, with the yes that it has.
     async fn hold(
         &self,
@@ -237,10 +251,23 @@ impl Service {
             let waiting = waiting.iter().find(|row| row.state == crate::store::approvals::ApprovalState::Pending);
             return Ok((DraftState::PendingApproval, waiting.map(|row| row.id)));
         }
+        let id = self.ask(tenant, draft.id, case, verdict, terms, who).await?;
+        Ok((DraftState::PendingApproval, Some(id)))
+    }
+
+    async fn ask(
+        &self,
+        tenant: &TenantStore,
+        draft: DraftId,
+        case: &DraftCase,
+        verdict: &Verdict,
+        terms: Terms,
+        who: Who,
+    ) -> Result<ApprovalId, ServiceError> {
         let id: ApprovalId = self.clock().mint();
         let question = NewQuestion {
             id,
-            draft: draft.id,
+            draft,
             content_hash: case.version.content.hash(),
             reasons: verdict.codes(),
             expires_at: self.clock().now().plus(APPROVAL_LIFE),
@@ -249,7 +276,7 @@ impl Service {
             asked_by: who,
         };
         tenant.ask_approval(question).await.map_err(conflict)?;
-        Ok((DraftState::PendingApproval, Some(id)))
+        Ok(id)
     }
 }
 

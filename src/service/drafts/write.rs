@@ -357,7 +357,7 @@ mod tests {
         let cc = named(&text(&["ANN@lakeside.example"]), "/cc").unwrap();
         assert_eq!(recipients(&[&to, &cc]).unwrap().len(), 2);
         let Err(ServiceError::Invalid(faults)) =
-            named(&text(&["ann@lakeside.example", "nobody", "a\n <b@c.example>"]), "/to")
+            named(&text(&["ann@lakeside.example", "nobody", "a\nb <b@c.example>"]), "/to")
         else {
             panic!("they are no addresses")
         };

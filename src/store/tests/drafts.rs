@@ -15,6 +15,7 @@ use crate::store::drafts::{NewDraftRow, VersionRow};
 use crate::store::releases::{ClaimedRelease, NewRelease, Outcome};
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
+use crate::store::tests::engine::on_both_engines;
 
 /// What a tenant has that is on its way.
 pub(super) struct Sending {
@@ -172,137 +173,130 @@ async fn states(scene: &Scene, sending: &Sending) -> (DraftState, Vec<Transmissi
     (draft.state, release.row.transmissions.iter().map(|one| one.state).collect())
 }
 
-macro_rules! on_both_engines {
-    ($($(#[$doc:meta])* async fn $name:ident($scene:ident: &Scene) $body:block)*) => {$(
-        mod $name {
-            use super::*;
-
-            async fn test($scene: &Scene) $body
-
-            #[tokio::test]
-            async fn sqlite() {
-                test(&Scene::new(Engine::Sqlite).await).await;
-            }
-
-            #[tokio::test]
-            async fn postgresql() {
-                test(&Scene::new(Engine::Postgres).await).await;
-            }
-        }
-    )*};
+on_both_engines! {
+    all_that_a_draft_goes_through_stands_in_one_chain,
+    a_recipient_is_held_by_one_sender_at_a_time,
+    a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_tried_again,
+    what_is_deferred_is_tried_again_at_its_time_and_what_is_put_back_was_never_tried,
+    a_release_that_is_revoked_is_over_for_whoever_holds_it,
+    a_question_is_answered_once_in_time_and_for_its_content,
 }
 
-on_both_engines! {
-    async fn all_that_a_draft_goes_through_stands_in_one_chain(scene: &Scene) {
-        let sending = under_way(scene, "x").await;
-        let (own, worker, claimed) = (scene.own(), sending.worker, sending.claimed.clone());
-        own.begin_end_of_data(worker, claimed.release, vec![0, 1]).await.unwrap();
-        own.finish_transmissions(worker, claimed, vec![accepted(0), accepted(1)]).await.unwrap();
-        let accepted = TransmissionState::Accepted;
-        assert_eq!(states(scene, &sending).await, (DraftState::Sent, vec![accepted, accepted]));
-        let rows = own.audit_after(0, 100).await.unwrap();
-        let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
-        let expected = ["draft.created", "approval.asked", "approval.approved", "draft.released", "draft.sending",
-            "transmission.tried", "transmission.tried", "draft.settled"];
-        assert_eq!(actions, expected);
-        let mut walk = Walk::new(scene.tenant, None).unwrap();
-        for row in &rows {
-            walk.take(&row.entry, row.hash, row.detail.as_deref()).unwrap();
-        }
-        assert_eq!(walk.end().unwrap(), own.audit_head().await.unwrap());
-        // What was written behind the chain's back is found.
-        scene.place.run("UPDATE audit_log SET actor = 'key:other' WHERE number = 3").await;
-        let rows = own.audit_after(0, 100).await.unwrap();
-        let mut walk = Walk::new(scene.tenant, None).unwrap();
-        assert!(rows.iter().any(|row| walk.take(&row.entry, row.hash, row.detail.as_deref()).is_err()));
+async fn all_that_a_draft_goes_through_stands_in_one_chain(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let (own, worker, claimed) = (scene.own(), sending.worker, sending.claimed.clone());
+    own.begin_end_of_data(worker, claimed.release, vec![0, 1]).await.unwrap();
+    own.finish_transmissions(worker, claimed, vec![accepted(0), accepted(1)]).await.unwrap();
+    let accepted = TransmissionState::Accepted;
+    assert_eq!(states(scene, &sending).await, (DraftState::Sent, vec![accepted, accepted]));
+    let rows = own.audit_after(0, 100).await.unwrap();
+    let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
+    let expected = ["draft.created", "approval.asked", "approval.approved", "draft.released", "draft.sending",
+        "transmission.tried", "transmission.tried", "draft.settled"];
+    assert_eq!(actions, expected);
+    let mut walk = Walk::new(scene.tenant, None).unwrap();
+    for row in &rows {
+        walk.take(&row.entry, row.hash, row.detail.as_deref()).unwrap();
     }
+    assert_eq!(walk.end().unwrap(), own.audit_head().await.unwrap());
+    // What was written behind the chain's back is found.
+    scene.place.run("UPDATE audit_log SET actor = 'key:other' WHERE number = 3").await;
+    let rows = own.audit_after(0, 100).await.unwrap();
+    let mut walk = Walk::new(scene.tenant, None).unwrap();
+    assert!(rows.iter().any(|row| walk.take(&row.entry, row.hash, row.detail.as_deref()).is_err()));
+}
 
-    async fn a_recipient_is_held_by_one_sender_at_a_time(scene: &Scene) {
-        let sending = under_way(scene, "x").await;
-        let other = scene.store.clock().mint();
-        assert_eq!(scene.store.claim_transmissions(other).await.unwrap(), None);
-        let own = scene.own();
-        let lost = own.begin_end_of_data(other, sending.claimed.release, vec![0]).await;
-        assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
-        own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
-        let twice = own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0, 1]).await;
-        assert!(matches!(twice, Err(StoreError::LeaseLost)), "one end of data for one attempt: {twice:?}");
-    }
+async fn a_recipient_is_held_by_one_sender_at_a_time(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let other = scene.store.clock().mint();
+    assert_eq!(scene.store.claim_transmissions(other).await.unwrap(), None);
+    let own = scene.own();
+    let lost = own.begin_end_of_data(other, sending.claimed.release, vec![0]).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
+    let twice = own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0, 1]).await;
+    assert!(matches!(twice, Err(StoreError::LeaseLost)), "one end of data for one attempt: {twice:?}");
+}
 
-    async fn a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_tried_again(scene: &Scene) {
-        let sending = under_way(scene, "x").await;
-        let own = scene.own();
-        own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
-        assert_eq!(scene.store.recover_transmissions().await.unwrap(), 0, "it still holds them");
-        scene.store.clock().advance(crate::store::releases::LEASE + Duration::from_secs(1));
-        assert_eq!(scene.store.recover_transmissions().await.unwrap(), 2);
-        let expected = vec![TransmissionState::Unknown, TransmissionState::Deferred];
-        assert_eq!(states(scene, &sending).await, (DraftState::Sending, expected));
-        let late = own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![accepted(0)]).await;
-        assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
-        // Only the one that nothing was written for is tried again; the other one never.
-        let worker = scene.store.clock().mint();
-        let again = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
-        assert_eq!(again.positions, [1]);
-        own.finish_transmissions(worker, again, vec![accepted(1)]).await.unwrap();
-        let expected = vec![TransmissionState::Unknown, TransmissionState::Accepted];
-        assert_eq!(states(scene, &sending).await, (DraftState::Unknown, expected));
-        assert_eq!(scene.store.claim_transmissions(worker).await.unwrap(), None);
-    }
+async fn a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_tried_again(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let own = scene.own();
+    own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
+    assert_eq!(scene.store.recover_transmissions().await.unwrap(), 0, "it still holds them");
+    scene.store.clock().advance(crate::store::releases::LEASE + Duration::from_secs(1));
+    assert_eq!(scene.store.recover_transmissions().await.unwrap(), 2);
+    let expected = vec![TransmissionState::Unknown, TransmissionState::Deferred];
+    assert_eq!(states(scene, &sending).await, (DraftState::Sending, expected));
+    let late = own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![accepted(0)]).await;
+    assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
+    // Only the one that nothing was written for is tried again; the other one never.
+    let worker = scene.store.clock().mint();
+    let again = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
+    assert_eq!(again.positions, [1]);
+    own.finish_transmissions(worker, again, vec![accepted(1)]).await.unwrap();
+    let expected = vec![TransmissionState::Unknown, TransmissionState::Accepted];
+    assert_eq!(states(scene, &sending).await, (DraftState::Unknown, expected));
+    assert_eq!(scene.store.claim_transmissions(worker).await.unwrap(), None);
+}
 
-    async fn what_is_deferred_is_tried_again_at_its_time_and_what_is_put_back_was_never_tried(scene: &Scene) {
-        let sending = under_way(scene, "x").await;
-        let (own, clock) = (scene.own(), scene.store.clock());
-        let later = clock.now().plus(Duration::from_secs(300));
-        let deferred = Outcome { event: TransmissionEvent::Defer, next_attempt_at: Some(later), ..accepted(0) };
-        own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![deferred]).await.unwrap();
-        own.put_back(sending.worker, &sending.claimed, clock.now()).await.unwrap();
-        let expected = vec![TransmissionState::Deferred, TransmissionState::Pending];
-        assert_eq!(states(scene, &sending).await, (DraftState::Sending, expected));
-        let due = scene.store.claim_transmissions(sending.worker).await.unwrap().unwrap();
-        assert_eq!(due.positions, [1]);
-        clock.advance(Duration::from_secs(301));
-        let due = scene.store.claim_transmissions(sending.worker).await.unwrap().unwrap();
-        assert_eq!(due.positions, [0]);
-        let release = own.release(due.release).await.unwrap().unwrap();
-        assert_eq!(release.progress.iter().map(|one| one.attempts).collect::<Vec<_>>(), [2, 1]);
-    }
+async fn what_is_deferred_is_tried_again_at_its_time_and_what_is_put_back_was_never_tried(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let later = clock.now().plus(Duration::from_secs(300));
+    let deferred = Outcome { event: TransmissionEvent::Defer, next_attempt_at: Some(later), ..accepted(0) };
+    own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![deferred]).await.unwrap();
+    own.put_back(sending.worker, &sending.claimed, clock.now()).await.unwrap();
+    let expected = vec![TransmissionState::Deferred, TransmissionState::Pending];
+    assert_eq!(states(scene, &sending).await, (DraftState::Sending, expected));
+    let due = scene.store.claim_transmissions(sending.worker).await.unwrap().unwrap();
+    assert_eq!(due.positions, [1]);
+    clock.advance(Duration::from_secs(301));
+    let due = scene.store.claim_transmissions(sending.worker).await.unwrap().unwrap();
+    assert_eq!(due.positions, [0]);
+    let release = own.release(due.release).await.unwrap().unwrap();
+    assert_eq!(release.progress.iter().map(|one| one.attempts).collect::<Vec<_>>(), [2, 1]);
+}
 
-    async fn a_release_that_is_revoked_is_over_for_whoever_holds_it(scene: &Scene) {
-        let sending = under_way(scene, "x").await;
-        let own = scene.own();
-        own.revoke_release(&sending.claimed, DraftEvent::Deny, vec!["sending_paused".into()]).await.unwrap();
-        let rejected = TransmissionState::Rejected;
-        assert_eq!(states(scene, &sending).await, (DraftState::Failed, vec![rejected, rejected]));
-        let lost = own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await;
-        assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
-        let over = own.begin_sending(sending.worker, &sending.claimed).await;
-        assert!(matches!(over, Err(StoreError::Conflict(_))), "{over:?}");
-    }
+async fn a_release_that_is_revoked_is_over_for_whoever_holds_it(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let own = scene.own();
+    own.revoke_release(&sending.claimed, DraftEvent::Deny, vec!["sending_paused".into()]).await.unwrap();
+    let rejected = TransmissionState::Rejected;
+    assert_eq!(states(scene, &sending).await, (DraftState::Failed, vec![rejected, rejected]));
+    let lost = own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    let over = own.begin_sending(sending.worker, &sending.claimed).await;
+    assert!(matches!(over, Err(StoreError::Conflict(_))), "{over:?}");
+}
 
-    async fn a_question_is_answered_once_in_time_and_for_its_content(scene: &Scene) {
-        let (own, clock) = (scene.own(), scene.store.clock());
-        let (id, first) = (clock.mint(), clock.mint());
-        own.add_draft(draft(id, clock.mint()), version(clock, 1, "x")).await.unwrap();
-        own.ask_approval(question(clock, id, first)).await.unwrap();
-        let other = Approval { content_hash: hash("y"), ..yes(clock, scene.tenant, id, first) };
-        assert!(matches!(own.approve(other).await, Err(StoreError::Conflict(_))));
-        assert!(matches!(own.release_draft(release(clock, scene.tenant, id)).await, Err(StoreError::Conflict(_))));
-        own.reject(first, no()).await.unwrap();
-        assert!(matches!(own.approve(yes(clock, scene.tenant, id, first)).await, Err(StoreError::Conflict(_))));
-        assert!(matches!(own.reject(first, no()).await, Err(StoreError::Conflict(_))));
-        assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Denied);
+async fn a_question_is_answered_once_in_time_and_for_its_content(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let (id, first) = (clock.mint(), clock.mint());
+    own.add_draft(draft(id, clock.mint()), version(clock, 1, "x")).await.unwrap();
+    own.ask_approval(question(clock, id, first)).await.unwrap();
+    let other = Approval { content_hash: hash("y"), ..yes(clock, scene.tenant, id, first) };
+    assert!(matches!(own.approve(other).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(own.release_draft(release(clock, scene.tenant, id)).await, Err(StoreError::Conflict(_))));
+    own.reject(first, no()).await.unwrap();
+    assert!(matches!(own.approve(yes(clock, scene.tenant, id, first)).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(own.reject(first, no()).await, Err(StoreError::Conflict(_))));
+    assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Denied);
 
-        own.edit_draft(id, version(clock, 2, "x"), clock.mint(), None).await.unwrap();
-        let stale = own.edit_draft(id, version(clock, 2, "z"), clock.mint(), None).await;
-        assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
-        let second = clock.mint();
-        own.ask_approval(question(clock, id, second)).await.unwrap();
-        clock.advance(Duration::from_secs(3_601));
-        assert!(matches!(own.approve(yes(clock, scene.tenant, id, second)).await, Err(StoreError::Conflict(_))));
-        assert_eq!(own.expire_approvals(10).await.unwrap(), 1);
-        assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Expired);
-        let states: Vec<_> = own.approvals_of(id).await.unwrap().iter().map(|row| row.state).collect();
-        assert_eq!(states, [ApprovalState::Rejected, ApprovalState::Expired]);
-    }
+    own.edit_draft(id, version(clock, 2, "x"), clock.mint(), None).await.unwrap();
+    let stale = own.edit_draft(id, version(clock, 2, "z"), clock.mint(), None).await;
+    assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
+    let second = clock.mint();
+    own.ask_approval(question(clock, id, second)).await.unwrap();
+    clock.advance(Duration::from_secs(3_601));
+    assert!(matches!(own.approve(yes(clock, scene.tenant, id, second)).await, Err(StoreError::Conflict(_))));
+    assert_eq!(own.expire_approvals(10).await.unwrap(), 1);
+    assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Expired);
+    let states: Vec<_> = own.approvals_of(id).await.unwrap().iter().map(|row| row.state).collect();
+    assert_eq!(states, [ApprovalState::Rejected, ApprovalState::Expired]);
 }

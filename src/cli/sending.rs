@@ -1,0 +1,226 @@
+//! `connex sending`: what stands in the way of mail that leaves, and the settings that the gate obeys.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::installation::{self, open};
+use super::output::Table;
+use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::app::Instance;
+use crate::governance::Policy;
+use crate::governance::audit::Who;
+use crate::mail::address::Mailbox;
+use crate::store::TenantStore;
+use crate::store::standing::{Paused, SuppressionReason};
+
+/// `connex sending …`
+#[derive(Debug, Subcommand)]
+pub enum SendingCommand {
+    /// Stop sending, within a second on every node: of everything, a tenant, a mailbox or an agent. Drafts keep their approvals.
+    #[command(after_help = "Example: connex sending pause --tenant acme --mailbox sales@in.example.org")]
+    Pause(SwitchArgs),
+    /// Let sending go on.
+    #[command(after_help = "Example: connex sending resume --tenant acme --mailbox sales@in.example.org")]
+    Resume(SwitchArgs),
+    /// Show what is paused, and to whom nothing is sent.
+    #[command(after_help = "Example: connex sending status --tenant acme")]
+    Status(TenantArgs),
+    /// Send nothing to an address any more.
+    #[command(after_help = "Example: connex sending suppress ann@lakeside.example --tenant acme")]
+    Suppress(AddressArgs),
+    /// Let an address be sent to again.
+    #[command(after_help = "Example: connex sending unsuppress ann@lakeside.example --tenant acme")]
+    Unsuppress(AddressArgs),
+    /// Show the settings that the gate obeys, or set them from a file.
+    #[command(after_help = "Example: connex sending policy --tenant acme --set policy.json")]
+    Policy(PolicyArgs),
+}
+
+/// Arguments of the switches.
+#[derive(Debug, Args)]
+pub struct SwitchArgs {
+    /// The tenant, by id or name; without it, the whole gateway.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// One mailbox of it, by address or id.
+    #[arg(long, value_name = "MAILBOX", requires = "tenant", conflicts_with = "agent")]
+    pub mailbox: Option<String>,
+    /// One agent of it.
+    #[arg(long, value_name = "AGENT", requires = "tenant")]
+    pub agent: Option<String>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of the commands about a tenant.
+#[derive(Debug, Args)]
+pub struct TenantArgs {
+    /// The tenant, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of the commands about an address.
+#[derive(Debug, Args)]
+pub struct AddressArgs {
+    /// The address.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// The tenant, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex sending policy`.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// The tenant, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+    /// New settings as JSON; what is left out has its default.
+    #[arg(long, value_name = "FILE")]
+    pub set: Option<PathBuf>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+impl SendingCommand {
+    pub(super) const fn json(&self) -> &JsonArgs {
+        match self {
+            Self::Pause(args) | Self::Resume(args) => &args.json,
+            Self::Status(args) => &args.json,
+            Self::Suppress(args) | Self::Unsuppress(args) => &args.json,
+            Self::Policy(args) => &args.json,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What went wrong, with its exit code.
+pub async fn run(command: SendingCommand, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        SendingCommand::Pause(args) => switch(&args, true, out).await,
+        SendingCommand::Resume(args) => switch(&args, false, out).await,
+        SendingCommand::Status(args) => status(&args, out).await,
+        SendingCommand::Suppress(args) => {
+            let (tenant, key) = address(&args).await?;
+            tenant.suppress(key.clone(), SuppressionReason::Manual, None, Who::Operator).await?;
+            out.answer(&json!({ "suppressed": key }), |out| out.line(&format!("Nothing is sent to {key} any more")))
+        }
+        SendingCommand::Unsuppress(args) => {
+            let (tenant, key) = address(&args).await?;
+            tenant.unsuppress(key.clone(), Who::Operator).await?;
+            out.answer(&json!({ "unsuppressed": key }), |out| out.line(&format!("{key} can be sent to again")))
+        }
+        SendingCommand::Policy(args) => policy(&args, out).await,
+    }
+}
+
+async fn switch(args: &SwitchArgs, is_paused: bool, out: &mut Output) -> Result<(), CliError> {
+    let instance = open(&args.data).await?;
+    let (what, changed) = match &args.tenant {
+        None => ("the whole gateway".to_owned(), instance.store.pause_gateway(is_paused).await?),
+        Some(name) => {
+            let tenant = installation::tenant(&instance, name).await?;
+            let (what, paused) = subject(args, &tenant, name).await?;
+            (what, tenant.pause_sending(paused, is_paused, Who::Operator).await?)
+        }
+    };
+    out.answer(&json!({ "paused": is_paused, "what": what, "changed": changed }), |out| {
+        let words = if is_paused { "Sending is paused for" } else { "Sending goes on for" };
+        let before = if changed { "" } else { ", as it did before" };
+        out.line(&format!("{words} {what}{before}"))
+    })
+}
+
+async fn subject(args: &SwitchArgs, tenant: &TenantStore, name: &str) -> Result<(String, Paused), CliError> {
+    if let Some(agent) = &args.agent {
+        return Ok((format!("the agent {agent} of {name}"), Paused::Agent(agent.clone())));
+    }
+    let Some(wanted) = &args.mailbox else { return Ok((format!("the tenant {name}"), Paused::Tenant)) };
+    let key = Mailbox::parse(wanted).ok().map(|mailbox| mailbox.key());
+    let mailboxes = tenant.mailboxes().await?;
+    let is_it = |row: &&crate::store::directory::MailboxRow| {
+        row.id.to_string() == *wanted || Mailbox::parse(&row.address).ok().map(|own| own.key()) == key && key.is_some()
+    };
+    let row = mailboxes.iter().find(is_it);
+    let row = row.ok_or_else(|| CliError::NotFound(format!("mailbox `{wanted}` of this tenant")))?;
+    Ok((format!("the mailbox {}", row.address), Paused::Mailbox(row.id)))
+}
+
+async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
+    let instance: Instance = open(&args.data).await?;
+    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let mut table = Table::new(["WHAT", "WHICH", "WHY", "SINCE"]);
+    let gateway = instance.store.gateway_paused_since().await?;
+    if let Some(since) = gateway {
+        table.row(["gateway".to_owned(), String::new(), "paused".to_owned(), since.to_string()]);
+    }
+    let pauses = tenant.pauses().await?;
+    for (kind, subject, since) in &pauses {
+        table.row([kind.clone(), subject.clone(), "paused".to_owned(), since.to_string()]);
+    }
+    let suppressed = tenant.suppressions(None).await?;
+    for row in &suppressed {
+        table.row(["address".to_owned(), row.address_key.clone(), row.reason.clone(), row.created_at.to_string()]);
+    }
+    let shown_pauses: Vec<_> = pauses
+        .iter()
+        .map(|(kind, subject, since)| json!({ "kind": kind, "subject": subject, "since": since.to_string() }))
+        .collect();
+    let shown_suppressed: Vec<_> = suppressed
+        .iter()
+        .map(|row| json!({ "address": row.address_key, "reason": row.reason, "event": row.event, "since": row.created_at.to_string() }))
+        .collect();
+    let answer = json!({ "gatewayPausedSince": gateway.map(|since| since.to_string()), "pauses": shown_pauses, "suppressed": shown_suppressed });
+    out.answer(&answer, |out| out.table(&table))
+}
+
+async fn address(args: &AddressArgs) -> Result<(TenantStore, String), CliError> {
+    let mailbox = Mailbox::parse(&args.address).map_err(|error| CliError::Usage(format!("{}: {error}", args.address)))?;
+    let instance = open(&args.data).await?;
+    Ok((installation::tenant(&instance, &args.tenant).await?, mailbox.key()))
+}
+
+async fn policy(args: &PolicyArgs, out: &mut Output) -> Result<(), CliError> {
+    let new = match &args.set {
+        None => None,
+        Some(path) => {
+            let wrong = |error: String| CliError::Usage(format!("{}: {error}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            Some(serde_json::from_str::<Policy>(&text).map_err(|error| wrong(error.to_string()))?)
+        }
+    };
+    let instance = open(&args.data).await?;
+    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    if let Some(new) = new {
+        tenant.set_policy(new, Who::Operator).await?;
+    }
+    let policy = tenant.policy().await?;
+    let text = serde_json::to_string_pretty(&policy).map_err(anyhow::Error::new)?;
+    out.answer(&policy, |out| out.line(&text))
+}

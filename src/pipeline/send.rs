@@ -1,0 +1,313 @@
+//! Sends what was released: claims recipients that are due, asks the gate again, signs, puts the message onto the wire, and
+//! records what came of each.
+//!
+//! Nothing here decides what may leave. A release is data; only [`readmit`] makes a permission of it, with the facts of this
+//! moment. Before the final dot is written, that it is about to be is committed: a process that dies behind it leaves
+//! `unknown`, and one that dies before it leaves a recipient that is tried again when the lease is over.
+//!
+//! Retries: minutes at first, hours later, five days in all ([`retry`]). A hold that time lifts keeps the release and its
+//! approvals; any other asks people again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Timestamp;
+use crate::governance::audit::Who;
+use crate::governance::gate::{Refused, ReleaseRow};
+use crate::governance::lifecycle::{DraftEvent, TransmissionEvent, TransmissionState};
+use crate::governance::{Draft, Ruling, readmit};
+use crate::ids::WorkerId;
+use crate::mail::address::Domain;
+use crate::outbound::attempt::{Attempt, Outcome as Ended};
+use crate::outbound::retry;
+use crate::outbound::route::{Relay, Router};
+use crate::outbound::sign::{SignedMessage, sign};
+use crate::outbound::wire::{self, Terms};
+use crate::seal::InstanceKey;
+use crate::service::drafts::facts::DraftCase;
+use crate::service::drafts::release::is_lifted_by_time;
+use crate::service::signing::keys_of;
+use crate::service::{Service, ServiceError};
+use crate::store::releases::{ClaimedRelease, Outcome, StoredRelease};
+use crate::store::{StoreError, TenantStore};
+
+/// How mail leaves.
+#[derive(Debug, Clone)]
+pub struct SendSettings {
+    /// Senders that work at the same time.
+    pub workers: usize,
+    /// Our name and times.
+    pub terms: Terms,
+    /// A relay for everything, where mail does not go to the recipients' own servers.
+    pub relay: Option<Relay>,
+}
+
+/// The senders of one node.
+#[derive(Debug, Clone)]
+pub struct Send {
+    service: Service,
+    key: Arc<InstanceKey>,
+    router: Router,
+    settings: Arc<SendSettings>,
+}
+
+/// How long nothing is looked for without a hint.
+const POLL: Duration = Duration::from_secs(1);
+/// How often leases that ran out are looked for.
+const RECOVERY: Duration = Duration::from_secs(5);
+/// How long what is paused waits before the gate is asked again.
+const PAUSED: Duration = Duration::from_secs(1);
+/// How long what came of an attempt is tried to be recorded: with it unrecorded, the recipient ends as unknown.
+const INSISTENCE: Duration = Duration::from_secs(120);
+
+impl Send {
+    /// Sends for `service`, with routes by `router`.
+    #[must_use]
+    pub fn new(service: Service, key: Arc<InstanceKey>, router: Router, settings: SendSettings) -> Self {
+        Self { service, key, router, settings: Arc::new(settings) }
+    }
+
+    /// Works until `stop`; what is on the wire then is ended first.
+    pub async fn run(self, stop: CancellationToken) {
+        let workers = (0..self.settings.workers.max(1)).map(|_| self.clone().work(stop.clone()));
+        futures_util::future::join(futures_util::future::join_all(workers), self.recover(&stop)).await;
+    }
+
+    async fn work(self, stop: CancellationToken) {
+        let worker: WorkerId = self.service.clock().mint();
+        while !stop.is_cancelled() {
+            let pause = match self.service.store.claim_transmissions(worker).await {
+                Ok(Some(claimed)) => {
+                    if let Err(error) = self.handle(worker, &claimed).await {
+                        tracing::warn!(release.id = %claimed.release, error.kind = "send", "Release is left to the next attempt: {error}");
+                    }
+                    continue;
+                }
+                Ok(None) => POLL,
+                Err(error) => {
+                    tracing::warn!(error.kind = "store", temporary = true, "Nothing can be sent now: {error}");
+                    POLL * 5
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.service.store.sending_woken() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn recover(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RECOVERY) => {}
+            }
+            match self.service.store.recover_transmissions().await {
+                Ok(0) => {}
+                Ok(count) => tracing::warn!(count, "Senders were lost: what they held was moved on"),
+                Err(error) => tracing::warn!(error.kind = "store", temporary = true, "Lost senders cannot be looked for: {error}"),
+            }
+        }
+    }
+
+    /// One release with the recipients that are held.
+    async fn handle(&self, worker: WorkerId, claimed: &ClaimedRelease) -> Result<(), SendTrouble> {
+        let tenant = self.service.store.for_tenant(claimed.tenant);
+        let stored = tenant.release(claimed.release).await?.ok_or(StoreError::NotFound("release"))?;
+        let draft = tenant.draft(claimed.draft).await?.ok_or(StoreError::NotFound("draft"))?;
+        let version = tenant.draft_version(draft.id, stored.version).await?.ok_or(StoreError::NotFound("version"))?;
+        let case = self.service.case_of_version(&tenant, &draft, version).await?;
+        let row = before_claim(&stored, &claimed.positions);
+        let now = self.service.clock().now();
+        let from = case.facts.domain.known().map(|domain| domain.name.clone());
+        let DraftCase { version, facts, .. } = &case;
+        let message = match readmit(&row, Draft::new(version.clone()), facts, now) {
+            Ok(message) => message,
+            Err(refused) => return self.refuse(&tenant, worker, claimed, &case, refused).await,
+        };
+        let keys = match &from {
+            Some(domain) => keys_of(&self.service, &self.key, &tenant, domain).await?,
+            None => Vec::new(),
+        };
+        let signed = match sign(message, &keys.iter().collect::<Vec<_>>(), now) {
+            Ok(signed) => signed,
+            Err(error) => {
+                let failed = |position: &u32| Outcome {
+                    position: *position,
+                    event: TransmissionEvent::Reject,
+                    host: None,
+                    reply: error.to_string(),
+                    next_attempt_at: None,
+                };
+                let outcomes = claimed.positions.iter().map(failed).collect();
+                return Ok(tenant.finish_transmissions(worker, claimed.clone(), outcomes).await?);
+            }
+        };
+        match tenant.begin_sending(worker, claimed).await {
+            Ok(()) => {}
+            // Withdrawn or held since it was claimed: whoever did that gave the recipients up.
+            Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        for (domain, message) in self.parts(signed) {
+            self.send(&tenant, worker, claimed, &stored, domain, message).await?;
+        }
+        Ok(())
+    }
+
+    /// A relay takes everything at once; else each domain has servers of its own.
+    fn parts(&self, signed: SignedMessage) -> Vec<(Option<Domain>, SignedMessage)> {
+        if self.settings.relay.is_some() {
+            return vec![(None, signed)];
+        }
+        signed.by_domain().into_iter().map(|(domain, message)| (Some(domain), message)).collect()
+    }
+
+    async fn send(
+        &self,
+        tenant: &TenantStore,
+        worker: WorkerId,
+        claimed: &ClaimedRelease,
+        stored: &StoredRelease,
+        domain: Option<Domain>,
+        message: SignedMessage,
+    ) -> Result<(), SendTrouble> {
+        let now = self.service.clock().now();
+        let recipients = message.recipients().to_vec();
+        let route = match (&domain, &self.settings.relay) {
+            (_, Some(relay)) => self.router.relay(relay).await,
+            (Some(domain), None) => self.router.direct(domain, crate::clock::random_number(), now).await,
+            (None, None) => return Ok(()),
+        };
+        let position_of = |recipient: &crate::mail::address::Mailbox| {
+            let place = stored.row.transmissions.iter().position(|one| one.recipient == *recipient);
+            place.and_then(|place| u32::try_from(place).ok()).filter(|place| claimed.positions.contains(place))
+        };
+        let attempts = match route {
+            Err(no_route) => no_route.attempts(&recipients),
+            Ok(route) => {
+                let record = |end: wire::EndOfData| {
+                    let positions = end.recipients.iter().filter_map(position_of).collect();
+                    tenant.begin_end_of_data(worker, claimed.release, positions)
+                };
+                wire::send(message, &route, &self.settings.terms, record).await
+            }
+        };
+        let now = self.service.clock().now();
+        let outcomes: Vec<Outcome> = attempts
+            .iter()
+            .filter_map(|attempt| Some((position_of(&attempt.recipient)?, attempt)))
+            .map(|(position, attempt)| outcome(position, attempt, stored, now))
+            .collect();
+        for attempt in &attempts {
+            tracing::info!(release.id = %claimed.release, tenant.id = %claimed.tenant, "Attempt ended: {attempt}");
+        }
+        self.record(tenant, worker, claimed, outcomes).await
+    }
+
+    /// Records what came of recipients, and insists on it: the answers are known nowhere else.
+    async fn record(
+        &self,
+        tenant: &TenantStore,
+        worker: WorkerId,
+        claimed: &ClaimedRelease,
+        outcomes: Vec<Outcome>,
+    ) -> Result<(), SendTrouble> {
+        let began = tokio::time::Instant::now();
+        loop {
+            match tenant.finish_transmissions(worker, claimed.clone(), outcomes.clone()).await {
+                Err(error) if error.is_temporary() && !matches!(error, StoreError::LeaseLost) && began.elapsed() < INSISTENCE => {
+                    tracing::warn!(release.id = %claimed.release, error.kind = "store", temporary = true, "What came of an attempt cannot be recorded now: {error}");
+                    tokio::time::sleep(POLL).await;
+                }
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// What the gate did not readmit.
+    async fn refuse(
+        &self,
+        tenant: &TenantStore,
+        worker: WorkerId,
+        claimed: &ClaimedRelease,
+        case: &DraftCase,
+        refused: Refused,
+    ) -> Result<(), SendTrouble> {
+        let codes = |verdict: &crate::governance::Verdict| verdict.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let (event, reasons) = match &refused {
+            Refused::Verdict(verdict) if verdict.reasons().iter().all(|one| is_lifted_by_time(one.code)) => {
+                let again = self.service.clock().now().plus(PAUSED);
+                return Ok(tenant.put_back(worker, claimed, again).await?);
+            }
+            Refused::Verdict(verdict) => match verdict.ruling() {
+                Ruling::Deny => (DraftEvent::Deny, codes(verdict)),
+                Ruling::Handoff => (DraftEvent::HandOff, codes(verdict)),
+                Ruling::Hold | Ruling::Release => (DraftEvent::Hold, codes(verdict)),
+            },
+            Refused::Expired => (DraftEvent::Expire, vec!["release_expired".to_owned()]),
+            Refused::OwnerChanged | Refused::ContentChanged => (DraftEvent::Deny, vec!["identity_mismatch".to_owned()]),
+            Refused::Evidence => (DraftEvent::Hold, vec!["approval_stale".to_owned()]),
+            Refused::NothingLeft => return Ok(()),
+        };
+        tracing::info!(release.id = %claimed.release, tenant.id = %claimed.tenant, "Release is revoked: {refused}");
+        if event == DraftEvent::Hold {
+            match self.service.ask_again(tenant, claimed.draft, case, Who::Gateway).await {
+                // It was being sent to others already: the rest is given up below.
+                Err(ServiceError::Conflict(_)) => {}
+                other => return Ok(other?),
+            }
+        }
+        Ok(tenant.revoke_release(claimed, event, reasons).await?)
+    }
+}
+
+/// Why a release was left to the next attempt.
+#[derive(Debug, thiserror::Error)]
+enum SendTrouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// The row as it was before this claim: what is held is waiting, and nobody else's recipient is.
+fn before_claim(stored: &StoredRelease, held: &[u32]) -> ReleaseRow {
+    let mut row = stored.row.clone();
+    for (place, (transmission, progress)) in row.transmissions.iter_mut().zip(&stored.progress).enumerate() {
+        let is_held = u32::try_from(place).is_ok_and(|place| held.contains(&place));
+        transmission.state = match transmission.state {
+            TransmissionState::InFlight if is_held && progress.attempts <= 1 => TransmissionState::Pending,
+            TransmissionState::InFlight if is_held => TransmissionState::Deferred,
+            // Not claimed: it is not this sender's.
+            TransmissionState::Pending | TransmissionState::Deferred => TransmissionState::InFlight,
+            other => other,
+        };
+    }
+    row
+}
+
+fn outcome(position: u32, attempt: &Attempt, stored: &StoredRelease, now: Timestamp) -> Outcome {
+    let progress = stored.progress.get(position as usize);
+    let next = match attempt.outcome {
+        Ended::Deferred => {
+            let attempts = progress.map_or(1, |progress| progress.attempts);
+            retry::next_attempt(attempts, stored.row.released_at, now).filter(|next| *next < stored.row.expires_at)
+        }
+        Ended::Accepted | Ended::Rejected | Ended::Unknown => None,
+    };
+    let report = &attempt.report;
+    let said = [report.code.map(|code| code.to_string()), report.enhanced.map(|code| code.to_string()), Some(report.text.clone())];
+    let mut reply = said.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    let event = if attempt.outcome == Ended::Deferred && next.is_none() {
+        reply = format!("given up, as time is over; last: {reply}");
+        TransmissionEvent::Reject
+    } else {
+        attempt.outcome.event()
+    };
+    let host = (!report.host.is_empty()).then(|| report.host.clone());
+    Outcome { position, event, host, reply, next_attempt_at: next }
+}
