@@ -24,7 +24,7 @@ pub mod version;
 
 mod content;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod rendering;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! Connex: a self-hosted gateway that turns real mail into governed work.
 //!
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
-//! vocabulary ([`ids`], [`clock`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
+//! vocabulary ([`ids`], [`clock`], [`reach`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
 //! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`acme`], [`smtp`], [`milter`], [`mailauth`],
-//! [`webhook`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
+//! [`webhook`], [`outbound`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
 //! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
 pub mod acme;
@@ -25,7 +25,9 @@ pub mod keys;
 pub mod mail;
 pub mod mailauth;
 pub mod milter;
+pub mod outbound;
 pub mod pipeline;
+pub mod reach;
 pub mod seal;
 pub mod service;
 pub mod smtp;

@@ -12,11 +12,11 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::lmtp_client::{LmtpClient, LmtpError};
-use super::smtp_client::reply::Reply;
 use super::{CliError, DataArgs, JsonArgs};
 use crate::app::LocalDoors;
 use crate::config::Config;
 use crate::mail::address::{Mailbox, ReversePath};
+use crate::outbound::reply::Reply;
 use message::Piped;
 
 /// Arguments of `connex inject`.

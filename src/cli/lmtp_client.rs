@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::smtp_client::reply::{Reply, ReplyBuffer};
 use crate::mail::address::ReversePath;
+use crate::outbound::reply::{Reply, ReplyBuffer};
 
 /// Longest wait for a reply: longer than the gateway waits for its disk.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -101,7 +101,7 @@ impl LmtpClient {
     fn reply(&mut self) -> Result<Reply, LmtpError> {
         let mut piece = [0; 4096];
         loop {
-            if let Some(reply) = self.replies.next().map_err(LmtpError::Malformed)? {
+            if let Some(reply) = self.replies.take().map_err(LmtpError::Malformed)? {
                 // The session is over, whatever was asked (RFC 5321 §3.8).
                 return if reply.is_closing() { Err(LmtpError::Refused(reply)) } else { Ok(reply) };
             }

@@ -13,7 +13,6 @@
 
 mod data;
 mod error;
-pub(super) mod reply;
 mod server;
 mod tls;
 
@@ -25,14 +24,13 @@ use tokio::net::TcpStream;
 
 use crate::ids::MessageId;
 use crate::mail::address::{Mailbox, ReversePath};
+use crate::outbound::reply::{Offer, ReplyBuffer};
 
+pub use crate::outbound::reply::Reply;
 pub use data::MessageData;
 pub use error::{SmtpError, Step};
-pub use reply::Reply;
 pub use server::{InvalidServerName, ServerName};
 pub use tls::{InvalidAuthority, TrustedRoots};
-
-use reply::ReplyBuffer;
 
 /// Whether TLS is used.
 #[derive(Debug, Clone)]
@@ -132,18 +130,6 @@ pub struct SmtpClient {
     tls: bool,
     /// Commands that wait to be written; kept to be used again.
     out: Vec<u8>,
-}
-
-/// What the server announced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Offer {
-    pipelining: bool,
-    starttls: bool,
-    eight_bit: bool,
-    smtputf8: bool,
-    size: bool,
-    /// The largest message; 0 when there is no fixed one (RFC 1870 §4).
-    largest: u64,
 }
 
 /// RCPTs that go out before their replies are read: more could fill both sides' buffers and lock them (RFC 2920 §3.1).
@@ -368,7 +354,7 @@ impl SmtpClient {
         let (stream, replies) = (&mut self.stream, &mut self.replies);
         let reading = async {
             loop {
-                match replies.next() {
+                match replies.take() {
                     Ok(Some(reply)) => return Ok(reply),
                     Ok(None) => {}
                     Err(what) => return Err(SmtpError::Malformed { step, what }),
@@ -387,28 +373,6 @@ impl SmtpClient {
 impl fmt::Debug for SmtpClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SmtpClient").field("offer", &self.offer).field("tls", &self.tls).finish_non_exhaustive()
-    }
-}
-
-impl Offer {
-    fn read(reply: &Reply) -> Self {
-        let mut offer = Self::default();
-        // RFC 5321 §4.1.1.1: the first line is the greeting, each other one a keyword with its parameters.
-        for line in reply.lines().skip(1) {
-            let mut words = line.split_ascii_whitespace();
-            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-                "PIPELINING" => offer.pipelining = true,
-                "STARTTLS" => offer.starttls = true,
-                "8BITMIME" => offer.eight_bit = true,
-                "SMTPUTF8" => offer.smtputf8 = true,
-                "SIZE" => {
-                    offer.size = true;
-                    offer.largest = words.next().and_then(|number| number.parse().ok()).unwrap_or(0);
-                }
-                _ => {}
-            }
-        }
-        offer
     }
 }
 

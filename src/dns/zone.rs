@@ -110,7 +110,12 @@ impl Zone {
 
     /// Adds a mail server.
     pub fn mx(&self, name: &str, host: &str) -> &Self {
-        self.add(name, RData::MX(MX::new(10, absolute(host))))
+        self.exchanger(name, 10, host)
+    }
+
+    /// Adds a mail server with its preference; the root (`.`) is the null MX of RFC 7505.
+    pub fn exchanger(&self, name: &str, preference: u16, host: &str) -> &Self {
+        self.add(name, RData::MX(MX::new(preference, absolute(host))))
     }
 
     /// Makes a name an alias of another, which need not exist.

@@ -189,6 +189,29 @@ impl Scene {
     }
 }
 
+/// A message of deals@customer.example that the gate let out to these recipients: for tests of what sends. `fields`
+/// replace those of [`Scene::write`], or are added.
+pub(crate) fn released(recipients: &[&str], fields: &[(&str, &str)], body: &str) -> ReleasableMessage {
+    released_by(Some("deals@customer.example"), recipients, fields, body)
+}
+
+/// As [`released`], with a reverse-path of its own, or the null one.
+pub(crate) fn released_by(
+    reverse_path: Option<&str>,
+    recipients: &[&str],
+    fields: &[(&str, &str)],
+    body: &str,
+) -> ReleasableMessage {
+    let mut scene = Scene::customer();
+    scene.write(fields, body);
+    scene.send_to(recipients);
+    scene.set_reverse_path(reverse_path.unwrap_or_default());
+    scene.facts.thread.participants = Fact::Known(recipients.iter().map(|text| mailbox(text)).collect());
+    scene.approve();
+    let (message, _) = scene.release().unwrap();
+    message
+}
+
 /// Everything known, and nothing against a harmless answer.
 fn facts(owner: IdentityOwner, policy: ReplyPolicy, address: &str) -> Facts {
     let address = mailbox(address);

@@ -1,11 +1,10 @@
-//! Where webhooks may go: [`PublicUrl`], and which addresses may be dialled.
+//! Where webhooks may go: [`PublicUrl`], and what of the rest the operator opens.
 //!
 //! A customer chooses the URL, and this machine stands inside somebody's network: without these rules a webhook would
 //! be a way to reach the services behind the firewall. The client takes nothing but a [`PublicUrl`]; the addresses its
 //! name leads to are judged once more when they are dialled (`webhook::connect`), whatever DNS said before.
 //!
-//! Standards: WHATWG URL (host spellings), RFC 6890 (special-purpose addresses), RFC 6052 and RFC 8215 (NAT64),
-//! RFC 4380 (Teredo), RFC 3056 (6to4).
+//! Standards: WHATWG URL (host spellings); which addresses are public says [`crate::reach`].
 //!
 //! # Security
 //! Naming a host in the allow list means trusting whoever answers DNS for it: its addresses are not judged any more.
@@ -18,6 +17,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use url::{Host, Url};
+
+use crate::reach::Opened;
 
 /// Longest URL taken.
 pub const MAX_URL_BYTES: usize = 2048;
@@ -65,7 +66,7 @@ impl PublicUrl {
         {
             return Err(InvalidUrl::BlockedAddress { address });
         }
-        let listed = named || literal.is_some_and(|address| allow.in_range(address));
+        let listed = named || literal.is_some_and(|address| allow.ranges.contain(address));
         if url.scheme() == "http" && !listed {
             return Err(InvalidUrl::NotHttps);
         }
@@ -158,7 +159,7 @@ pub enum InvalidUrl {
 #[derive(Debug, Clone, Default)]
 pub struct AllowList {
     hosts: Arc<[(Host<String>, Option<u16>)]>,
-    ranges: Arc<[IpNet]>,
+    ranges: Opened,
 }
 
 impl AllowList {
@@ -167,30 +168,23 @@ impl AllowList {
         self.hosts.iter().any(|(listed, only)| listed == host && only.is_none_or(|only| only == port))
     }
 
-    fn in_range(&self, address: IpAddr) -> bool {
-        self.ranges.iter().any(|range| {
-            let exact = range.prefix_len() == range.max_prefix_len();
-            range.contains(&address) && (exact || !is_metadata(address))
-        })
-    }
-
     /// Whether an address may be dialled for a host that is not named in this list.
     #[must_use]
     pub fn permits(&self, address: IpAddr) -> bool {
-        is_public(address) || self.in_range(address)
+        self.ranges.permit(address)
     }
 }
 
 impl FromIterator<AllowEntry> for AllowList {
     fn from_iter<I: IntoIterator<Item = AllowEntry>>(entries: I) -> Self {
-        let (mut hosts, mut ranges) = (Vec::new(), Vec::new());
+        let (mut hosts, mut ranges) = (Vec::new(), Vec::<IpNet>::new());
         for entry in entries {
             match entry {
                 AllowEntry::Host(host, port) => hosts.push((host, port)),
                 AllowEntry::Range(range) => ranges.push(range),
             }
         }
-        Self { hosts: hosts.into(), ranges: ranges.into() }
+        Self { hosts: hosts.into(), ranges: ranges.into_iter().collect() }
     }
 }
 
@@ -232,18 +226,6 @@ pub struct InvalidAllowEntry {
     text: String,
 }
 
-/// Whether an address is on the public internet. Tunnels and translations count as not public, because they can lead
-/// to any address.
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    !NOT_PUBLIC.iter().any(|range| range.contains(&address))
-}
-
-/// Addresses at which clouds hand out credentials: opened only when named exactly.
-fn is_metadata(address: IpAddr) -> bool {
-    METADATA.iter().any(|range| range.contains(&address))
-}
-
 fn literal(host: &Host<String>) -> Option<IpAddr> {
     match host {
         Host::Domain(_) => None,
@@ -266,54 +248,6 @@ fn normal(host: Host<String>) -> Host<String> {
         address => address,
     }
 }
-
-const fn v4(a: u8, b: u8, c: u8, prefix: u8) -> IpNet {
-    IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, 0), prefix))
-}
-
-const fn v6(segments: [u16; 8], prefix: u8) -> IpNet {
-    let [a, b, c, d, e, f, g, h] = segments;
-    IpNet::V6(ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix))
-}
-
-const NOT_PUBLIC: [IpNet; 29] = [
-    v4(0, 0, 0, 8),                            // "this network" (RFC 791)
-    v4(10, 0, 0, 8),                           // private (RFC 1918)
-    v4(100, 64, 0, 10),                        // shared by carriers (RFC 6598)
-    v4(127, 0, 0, 8),                          // loopback (RFC 1122)
-    v4(169, 254, 0, 16),                       // link-local, cloud metadata (RFC 3927)
-    v4(172, 16, 0, 12),                        // private (RFC 1918)
-    v4(192, 0, 0, 24),                         // protocol assignments (RFC 6890)
-    v4(192, 0, 2, 24),                         // documentation (RFC 5737)
-    v4(192, 88, 99, 24),                       // 6to4 relays (RFC 7526)
-    v4(192, 168, 0, 16),                       // private (RFC 1918)
-    v4(198, 18, 0, 15),                        // benchmarks (RFC 2544)
-    v4(198, 51, 100, 24),                      // documentation (RFC 5737)
-    v4(203, 0, 113, 24),                       // documentation (RFC 5737)
-    v4(224, 0, 0, 4),                          // multicast (RFC 5771)
-    v4(240, 0, 0, 4),                          // reserved, and the limited broadcast (RFC 1112, RFC 919)
-    v6([0, 0, 0, 0, 0, 0, 0, 0], 96),          // unspecified, loopback, IPv4-compatible (RFC 4291)
-    v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),     // IPv4-mapped (RFC 4291)
-    v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96),  // NAT64 (RFC 6052)
-    v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),  // local NAT64 (RFC 8215)
-    v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64),      // discard (RFC 6666)
-    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32),     // Teredo (RFC 4380)
-    v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation (RFC 3849)
-    v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),     // 6to4 (RFC 3056)
-    v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),     // segment routing (RFC 9602)
-    v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),      // unique local (RFC 4193)
-    v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),     // link-local (RFC 4291)
-    v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),      // multicast (RFC 4291)
-    v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),     // site-local, withdrawn (RFC 3879)
-    v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),     // documentation (RFC 9637)
-];
-
-const METADATA: [IpNet; 4] = [
-    v4(169, 254, 0, 16),
-    v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
-    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
-    IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(100, 100, 100, 200), 32)),
-];
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,11 @@
 use connex::clock::Timestamp;
 use connex::governance::gate::{Refused, ReleaseTerms};
 use connex::governance::{Actor, Approval, ApprovedDraft, Content, Draft, Facts, ReleasableMessage, ReleaseRow, readmit};
+use connex::outbound::attempt::Attempt;
+use connex::outbound::keys::SigningKey;
+use connex::outbound::route::Route;
+use connex::outbound::sign::{SignError, SignedMessage, sign};
+use connex::outbound::wire::{self, EndOfData, Terms};
 
 pub fn send(message: ReleasableMessage) -> usize {
     message.into_wire().bytes.len()
@@ -26,4 +31,15 @@ pub fn send_after_a_restart(row: &ReleaseRow, draft: Draft, facts: &Facts, now: 
 
 pub fn edit_before_approval(draft: &mut Draft, editor: Actor, content: Content) {
     draft.edit(editor, content);
+}
+
+pub async fn sign_and_hand_over(
+    message: ReleasableMessage,
+    keys: &[&SigningKey],
+    now: Timestamp,
+    route: &Route,
+    terms: &Terms,
+) -> Result<Vec<Attempt>, SignError> {
+    let signed: SignedMessage = sign(message, keys, now)?;
+    Ok(wire::send(signed, route, terms, async |_: EndOfData| Ok::<(), ()>(())).await)
 }

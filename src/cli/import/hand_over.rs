@@ -12,9 +12,9 @@ use super::progress::Progress;
 use super::reader::{Found, MboxReader, whole};
 use crate::cli::CliError;
 use crate::cli::lmtp_client::{LmtpClient, LmtpError};
-use crate::cli::smtp_client::reply::Reply;
 use crate::ids::MessageId;
 use crate::mail::mbox::Quoting;
+use crate::outbound::reply::Reply;
 
 /// How long a gateway that went away, or that puts mail off, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,364 @@
+//! Where a message goes: to the mail servers of a domain, or to a relay.
+//!
+//! [`Router`] is the only maker of a [`Route`], and [`super::wire`] dials nothing that is not in one.
+//!
+//! Standards: RFC 5321 §5.1 (MX, addresses, loops), RFC 7505 (null MX), RFC 8461 §5 (MTA-STS).
+//!
+//! # Security
+//! A domain chooses its mail servers, and with them addresses that this machine is to dial: those that are not public are
+//! left out, unless the operator opened them. A relay is the operator's choice, and not judged.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::attempt::{Attempt, Outcome, Reason, Report};
+use super::dialogue::{Credentials, Encryption};
+use super::reply::EnhancedCode;
+use super::sts::{Mode, Policies};
+use super::tls::Trust;
+use crate::clock::Timestamp;
+use crate::dns::{DnsError, Resolver};
+use crate::mail::address::{Domain, Mailbox};
+use crate::reach::Opened;
+
+/// Mail servers of a domain that are tried.
+const MOST_HOSTS: usize = 8;
+/// Addresses of one of them that are tried; RFC 5321 §5.1 asks for two at least.
+const MOST_ADDRESSES: usize = 4;
+
+/// Who we are, and what may be dialled.
+#[derive(Debug, Clone)]
+pub struct RouteSettings {
+    /// Our own names: what would be sent there would come back.
+    pub own_names: Vec<Domain>,
+    /// Our own addresses.
+    pub own_addresses: Vec<IpAddr>,
+    /// Addresses that may be dialled although they are not public.
+    pub opened: Opened,
+    /// Where mail servers listen: 25 but in tests.
+    pub port: u16,
+}
+
+/// Where one message goes. Made by [`Router`] alone.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The domain whose mail servers these are; empty for a relay, which takes mail to any.
+    domain: Option<Domain>,
+    hosts: Vec<Host>,
+    encryption: Encryption,
+    trust: Trust,
+    credentials: Option<Credentials>,
+    policy: Option<Mode>,
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its name, without the final dot.
+    pub(super) name: String,
+    /// Where it is; never empty.
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// How a relay is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayTls {
+    /// TLS from the first octet (port 465, RFC 8314).
+    Implicit,
+    /// STARTTLS, or nothing is sent.
+    StartTls,
+    /// In clear: for a relay on the same machine.
+    Never,
+}
+
+/// A server that takes mail to anybody from us.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    host: String,
+    port: u16,
+    tls: RelayTls,
+    credentials: Option<Credentials>,
+}
+
+/// A relay cannot be used like that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRelay {
+    /// Neither a name nor an address.
+    #[error("the relay is neither a host name nor an address")]
+    Host,
+    /// Credentials without TLS.
+    #[error("a password is not sent in clear: use TLS with the relay, or no credentials")]
+    CredentialsInClear,
+}
+
+impl Relay {
+    /// A relay at a name or an address.
+    ///
+    /// # Errors
+    /// See [`InvalidRelay`].
+    pub fn new(host: &str, port: u16, tls: RelayTls, credentials: Option<Credentials>) -> Result<Self, InvalidRelay> {
+        let is_name = Domain::parse(host).is_ok_and(|name| !name.as_str().starts_with('['));
+        if !is_name && host.parse::<IpAddr>().is_err() {
+            return Err(InvalidRelay::Host);
+        }
+        if credentials.is_some() && tls == RelayTls::Never {
+            return Err(InvalidRelay::CredentialsInClear);
+        }
+        Ok(Self { host: host.to_owned(), port, tls, credentials })
+    }
+}
+
+/// Why there is no way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    /// The recipient's domain is an address literal.
+    #[error("mail to address literals is not sent")]
+    Literal,
+    /// The domain does not exist, or has neither mail servers nor addresses.
+    #[error("`{domain}` does not exist, or has no mail server with an address")]
+    NoDomain {
+        /// The domain or relay.
+        domain: String,
+    },
+    /// The domain says that it takes no mail (RFC 7505).
+    #[error("`{domain}` takes no mail: it has a null MX")]
+    NullMx {
+        /// The domain.
+        domain: String,
+    },
+    /// The best mail server is this gateway.
+    #[error("mail to `{domain}` would come back to this gateway")]
+    Loop {
+        /// The domain.
+        domain: String,
+    },
+    /// Only addresses that may not be dialled.
+    #[error("the mail servers of `{domain}` have no public address")]
+    NotPublic {
+        /// The domain.
+        domain: String,
+    },
+    /// No mail server is one that the domain's policy names.
+    #[error("no mail server of `{domain}` is named by its MTA-STS policy")]
+    Sts {
+        /// The domain.
+        domain: String,
+    },
+    /// DNS gave no answer, or none for the relay.
+    #[error(transparent)]
+    Dns(DnsError),
+}
+
+impl NoRoute {
+    /// Whether a later look may find one.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Dns(_) | Self::Sts { .. })
+    }
+
+    /// What it means for recipients.
+    #[must_use]
+    pub fn attempts(&self, recipients: &[Mailbox]) -> Vec<Attempt> {
+        let outcome = if self.is_temporary() { Outcome::Deferred } else { Outcome::Rejected };
+        let (reason, enhanced) = match self {
+            // RFC 3463 §3.2, §3.5 and §3.8; RFC 7505 §4.2.
+            Self::Literal | Self::NoDomain { .. } => (Reason::NoDomain, EnhancedCode::new(5, 1, 2)),
+            Self::NullMx { .. } => (Reason::NullMx, EnhancedCode::new(5, 1, 10)),
+            Self::Loop { .. } => (Reason::Loop, EnhancedCode::new(5, 4, 6)),
+            Self::NotPublic { .. } => (Reason::NotPublic, EnhancedCode::new(5, 4, 4)),
+            Self::Sts { .. } => (Reason::Sts, EnhancedCode::new(4, 7, 5)),
+            Self::Dns(_) => (Reason::Dns, EnhancedCode::new(4, 4, 3)),
+        };
+        let report = Report::because(reason, &self.to_string()).with(enhanced);
+        Attempt::all(recipients.to_vec(), outcome, &report)
+    }
+}
+
+/// Finds ways. Clones share what they know.
+#[derive(Debug, Clone)]
+pub struct Router {
+    resolver: Resolver,
+    settings: Arc<RouteSettings>,
+    policies: Option<Policies>,
+}
+
+/// What became of the hosts of a domain.
+#[derive(Default)]
+struct Found {
+    hosts: Vec<(u16, Host)>,
+    /// The preference of the best server that is ourselves.
+    loop_from: Option<u16>,
+    is_blocked: bool,
+    failure: Option<DnsError>,
+}
+
+impl Router {
+    /// Looks up with `resolver`; without `policies`, MTA-STS is not asked for.
+    #[must_use]
+    pub fn new(resolver: Resolver, settings: RouteSettings, policies: Option<Policies>) -> Self {
+        Self { resolver, settings: Arc::new(settings), policies }
+    }
+
+    /// The way to a domain's own mail servers. `spread` is any number: it decides among servers of one preference.
+    ///
+    /// # Errors
+    /// See [`NoRoute`].
+    pub async fn direct(&self, domain: &Domain, spread: u32, now: Timestamp) -> Result<Route, NoRoute> {
+        if domain.as_str().starts_with('[') {
+            return Err(NoRoute::Literal);
+        }
+        let shown = || domain.to_string();
+        let exchangers = self.exchangers(domain, spread).await?;
+        let policy = match &self.policies {
+            Some(policies) => policies.of(domain, now).await,
+            None => None,
+        };
+        let enforced = policy.as_ref().filter(|policy| policy.mode == Mode::Enforce);
+        let permitted: Vec<_> = match enforced {
+            Some(policy) => exchangers.into_iter().filter(|(_, host)| policy.names(host)).collect(),
+            None => exchangers,
+        };
+        if permitted.is_empty() {
+            return Err(NoRoute::Sts { domain: shown() });
+        }
+        let hosts = self.hosts(domain, permitted).await?;
+        let (encryption, trust) = match enforced {
+            Some(_) => (Encryption::Required, Trust::Verified),
+            None => (Encryption::IfOffered, Trust::Any),
+        };
+        let policy = policy.map(|policy| policy.mode);
+        Ok(Route { domain: Some(domain.clone()), hosts, encryption, trust, credentials: None, policy })
+    }
+
+    /// The way to a relay.
+    ///
+    /// # Errors
+    /// See [`NoRoute`].
+    pub async fn relay(&self, relay: &Relay) -> Result<Route, NoRoute> {
+        let addresses = match relay.host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            // A relay that has no address today is a matter of the operator's, and not of the message.
+            Err(_) => self.resolver.addresses(&relay.host).await.map_err(NoRoute::Dns)?,
+        };
+        let addresses = addresses.into_iter().take(MOST_ADDRESSES);
+        let addresses = addresses.map(|address| SocketAddr::new(address, relay.port)).collect();
+        let (encryption, trust) = match relay.tls {
+            RelayTls::Implicit => (Encryption::Begun, Trust::Verified),
+            RelayTls::StartTls => (Encryption::Required, Trust::Verified),
+            RelayTls::Never => (Encryption::Never, Trust::Any),
+        };
+        let hosts = vec![Host { name: relay.host.clone(), addresses }];
+        let credentials = relay.credentials.clone();
+        Ok(Route { domain: None, hosts, encryption, trust, credentials, policy: None })
+    }
+
+    /// Preference and name of the servers that come before ourselves, best first; never empty.
+    async fn exchangers(&self, domain: &Domain, spread: u32) -> Result<Vec<(u16, String)>, NoRoute> {
+        let shown = || domain.to_string();
+        let records = self.resolver.exchangers(domain.as_str()).await.map_err(|error| dns(error, shown()))?;
+        // RFC 7505 §3: one record alone, whose name is the root.
+        if let [(_, only)] = records.as_slice()
+            && only == "."
+        {
+            return Err(NoRoute::NullMx { domain: shown() });
+        }
+        let names = records.into_iter().map(|(preference, name)| (preference, name.trim_end_matches('.').to_owned()));
+        let mut found: Vec<(u16, String)> = names.filter(|(_, name)| !name.is_empty()).collect();
+        if found.is_empty() {
+            // RFC 5321 §5.1: without MX, the domain itself.
+            found.push((0, shown()));
+        }
+        // RFC 5321 §5.1: where we are one of them, only those that are better count.
+        let own = |name: &str| self.settings.own_names.iter().any(|own| own.as_str().eq_ignore_ascii_case(name));
+        let own = found.iter().filter(|(_, name)| own(name)).map(|(preference, _)| *preference).min();
+        found.retain(|(preference, _)| own.is_none_or(|own| *preference < own));
+        if found.is_empty() {
+            return Err(NoRoute::Loop { domain: shown() });
+        }
+        for group in found.chunk_by_mut(|one, other| one.0 == other.0) {
+            let turn = usize::try_from(spread).unwrap_or(0) % group.len().max(1);
+            group.rotate_left(turn);
+        }
+        Ok(found)
+    }
+
+    /// The servers with their addresses.
+    async fn hosts(&self, domain: &Domain, exchangers: Vec<(u16, String)>) -> Result<Vec<Host>, NoRoute> {
+        let shown = || domain.to_string();
+        let mut found = Found::default();
+        for (preference, name) in exchangers.into_iter().take(MOST_HOSTS) {
+            if found.loop_from.is_some_and(|from| preference >= from) {
+                break;
+            }
+            let addresses = match self.resolver.addresses(&name).await {
+                Ok(addresses) => addresses,
+                Err(error) if error.is_temporary() => {
+                    found.failure = Some(error);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            if addresses.iter().any(|address| self.settings.own_addresses.contains(address)) {
+                found.loop_from = Some(preference);
+                continue;
+            }
+            let permitted = addresses.iter().filter(|address| self.settings.opened.permit(**address));
+            let permitted = permitted.take(MOST_ADDRESSES).map(|address| SocketAddr::new(*address, self.settings.port));
+            let addresses: Vec<SocketAddr> = permitted.collect();
+            if addresses.is_empty() {
+                found.is_blocked = true;
+            } else {
+                found.hosts.push((preference, Host { name, addresses }));
+            }
+        }
+        found.hosts.retain(|(preference, _)| found.loop_from.is_none_or(|from| *preference < from));
+        match found {
+            Found { hosts, .. } if !hosts.is_empty() => Ok(hosts.into_iter().map(|(_, host)| host).collect()),
+            Found { failure: Some(error), .. } => Err(NoRoute::Dns(error)),
+            Found { loop_from: Some(_), .. } => Err(NoRoute::Loop { domain: shown() }),
+            Found { is_blocked: true, .. } => Err(NoRoute::NotPublic { domain: shown() }),
+            _ => Err(NoRoute::NoDomain { domain: shown() }),
+        }
+    }
+}
+
+impl Route {
+    /// Mode of the MTA-STS policy that counts for it; empty where there is none.
+    #[must_use]
+    pub const fn policy(&self) -> Option<Mode> {
+        self.policy
+    }
+
+    /// Whether mail to this recipient may go this way.
+    #[must_use]
+    pub fn leads_to(&self, recipient: &Mailbox) -> bool {
+        self.domain.as_ref().is_none_or(|domain| domain == recipient.domain())
+    }
+
+    pub(super) fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    pub(super) const fn encryption(&self) -> Encryption {
+        self.encryption
+    }
+
+    pub(super) const fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    pub(super) const fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+}
+
+/// A name that DNS cannot hold is no domain; all else is to be asked again.
+fn dns(error: DnsError, domain: String) -> NoRoute {
+    match error {
+        DnsError::InvalidName { .. } | DnsError::NotFound { .. } => NoRoute::NoDomain { domain },
+        error => NoRoute::Dns(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,448 @@
+//! Puts a signed message onto the wire: one transaction with one server, the next server where the first gives no answer.
+//!
+//! [`send`] spends the message, asks the caller to record the begin of the end of data before the final dot is written,
+//! and tells for each recipient what came of it. It decides nothing of its own: [`super::dialogue`] does, and this does what
+//! that says. It must never write the final dot without that record, and never go on to another server behind it.
+//!
+//! Standards: RFC 5321 §4.5.3.2 (times), §5.1 (several servers), RFC 3207 §5 (what was said before TLS), RFC 7435 (encryption
+//! where it can be had).
+//!
+//! # Security
+//! Every wait ends, and all of them together before the final dot. Replies are read with bounds.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::attempt::{Attempt, Outcome, Reason, Report};
+use super::data::{self, END, Pieces};
+use super::dialogue::{Action, Dialogue, Encryption, Ending, Envelope, Input, Rules, Step};
+use super::reply::ReplyBuffer;
+use super::route::Route;
+use super::sign::{Outgoing, SignedMessage};
+use super::tls::{ClientTls, Trust};
+use crate::mail::address::{Domain, Mailbox};
+
+/// How long each step may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub handshake: Duration,
+    /// The server's first words (RFC 5321 §4.5.3.2.1).
+    pub greeting: Duration,
+    /// EHLO, STARTTLS and AUTH, each.
+    pub hello: Duration,
+    /// MAIL (RFC 5321 §4.5.3.2.2).
+    pub mail: Duration,
+    /// RCPT (RFC 5321 §4.5.3.2.3).
+    pub rcpt: Duration,
+    /// DATA (RFC 5321 §4.5.3.2.4).
+    pub data: Duration,
+    /// Until 64 KiB of the message are taken (RFC 5321 §4.5.3.2.5).
+    pub block: Duration,
+    /// Until the final dot is answered (RFC 5321 §4.5.3.2.6): a shorter time makes duplicates at slow servers.
+    pub end: Duration,
+    /// QUIT; nothing depends on its reply.
+    pub quit: Duration,
+    /// All that comes before the final dot, with all servers that are tried. Beyond it there is at most `end` and `quit`.
+    pub until_end_of_data: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self {
+            connect: Duration::from_secs(30),
+            handshake: Duration::from_secs(30),
+            greeting: minutes(5),
+            hello: minutes(5),
+            mail: minutes(5),
+            rcpt: minutes(5),
+            data: minutes(2),
+            block: minutes(3),
+            end: minutes(10),
+            quit: Duration::from_secs(5),
+            until_end_of_data: minutes(30),
+        }
+    }
+}
+
+impl Timeouts {
+    const fn of(&self, step: Step) -> Duration {
+        match step {
+            Step::Greeting => self.greeting,
+            Step::Hello => self.hello,
+            Step::Mail => self.mail,
+            Step::Rcpt => self.rcpt,
+            Step::Data => self.data,
+            Step::End => self.end,
+        }
+    }
+}
+
+/// How this gateway sends.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Our name, for EHLO; it should lead to our address.
+    pub hello: Domain,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// Certificates that are believed.
+    pub tls: ClientTls,
+}
+
+/// What is about to be ended: to be recorded before it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndOfData {
+    /// The recipients whom the server took; nobody else can get the message by this attempt.
+    pub recipients: Vec<Mailbox>,
+    /// The server.
+    pub host: String,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+/// Sends `message` by `route`, in one transaction. Gives one [`Attempt`] for each recipient.
+///
+/// When all is written but the final dot, `begin_end_of_data` is awaited, at most once: when it fails, nothing more is
+/// written and the recipients are deferred. When it succeeds and no reply to the final dot is read, for whatever reason,
+/// they are [`Outcome::Unknown`]. To drop this future behind it is such a reason, too.
+pub async fn send<F, R, E>(message: SignedMessage, route: &Route, terms: &Terms, begin_end_of_data: F) -> Vec<Attempt>
+where
+    F: FnOnce(EndOfData) -> R,
+    R: Future<Output = Result<(), E>>,
+{
+    let outgoing = message.into_outgoing();
+    let (mut open, strangers): (Vec<_>, Vec<_>) =
+        outgoing.recipients.iter().cloned().partition(|recipient| route.leads_to(recipient));
+    let misled = Report::because(Reason::WrongRoute, "the route is not one to this recipient");
+    let mut done = Attempt::all(strangers, Outcome::Deferred, &misled);
+    let mut sending = Sending {
+        outgoing: &outgoing,
+        route,
+        terms,
+        record: Some(begin_end_of_data),
+        deadline: Instant::now() + terms.timeouts.until_end_of_data,
+    };
+    let mut why = Report::because(Reason::Unreachable, "the route has no server");
+    // RFC 7504 §2.1: 521 says that there is no mail service; it counts when every server says so.
+    let mut is_no_service = true;
+    let servers: Vec<(&str, SocketAddr)> = route
+        .hosts()
+        .iter()
+        .flat_map(|host| host.addresses.iter().map(|address| (host.name.as_str(), *address)))
+        .collect();
+    for (name, address) in servers {
+        if open.is_empty() || !sending.may_go_on() {
+            break;
+        }
+        let ending = sending.try_server(name, address, open).await;
+        done.extend(ending.settled);
+        open = Vec::new();
+        if let Some((recipients, report)) = ending.open {
+            is_no_service &= report.code == Some(521);
+            (open, why) = (recipients, report);
+        }
+    }
+    let is_no_service = is_no_service && why.code == Some(521);
+    let outcome = if is_no_service { Outcome::Rejected } else { Outcome::Deferred };
+    done.extend(Attempt::all(open, outcome, &why));
+    done
+}
+
+struct Sending<'a, F> {
+    outgoing: &'a Outgoing,
+    route: &'a Route,
+    terms: &'a Terms,
+    /// Taken when it is called.
+    record: Option<F>,
+    deadline: Instant,
+}
+
+impl<F, R, E> Sending<'_, F>
+where
+    F: FnOnce(EndOfData) -> R,
+    R: Future<Output = Result<(), E>>,
+{
+    /// Whether another server may be tried.
+    fn may_go_on(&self) -> bool {
+        self.record.is_some() && Instant::now() < self.deadline
+    }
+
+    /// One address, once more in clear where the offered TLS is broken and nobody asks for it.
+    async fn try_server(&mut self, name: &str, address: SocketAddr, recipients: Vec<Mailbox>) -> Ending {
+        let encryption = self.route.encryption();
+        let mut ending = self.session(name, address, recipients, encryption).await;
+        if encryption == Encryption::IfOffered
+            && self.may_go_on()
+            && let Some((open, _)) = ending.open.take_if(|(_, report)| report.reason == Reason::Tls)
+        {
+            let settled = std::mem::take(&mut ending.settled);
+            ending = self.session(name, address, open, Encryption::Never).await;
+            ending.settled.extend(settled);
+        }
+        ending
+    }
+
+    async fn session(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+        recipients: Vec<Mailbox>,
+        encryption: Encryption,
+    ) -> Ending {
+        let is_encrypted = encryption == Encryption::Begun;
+        let unheard = |reason, text: &str, open| {
+            let ending =
+                Ending { settled: Vec::new(), open: Some((open, Report::because(reason, text))), is_quit_due: false };
+            located(ending, name, address, is_encrypted)
+        };
+        let mut wire = match self.connect(name, address).await {
+            Ok(wire) => wire,
+            Err((reason, text)) => return unheard(reason, &text, recipients),
+        };
+        if is_encrypted && let Err(text) = wire.encrypt(self.route.trust()).await {
+            return unheard(Reason::Tls, &text, recipients);
+        }
+        let rules =
+            Rules { hello: self.terms.hello.clone(), encryption, credentials: self.route.credentials().cloned() };
+        let envelope = Envelope {
+            reverse_path: self.outgoing.reverse_path.clone(),
+            recipients,
+            size: data::size(&self.outgoing.bytes),
+            needs: self.outgoing.needs,
+        };
+        let (mut dialogue, mut action) = Dialogue::begin(envelope, rules);
+        loop {
+            let input = match action {
+                Action::Say(bytes, step) => wire.say(&bytes, step).await,
+                Action::Listen(step) => wire.listen(step).await,
+                Action::Encrypt => match wire.encrypt(self.route.trust()).await {
+                    Ok(()) => Input::Encrypted,
+                    Err(text) => Input::NotEncrypted(text),
+                },
+                Action::WriteMessage => wire.write_message(&self.outgoing.bytes).await,
+                Action::Record(recipients) => {
+                    let end = EndOfData { recipients, host: name.to_owned(), address };
+                    self.record(&mut wire, end).await
+                }
+                Action::WriteEnd => wire.write_end().await,
+                Action::Finish(ending) => {
+                    if ending.is_quit_due {
+                        wire.quit().await;
+                    }
+                    return located(ending, name, address, dialogue.is_encrypted());
+                }
+            };
+            (dialogue, action) = dialogue.on(input);
+        }
+    }
+
+    async fn connect<'w>(&self, name: &'w str, address: SocketAddr) -> Result<Wire<'w>, (Reason, String)>
+    where
+        Self: 'w,
+    {
+        let timeouts = self.terms.timeouts;
+        let until = self.deadline.min(Instant::now() + timeouts.connect);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is one of the two clients; the route has judged the address"
+        )]
+        let connecting = TcpStream::connect(address);
+        let stream = match timeout_at(until, connecting).await {
+            Err(_) => return Err((Reason::Timeout, "no connection in time".to_owned())),
+            Ok(Err(error)) => return Err((Reason::Unreachable, error.to_string())),
+            Ok(Ok(stream)) => stream,
+        };
+        // Commands are small and each waits for its reply. Without it things are slower, and that is all.
+        let _ = stream.set_nodelay(true);
+        Ok(Wire {
+            stream: Box::new(stream),
+            replies: ReplyBuffer::default(),
+            name,
+            address,
+            tls: self.terms.tls.clone(),
+            timeouts,
+            deadline: self.deadline,
+        })
+    }
+
+    /// Has the caller record the end, where the server is still there and silent; it is looked at once more behind it, since
+    /// a server that is gone can still be told from one that may have the message.
+    async fn record(&mut self, wire: &mut Wire<'_>, end: EndOfData) -> Input {
+        if let Some(spoken) = wire.spoken() {
+            return spoken;
+        }
+        let Some(record) = self.record.take() else { return Input::NotRecorded };
+        match record(end).await {
+            Ok(()) => wire.spoken().unwrap_or(Input::Recorded),
+            Err(_) => Input::NotRecorded,
+        }
+    }
+}
+
+/// Where it happened.
+fn located(mut ending: Ending, name: &str, address: SocketAddr, is_encrypted: bool) -> Ending {
+    let settled = ending.settled.iter_mut().map(|attempt| &mut attempt.report);
+    for report in settled.chain(ending.open.as_mut().map(|(_, report)| report)) {
+        name.clone_into(&mut report.host);
+        report.address = Some(address.ip());
+        report.encrypted = is_encrypted;
+    }
+    ending
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A connection.
+struct Wire<'a> {
+    stream: Box<dyn Stream>,
+    replies: ReplyBuffer,
+    name: &'a str,
+    address: SocketAddr,
+    tls: ClientTls,
+    timeouts: Timeouts,
+    deadline: Instant,
+}
+
+impl Wire<'_> {
+    async fn say(&mut self, bytes: &[u8], step: Step) -> Input {
+        // What came without being asked for would be taken for the reply to this.
+        match self.unread() {
+            Some(Input::Reply(reply)) if !reply.is_closing() => return out_of_turn(),
+            Some(input) => return input,
+            None => {}
+        }
+        let until = self.until(self.timeouts.of(step));
+        match timeout_at(until, self.write(bytes)).await {
+            Err(_) => lost(Reason::Timeout, "the server does not take the command in time"),
+            // A connection that broke is told when the reply is read: there may be one that says why.
+            Ok(_) => self.reply(until).await,
+        }
+    }
+
+    async fn listen(&mut self, step: Step) -> Input {
+        self.reply(self.until(self.timeouts.of(step))).await
+    }
+
+    async fn write_message(&mut self, message: &[u8]) -> Input {
+        let (mut pieces, mut piece) = (Pieces::new(message), Vec::new());
+        while pieces.next(&mut piece) {
+            if let Some(input) = self.spoken() {
+                return input;
+            }
+            match timeout_at(self.until(self.timeouts.block), self.write(&piece)).await {
+                Err(_) => return lost(Reason::Timeout, "the server does not take the message in time"),
+                Ok(Err(_)) => return self.reply(self.until(self.timeouts.quit)).await,
+                Ok(Ok(())) => {}
+            }
+        }
+        Input::Written
+    }
+
+    /// From here on whoever took RCPT may have the message.
+    async fn write_end(&mut self) -> Input {
+        let until = Instant::now() + self.timeouts.end;
+        match timeout_at(until, self.write(END)).await {
+            Err(_) => lost(Reason::Timeout, "the server does not take the end of the message in time"),
+            Ok(_) => self.reply(until).await,
+        }
+    }
+
+    async fn quit(&mut self) {
+        let until = Instant::now() + self.timeouts.quit;
+        let quitting = async {
+            self.write(b"QUIT\r\n").await?;
+            // RFC 5321 §4.1.1.10: wait for the reply before closing.
+            let _ = self.reply(until).await;
+            self.stream.shutdown().await
+        };
+        let _ = timeout_at(until, quitting).await;
+    }
+
+    async fn encrypt(&mut self, trust: Trust) -> Result<(), String> {
+        // RFC 3207 §5: nothing said in clear counts behind TLS.
+        if !self.replies.is_empty() {
+            return Err("the server says more in clear behind its answer to STARTTLS".to_owned());
+        }
+        let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let until = self.until(self.timeouts.handshake);
+        let handshake = self.tls.handshake(trust, self.name, self.address.ip(), stream);
+        let stream = timeout_at(until, handshake).await.map_err(|_| "no TLS in time".to_owned())?;
+        self.stream = Box::new(stream.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    /// What the server said, or did, without being asked: looked at and not waited for.
+    fn spoken(&mut self) -> Option<Input> {
+        if let Some(input) = self.unread() {
+            return Some(input);
+        }
+        let reading = self.stream.read_buf(self.replies.space()).now_or_never()?;
+        Some(match reading {
+            Ok(0) => closed(),
+            Ok(_) => self.unread().unwrap_or_else(out_of_turn),
+            Err(error) => lost(Reason::Closed, &error.to_string()),
+        })
+    }
+
+    /// What was read and not used; a part of a reply is out of turn.
+    fn unread(&mut self) -> Option<Input> {
+        if self.replies.is_empty() {
+            return None;
+        }
+        Some(match self.replies.take() {
+            Ok(Some(reply)) => Input::Reply(reply),
+            Ok(None) => out_of_turn(),
+            Err(what) => lost(Reason::NotSmtp, what),
+        })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    async fn reply(&mut self, until: Instant) -> Input {
+        loop {
+            match self.replies.take() {
+                Ok(Some(reply)) => return Input::Reply(reply),
+                Ok(None) => {}
+                Err(what) => return lost(Reason::NotSmtp, what),
+            }
+            match timeout_at(until, self.stream.read_buf(self.replies.space())).await {
+                Err(_) => return lost(Reason::Timeout, "no reply in time"),
+                Ok(Ok(0)) => return closed(),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return lost(Reason::Closed, &error.to_string()),
+            }
+        }
+    }
+
+    fn until(&self, limit: Duration) -> Instant {
+        self.deadline.min(Instant::now() + limit)
+    }
+}
+
+fn lost(reason: Reason, text: &str) -> Input {
+    Input::Lost(reason, text.to_owned())
+}
+
+fn closed() -> Input {
+    lost(Reason::Closed, "the server closed the connection")
+}
+
+fn out_of_turn() -> Input {
+    lost(Reason::NotSmtp, "the server speaks out of turn")
+}
+
+#[cfg(test)]
+mod tests;
