@@ -13,6 +13,7 @@ pub mod instance;
 pub mod notify;
 mod readiness;
 mod reading;
+mod sending;
 mod unknown_log;
 mod watchdog;
 
@@ -41,6 +42,7 @@ use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::domains::Domains;
 use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::retention::Retain;
+use crate::pipeline::signing::Signing;
 use crate::pipeline::watch::Watch;
 use crate::seal::body::DataKeyId;
 use crate::service::Service;
@@ -105,6 +107,9 @@ pub enum AppError {
         /// The database.
         database: String,
     },
+    /// Mail cannot leave.
+    #[error("mail cannot be sent from here: {0}")]
+    Sending(String),
     /// The spool cannot be used.
     #[error("the spool cannot be used: {0}")]
     Spool(#[from] SpoolError),
@@ -269,8 +274,14 @@ impl App {
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
+        let sending_resolver = resolver.clone();
         let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
+        let signing = Signing::new(instance.store.clone(), sending_resolver.clone(), config.routes.watch_interval);
+        work.spawn("signing", RestartPolicy::Restart, move |stop| signing.clone().run(stop));
+        if let Some(senders) = sending::senders(&instance, &service, &sending_resolver)? {
+            work.spawn("send", RestartPolicy::Restart, move |stop| senders.clone().run(stop));
+        }
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));

@@ -9,6 +9,7 @@
 //! control characters made visible, so that a message cannot write to the terminal.
 
 pub mod app;
+mod audit;
 pub mod backup;
 pub mod bench;
 pub mod check_config;
@@ -34,7 +35,9 @@ pub mod place;
 pub mod route;
 pub mod samples;
 pub mod send;
+mod sending;
 pub mod serve;
+mod signing;
 pub mod smtp_client;
 pub mod tail;
 pub mod tenant;
@@ -97,6 +100,15 @@ pub enum Command {
     /// Webhook endpoints: where operations are delivered.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex webhook list --tenant acme")]
     Webhook(webhook::WebhookCommand),
+    /// What may leave: pauses, suppressed addresses, and the settings that the gate obeys.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex sending status --tenant acme")]
+    Sending(sending::SendingCommand),
+    /// Keys that sign what leaves (DKIM), and their records.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex signing list")]
+    Signing(signing::SigningCommand),
+    /// Who decided what, and whether that record is whole.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex audit list --tenant acme")]
+    Audit(audit::AuditCommand),
     /// API keys.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex key list --tenant acme")]
     Key(key::KeyCommand),
@@ -162,6 +174,9 @@ impl Command {
             Self::Domain(command) => command.json(),
             Self::Route(command) => command.json(),
             Self::Webhook(command) => command.json(),
+            Self::Sending(command) => command.json(),
+            Self::Signing(command) => command.json(),
+            Self::Audit(command) => command.json(),
             Self::Key(command) => command.json(),
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
@@ -222,6 +237,9 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Domain(command) => domain::run(command, out).await,
         Command::Route(command) => route::run(command, out).await,
         Command::Webhook(command) => webhook::run(command, out).await,
+        Command::Sending(command) => sending::run(command, out).await,
+        Command::Signing(command) => signing::run(command, out).await,
+        Command::Audit(command) => audit::run(command, out).await,
         Command::Key(command) => key::run(command, out).await,
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,

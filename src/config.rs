@@ -23,6 +23,7 @@ pub mod reader;
 pub mod routes;
 pub mod secret;
 pub mod sections;
+pub mod sending;
 pub mod show;
 pub mod smtp;
 pub mod tls;
@@ -42,6 +43,7 @@ pub use providers::Providers;
 pub use reader::Reader;
 pub use routes::Routes;
 pub use secret::Secret;
+pub use sending::Sending;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool};
 pub use smtp::{Smtp, SmtpLimits};
 pub use tls::{Acme, Tls};
@@ -86,6 +88,8 @@ pub struct Config {
     pub keys: Keys,
     /// `[webhooks]`: delivery to apps.
     pub webhooks: Webhooks,
+    /// `[sending]`: how released mail leaves.
+    pub sending: Sending,
     /// `[pipeline]`: workers behind the spool.
     pub pipeline: Pipeline,
     /// `[log]`: what is logged, and how.
@@ -132,6 +136,7 @@ impl Config {
         let http = Http::read(reader, has_tls);
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
+        let sending = Sending::read(reader);
         let pipeline = Pipeline::read(reader);
         let log = Log::read(reader);
         check_listeners(&[
@@ -162,6 +167,7 @@ impl Config {
                 http,
                 keys,
                 webhooks,
+                sending,
                 pipeline,
                 log,
                 layers,

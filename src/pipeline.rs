@@ -7,6 +7,8 @@ pub mod domains;
 pub mod ingest;
 pub mod recipients;
 pub mod retention;
+pub mod send;
+pub mod signing;
 mod rounds;
 pub mod verdict;
 pub mod watch;

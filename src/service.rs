@@ -27,6 +27,7 @@ pub mod machine;
 pub mod materialize;
 pub mod outcomes;
 pub mod reading;
+pub mod signing;
 pub mod tokens;
 pub mod trust;
 

@@ -131,8 +131,7 @@ async fn head(args: HeadArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
     let (number, hash) = tenant.audit_head().await?;
-    let taken_at = instance.store.clock().now().to_string();
-    let head = Head { tenant: tenant.tenant(), number, hash: hash.to_string(), taken_at };
+    let head = Head { tenant: tenant.tenant(), number, hash: hash.to_string(), taken_at: instance.store.clock().now().to_string() };
     let text = serde_json::to_string(&head).map_err(anyhow::Error::new)?;
     // For a file either way: what is kept is what `verify` reads.
     out.answer(&head, |out| out.line(&text))

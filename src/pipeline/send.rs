@@ -57,6 +57,8 @@ pub struct Send {
 const POLL: Duration = Duration::from_secs(1);
 /// How often leases that ran out are looked for.
 const RECOVERY: Duration = Duration::from_secs(5);
+/// How often a sender that waits shows that it is alive; well within [`crate::store::releases::LEASE`].
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// How long what is paused waits before the gate is asked again.
 const PAUSED: Duration = Duration::from_secs(1);
 /// How long what came of an attempt is tried to be recorded: with it unrecorded, the recipient ends as unknown.
@@ -71,8 +73,12 @@ impl Send {
 
     /// Works until `stop`; what is on the wire then is ended first.
     pub async fn run(self, stop: CancellationToken) {
+        // What was held when the last process ended is moved on before anything is claimed by this one.
+        while !stop.is_cancelled() && !self.recover_once(true).await {
+            tokio::time::sleep(POLL).await;
+        }
         let workers = (0..self.settings.workers.max(1)).map(|_| self.clone().work(stop.clone()));
-        futures_util::future::join(futures_util::future::join_all(workers), self.recover(&stop)).await;
+        futures_util::future::join(self.recover(&stop), futures_util::future::join_all(workers)).await;
     }
 
     async fn work(self, stop: CancellationToken) {
@@ -105,10 +111,21 @@ impl Send {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RECOVERY) => {}
             }
-            match self.service.store.recover_transmissions().await {
-                Ok(0) => {}
-                Ok(count) => tracing::warn!(count, "Senders were lost: what they held was moved on"),
-                Err(error) => tracing::warn!(error.kind = "store", temporary = true, "Lost senders cannot be looked for: {error}"),
+            self.recover_once(false).await;
+        }
+    }
+
+    /// Moves on what lost senders held; whether that could be done.
+    async fn recover_once(&self, is_start: bool) -> bool {
+        match self.service.store.recover_transmissions(is_start).await {
+            Ok(0) => true,
+            Ok(count) => {
+                tracing::warn!(count, "Senders were lost: what they held was moved on");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(error.kind = "store", temporary = true, "Lost senders cannot be looked for: {error}");
+                false
             }
         }
     }
@@ -193,7 +210,8 @@ impl Send {
                     let positions = end.recipients.iter().filter_map(position_of).collect();
                     tenant.begin_end_of_data(worker, claimed.release, positions)
                 };
-                wire::send(message, &route, &self.settings.terms, record).await
+                let sending = wire::send(message, &route, &self.settings.terms, record);
+                self.holding_on(tenant, worker, claimed, sending).await
             }
         };
         let now = self.service.clock().now();
@@ -206,6 +224,28 @@ impl Send {
             tracing::info!(release.id = %claimed.release, tenant.id = %claimed.tenant, "Attempt ended: {attempt}");
         }
         self.record(tenant, worker, claimed, outcomes).await
+    }
+
+    /// Waits for what is on the wire, and holds on to its recipients meanwhile. Without that another sender would take them,
+    /// and this one would find so before its final dot.
+    async fn holding_on<T>(
+        &self,
+        tenant: &TenantStore,
+        worker: WorkerId,
+        claimed: &ClaimedRelease,
+        sending: impl Future<Output = T>,
+    ) -> T {
+        let mut sending = std::pin::pin!(sending);
+        loop {
+            match tokio::time::timeout(SIGN_OF_LIFE, &mut sending).await {
+                Ok(done) => return done,
+                Err(_) => {
+                    if let Err(error) = tenant.hold_transmissions(worker, claimed.release).await {
+                        tracing::warn!(release.id = %claimed.release, error.kind = "store", temporary = true, "Recipients under way cannot be held on to: {error}");
+                    }
+                }
+            }
+        }
     }
 
     /// Records what came of recipients, and insists on it: the answers are known nowhere else.

@@ -94,8 +94,8 @@ pub struct Outcome {
     pub next_attempt_at: Option<Timestamp>,
 }
 
-/// How long a worker holds a recipient; it holds on while it works.
-pub const LEASE: std::time::Duration = std::time::Duration::from_mins(15);
+/// How long a worker holds a recipient without a sign of life.
+pub const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl TenantStore {
     /// Stores a release; its draft is released, and a draft has one release at a time.
@@ -220,8 +220,6 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
     /// [`StoreError::LeaseLost`] when this worker holds none of its recipients any more;
     /// [`StoreError::Conflict`] when it was withdrawn or held meanwhile: nothing may be sent. [`StoreError::NotFound`].
     pub async fn begin_sending(&self, worker: WorkerId, claimed: &ClaimedRelease) -> Result<(), StoreError> {
-        const HOLD_ON: &str = "UPDATE transmissions SET lease_until = $5 WHERE tenant_id = $1 AND release_id = $2 \
-AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
         const OPEN: &str =
             "SELECT release_id FROM releases WHERE tenant_id = $1 AND release_id = $2 AND ended_at IS NULL";
         let (tenant, claimed, now) = (self.tenant, claimed.clone(), self.store.clock.now());
@@ -233,15 +231,7 @@ AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
                     if open.fetch_optional(&mut *connection).await?.is_none() {
                         return Err(StoreError::Conflict("the release is over"));
                     }
-                    let hold_on = query(HOLD_ON)
-                        .bind(tenant.to_string())
-                        .bind(claimed.release.to_string())
-                        .bind(worker.to_string())
-                        .bind(now.as_micros())
-                        .bind(now.plus(LEASE).as_micros());
-                    if hold_on.execute(&mut *connection).await? == 0 {
-                        return Err(StoreError::LeaseLost);
-                    }
+                    hold_on(connection, tenant, (worker, claimed.release), now).await?;
                     if locked == DraftState::Sending {
                         return Ok(());
                     }
@@ -252,6 +242,15 @@ AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
                 })
             })
             .await
+    }
+
+    /// Holds on to recipients that this worker is at work for.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when it holds none of them any more.
+    pub async fn hold_transmissions(&self, worker: WorkerId, release: ReleaseId) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store.write(move |connection| Box::pin(hold_on(connection, tenant, (worker, release), now))).await
     }
 
     /// Commits that the end of data is about to be written for these recipients. Only after that may it be.
@@ -388,22 +387,24 @@ impl Store {
     }
 
     /// Moves on what a sender held when it was lost: to be tried again where its end of data was not begun, and unknown
-    /// where it was. How many.
+    /// where it was. How many. At the start of the only process over a database, all senders are lost.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn recover_transmissions(&self) -> Result<usize, StoreError> {
+    pub async fn recover_transmissions(&self, is_start: bool) -> Result<usize, StoreError> {
         const LOST: &str = "\
 SELECT t.tenant_id, t.release_id, t.position, t.eod_started_at, r.draft_id FROM transmissions AS t
 JOIN releases AS r ON r.tenant_id = t.tenant_id AND r.release_id = t.release_id
 WHERE t.state = 'in_flight' AND t.lease_until <= $1 ORDER BY t.lease_until LIMIT 100";
         const MOVE: &str = "\
 UPDATE transmissions SET state = $4, lease_owner = NULL, lease_until = NULL, next_attempt_at = $5, reply = $6, finished_at = $7
-WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_flight' AND lease_until <= $5";
+WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_flight' AND lease_until <= $8";
         let now = self.clock.now();
+        let is_alone = matches!(self.writes, super::Writes::Sqlite(_));
+        let lost = if is_start && is_alone { i64::MAX } else { now.as_micros() };
         self.write(move |connection| {
             Box::pin(async move {
-                let rows = query(LOST).bind(now.as_micros()).fetch_all(&mut *connection).await?;
+                let rows = query(LOST).bind(lost).fetch_all(&mut *connection).await?;
                 let mut moved = 0;
                 for row in &rows {
                     let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;
@@ -424,7 +425,8 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
                         .bind(state.as_str())
                         .bind(now.as_micros())
                         .bind(reply)
-                        .bind(began.then_some(now.as_micros()));
+                        .bind(began.then_some(now.as_micros()))
+                        .bind(lost);
                     if step.execute(&mut *connection).await? == 0 {
                         continue;
                     }
@@ -481,6 +483,23 @@ WHERE tenant_id = $1 AND release_id = $2 AND state IN ('pending', 'deferred') AN
         positions,
     };
     Ok((!claimed.positions.is_empty()).then_some(claimed))
+}
+
+async fn hold_on(
+    connection: &mut Connection,
+    tenant: TenantId,
+    (worker, release): (WorkerId, ReleaseId),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const HOLD_ON: &str = "UPDATE transmissions SET lease_until = $5 WHERE tenant_id = $1 AND release_id = $2 \
+AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
+    let hold_on = query(HOLD_ON)
+        .bind(tenant.to_string())
+        .bind(release.to_string())
+        .bind(worker.to_string())
+        .bind(now.as_micros())
+        .bind(now.plus(LEASE).as_micros());
+    if hold_on.execute(connection).await? == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
 }
 
 async fn finish_one(

@@ -225,9 +225,9 @@ async fn a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_
     let sending = under_way(scene, "x").await;
     let own = scene.own();
     own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
-    assert_eq!(scene.store.recover_transmissions().await.unwrap(), 0, "it still holds them");
+    assert_eq!(scene.store.recover_transmissions(false).await.unwrap(), 0, "it still holds them");
     scene.store.clock().advance(crate::store::releases::LEASE + Duration::from_secs(1));
-    assert_eq!(scene.store.recover_transmissions().await.unwrap(), 2);
+    assert_eq!(scene.store.recover_transmissions(false).await.unwrap(), 2);
     let expected = vec![TransmissionState::Unknown, TransmissionState::Deferred];
     assert_eq!(states(scene, &sending).await, (DraftState::Sending, expected));
     let late = own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![accepted(0)]).await;

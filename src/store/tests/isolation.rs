@@ -274,6 +274,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         expire_approvals(9) => "Ok(0)";
         release_draft(drafts::release(clock, called.stranger, draft)) => "Err(NotFound";
         begin_sending(worker, claimed) => "Err(NotFound";
+        hold_transmissions(worker, claimed.release) => "Err(LeaseLost";
         begin_end_of_data(worker, claimed.release, vec![0, 1]) => "Err(LeaseLost";
         finish_transmissions(worker, claimed.clone(), vec![drafts::accepted(0)]) => "Err(LeaseLost";
         put_back(worker, claimed, clock.now()) => "Ok(())";

@@ -1,0 +1,56 @@
+//! Puts the senders of a node together from its configuration.
+
+use std::sync::Arc;
+
+use super::{AppError, Instance};
+use crate::config::Config;
+use crate::config::sending::RelayTls as Section;
+use crate::dns::Resolver;
+use crate::mail::address::Domain;
+use crate::outbound::dialogue::Credentials;
+use crate::outbound::route::{Relay, RelayTls, RouteSettings, Router};
+use crate::outbound::sts::Policies;
+use crate::outbound::tls::ClientTls;
+use crate::outbound::wire::{Terms, Timeouts};
+use crate::pipeline::send::{Send, SendSettings};
+use crate::reach::Opened;
+use crate::service::Service;
+
+/// The senders; `None` where this node does not send.
+pub(super) fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Result<Option<Send>, AppError> {
+    let config = &instance.config;
+    let sending = &config.sending;
+    if !sending.enabled {
+        return Ok(None);
+    }
+    let tls = ClientTls::new(&[]).map_err(|error| AppError::Sending(error.to_string()))?;
+    let opened: Opened = sending.allow.iter().copied().collect();
+    let settings = RouteSettings {
+        own_names: own_names(config),
+        own_addresses: config.smtp.listen.iter().map(std::net::SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+        opened: opened.clone(),
+        port: sending.port,
+    };
+    let policies = sending.mta_sts.then(|| Policies::new(resolver, &tls, &opened, 443)).transpose();
+    let policies = policies.map_err(|error| AppError::Sending(error.to_string()))?;
+    let router = Router::new(resolver.clone(), settings, policies);
+    let relay = sending.relay.as_ref().map(|relay| {
+        let tls = match relay.tls {
+            Section::StartTls => RelayTls::StartTls,
+            Section::Implicit => RelayTls::Implicit,
+            Section::Never => RelayTls::Never,
+        };
+        let credentials = relay.credentials.as_ref().and_then(|(user, password)| Credentials::new(user, password.expose()));
+        Relay::new(&relay.host, relay.port, tls, credentials)
+    });
+    let relay = relay.transpose().map_err(|error| AppError::Sending(error.to_string()))?;
+    let terms = Terms { hello: config.server.hostname.clone(), timeouts: Timeouts::default(), tls };
+    let workers = usize::try_from(sending.workers).unwrap_or(1);
+    let settings = SendSettings { workers, terms, relay };
+    Ok(Some(Send::new(service.clone(), Arc::clone(&instance.key), router, settings)))
+}
+
+fn own_names(config: &Config) -> Vec<Domain> {
+    let others = config.acme.iter().flat_map(|acme| &acme.domains);
+    std::iter::once(&config.server.hostname).chain(others).cloned().collect()
+}
