@@ -27,7 +27,13 @@ pub(super) fn senders(instance: &Instance, service: &Service, resolver: &Resolve
     let opened: Opened = sending.allow.iter().copied().collect();
     let settings = RouteSettings {
         own_names: own_names(config),
-        own_addresses: config.smtp.listen.iter().map(std::net::SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+        own_addresses: config
+            .smtp
+            .listen
+            .iter()
+            .map(std::net::SocketAddr::ip)
+            .filter(|ip| !ip.is_unspecified())
+            .collect(),
         opened: opened.clone(),
         port: sending.port,
     };
@@ -40,7 +46,8 @@ pub(super) fn senders(instance: &Instance, service: &Service, resolver: &Resolve
             Section::Implicit => RelayTls::Implicit,
             Section::Never => RelayTls::Never,
         };
-        let credentials = relay.credentials.as_ref().and_then(|(user, password)| Credentials::new(user, password.expose()));
+        let credentials =
+            relay.credentials.as_ref().and_then(|(user, password)| Credentials::new(user, password.expose()));
         Relay::new(&relay.host, relay.port, tls, credentials)
     });
     let relay = relay.transpose().map_err(|error| AppError::Sending(error.to_string()))?;

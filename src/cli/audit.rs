@@ -131,7 +131,12 @@ async fn head(args: HeadArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
     let (number, hash) = tenant.audit_head().await?;
-    let head = Head { tenant: tenant.tenant(), number, hash: hash.to_string(), taken_at: instance.store.clock().now().to_string() };
+    let head = Head {
+        tenant: tenant.tenant(),
+        number,
+        hash: hash.to_string(),
+        taken_at: instance.store.clock().now().to_string(),
+    };
     let text = serde_json::to_string(&head).map_err(anyhow::Error::new)?;
     // For a file either way: what is kept is what `verify` reads.
     out.answer(&head, |out| out.line(&text))
@@ -153,7 +158,8 @@ async fn verify(args: VerifyArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 async fn follow(tenant: &TenantStore, kept: Option<&Head>) -> Result<(u64, ChainHash), CliError> {
-    let broken = |error: crate::governance::audit::Broken| CliError::failed(format!("the audit log is not whole: {error}"));
+    let broken =
+        |error: crate::governance::audit::Broken| CliError::failed(format!("the audit log is not whole: {error}"));
     let mut walk = Walk::new(tenant.tenant(), kept).map_err(broken)?;
     let mut after = 0;
     loop {
@@ -174,7 +180,10 @@ async fn follow(tenant: &TenantStore, kept: Option<&Head>) -> Result<(u64, Chain
         return Err(CliError::failed("the audit log is not whole: its newest row is not the one that is remembered"));
     }
     if remembered.0 > end.0 && tenant.audit_after(end.0, 1).await?.is_empty() {
-        return Err(CliError::failed(format!("the audit log is not whole: it ends at row {}, and {} were written", end.0, remembered.0)));
+        return Err(CliError::failed(format!(
+            "the audit log is not whole: it ends at row {}, and {} were written",
+            end.0, remembered.0
+        )));
     }
     Ok(end)
 }

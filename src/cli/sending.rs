@@ -201,7 +201,8 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 async fn address(args: &AddressArgs) -> Result<(TenantStore, String), CliError> {
-    let mailbox = Mailbox::parse(&args.address).map_err(|error| CliError::Usage(format!("{}: {error}", args.address)))?;
+    let mailbox =
+        Mailbox::parse(&args.address).map_err(|error| CliError::Usage(format!("{}: {error}", args.address)))?;
     let instance = open(&args.data).await?;
     Ok((installation::tenant(&instance, &args.tenant).await?, mailbox.key()))
 }

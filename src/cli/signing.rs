@@ -145,11 +145,14 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
         Some(_) => return Err(CliError::Usage(format!("{domain} is the gateway's own: leave --tenant out"))),
         None => return Err(CliError::Usage(format!("{domain} is not in smtp.platform_domains: name its --tenant"))),
     };
-    let row = make_key(&tenant, &instance.key, domain, &args.selector, pem.as_deref()).await.map_err(|error| match error {
-        SigningError::Key(error) => CliError::Usage(error.to_string()),
-        SigningError::Store(error) => error.into(),
-    })?;
-    out.answer(&row, |out| {
+    let row =
+        make_key(&tenant, &instance.key, domain, &args.selector, pem.as_deref()).await.map_err(
+            |error| match error {
+                SigningError::Key(error) => CliError::Usage(error.to_string()),
+                SigningError::Store(error) => error.into(),
+            },
+        )?;
+    out.answer(&shown(&row), |out| {
         out.line("Publish this record, and run `connex signing check`; the key signs once the record was seen:")?;
         out.line(&record_line(&row))
     })
@@ -160,9 +163,9 @@ async fn check(args: DomainArgs, out: &mut Output) -> Result<(), CliError> {
     let resolver = resolver(&instance.config).map_err(anyhow::Error::new)?;
     let rows = of_domain(&instance, &args.domain).await?;
     for (tenant, row) in rows.iter().filter(|(_, row)| row.state == "active") {
-        look(tenant, &resolver, row).await.map_err(|error| {
-            CliError::Unreachable(anyhow::Error::new(error).context("looking for the record"))
-        })?;
+        look(tenant, &resolver, row)
+            .await
+            .map_err(|error| CliError::Unreachable(anyhow::Error::new(error).context("looking for the record")))?;
     }
     let rows: Vec<_> = of_domain(&instance, &args.domain).await?.into_iter().map(|(_, row)| row).collect();
     show(&rows, out)?;
@@ -178,7 +181,16 @@ fn show(rows: &[SigningKeyRow], out: &mut Output) -> Result<(), CliError> {
         let seen = row.seen_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
         table.row([row.domain.clone(), row.selector.clone(), row.algorithm.clone(), row.state.clone(), seen]);
     }
-    out.answer(&rows, |out| out.table(&table))
+    out.answer(&rows.iter().map(shown).collect::<Vec<_>>(), |out| out.table(&table))
+}
+
+fn shown(row: &SigningKeyRow) -> serde_json::Value {
+    let time = |at: Option<crate::clock::Timestamp>| at.map(|at| at.to_string());
+    serde_json::json!({
+        "domain": row.domain, "selector": row.selector, "algorithm": row.algorithm, "state": row.state,
+        "name": format!("{}._domainkey.{}", row.selector, row.domain), "record": row.record,
+        "seenAt": time(row.seen_at), "checkedAt": time(row.checked_at),
+    })
 }
 
 fn record_line(row: &SigningKeyRow) -> String {

@@ -174,9 +174,10 @@ fn operation(endpoint: &Endpoint) -> Value {
             Some(name) => reference(name),
             None => json!({ "type": "object" }),
         };
-        let is_required = matches!(endpoint.body, Some(
-                "EventRequest" | "OutcomeRequest" | "DomainRequest" | "DraftRequest" | "DraftEdit" | "ReplyRequest"
-            ));
+        let is_required = matches!(
+            endpoint.body,
+            Some("EventRequest" | "OutcomeRequest" | "DomainRequest" | "DraftRequest" | "DraftEdit" | "ReplyRequest")
+        );
         members.insert(
             "requestBody".into(),
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),

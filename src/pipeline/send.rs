@@ -259,7 +259,11 @@ impl Send {
         let began = tokio::time::Instant::now();
         loop {
             match tenant.finish_transmissions(worker, claimed.clone(), outcomes.clone()).await {
-                Err(error) if error.is_temporary() && !matches!(error, StoreError::LeaseLost) && began.elapsed() < INSISTENCE => {
+                Err(error)
+                    if error.is_temporary()
+                        && !matches!(error, StoreError::LeaseLost)
+                        && began.elapsed() < INSISTENCE =>
+                {
                     tracing::warn!(release.id = %claimed.release, error.kind = "store", temporary = true, "What came of an attempt cannot be recorded now: {error}");
                     tokio::time::sleep(POLL).await;
                 }
@@ -277,7 +281,8 @@ impl Send {
         case: &DraftCase,
         refused: Refused,
     ) -> Result<(), SendTrouble> {
-        let codes = |verdict: &crate::governance::Verdict| verdict.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let codes =
+            |verdict: &crate::governance::Verdict| verdict.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (event, reasons) = match &refused {
             Refused::Verdict(verdict) if verdict.reasons().iter().all(|one| is_lifted_by_time(one.code)) => {
                 let again = self.service.clock().now().plus(PAUSED);
@@ -340,7 +345,11 @@ fn outcome(position: u32, attempt: &Attempt, stored: &StoredRelease, now: Timest
         Ended::Accepted | Ended::Rejected | Ended::Unknown => None,
     };
     let report = &attempt.report;
-    let said = [report.code.map(|code| code.to_string()), report.enhanced.map(|code| code.to_string()), Some(report.text.clone())];
+    let said = [
+        report.code.map(|code| code.to_string()),
+        report.enhanced.map(|code| code.to_string()),
+        Some(report.text.clone()),
+    ];
     let mut reply = said.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
     let event = if attempt.outcome == Ended::Deferred && next.is_none() {
         reply = format!("given up, as time is over; last: {reply}");

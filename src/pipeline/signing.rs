@@ -49,7 +49,12 @@ impl Signing {
                     Ok(_) | Err(LookError::Store(StoreError::NotFound(_))) => {}
                     Err(LookError::Store(error)) => return Err(error),
                     Err(LookError::Dns(error)) => {
-                        tracing::debug!(dns.name = row.domain, error.kind = "dns", temporary = true, "The record of a signing key cannot be looked for now: {error}");
+                        tracing::debug!(
+                            dns.name = row.domain,
+                            error.kind = "dns",
+                            temporary = true,
+                            "The record of a signing key cannot be looked for now: {error}"
+                        );
                     }
                 }
             }

@@ -75,7 +75,8 @@ pub async fn keys_of(
     let is_platform = service.drafts.is_platform(domain);
     let tenant = if is_platform { service.store.for_tenant(OPERATOR) } else { tenant.clone() };
     let rows = tenant.signing_keys().await?;
-    let usable = rows.iter().filter(|row| row.domain == domain.as_str() && row.state == "active" && row.seen_at.is_some());
+    let usable =
+        rows.iter().filter(|row| row.domain == domain.as_str() && row.state == "active" && row.seen_at.is_some());
     let opened = usable.map(|row| {
         let pem = key.open(&place(&row.domain, &row.selector), &row.secret_sealed);
         let pem = pem.map_err(|error| ServiceError::Internal(error.into()))?;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
@@ -13,8 +12,7 @@ use crate::governance::audit::Who;
 use crate::mail::address::Domain;
 
 /// A signing key without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKeyRow {
     /// The domain for which it signs: `d=`.
     pub domain: String,
@@ -33,7 +31,6 @@ pub struct SigningKeyRow {
     /// When it was looked for last.
     pub checked_at: Option<Timestamp>,
     /// The key, sealed.
-    #[serde(skip)]
     pub secret_sealed: String,
 }
 

@@ -15,7 +15,7 @@ on_both_engines!(
 );
 
 /// A domain of its own for each test: the name server is shared.
-fn fresh_domain() -> String {
+pub fn fresh_domain() -> String {
     let id = fresh_id("d");
     format!("{}.example", id.split('@').next().unwrap_or("x").trim_start_matches('<').replace('.', "-"))
 }

@@ -16,6 +16,7 @@ mod pki;
 mod postfix;
 mod postgres;
 mod promise;
+mod receiver;
 mod sink;
 mod wire;
 
@@ -44,6 +45,7 @@ pub use pki::{Authority, Pair, TlsSession, Way, handshake};
 pub use postfix::Postfix;
 pub use postgres::{Cluster, Database};
 pub use promise::{each_is_one_event, expect_one_log, expect_stored};
+pub use receiver::{Do, Receiver};
 pub use sink::Sink;
 pub use wire::{Wire, stuffed};
 

@@ -38,6 +38,7 @@ mod providers;
 mod readiness;
 mod refusals;
 mod routes;
+mod sending;
 mod serve;
 mod systemd;
 mod tls;

@@ -7,8 +7,7 @@ use crate::keys::Scope;
 const READ: Auth = Auth::Key(Scope::DraftsRead);
 const WRITE: Auth = Auth::Key(Scope::DraftsWrite);
 
-const STATE: Parameter =
-    Parameter { name: "state", place: "query", about: "Only those in this state.", range: None };
+const STATE: Parameter = Parameter { name: "state", place: "query", about: "Only those in this state.", range: None };
 const BEFORE: Parameter =
     Parameter { name: "before", place: "query", about: "Only those older than the one of this id.", range: None };
 const AFTER: Parameter =

@@ -164,7 +164,8 @@ async fn a_yes_is_to_one_content_and_an_edit_ends_it() {
     let of_old = json!({ "contentHash": draft["contentHash"] });
     act(&gateway, &key, &draft, "release-request", &of_old).await.problem(409, "content_changed");
 
-    let asked = act(&gateway, &key, &draft, "release-request", &json!({ "contentHash": edited["contentHash"] })).await.json();
+    let asked =
+        act(&gateway, &key, &draft, "release-request", &json!({ "contentHash": edited["contentHash"] })).await.json();
     let approval = asked["approvalId"].as_str().unwrap();
     let answer = approve(&gateway, approval, draft["contentHash"].as_str().unwrap(), 1).await;
     assert!(matches!(answer, Err(ServiceError::Conflict(Conflict::ContentChanged))), "{answer:?}");
@@ -227,7 +228,12 @@ async fn policy_lets_out_what_is_harmless_and_a_pause_holds_even_that() {
     assert_eq!(codes(&act(&gateway, &key, &draft, "check", &json!({})).await.json()), ["sending_paused"]);
     gateway.store.pause_gateway(false).await.unwrap();
     let answer = act(&gateway, &key, &draft, "release-request", &json!({})).await;
-    assert_eq!((answer.status, answer.json()["state"].as_str()), (StatusCode::OK, Some("released")), "{}", answer.text());
+    assert_eq!(
+        (answer.status, answer.json()["state"].as_str()),
+        (StatusCode::OK, Some("released")),
+        "{}",
+        answer.text()
+    );
 
     let promise = proposal("auto", "We agree to pay 500 EUR for the contract.");
     let draft = propose(&gateway, &key, &promise).await;

@@ -152,14 +152,16 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
             vec![call(endpoint.path, body, Answered::Refused)]
         }
         Action::Drafts | Action::Approvals => here(Answered::Own),
-        Action::Draft
-        | Action::DraftCancel
-        | Action::DraftCheck
-        | Action::DraftRelease
-        | Action::DraftWithdraw => vec![of(&ids.draft)],
+        Action::Draft | Action::DraftCancel | Action::DraftCheck | Action::DraftRelease | Action::DraftWithdraw => {
+            vec![of(&ids.draft)]
+        }
         Action::Approval => vec![of(&ids.approval)],
         Action::DraftEdit => {
-            vec![call(&endpoint.path.replace("{id}", &ids.draft), json!({ "version": 1, "text": "t" }), Answered::Unknown)]
+            vec![call(
+                &endpoint.path.replace("{id}", &ids.draft),
+                json!({ "version": 1, "text": "t" }),
+                Answered::Unknown,
+            )]
         }
         // What a conversation holds is for the tests of the store.
         Action::ThreadReply => {
@@ -191,7 +193,15 @@ fn mailed(id: &str) -> Value {
 impl Ids {
     fn none() -> Self {
         let none = String::new;
-        Self { chains: Vec::new(), message: none(), event: none(), operation: none(), draft: none(), approval: none(), all: BTreeSet::new() }
+        Self {
+            chains: Vec::new(),
+            message: none(),
+            event: none(),
+            operation: none(),
+            draft: none(),
+            approval: none(),
+            all: BTreeSet::new(),
+        }
     }
 }
 
@@ -315,7 +325,15 @@ async fn fill(owner: &Gateway, key: &str) -> Ids {
         assert!(chains.iter().any(|id| id.starts_with(prefix)), "no {prefix} in {all:?}");
     }
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    Ids { chains, message, event: text(&last["eventId"]), operation: text(&last["operations"][0]["id"]), draft, approval, all }
+    Ids {
+        chains,
+        message,
+        event: text(&last["eventId"]),
+        operation: text(&last["operations"][0]["id"]),
+        draft,
+        approval,
+        all,
+    }
 }
 
 /// A message that was kept without an event.

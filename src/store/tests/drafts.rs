@@ -192,8 +192,16 @@ async fn all_that_a_draft_goes_through_stands_in_one_chain(engine: Engine) {
     assert_eq!(states(scene, &sending).await, (DraftState::Sent, vec![accepted, accepted]));
     let rows = own.audit_after(0, 100).await.unwrap();
     let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
-    let expected = ["draft.created", "approval.asked", "approval.approved", "draft.released", "draft.sending",
-        "transmission.tried", "transmission.tried", "draft.settled"];
+    let expected = [
+        "draft.created",
+        "approval.asked",
+        "approval.approved",
+        "draft.released",
+        "draft.sending",
+        "transmission.tried",
+        "transmission.tried",
+        "draft.settled",
+    ];
     assert_eq!(actions, expected);
     let mut walk = Walk::new(scene.tenant, None).unwrap();
     for row in &rows {

@@ -8,7 +8,6 @@ use super::drafts::{self, Sending};
 use super::*;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
-use crate::store::standing::{Paused, SuppressionReason};
 use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
@@ -26,6 +25,7 @@ use crate::store::outcomes::NewOutcome;
 use crate::store::retention::Overdue;
 use crate::store::routes::{NewRoute, RouteStep};
 use crate::store::spool::NewAccepted;
+use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::watch::Alarm;
 
 /// What stands in every text of the one tenant.
