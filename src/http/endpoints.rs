@@ -6,6 +6,12 @@ use super::error::Code;
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
 
+mod discover;
+mod domains;
+mod evaluate;
+mod intake;
+mod read;
+
 /// Which handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the table below says what each is")]
@@ -132,63 +138,11 @@ impl Endpoint {
     }
 }
 
-const EVALUATE: Auth = Auth::Key(Scope::StatusEvaluate);
-
-const AFTER: Parameter = Parameter {
-    name: "after",
-    place: "query",
-    about: "Cursor of the last event that was seen; 0 or nothing for the beginning.",
-    range: Some((0, i64::MAX)),
-};
-
-const LIMIT: Parameter = Parameter {
-    name: "limit",
-    place: "query",
-    about: "How many events at most; 50 unless told.",
-    range: Some((1, 200)),
-};
-
-const LAST_EVENT_ID: Parameter = Parameter {
-    name: "Last-Event-ID",
-    place: "header",
-    about: "Cursor of the last event that was seen, as an EventSource sends it; wins over `after`.",
-    range: Some((0, i64::MAX)),
-};
-
 const IDEMPOTENCY_KEY: Parameter = Parameter {
     name: "Idempotency-Key",
     place: "header",
     about: "Up to 255 printable characters, quoted (RFC 8941 string) or bare. The same key with the same request is answered \
             with the stored reply for 24 hours.",
-    range: None,
-};
-
-const MAIL_FROM: Parameter = Parameter {
-    name: crate::service::intake::MAIL_FROM,
-    place: "header",
-    about: "MAIL FROM; empty for the null reverse-path. Must be there.",
-    range: None,
-};
-
-const RCPT_TO: Parameter = Parameter {
-    name: crate::service::intake::RCPT_TO,
-    place: "header",
-    about: "RCPT TO: one or several separated by commas; the header may be repeated. At least one.",
-    range: None,
-};
-
-const CLIENT_ADDRESS: Parameter = Parameter {
-    name: crate::service::intake::CLIENT_ADDRESS,
-    place: "header",
-    about: "Address of the SMTP client that handed the message to the caller, who vouches for it: with it SPF, DMARC and \
-            iprev are judged as at port 25; without it nothing is known of the sender's address.",
-    range: None,
-};
-
-const CLIENT_HELO: Parameter = Parameter {
-    name: crate::service::intake::CLIENT_HELO,
-    place: "header",
-    about: "What that client called itself in EHLO or HELO.",
     range: None,
 };
 
@@ -206,349 +160,33 @@ const OPEN: Endpoint = Endpoint {
 };
 
 /// Every endpoint.
-pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        action: Action::Preview,
-        verb: Verb::Post,
-        path: "/api/connex/integration-preview",
-        summary: "Dry run without a key",
-        about: "Evaluates an event and answers as integration-event would. Stores nothing, calls no model, needs no key.",
-        body: Some("EventRequest"),
-        reply: Reply::Json("Answer"),
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Event,
-        verb: Verb::Post,
-        path: "/api/connex/integration-event",
-        auth: EVALUATE,
-        summary: "Hand over an event",
-        about: "Records the event, decides on it, stores safe internal work, and answers with operations for the app. (app, \
-                sourceSystem, sourceEventId) names an event: the same again with the same body gives the first answer \
-                with `duplicate: true`, with another body 409.",
-        body: Some("EventRequest"),
-        reply: Reply::Json("Answer"),
-        problems: &[Code::IdempotencyConflict, Code::ForbiddenApp, Code::ForbiddenMailbox],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Status,
-        verb: Verb::Post,
-        path: "/api/connex/status",
-        auth: EVALUATE,
-        summary: "Evaluate without recording",
-        about: "Canonical and mapped status with what is registered for the app; nothing is stored or materialised.",
-        body: Some("EventRequest"),
-        reply: Reply::Json("Answer"),
-        problems: &[Code::ForbiddenApp, Code::ForbiddenMailbox],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Outcome,
-        verb: Verb::Post,
-        path: "/api/connex/integration-outcome",
-        auth: EVALUATE,
-        summary: "Report what happened",
-        about: "Records what became of an operation or event. Outcomes form a history: `won` may follow `approved`. What is \
-                recorded is kept and counted in insights; decisions do not change by it yet.",
-        body: Some("OutcomeRequest"),
-        reply: Reply::Json("OutcomeAnswer"),
-        query: &[IDEMPOTENCY_KEY],
-        problems: &[Code::NotFound, Code::AmbiguousEvent, Code::IdempotencyConflict, Code::ForbiddenApp],
-    },
-    Endpoint {
-        action: Action::Insights,
-        verb: Verb::Post,
-        path: "/api/connex/integration-insights",
-        auth: EVALUATE,
-        summary: "Figures of the tenant or of one app",
-        about: "Volumes, statuses, outcomes and delivery health in a span of time (the last 30 days unless told).",
-        body: Some("InsightsRequest"),
-        reply: Reply::Json("InsightsAnswer"),
-        problems: &[Code::ForbiddenApp, Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Trust,
-        verb: Verb::Post,
-        path: "/api/connex/trust",
-        auth: EVALUATE,
-        summary: "Policy gates and trust band of the calling tenant",
-        about: "Which gates are open and why, abuse signals, limits and a recommendation. Bands, never figures.",
-        body: Some("TrustRequest"),
-        reply: Reply::Json("TrustAnswer"),
-        problems: &[Code::ForbiddenApp, Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::KeyCheck,
-        verb: Verb::Post,
-        path: "/api/connex/key-check",
-        auth: Auth::AnyKey,
-        summary: "What the presented key may do",
-        about: "Key id, tenant, scopes, bindings and expiry; never the key. The body may be left out.",
-        reply: Reply::Json("KeyCheckAnswer"),
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::OpenApi,
-        path: "/api/connex/openapi",
-        summary: "This document",
-        about: "OpenAPI 3.1.0, made from the types that serve. Also at /openapi.json.",
-        reply: Reply::FreeJson,
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::OpenApi,
-        path: "/openapi.json",
-        summary: "This document",
-        about: "The same as /api/connex/openapi.",
-        reply: Reply::FreeJson,
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Discovery,
-        path: "/.well-known/connex-agent",
-        summary: "What is served here, for programs",
-        about: "Endpoints with method, authentication, scope and whether they are live, key format, event types, limits.",
-        reply: Reply::FreeJson,
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::LlmsText,
-        path: "/llms.txt",
-        summary: "What is served here, for language models",
-        about: "A short text with links.",
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::SecurityText,
-        path: "/.well-known/security.txt",
-        summary: "Where to report a weakness",
-        about: "RFC 9116.",
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Docs,
-        path: "/docs",
-        summary: "Documentation as a page",
-        about: "The same text as /api-docs.md.",
-        reply: Reply::Text("text/html"),
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::DocsMarkdown,
-        path: "/api-docs.md",
-        summary: "Documentation as text",
-        about: "The integrator's guide in Markdown.",
-        reply: Reply::Text("text/markdown"),
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::ProblemPage,
-        path: "/problems/{slug}",
-        summary: "What a problem means",
-        about: "The page that `type` of a problem points to.",
-        problems: &[Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Events,
-        path: "/api/v1/events",
-        auth: Auth::Key(Scope::EventsRead),
-        summary: "Read the event log",
-        about: "Events of the tenant behind a cursor, oldest first. Cursors are whole numbers without gaps.",
-        reply: Reply::Json("EventPage"),
-        query: &[AFTER, LIMIT],
-        problems: &[Code::ForbiddenMailbox],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::EventStream,
-        path: "/api/v1/events/stream",
-        auth: Auth::Key(Scope::EventsRead),
-        summary: "Follow the event log",
-        about: "Server-sent events: each has the cursor as `id`, its type as `event`, and the webhook body as `data`. Resumes \
-                behind Last-Event-ID without a gap. A comment comes every 15 seconds.",
-        reply: Reply::Text("text/event-stream"),
-        query: &[AFTER, LAST_EVENT_ID],
-        problems: &[Code::ForbiddenMailbox],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Explain,
-        path: "/api/v1/explain/{id}",
-        auth: Auth::Key(Scope::MessagesRead),
-        summary: "The whole chain of one id",
-        about: "Of a message, event, operation or delivery: session, parts, decision, operations, each attempt, outcomes.",
-        reply: Reply::FreeJson,
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Message,
-        path: "/api/v1/messages/{id}",
-        auth: Auth::Key(Scope::MessagesRead),
-        summary: "What is known of a stored message",
-        about: "Envelope, origin, size, state and defects.",
-        reply: Reply::FreeJson,
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::RawMessage,
-        path: "/api/v1/messages/{id}/raw",
-        auth: Auth::Key(Scope::MessagesRaw),
-        summary: "The exact bytes of a stored message",
-        about: "As they arrived, to the byte.",
-        reply: Reply::Text("message/rfc822"),
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Domains,
-        path: "/api/v1/domains",
-        auth: Auth::Key(Scope::DomainsRead),
-        summary: "The domains that the tenant claims",
-        about: "All of them by name, each with its state and the record that proves it.",
-        reply: Reply::Json("DomainPage"),
-        problems: &[Code::ForbiddenMailbox],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::DomainClaim,
-        verb: Verb::Post,
-        path: "/api/v1/domains",
-        auth: Auth::Key(Scope::DomainsWrite),
-        summary: "Claim a domain",
-        about: "It counts for nothing until its record stands in DNS and was looked for. Once more changes nothing and gives the \
-                same answer. Several tenants may claim a domain, and one alone can have proven it.",
-        body: Some("DomainRequest"),
-        reply: Reply::Json("DomainView"),
-        problems: &[Code::ForbiddenMailbox],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Domain,
-        path: "/api/v1/domains/{id}",
-        auth: Auth::Key(Scope::DomainsRead),
-        summary: "One domain of the tenant",
-        about: "Its id is the domain itself, in either form.",
-        reply: Reply::Json("DomainView"),
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::DomainRemove,
-        verb: Verb::Delete,
-        path: "/api/v1/domains/{id}",
-        auth: Auth::Key(Scope::DomainsWrite),
-        summary: "Give a domain up",
-        about: "Mail from and to it no longer counts as the tenant's. One that the operator has suspended stays.",
-        reply: Reply::Json("DomainRemoved"),
-        problems: &[Code::ForbiddenMailbox, Code::NotFound, Code::InvalidRequest],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::DomainCheck,
-        verb: Verb::Post,
-        path: "/api/v1/domains/{id}/check",
-        auth: Auth::Key(Scope::DomainsWrite),
-        summary: "Look for the records of a domain, and take it as proven where its own is there",
-        about: "Every record that the domain needs beside what stands in DNS. Trouble of the DNS changes nothing.",
-        reply: Reply::Json("DomainRecords"),
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::DomainRecords,
-        path: "/api/v1/domains/{id}/dns-records",
-        auth: Auth::Key(Scope::DomainsRead),
-        summary: "The records that a domain needs",
-        about: "As check, with nothing recorded.",
-        reply: Reply::Json("DomainRecords"),
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::IntakeRaw,
-        verb: Verb::Post,
-        path: "/api/v1/intake/raw",
-        auth: Auth::Key(Scope::MailIngest),
-        summary: "Hand mail in",
-        about: "One message (RFC 5322) as the body, its envelope in headers. 200 says that it is on stable storage, as 250 does by \
-                SMTP. Recipients are mailboxes and routes of the key's tenant; what is wrong with each stands in `errors`. \
-                The same message again makes no second event; with an Idempotency-Key the same call makes no second message.",
-        reply: Reply::Json("IntakeAnswer"),
-        query: &[MAIL_FROM, RCPT_TO, CLIENT_ADDRESS, CLIENT_HELO, IDEMPOTENCY_KEY],
-        problems: &[
-            Code::IdempotencyConflict,
-            Code::ForbiddenMailbox,
-            Code::PayloadTooLarge,
-            Code::UnsupportedMediaType,
-            Code::InvalidRequest,
-            Code::RequestTimeout,
-            Code::TemporarilyUnavailable,
-        ],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Delivery(Provider::Postmark),
-        path: "/api/v1/intake/postmark",
-        summary: "Postmark's inbound webhook",
-        about: "JSON with RawEmail (\"Include raw email content in JSON payload\"). The key is the password in the webhook's URL. \
-                403 has Postmark give up, anything else but 200 try again.",
-        ..DELIVERY
-    },
-    Endpoint {
-        action: Action::Delivery(Provider::Mailgun),
-        path: "/api/v1/intake/mailgun",
-        summary: "Mailgun's route to a URL",
-        about: "A form with body-mime, which Mailgun sends to URLs that end in mime: use /api/v1/intake/mailgun/mime. The key is \
-                the password in the URL. 406 has Mailgun give up, anything else but 200 try again.",
-        ..DELIVERY
-    },
-    Endpoint {
-        action: Action::Delivery(Provider::Mailgun),
-        path: "/api/v1/intake/mailgun/mime",
-        summary: "Mailgun's route to a URL, with the whole message",
-        about: "The same as /api/v1/intake/mailgun.",
-        ..DELIVERY
-    },
-    Endpoint {
-        action: Action::Delivery(Provider::Sendgrid),
-        path: "/api/v1/intake/sendgrid",
-        summary: "SendGrid's Inbound Parse",
-        about: "A form with email (\"POST the raw, full MIME message\") and envelope. The key is the password in the URL. \
-                SendGrid tries again after 5xx.",
-        ..DELIVERY
-    },
-    Endpoint {
-        action: Action::Delivery(Provider::Ses),
-        path: "/api/v1/intake/ses",
-        summary: "Amazon SES, through an SNS topic",
-        about: "Notifications of an SNS action of a receipt rule, from topics that the configuration lists. The key is the \
-                password in the subscription's URL. A subscription is confirmed by the operator, at the address in the log. \
-                SNS tries again after 5xx.",
-        ..DELIVERY
-    },
-];
+pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>([
+    evaluate::ENDPOINTS,
+    discover::ENDPOINTS,
+    read::ENDPOINTS,
+    domains::ENDPOINTS,
+    intake::ENDPOINTS,
+]);
 
-/// What is the same for all providers.
-const DELIVERY: Endpoint = Endpoint {
-    verb: Verb::Post,
-    auth: Auth::KeyOrPassword(Scope::MailIngest),
-    reply: Reply::Json("DeliveryAnswer"),
-    problems: &[
-        Code::ForbiddenMailbox,
-        Code::PayloadTooLarge,
-        Code::InvalidRequest,
-        Code::IdempotencyConflict,
-        Code::RequestTimeout,
-        Code::TemporarilyUnavailable,
-    ],
-    ..OPEN
-};
+const COUNT: usize = evaluate::ENDPOINTS.len()
+    + discover::ENDPOINTS.len()
+    + read::ENDPOINTS.len()
+    + domains::ENDPOINTS.len()
+    + intake::ENDPOINTS.len();
+
+#[expect(clippy::indexing_slicing, reason = "run by the compiler, for which a place that is not there is an error")]
+const fn joined<const ALL: usize>(groups: [&[Endpoint]; 5]) -> [Endpoint; ALL] {
+    let (mut all, mut next, mut group) = ([OPEN; ALL], 0, 0);
+    while group < groups.len() {
+        let mut place = 0;
+        while place < groups[group].len() {
+            all[next] = groups[group][place];
+            (next, place) = (next + 1, place + 1);
+        }
+        group += 1;
+    }
+    all
+}
 
 /// The endpoint of an action; the first where several paths have it.
 #[must_use]
