@@ -19,7 +19,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use crate::clock::Clock;
 use crate::ids::{KeyId, TenantId};
@@ -131,6 +131,12 @@ impl Api {
             insights: shape::Shape::compile(&document, "InsightsRequest")?,
             trust: shape::Shape::compile(&document, "TrustRequest")?,
             domain: shape::Shape::compile(&document, "DomainRequest")?,
+            route: shape::Shape::compile(&document, "RouteRequest")?,
+            route_change: shape::Shape::compile(&document, "RouteChangeRequest")?,
+            route_rotation: shape::Shape::compile(&document, "RouteRotation")?,
+            route_learning: shape::Shape::compile(&document, "RouteLearning")?,
+            route_confirmation: shape::Shape::compile(&document, "RouteConfirmation")?,
+            redecision: shape::Shape::compile(&document, "RedecisionRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -206,6 +212,18 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::DomainRemove => on(verb, routes::domains::remove),
         Action::DomainCheck => on(verb, routes::domains::check),
         Action::DomainRecords => on(verb, routes::domains::records),
+        Action::Routes => on(verb, routes::intake_routes::all),
+        Action::RouteMake => on(verb, routes::intake_routes::make),
+        Action::Route => on(verb, routes::intake_routes::one),
+        Action::RouteChange => on(verb, routes::intake_routes::change),
+        Action::RouteStep(step) => on(verb, move |api, caller, id| routes::intake_routes::step(step, api, caller, id)),
+        Action::RouteRotate => on(verb, routes::intake_routes::rotate),
+        Action::RouteLearn => on(verb, routes::intake_routes::learn),
+        Action::RouteMarks => on(verb, routes::intake_routes::marks),
+        Action::RouteConfirm => on(verb, routes::intake_routes::confirm),
+        Action::RouteReconciliation => on(verb, routes::intake_routes::reconciliation),
+        Action::RouteHeld => on(verb, routes::intake_routes::held),
+        Action::RouteRedecide => on(verb, routes::intake_routes::redecide),
         Action::IntakeRaw => on(verb, routes::intake::raw),
         Action::Delivery(provider) => on(verb, move |api, caller, peer, headers, body| {
             routes::deliveries::delivery(provider, api, caller, peer, headers, body)
@@ -230,6 +248,7 @@ where
     match verb {
         Verb::Get => get(handler),
         Verb::Post => post(handler),
+        Verb::Patch => patch(handler),
         Verb::Delete => delete(handler),
     }
 }

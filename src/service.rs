@@ -26,6 +26,7 @@ pub mod machine;
 pub mod materialize;
 pub mod outcomes;
 pub mod reading;
+pub mod routes;
 pub mod tokens;
 pub mod trust;
 
@@ -48,6 +49,8 @@ pub struct Service {
     pub mail: Option<intake::MailDoor>,
     /// What domains are held against.
     pub domains: domains::DomainDesk,
+    /// What routes are made with.
+    pub routes: routes::RouteDesk,
     /// Asks DNS.
     pub resolver: crate::dns::Resolver,
     /// Ends streams when the instance stops.
@@ -160,6 +163,9 @@ pub enum Conflict {
     /// The source's event id names events of several apps.
     #[error("the source's event id names several events")]
     AmbiguousEvent,
+    /// The state of what the call is about does not allow it.
+    #[error("{0}")]
+    State(&'static str),
 }
 
 /// Why a use case was not carried out.

@@ -24,6 +24,7 @@ pub mod marks;
 pub mod observed;
 pub mod outcomes;
 pub mod reading;
+pub mod redecisions;
 pub mod refusals;
 pub mod retention;
 pub mod routes;

@@ -2,15 +2,19 @@
 //!
 //! A path that is not here is not served, and what is here names its authentication: there is no other way to a handler.
 
+use axum::http::StatusCode;
+
 use super::error::Code;
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
+use crate::service::routes::RouteStep;
 
 mod discover;
 mod domains;
 mod evaluate;
 mod intake;
 mod read;
+mod routes;
 
 /// Which handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +47,18 @@ pub enum Action {
     DomainRemove,
     DomainCheck,
     DomainRecords,
+    Routes,
+    RouteMake,
+    Route,
+    RouteChange,
+    RouteStep(RouteStep),
+    RouteRotate,
+    RouteLearn,
+    RouteMarks,
+    RouteConfirm,
+    RouteReconciliation,
+    RouteHeld,
+    RouteRedecide,
 }
 
 /// Who may call.
@@ -65,6 +81,8 @@ pub enum Verb {
     Get,
     /// POST.
     Post,
+    /// PATCH.
+    Patch,
     /// DELETE.
     Delete,
 }
@@ -76,6 +94,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -86,6 +105,8 @@ impl Verb {
 pub enum Reply {
     /// JSON of a schema.
     Json(&'static str),
+    /// 201 with JSON of a schema.
+    Created(&'static str),
     /// JSON without a schema of its own.
     FreeJson,
     /// Text of a media type.
@@ -130,6 +151,17 @@ pub struct Parameter {
     pub range: Option<(i64, i64)>,
 }
 
+impl Reply {
+    /// The status that says so.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Created(_) => StatusCode::CREATED,
+            Self::Json(_) | Self::FreeJson | Self::Text(_) => StatusCode::OK,
+        }
+    }
+}
+
 impl Endpoint {
     /// Whether a GET on the same path tells its contract.
     #[must_use]
@@ -165,6 +197,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>([
     discover::ENDPOINTS,
     read::ENDPOINTS,
     domains::ENDPOINTS,
+    routes::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
 
@@ -172,10 +205,11 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + discover::ENDPOINTS.len()
     + read::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
+    + routes::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 
 #[expect(clippy::indexing_slicing, reason = "run by the compiler, for which a place that is not there is an error")]
-const fn joined<const ALL: usize>(groups: [&[Endpoint]; 5]) -> [Endpoint; ALL] {
+const fn joined<const ALL: usize>(groups: [&[Endpoint]; 6]) -> [Endpoint; ALL] {
     let (mut all, mut next, mut group) = ([OPEN; ALL], 0, 0);
     while group < groups.len() {
         let mut place = 0;

@@ -30,6 +30,7 @@ pub enum Code {
     RequestTimeout,
     IdempotencyConflict,
     AmbiguousEvent,
+    StateConflict,
     CursorExpired,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -56,7 +57,7 @@ pub struct About {
 }
 
 /// Every code there is.
-pub const CODES: [About; 22] = [
+pub const CODES: [About; 23] = [
     about(
         Code::MalformedJson,
         "malformed_json",
@@ -157,6 +158,13 @@ pub const CODES: [About; 22] = [
         StatusCode::CONFLICT,
         "The request names several events",
         "The source's id was used by more than one app of the tenant. Name the event by operationId or eventId.",
+    ),
+    about(
+        Code::StateConflict,
+        "state_conflict",
+        StatusCode::CONFLICT,
+        "Its state does not allow this",
+        "What the call is about is in a state from which this does not follow. `detail` says what is in the way.",
     ),
     about(
         Code::CursorExpired,
@@ -459,6 +467,7 @@ impl From<Conflict> for Problem {
                 Self::new(Code::IdempotencyConflict, "The first call with this Idempotency-Key is still at work.")
                     .retry_after(1)
             }
+            Conflict::State(why) => Self::new(Code::StateConflict, format!("Not now: {why}.")),
             Conflict::AmbiguousEvent => {
                 Self::new(Code::AmbiguousEvent, "Several apps sent an event with this sourceSystem and sourceEventId.")
             }

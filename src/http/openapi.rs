@@ -15,7 +15,7 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{domains, events, insights, intake, keys, outcomes, trust};
+use crate::service::{domains, events, insights, intake, keys, outcomes, routes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -37,6 +37,20 @@ use crate::service::{domains, events, insights, intake, keys, outcomes, trust};
     domains::DomainPage,
     domains::DomainRecords,
     domains::DomainRemoved,
+    routes::forms::RouteRequest,
+    routes::forms::RouteChangeRequest,
+    routes::forms::RouteRotation,
+    routes::forms::RouteLearning,
+    routes::forms::RouteConfirmation,
+    routes::forms::RoutePage,
+    routes::forms::RouteView,
+    routes::forms::RouteMade,
+    routes::forms::RouteRotated,
+    routes::forms::RouteMarks,
+    routes::forms::RouteConfirmed,
+    routes::reconciliation::Reconciliation,
+    routes::held::RedecisionRequest,
+    routes::held::HeldPage,
     webhook::WebhookEvent,
     super::error::ProblemDocument,
 )))]
@@ -61,6 +75,17 @@ const WITH_KEY: [Code; 7] = [
     Code::RateLimited,
     Code::QuotaExceeded,
     Code::TemporarilyUnavailable,
+];
+
+/// Bodies that cannot be left out.
+const MUST_BE_THERE: [&str; 7] = [
+    "EventRequest",
+    "OutcomeRequest",
+    "DomainRequest",
+    "RouteRequest",
+    "RouteChangeRequest",
+    "RouteConfirmation",
+    "RedecisionRequest",
 ];
 
 /// The whole document.
@@ -94,7 +119,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, routes:read, routes:write.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
@@ -163,7 +188,7 @@ fn operation(endpoint: &Endpoint) -> Value {
             Some(name) => reference(name),
             None => json!({ "type": "object" }),
         };
-        let is_required = matches!(endpoint.body, Some("EventRequest" | "OutcomeRequest" | "DomainRequest"));
+        let is_required = endpoint.body.is_some_and(|body| MUST_BE_THERE.contains(&body));
         members.insert(
             "requestBody".into(),
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),
@@ -241,7 +266,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
     match endpoint.auth {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
-        Auth::Key(Scope::DomainsRead | Scope::DomainsWrite) => "administer",
+        Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }
@@ -259,12 +284,12 @@ fn security(auth: Auth) -> Value {
 fn responses(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
     let (media, schema) = match endpoint.reply {
-        Reply::Json(name) => ("application/json", reference(name)),
+        Reply::Json(name) | Reply::Created(name) => ("application/json", reference(name)),
         Reply::FreeJson => ("application/json", json!({ "type": "object" })),
         Reply::Text(media) => (media, json!({ "type": "string" })),
     };
-    responses
-        .insert("200".into(), json!({ "description": endpoint.summary, "content": { media: { "schema": schema } } }));
+    let status = endpoint.reply.status().as_u16().to_string();
+    responses.insert(status, json!({ "description": endpoint.summary, "content": { media: { "schema": schema } } }));
     for code in problems_of(endpoint) {
         let about = code.about();
         let entry =

@@ -21,11 +21,15 @@ pub enum Scope {
     DomainsRead,
     /// Claim domains, have their proof looked for, and give them up.
     DomainsWrite,
+    /// See which intake routes the tenant has, without their addresses, and what was seen of them.
+    RoutesRead,
+    /// Make, change, move and retire intake routes, and have held copies decided on again.
+    RoutesWrite,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::StatusEvaluate,
         Self::EventsRead,
         Self::MessagesRead,
@@ -34,6 +38,8 @@ impl Scope {
         Self::JournalBcc,
         Self::DomainsRead,
         Self::DomainsWrite,
+        Self::RoutesRead,
+        Self::RoutesWrite,
     ];
 
     /// The word of the contract.
@@ -48,6 +54,8 @@ impl Scope {
             Self::JournalBcc => "journal:bcc",
             Self::DomainsRead => "domains:read",
             Self::DomainsWrite => "domains:write",
+            Self::RoutesRead => "routes:read",
+            Self::RoutesWrite => "routes:write",
         }
     }
 

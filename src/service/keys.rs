@@ -56,6 +56,10 @@ required_scopes! {
     DomainsRead = Some(Scope::DomainsRead);
     /// `domains:write`.
     DomainsWrite = Some(Scope::DomainsWrite);
+    /// `routes:read`.
+    RoutesRead = Some(Scope::RoutesRead);
+    /// `routes:write`.
+    RoutesWrite = Some(Scope::RoutesWrite);
 }
 
 /// The holder of a key that was found valid for this call.
@@ -113,11 +117,17 @@ impl Principal {
     }
 }
 
-/// Whether a scope is for what is recorded of a tenant, or for what all its mailboxes are on.
+/// Whether a scope is for what is recorded of a tenant, or for what all its mail comes by.
 const fn reads_records(scope: Scope) -> bool {
     matches!(
         scope,
-        Scope::EventsRead | Scope::MessagesRead | Scope::MessagesRaw | Scope::DomainsRead | Scope::DomainsWrite
+        Scope::EventsRead
+            | Scope::MessagesRead
+            | Scope::MessagesRaw
+            | Scope::DomainsRead
+            | Scope::DomainsWrite
+            | Scope::RoutesRead
+            | Scope::RoutesWrite
     )
 }
 

@@ -70,12 +70,12 @@ fn told(item: &EventItem) -> Event {
     Event::default().id(item.cursor.to_string()).event(&item.event.kind).data(data)
 }
 
-/// The value of a query parameter that holds a number; such values need no percent-decoding.
-fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+/// The value of a query parameter that holds a number or a day; such values need no percent-decoding.
+pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name).map(|(_, value)| value)
 }
 
-fn refuse_unknown(query: &str, known: &[&str]) -> Result<(), Problem> {
+pub(super) fn refuse_unknown(query: &str, known: &[&str]) -> Result<(), Problem> {
     let names = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or_default());
     let unknown: Vec<_> = names
         .filter(|name| !known.contains(name))
