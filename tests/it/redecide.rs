@@ -34,7 +34,8 @@ fn a_held_copy_becomes_a_webhook_once_its_peer_is_named_and_somebody_asks(engine
     let gateway = Gateway::serving(engine, KEEPING);
     let receiver = Sink::start();
     gateway.json(&["webhook", "add", &receiver.url(), "--tenant", "acme", "--app", "crm"]);
-    let add = ["key", "add", "--tenant", "acme", "--name", "routes", "--scope", "routes:read", "--scope", "routes:write"];
+    let add =
+        ["key", "add", "--tenant", "acme", "--name", "routes", "--scope", "routes:read", "--scope", "routes:write"];
     let authorization = format!("Bearer {}", text(&gateway.json(&add), "/key"));
     let call = |verb: &str, path: &str, body: &serde_json::Value| -> Answer {
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
@@ -69,7 +70,8 @@ fn a_held_copy_becomes_a_webhook_once_its_peer_is_named_and_somebody_asks(engine
 
     let set = call("PATCH", &format!("/{route}"), &serde_json::json!({ "peers": ["127.0.0.0/8"] }));
     assert_eq!(set.status, 200, "{set:?}");
-    let asked = gateway.json(&["route", "re-decide", &route, "--from", "2020-01-01", "--reason", "peer_not_authorised"]);
+    let asked =
+        gateway.json(&["route", "re-decide", &route, "--from", "2020-01-01", "--reason", "peer_not_authorised"]);
     assert_eq!(list(&asked, "/items").len(), 1, "{asked}");
     let hits = wait_for("the webhooks of both", || Some(receiver.hits()).filter(|hits| hits.len() >= 2));
     let mut told: Vec<String> =
@@ -103,9 +105,8 @@ fn a_kill_while_held_copies_are_decided_on_loses_none_and_makes_no_event_twice(e
     for _ in 0..COPIES {
         send(&gateway, &address, &fresh_id("killed"));
     }
-    let count = |gateway: &Gateway, state: &str| {
-        gateway.messages().iter().filter(|one| text(one, "/state") == state).count()
-    };
+    let count =
+        |gateway: &Gateway, state: &str| gateway.messages().iter().filter(|one| text(one, "/state") == state).count();
     wait_for("all to be held", || (count(&gateway, "held") == COPIES).then_some(()));
     gateway.json(&["route", "set", &route, "--peer", "127.0.0.0/8"]);
     gateway.json(&["route", "re-decide", &route, "--from", "2020-01-01"]);

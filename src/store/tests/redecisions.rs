@@ -95,11 +95,11 @@ async fn held_copies_are_asked_for_by_window_and_reason_and_are_decided_on_once(
     let waiting = scene.store.redecisions(10).await.unwrap();
     let wanted =
         Redecision { tenant: scene.tenant, message: ids[0], route, asked_by: "operator".into(), is_released: false };
-    assert_eq!(waiting, [wanted.clone()]);
+    assert_eq!(waiting, std::slice::from_ref(&wanted));
     scene.store.put_off_redecision(&wanted).await.unwrap();
     assert_eq!(scene.store.redecisions(10).await.unwrap(), []);
     clock.advance(Duration::from_secs(60));
-    assert_eq!(scene.store.redecisions(10).await.unwrap(), [wanted.clone()]);
+    assert_eq!(scene.store.redecisions(10).await.unwrap(), std::slice::from_ref(&wanted));
     // Two nodes at once, and one that was cut off behind its commit and does it once more: one event.
     let message = || Some(believed(&scene, 1, ids[0], route));
     let both = [scene.store.record_redecision(&wanted, message()), scene.store.record_redecision(&wanted, message())];

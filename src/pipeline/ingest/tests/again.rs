@@ -161,8 +161,10 @@ async fn an_author_who_was_listed_since_is_believed_and_another_is_not() {
 async fn a_report_is_read_by_the_format_that_is_pinned_now_and_needs_a_domain_of_the_tenant() {
     let mut scene = scene().await;
     let (route, recipient) = route(&scene, Reader::JournalPlain, &["127.0.0.1"]).await;
-    let report = include_bytes!("../../../../tests/corpus/journal/exchange-inbound.eml");
-    assert_eq!(scene.taken(recipient, report).await.0, "held");
+    let report = String::from_utf8_lossy(include_bytes!("../../../../tests/corpus/journal/exchange-inbound.eml"));
+    // By its usual author it would be taken for a notice of that mail system.
+    let report = report.replace("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e", "journal");
+    assert_eq!(scene.taken(recipient, report.as_bytes()).await.0, "held");
     assert_eq!(scene.redecided(route).await, held("format_mismatch"));
     let reader = Reader::Journal(ReportFormat::Exchange);
     scene.change(route, RouteChange { reader: Some(reader), ..RouteChange::default() }).await;
