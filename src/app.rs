@@ -49,6 +49,7 @@ use crate::service::Service;
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::DraftDesk;
 use crate::service::intake::MailDoor;
+use crate::service::routes::RouteDesk;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{BodyRef, Spool, SpoolError};
@@ -384,6 +385,7 @@ fn service(
         mail: Some(mail),
         domains: domain_desk(&instance.config),
         drafts: draft_desk(instance),
+        routes: route_desk(instance),
         resolver: resolver.clone(),
         stop,
     }
@@ -405,6 +407,16 @@ pub fn domain_desk(config: &Config) -> DomainDesk {
     DomainDesk {
         hosts: own.chain(others).map(ToString::to_string).collect(),
         platform_domains: config.smtp.platform_domains.as_slice().into(),
+    }
+}
+
+/// What routes of this installation are made with.
+#[must_use]
+pub fn route_desk(instance: &Instance) -> RouteDesk {
+    RouteDesk {
+        key: Arc::clone(&instance.key),
+        domain: instance.config.smtp.platform_domains.first().cloned(),
+        largest: instance.config.routes.message_size,
     }
 }
 

@@ -135,6 +135,12 @@ impl Api {
             draft_edit: shape::Shape::compile(&document, "DraftEdit")?,
             reply: shape::Shape::compile(&document, "ReplyRequest")?,
             release: shape::Shape::compile(&document, "ReleaseRequest")?,
+            route: shape::Shape::compile(&document, "RouteRequest")?,
+            route_change: shape::Shape::compile(&document, "RouteChangeRequest")?,
+            route_rotation: shape::Shape::compile(&document, "RouteRotation")?,
+            route_learning: shape::Shape::compile(&document, "RouteLearning")?,
+            route_confirmation: shape::Shape::compile(&document, "RouteConfirmation")?,
+            redecision: shape::Shape::compile(&document, "RedecisionRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -221,6 +227,18 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::ThreadReply => on(verb, routes::drafts::reply),
         Action::Approvals => on(verb, routes::drafts::approvals),
         Action::Approval => on(verb, routes::drafts::approval),
+        Action::Routes => on(verb, routes::intake_routes::all),
+        Action::RouteMake => on(verb, routes::intake_routes::make),
+        Action::Route => on(verb, routes::intake_routes::one),
+        Action::RouteChange => on(verb, routes::intake_routes::change),
+        Action::RouteStep(step) => on(verb, move |api, caller, id| routes::intake_routes::step(step, api, caller, id)),
+        Action::RouteRotate => on(verb, routes::intake_routes::rotate),
+        Action::RouteLearn => on(verb, routes::intake_routes::learn),
+        Action::RouteMarks => on(verb, routes::intake_routes::marks),
+        Action::RouteConfirm => on(verb, routes::intake_routes::confirm),
+        Action::RouteReconciliation => on(verb, routes::intake_routes::reconciliation),
+        Action::RouteHeld => on(verb, routes::intake_routes::held),
+        Action::RouteRedecide => on(verb, routes::intake_routes::redecide),
         Action::IntakeRaw => on(verb, routes::intake::raw),
         Action::Delivery(provider) => on(verb, move |api, caller, peer, headers, body| {
             routes::deliveries::delivery(provider, api, caller, peer, headers, body)

@@ -27,6 +27,7 @@ pub mod machine;
 pub mod materialize;
 pub mod outcomes;
 pub mod reading;
+pub mod routes;
 pub mod signing;
 pub mod tokens;
 pub mod trust;
@@ -52,6 +53,8 @@ pub struct Service {
     pub domains: domains::DomainDesk,
     /// What drafts are written with.
     pub drafts: drafts::DraftDesk,
+    /// What routes are made with.
+    pub routes: routes::RouteDesk,
     /// Asks DNS.
     pub resolver: crate::dns::Resolver,
     /// Ends streams when the instance stops.
@@ -167,7 +170,7 @@ pub enum Conflict {
     /// The content is not what the caller was shown.
     #[error("the content is another than the one that was shown")]
     ContentChanged,
-    /// The state of a thing does not allow it.
+    /// The state of what the call is about does not allow it.
     #[error("{0}")]
     State(&'static str),
 }

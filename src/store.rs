@@ -27,6 +27,7 @@ pub mod marks;
 pub mod observed;
 pub mod outcomes;
 pub mod reading;
+pub mod redecisions;
 pub mod refusals;
 pub mod releases;
 pub mod retention;

@@ -30,9 +30,11 @@ pub(super) fn start(work: &Spawner, instance: &Instance, spool: &Spool, engine: 
                 }
             };
             let ingest = Ingest::new(store, &spool, engine, key, settings(&config)).telling(waiting);
-            match authentication::authenticator(&config) {
-                Ok(Some(authenticator)) => ingest.authenticating(authenticator).run(stop).await,
-                Ok(None) => ingest.run(stop).await,
+            let asking = super::resolver(&config)
+                .and_then(|resolver| Ok((ingest.resolving(resolver), authentication::authenticator(&config)?)));
+            match asking {
+                Ok((ingest, Some(authenticator))) => ingest.authenticating(authenticator).run(stop).await,
+                Ok((ingest, None)) => ingest.run(stop).await,
                 Err(error) => tracing::error!(error.kind = "dns", "Accepted mail waits in the spool: {error}"),
             }
         })

@@ -8,34 +8,29 @@ use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::app::Instance;
-use crate::clock::Timestamp;
+use crate::app::{Instance, route_desk};
 use crate::config::units::{SIZE_FORM, parse_size};
-use crate::ids::RouteId;
-use crate::mail::journal::ReportFormat;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
-use crate::service::tokens::{new_token, token_hash};
-use crate::store::TenantStore;
-use crate::store::routes::{NewRoute, RouteRow, RouteStep};
-use crate::store::watch::AlarmRow;
+use crate::service::routes::forms::RouteView;
+use crate::service::routes::{self, RouteError, Wanted, recent_alarms};
+use crate::store::routes::{RouteRow, RouteStep};
 
 mod authors;
+mod change;
+mod held;
 mod life;
 mod marks;
 mod privacy;
 mod report;
 
 pub use authors::AuthorsArgs;
+pub use change::SetArgs;
+pub use held::{ReDecideArgs, ReleaseArgs};
 pub use life::{ObserveArgs, RotateArgs};
 pub use marks::{ConfirmArgs, LearnArgs};
 pub use privacy::{HoldArgs, PrivacyArgs};
 pub use report::{ReconcileArgs, ReportArgs};
-
-/// For so long a new journal route is observed.
-const OBSERVED: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// For so long after it was seen last an alarm is shown.
-const ALARM_SHOWN: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// `connex route …`
 #[derive(Debug, Subcommand)]
@@ -51,6 +46,11 @@ pub enum RouteCommand {
     /// Show one intake route.
     #[command(after_help = "Example: connex route show rte_01kb3r8x7g0000000000000000 --tenant acme")]
     Show(OneArgs),
+    /// Change whose copies a route believes, how it reads them, and how large they may be.
+    #[command(
+        after_help = "Example: connex route set rte_01kb3r8x7g0000000000000000 --tenant acme --peer 198.51.100.0/24 --peer cert:name:Acme-CA:mx.acme.example"
+    )]
+    Set(SetArgs),
     /// Give a route a new address; the old one is taken for a while longer.
     #[command(after_help = "Example: connex route rotate rte_01kb3r8x7g0000000000000000 --tenant acme --overlap 7d")]
     Rotate(RotateArgs),
@@ -72,6 +72,19 @@ pub enum RouteCommand {
     /// Confirm marks: copies that carry exactly these are believed, those that are held too.
     #[command(after_help = "Example: connex route confirm rte_01kb3r8x7g0000000000000000 --tenant acme --set 1")]
     Confirm(ConfirmArgs),
+    /// Show why copies are held, and what would make them believed.
+    #[command(after_help = "Example: connex route held rte_01kb3r8x7g0000000000000000 --tenant acme")]
+    Held(OneArgs),
+    /// Decide on held copies again, as if they came in now; what is not believed now either stays held.
+    #[command(
+        after_help = "Example: connex route re-decide rte_01kb3r8x7g0000000000000000 --tenant acme --from 2026-11-01 --reason peer_not_authorised"
+    )]
+    ReDecide(ReDecideArgs),
+    /// Let one copy pass that is held because it came back in a delivery report, which anybody can write.
+    #[command(
+        after_help = "Example: connex route release rte_01kb3r8x7g0000000000000000 msg_01kb3r8x7g0000000000000000 --tenant acme"
+    )]
+    Release(ReleaseArgs),
     /// Decide and show what would follow from a route's copies, and let nothing follow, for a while longer.
     #[command(after_help = "Example: connex route observe rte_01kb3r8x7g0000000000000000 --tenant acme --for 0s")]
     Observe(ObserveArgs),
@@ -166,18 +179,31 @@ pub enum JournalFormat {
 /// # Errors
 /// A format for a kind that has none, or none for a journal route.
 pub(super) fn reader(kind: RouteKind, format: Option<JournalFormat>) -> Result<Reader, CliError> {
-    match (kind, format) {
-        (RouteKind::Bcc, None) => Ok(Reader::Bcc),
-        (RouteKind::Fwd, None) => Ok(Reader::Forward),
-        (RouteKind::Journal, Some(JournalFormat::Plain)) => Ok(Reader::JournalPlain),
-        (RouteKind::Journal, Some(JournalFormat::Exchange)) => Ok(Reader::Journal(ReportFormat::Exchange)),
-        (RouteKind::Journal, Some(JournalFormat::ExchangeLegacy)) => Ok(Reader::Journal(ReportFormat::ExchangeLegacy)),
-        (RouteKind::Journal, Some(JournalFormat::Workmail)) => Ok(Reader::Journal(ReportFormat::Workmail)),
-        (RouteKind::Journal, None) => {
-            Err(CliError::Usage("a journal route needs --format: its mail must not choose how it is read".to_owned()))
+    let kind = match kind {
+        RouteKind::Journal => "journal",
+        RouteKind::Bcc => "bcc",
+        RouteKind::Fwd => "fwd",
+    };
+    Ok(routes::reader(kind, format.map(JournalFormat::word))?)
+}
+
+impl JournalFormat {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::ExchangeLegacy => "exchange-legacy",
+            Self::Workmail => "workmail",
+            Self::Plain => "plain",
         }
-        (RouteKind::Bcc | RouteKind::Fwd, Some(_)) => {
-            Err(CliError::Usage("--format is for journal routes alone".to_owned()))
+    }
+}
+
+impl From<RouteError> for CliError {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::Field { message, .. } => Self::Usage(message),
+            RouteError::NoDomain | RouteError::Sealed(_) => Self::Failed(anyhow::Error::new(error)),
+            RouteError::Store(error) => error.into(),
         }
     }
 }
@@ -187,6 +213,9 @@ impl RouteCommand {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
+            Self::Set(args) => &args.one.json,
+            Self::ReDecide(args) => &args.one.json,
+            Self::Release(args) => &args.one.json,
             Self::Rotate(args) => &args.one.json,
             Self::Learn(args) => &args.one.json,
             Self::Confirm(args) => &args.one.json,
@@ -196,7 +225,7 @@ impl RouteCommand {
             Self::Hold(args) => &args.one.json,
             Self::Report(args) => &args.one.json,
             Self::Reconcile(args) => &args.list.json,
-            Self::Marks(args) => &args.json,
+            Self::Marks(args) | Self::Held(args) => &args.json,
             Self::Show(args) | Self::Remove(args) | Self::Pause(args) | Self::Resume(args) | Self::Retire(args) => {
                 &args.json
             }
@@ -217,6 +246,10 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
         RouteCommand::Add(args) => add(args, out).await,
         RouteCommand::List(args) => list(args, out).await,
         RouteCommand::Show(args) => show(args, out).await,
+        RouteCommand::Set(args) => change::set(args, out).await,
+        RouteCommand::Held(args) => held::show(args, out).await,
+        RouteCommand::ReDecide(args) => held::re_decide(args, out).await,
+        RouteCommand::Release(args) => held::release(args, out).await,
         RouteCommand::Rotate(args) => life::rotate(args, out).await,
         RouteCommand::Pause(args) => life::step(&args, RouteStep::Pause, out).await,
         RouteCommand::Resume(args) => life::step(&args, RouteStep::Resume, out).await,
@@ -240,22 +273,15 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
-    let largest = instance.config.routes.message_size;
-    if args.size_cap.is_some_and(|size| size > largest) {
-        return Err(CliError::Usage(format!(
-            "--size-cap: routes.message_size is {largest} octets, and no cap is larger"
-        )));
-    }
     let tenant = installation::tenant(&instance, &args.tenant).await?;
     let app = installation::app(&tenant, &args.app).await?.id;
     let reader = reader(args.kind, args.format)?;
-    let observe = args.observe.unwrap_or(if args.kind == RouteKind::Journal { OBSERVED } else { Duration::ZERO });
-    let observe_until = (!observe.is_zero()).then(|| instance.clock.now().plus(observe));
-    let wanted = Wanted { reader, app: Some(app), peers: args.peer, size_cap: args.size_cap, observe_until };
-    let (id, address) = add_route(&instance, &tenant, wanted).await?;
-    out.answer(&serde_json::json!({ "id": id, "address": address, "observeUntil": observe_until }), |out| {
+    let wanted = Wanted { reader, app: Some(app), peers: args.peer, size_cap: args.size_cap, observe: args.observe };
+    let made = route_desk(&instance).make(&tenant, wanted, &instance.clock).await?;
+    let (id, address) = (made.id, &made.address);
+    out.answer(&serde_json::json!({ "id": id, "address": address, "observeUntil": made.observe_until }), |out| {
         out.line(&format!("Route {id} takes copies at {address}"))?;
-        if let Some(until) = observe_until {
+        if let Some(until) = made.observe_until {
             out.line(&format!("Until {until} nothing follows from them: `connex route report {id}` shows what would"))?;
         }
         out.line("Whoever knows the address can send to it: treat it as a secret.")
@@ -264,24 +290,24 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
 
 async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
+    let now = instance.clock.now();
     let mut table = Table::new(["ROUTE", "KIND", "FORMAT", "PEERS", "STATE", "ALARMS", "TENANT"]);
     let mut all = Vec::new();
     for (name, tenant) in installation::tenants(&instance, args.tenant.as_deref()).await? {
-        let alarms = recent_alarms(&instance, &tenant).await?;
+        let (alarms, apps) = (recent_alarms(&tenant, now).await?, tenant.apps().await?);
         for row in tenant.routes().await? {
-            let peers: Vec<String> = row.peers.iter().map(ToString::to_string).collect();
-            let own: Vec<&AlarmRow> = alarms.iter().filter(|alarm| alarm.route == row.id).collect();
-            let words: Vec<&str> = own.iter().map(|alarm| alarm.alarm.as_str()).collect();
+            let view = RouteView::of(&row, &alarms, &apps, now);
+            let words: Vec<&str> = view.alarms.iter().map(|alarm| alarm.alarm.as_str()).collect();
             table.row([
-                row.id.to_string(),
-                row.reader.prefix().to_owned(),
-                row.reader.format().unwrap_or("-").to_owned(),
-                peers.join(" "),
-                row.state.as_str().to_owned(),
+                view.id.clone(),
+                view.kind.clone(),
+                view.format.clone().unwrap_or_else(|| "-".to_owned()),
+                view.peers.join(" "),
+                view.state.clone(),
                 if words.is_empty() { "-".to_owned() } else { words.join(" ") },
                 name.clone(),
             ]);
-            all.push(shown(&row, &own));
+            all.push(view);
         }
     }
     out.answer(&all, |out| out.table(&table))
@@ -289,15 +315,15 @@ async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
 
 async fn show(args: OneArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, row) = one(&args).await?;
-    let tenant = instance.store.for_tenant(row.tenant);
-    let address = address_of(&instance, row.id, &row.address_sealed)?;
+    let (tenant, now, desk) = (instance.store.for_tenant(row.tenant), instance.clock.now(), route_desk(&instance));
+    let address = desk.address(row.id, &row.address_sealed).map_err(RouteError::from)?;
     let mut former = Vec::new();
     for one in tenant.former_addresses().await?.into_iter().filter(|one| one.route == row.id) {
-        former.push((address_of(&instance, row.id, &one.address_sealed)?, one.accepted_until));
+        let address = desk.address(row.id, &one.address_sealed).map_err(RouteError::from)?;
+        former.push((address, one.accepted_until));
     }
-    let alarms = recent_alarms(&instance, &tenant).await?;
-    let own: Vec<&AlarmRow> = alarms.iter().filter(|alarm| alarm.route == row.id).collect();
-    let mut shown = shown(&row, &own);
+    let view = RouteView::of(&row, &recent_alarms(&tenant, now).await?, &tenant.apps().await?, now);
+    let mut shown = serde_json::to_value(&view).map_err(anyhow::Error::new)?;
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("address".to_owned(), address.clone().into());
         let listed =
@@ -313,79 +339,12 @@ async fn show(args: OneArgs, out: &mut Output) -> Result<(), CliError> {
         if let Some(at) = row.validated_at {
             out.line(&format!("ok: the mail system's test of its connector came through at {at}"))?;
         }
-        for alarm in &own {
-            let (word, count) = (alarm.alarm.as_str(), alarm.count);
+        for alarm in &view.alarms {
+            let (word, count) = (&alarm.alarm, alarm.count);
             out.line(&format!("alarm {word}, {count} times from {} to {}", alarm.first_at, alarm.last_at))?;
         }
         out.line("Whoever knows the address can send to it: treat it as a secret.")
     })
-}
-
-async fn recent_alarms(instance: &Instance, tenant: &TenantStore) -> Result<Vec<AlarmRow>, CliError> {
-    let shown = i64::try_from(ALARM_SHOWN.as_micros()).unwrap_or(i64::MAX);
-    let since = Timestamp::from_micros(instance.clock.now().as_micros().saturating_sub(shown));
-    Ok(tenant.alarms_since(since).await?)
-}
-
-/// A route as data, without its address.
-pub(super) fn shown(row: &RouteRow, alarms: &[&AlarmRow]) -> serde_json::Value {
-    serde_json::json!({
-        "tenant": row.tenant,
-        "id": row.id,
-        "kind": row.reader.prefix(),
-        "format": row.reader.format(),
-        "app": row.app,
-        "peers": row.peers,
-        "sizeCap": row.size_cap,
-        "state": row.state.as_str(),
-        "stateSince": row.state_since,
-        "learningUntil": row.learning_until,
-        "marks": row.marks,
-        "observeUntil": row.observe_until,
-        "authors": row.authors,
-        "connectorValidatedAt": row.validated_at,
-        "include": row.selection.include,
-        "exclude": row.selection.exclude,
-        "keep": row.retention.keep,
-        "keepDays": row.retention.days,
-        "legalHold": row.retention.legal_hold,
-        "alarms": alarms,
-    })
-}
-
-/// What a new route is to be like.
-pub(super) struct Wanted {
-    pub(super) reader: Reader,
-    pub(super) app: Option<crate::ids::AppId>,
-    pub(super) peers: Vec<PeerRule>,
-    pub(super) size_cap: Option<u64>,
-    pub(super) observe_until: Option<Timestamp>,
-}
-
-/// Makes a route with a new token; gives its id and address.
-pub(super) async fn add_route(
-    instance: &Instance,
-    tenant: &TenantStore,
-    wanted: Wanted,
-) -> Result<(RouteId, String), CliError> {
-    let Wanted { reader, app, peers, size_cap, observe_until } = wanted;
-    let id = instance.clock.mint::<RouteId>();
-    let (token_hash, address_sealed, address) = new_address(instance, id, reader)?;
-    tenant.add_route(id, NewRoute { reader, token_hash, address_sealed, app, peers, size_cap, observe_until }).await?;
-    Ok((id, address))
-}
-
-/// An address with a new token: the token's hash, the address sealed, and the address.
-fn new_address(instance: &Instance, id: RouteId, reader: Reader) -> Result<([u8; 32], String, String), CliError> {
-    let domain = instance.config.smtp.platform_domains.first();
-    let domain = domain.ok_or_else(|| CliError::failed("smtp.platform_domains is empty"))?;
-    let token = new_token();
-    let address = format!("{}-{token}@{domain}", reader.prefix());
-    Ok((token_hash(&token), instance.key.seal(&id.to_string(), &address), address))
-}
-
-fn address_of(instance: &Instance, id: RouteId, sealed: &str) -> Result<String, CliError> {
-    Ok(instance.key.open(&id.to_string(), sealed).map_err(anyhow::Error::new)?)
 }
 
 async fn one(args: &OneArgs) -> Result<(Instance, RouteRow), CliError> {

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
+use crate::service::routes::forms::RouteView;
 
 /// `connex tenant …`
 #[derive(Debug, Subcommand)]
@@ -98,12 +99,13 @@ pub async fn run(command: TenantCommand, out: &mut Output) -> Result<(), CliErro
             let instance = open(&args.data).await?;
             let tenant = installation::tenant(&instance, &args.id).await?;
             let (apps, mailboxes) = (tenant.apps().await?, tenant.mailboxes().await?);
+            let now = instance.clock.now();
             let (routes, endpoints) = (tenant.routes().await?, tenant.endpoints().await?);
             let shown = serde_json::json!({
                 "id": tenant.tenant(),
                 "apps": apps,
                 "mailboxes": mailboxes,
-                "routes": routes.iter().map(|row| super::route::shown(row, &[])).collect::<Vec<_>>(),
+                "routes": routes.iter().map(|row| RouteView::of(row, &[], &apps, now)).collect::<Vec<_>>(),
                 "webhooks": endpoints,
             });
             out.answer(&shown, |out| {

@@ -42,6 +42,8 @@ pub struct View<'a> {
     pub authentication: &'a Authentication,
     /// What the mailbox does with mail that fails DMARC; of a copy nothing is refused.
     pub failure_policy: FailurePolicy,
+    /// Whether the operator lets it pass although it came back in a delivery report, which anybody can write.
+    pub is_released: bool,
 }
 
 /// The canonical event of the message in `opened` as `view.recipient` sees it.
@@ -352,6 +354,10 @@ fn authentication(opened: &Opened, found: &Authentication) -> Authentication {
 /// What the reading doubts; and of direct mail, which is what it is, what its mailbox asks of its author beyond that.
 fn untrusted_reasons(reading: &Reading<'_>, view: &View<'_>) -> Vec<UntrustedReason> {
     let mut reasons = reading.untrusted.clone();
+    if view.is_released {
+        // That doubt alone: everything else must hold all the same.
+        reasons.retain(|reason| *reason != UntrustedReason::ReturnedReport);
+    }
     let authentication = view.authentication;
     if let Recipient::Mailbox { .. } = view.recipient {
         if view.failure_policy.quarantines(authentication) {

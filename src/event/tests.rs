@@ -103,6 +103,7 @@ fn view(recipient: Recipient, owned_domains: &[Domain]) -> View<'_> {
         authors: &[],
         authentication: &UNCHECKED,
         failure_policy: FailurePolicy::Mark,
+        is_released: false,
     }
 }
 

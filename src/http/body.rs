@@ -15,6 +15,8 @@ use super::error::{Code, Problem};
 use super::shape::Shape;
 use super::{Api, SharedApi};
 use crate::service::Fault;
+use crate::service::routes::forms;
+use crate::service::routes::held::RedecisionRequest;
 
 /// A type of the contract that comes in as a body.
 pub trait Contract: DeserializeOwned {
@@ -43,6 +45,18 @@ pub struct Shapes {
     pub reply: Shape,
     /// Of [`crate::service::drafts::release::ReleaseRequest`].
     pub release: Shape,
+    /// Of [`forms::RouteRequest`].
+    pub route: Shape,
+    /// Of [`forms::RouteChangeRequest`].
+    pub route_change: Shape,
+    /// Of [`forms::RouteRotation`].
+    pub route_rotation: Shape,
+    /// Of [`forms::RouteLearning`].
+    pub route_learning: Shape,
+    /// Of [`forms::RouteConfirmation`].
+    pub route_confirmation: Shape,
+    /// Of [`RedecisionRequest`].
+    pub redecision: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -99,6 +113,42 @@ impl Contract for crate::service::drafts::release::ReleaseRequest {
     }
 }
 
+impl Contract for forms::RouteRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.route
+    }
+}
+
+impl Contract for forms::RouteChangeRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.route_change
+    }
+}
+
+impl Contract for forms::RouteRotation {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.route_rotation
+    }
+}
+
+impl Contract for forms::RouteLearning {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.route_learning
+    }
+}
+
+impl Contract for forms::RouteConfirmation {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.route_confirmation
+    }
+}
+
+impl Contract for RedecisionRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.redecision
+    }
+}
+
 /// A body that is JSON.
 #[derive(Debug)]
 pub struct JsonBody(Value);
@@ -137,6 +187,21 @@ impl JsonBody {
             Ok(value) => Ok((value, warnings)),
             Err(error) => Err(Problem::invalid(vec![Fault::at("", format!("cannot be read: {error}"))])),
         }
+    }
+}
+
+impl JsonBody {
+    /// The body as `T`, for answers that have no place for warnings: what is not understood is not to be passed over.
+    ///
+    /// # Errors
+    /// 422 with a pointer for each field that does not fit, or is not known.
+    pub fn into_strict<T: Contract>(self, api: &Api) -> Result<T, Problem> {
+        let findings = T::shape(&api.shapes).check(&self.0);
+        if !findings.unknown.is_empty() && findings.faults.is_empty() {
+            let unknown = findings.unknown.into_iter().map(|pointer| Fault::at(pointer, "is not a field of this call"));
+            return Err(Problem::invalid(unknown.collect()));
+        }
+        Ok(self.into_typed(api)?.0)
     }
 }
 

@@ -174,6 +174,16 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
         }),
         Action::DraftEdit => json!({ "version": 1, "text": "See you on Wednesday." }),
         Action::ThreadReply => json!({ "text": "See you on Tuesday." }),
+        Action::RouteMake => json!({
+            "kind": "journal", "format": "exchange", "app": "your-saas", "peers": ["198.51.100.0/24"],
+        }),
+        Action::RouteChange => json!({ "mode": "active", "exclude": ["newsletter"], "keep": "text", "keepDays": 90 }),
+        Action::RouteRotate => json!({ "overlapHours": 168 }),
+        Action::RouteLearn => json!({ "hours": 72 }),
+        Action::RouteConfirm => json!({ "marks": [{ "name": "dkim", "value": "acme.example" }] }),
+        Action::RouteRedecide => json!({
+            "from": "2026-11-01T00:00:00Z", "to": "2026-11-23T10:00:00Z", "reason": "peer_not_authorised",
+        }),
         _ => json!({}),
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! A path that is not here is not served, and what is here names its authentication: there is no other way to a handler.
 
+use axum::http::StatusCode;
+
 use super::error::Code;
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
+use crate::service::routes::RouteStep;
 
 mod discover;
 mod domains;
@@ -12,6 +15,7 @@ mod drafts;
 mod evaluate;
 mod intake;
 mod read;
+mod routes;
 
 /// Which handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +59,18 @@ pub enum Action {
     ThreadReply,
     Approvals,
     Approval,
+    Routes,
+    RouteMake,
+    Route,
+    RouteChange,
+    RouteStep(RouteStep),
+    RouteRotate,
+    RouteLearn,
+    RouteMarks,
+    RouteConfirm,
+    RouteReconciliation,
+    RouteHeld,
+    RouteRedecide,
 }
 
 /// Who may call.
@@ -103,6 +119,8 @@ pub enum Reply {
     Json(&'static str),
     /// The same, also with 202 where it is not done yet.
     JsonOrAccepted(&'static str),
+    /// 201 with JSON of a schema.
+    Created(&'static str),
     /// JSON without a schema of its own.
     FreeJson,
     /// Text of a media type.
@@ -147,6 +165,17 @@ pub struct Parameter {
     pub range: Option<(i64, i64)>,
 }
 
+impl Reply {
+    /// The status that says so.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Created(_) => StatusCode::CREATED,
+            Self::Json(_) | Self::JsonOrAccepted(_) | Self::FreeJson | Self::Text(_) => StatusCode::OK,
+        }
+    }
+}
+
 impl Endpoint {
     /// Whether a GET on the same path tells its contract.
     #[must_use]
@@ -183,6 +212,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     read::ENDPOINTS,
     domains::ENDPOINTS,
     drafts::ENDPOINTS,
+    routes::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
 
@@ -191,6 +221,7 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + read::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
     + drafts::ENDPOINTS.len()
+    + routes::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 
 #[expect(clippy::indexing_slicing, reason = "run by the compiler, for which a place that is not there is an error")]

@@ -508,7 +508,7 @@ impl From<Conflict> for Problem {
                     .retry_after(1)
             }
             Conflict::ContentChanged => Self::new(Code::ContentChanged, Code::ContentChanged.about().help),
-            Conflict::State(words) => Self::new(Code::StateConflict, format!("{words}.")),
+            Conflict::State(why) => Self::new(Code::StateConflict, format!("Not now: {why}.")),
             Conflict::AmbiguousEvent => {
                 Self::new(Code::AmbiguousEvent, "Several apps sent an event with this sourceSystem and sourceEventId.")
             }

@@ -15,7 +15,7 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{domains, drafts, events, insights, intake, keys, outcomes, trust};
+use crate::service::{domains, drafts, events, insights, intake, keys, outcomes, routes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -47,6 +47,20 @@ use crate::service::{domains, drafts, events, insights, intake, keys, outcomes, 
     drafts::release::ReleaseAnswer,
     drafts::approvals::ApprovalView,
     drafts::approvals::ApprovalPage,
+    routes::forms::RouteRequest,
+    routes::forms::RouteChangeRequest,
+    routes::forms::RouteRotation,
+    routes::forms::RouteLearning,
+    routes::forms::RouteConfirmation,
+    routes::forms::RoutePage,
+    routes::forms::RouteView,
+    routes::forms::RouteMade,
+    routes::forms::RouteRotated,
+    routes::forms::RouteMarks,
+    routes::forms::RouteConfirmed,
+    routes::reconciliation::Reconciliation,
+    routes::held::RedecisionRequest,
+    routes::held::HeldPage,
     webhook::WebhookEvent,
     super::error::ProblemDocument,
 )))]
@@ -71,6 +85,20 @@ const WITH_KEY: [Code; 7] = [
     Code::RateLimited,
     Code::QuotaExceeded,
     Code::TemporarilyUnavailable,
+];
+
+/// Bodies that cannot be left out.
+const MUST_BE_THERE: [&str; 10] = [
+    "EventRequest",
+    "OutcomeRequest",
+    "DomainRequest",
+    "DraftRequest",
+    "DraftEdit",
+    "ReplyRequest",
+    "RouteRequest",
+    "RouteChangeRequest",
+    "RouteConfirmation",
+    "RedecisionRequest",
 ];
 
 /// The whole document.
@@ -105,7 +133,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, drafts:read, drafts:write, approvals:read.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, routes:read, routes:write, drafts:read, drafts:write, approvals:read.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
@@ -174,10 +202,7 @@ fn operation(endpoint: &Endpoint) -> Value {
             Some(name) => reference(name),
             None => json!({ "type": "object" }),
         };
-        let is_required = matches!(
-            endpoint.body,
-            Some("EventRequest" | "OutcomeRequest" | "DomainRequest" | "DraftRequest" | "DraftEdit" | "ReplyRequest")
-        );
+        let is_required = endpoint.body.is_some_and(|body| MUST_BE_THERE.contains(&body));
         members.insert(
             "requestBody".into(),
             json!({ "required": is_required, "content": { "application/json": { "schema": schema, "example": example_of(endpoint) } } }),
@@ -255,7 +280,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
     match endpoint.auth {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
-        Auth::Key(Scope::DomainsRead | Scope::DomainsWrite) => "administer",
+        Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
         Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead) => "draft",
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
@@ -274,7 +299,7 @@ fn security(auth: Auth) -> Value {
 fn responses(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
     let (media, schema) = match endpoint.reply {
-        Reply::Json(name) | Reply::JsonOrAccepted(name) => ("application/json", reference(name)),
+        Reply::Json(name) | Reply::JsonOrAccepted(name) | Reply::Created(name) => ("application/json", reference(name)),
         Reply::FreeJson => ("application/json", json!({ "type": "object" })),
         Reply::Text(media) => (media, json!({ "type": "string" })),
     };
@@ -282,7 +307,7 @@ fn responses(endpoint: &Endpoint) -> Value {
     if matches!(endpoint.reply, Reply::JsonOrAccepted(_)) {
         responses.insert("202".into(), good.clone());
     }
-    responses.insert("200".into(), good);
+    responses.insert(endpoint.reply.status().as_u16().to_string(), good);
     for code in problems_of(endpoint) {
         let about = code.about();
         let entry =

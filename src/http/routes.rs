@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod events;
 pub mod figures;
 pub mod intake;
+pub mod intake_routes;
 pub mod keys;
 pub mod messages;
 pub mod outcomes;

@@ -32,6 +32,7 @@ mod keys;
 mod limits;
 mod outcomes;
 mod problems;
+mod routes;
 
 const HOST: &str = "https://gate.example";
 
@@ -68,6 +69,15 @@ fn desk() -> crate::service::domains::DomainDesk {
     crate::service::domains::DomainDesk {
         hosts: vec!["mx.gate.example".to_owned()].into(),
         platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
+    }
+}
+
+/// What routes are made with.
+fn route_desk() -> crate::service::routes::RouteDesk {
+    crate::service::routes::RouteDesk {
+        key: Arc::new(crate::seal::InstanceKey::new(&[7; 32])),
+        domain: Some(crate::mail::address::Domain::parse("in.gate.example").unwrap()),
+        largest: 1_000_000,
     }
 }
 
@@ -150,6 +160,7 @@ impl Gateway {
             mail,
             domains: desk(),
             drafts: draft_desk(),
+            routes: route_desk(),
             resolver: unasked(),
             stop: tokio_util::sync::CancellationToken::new(),
         };

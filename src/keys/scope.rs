@@ -27,11 +27,15 @@ pub enum Scope {
     DraftsWrite,
     /// See what people are asked.
     ApprovalsRead,
+    /// See which intake routes the tenant has, without their addresses, and what was seen of them.
+    RoutesRead,
+    /// Make, change, move and retire intake routes, and have held copies decided on again.
+    RoutesWrite,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::StatusEvaluate,
         Self::EventsRead,
         Self::MessagesRead,
@@ -43,6 +47,8 @@ impl Scope {
         Self::DraftsRead,
         Self::DraftsWrite,
         Self::ApprovalsRead,
+        Self::RoutesRead,
+        Self::RoutesWrite,
     ];
 
     /// The word of the contract.
@@ -60,6 +66,8 @@ impl Scope {
             Self::DraftsRead => "drafts:read",
             Self::DraftsWrite => "drafts:write",
             Self::ApprovalsRead => "approvals:read",
+            Self::RoutesRead => "routes:read",
+            Self::RoutesWrite => "routes:write",
         }
     }
 

@@ -4,6 +4,7 @@
 //! a crash before it leads to the batch being read again, a crash after it does not. A message that cannot be processed is
 //! recorded as poisoned and never stops those behind it; trouble of the database or disk stops all until it is over.
 
+mod again;
 mod authenticity;
 mod directory;
 mod marked;
@@ -22,6 +23,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Engine;
+use crate::dns::Resolver;
 use crate::mail::address::Domain;
 use crate::mail::authentication::{Authentication, Trace};
 use crate::mail::copy::RouteAddresses;
@@ -36,6 +38,8 @@ use crate::store::ingest::{Kept, NewCopy, NewMessage, Progress};
 use crate::store::watch::Alarm;
 use crate::store::{Store, StoreError};
 
+use super::recipients::ranges::Ranges;
+use again::Again;
 use directory::Directory;
 use source::{Batch, Fetched, Source};
 use threads::NewThreads;
@@ -68,6 +72,7 @@ pub struct Ingest {
     directory: Directory,
     tokens: Arc<ReplyTokens>,
     authenticator: Option<Authenticator>,
+    ranges: Ranges,
     settings: IngestSettings,
     waiting: Waiting,
     /// So many messages are recorded one by one, since a batch among them was refused.
@@ -112,6 +117,7 @@ impl Ingest {
     ) -> Self {
         let tokens = Arc::new(ReplyTokens::new(key.reply_tokens()));
         let directory = Directory::new(store.clone(), key);
+        let ranges = Ranges::new(store.clock().clone(), None);
         let source = Source::new(spool, &store, settings.lease);
         let committed = spool.committed();
         Self {
@@ -123,6 +129,7 @@ impl Ingest {
             directory,
             tokens,
             authenticator: None,
+            ranges,
             settings,
             waiting: Waiting::default(),
             alone: 0,
@@ -141,13 +148,19 @@ impl Ingest {
         Self { authenticator: Some(authenticator), ..self }
     }
 
+    /// The same, looking up the networks of providers.
+    #[must_use]
+    pub fn resolving(self, resolver: Resolver) -> Self {
+        Self { ranges: Ranges::new(self.store.clock().clone(), Some(resolver)), ..self }
+    }
+
     /// Works until `stop`; a batch that was begun is finished.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.committed.mark_seen();
             match self.step().await {
                 Ok(true) => {}
-                Ok(false) if self.decide_confirmed().await => {}
+                Ok(false) if self.decide_held().await => {}
                 Ok(false) => tokio::select! {
                     () = self.committed.more() => {}
                     () = tokio::time::sleep(self.settings.poll) => {}
@@ -216,7 +229,7 @@ impl Ingest {
         let found = join_all(read.iter().map(|read| self.authenticate(read))).await;
         for (read, authentication) in read.into_iter().zip(found) {
             prepared.first.get_or_insert_with(|| read.stored.clone());
-            let message = self.message_or_poisoned(read, authentication, &mut prepared.threads).await?;
+            let message = self.message_or_poisoned(read, authentication, None, &mut prepared.threads).await?;
             prepared.messages.push(message);
             // A large batch must not keep a lease from being renewed.
             tokio::task::yield_now().await;
@@ -254,7 +267,7 @@ impl Ingest {
                 let Some(stored) = first else { return Err(error.into()) };
                 tracing::error!(message.id = %stored.manifest.id, error.kind = "ingest", "Message `{}` cannot be recorded: {error}", stored.manifest.id);
                 let poisoned = Read::kept(stored, Kept::Poisoned("not_recordable"));
-                let poisoned = self.message(poisoned, Authentication::default(), &mut threads).await?;
+                let poisoned = self.message(poisoned, Authentication::default(), None, &mut threads).await?;
                 match self.store.record_mail(vec![poisoned], progress.clone()).await {
                     // Not even that.
                     Err(error) if !error.is_temporary() => self.source.step_over(progress).await.map(|()| 0)?,
@@ -272,26 +285,28 @@ impl Ingest {
         &self,
         read: Read,
         authentication: Authentication,
+        again: Option<&Again>,
         threads: &mut NewThreads,
     ) -> Result<NewMessage, IngestError> {
-        let again = read.stored.clone();
-        match guarded(self.message(read, authentication.clone(), threads)).await {
+        let stored = read.stored.clone();
+        match guarded(self.message(read, authentication.clone(), again, threads)).await {
             Ok(Err(IngestError::Store(error))) if !error.is_temporary() => {
-                tracing::error!(message.id = %again.manifest.id, error.kind = "ingest", "Message `{}` cannot be decided on: {error}", again.manifest.id);
+                tracing::error!(message.id = %stored.manifest.id, error.kind = "ingest", "Message `{}` cannot be decided on: {error}", stored.manifest.id);
             }
             Ok(made) => return made,
             Err(Panicked) => {
                 metrics::counter!("connex_task_panics_total", "task" => "decide").increment(1);
-                tracing::error!(message.id = %again.manifest.id, error.kind = "panic", "Message `{}` cannot be decided on", again.manifest.id);
+                tracing::error!(message.id = %stored.manifest.id, error.kind = "panic", "Message `{}` cannot be decided on", stored.manifest.id);
             }
         }
-        self.message(Read::kept(again, Kept::Poisoned("not_decidable")), authentication, threads).await
+        self.message(Read::kept(stored, Kept::Poisoned("not_decidable")), authentication, again, threads).await
     }
 
     async fn message(
         &self,
         read: Read,
         authentication: Authentication,
+        again: Option<&Again>,
         threads: &mut NewThreads,
     ) -> Result<NewMessage, IngestError> {
         let Read { stored, opened: read, .. } = read;
@@ -311,20 +326,24 @@ impl Ingest {
         };
         match read {
             Err(kept) => {
+                message.copies = marked::copies(manifest, &kept);
                 message.kept = Some(kept);
-                message.copies = marked::copies(manifest);
             }
             Ok(opened) => {
-                let found = self.views(&stored, &opened, &authentication, threads).await?;
+                let found = self.views(&stored, &opened, &authentication, again, threads).await?;
                 (message.views, message.copies) = (found.views, found.copies);
                 let mut held = found.held.into_iter();
                 if message.views.is_empty() {
                     message.kept = held.next().map(|(_, reason)| reason);
                 }
-                for (scope, kept) in held {
+                for (scope, kept) in held.filter(|_| again.is_none()) {
                     tell_kept(&message, &kept, &format!(" for {scope}"));
                 }
             }
+        }
+        // What is read again was counted when it came.
+        if again.is_some() {
+            return Ok(message);
         }
         if let Some(kept) = &message.kept {
             tell_kept(&message, kept, "");

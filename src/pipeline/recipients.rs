@@ -8,7 +8,7 @@
 
 mod callers;
 mod certificates;
-mod ranges;
+pub(super) mod ranges;
 mod refused;
 mod strangers;
 
@@ -25,7 +25,7 @@ use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, Reci
 use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
-use crate::mail::envelope::{Door, Origin, Recipient};
+use crate::mail::envelope::{Origin, Recipient};
 use crate::service::tokens::{TOKEN_LETTERS, token_hash};
 use crate::store::directory::{MailboxRow, NewMailbox};
 use crate::store::domains::DomainOwner;
@@ -295,8 +295,7 @@ impl Recipients {
     }
 
     async fn answer_of_route(&self, row: &RouteRow, query: &RecipientQuery<'_>) -> Result<RecipientAnswer, StoreError> {
-        // The operator of this machine named the route for the history that is imported.
-        let is_named = query.origin.door == Door::Import || row.peers.iter().any(|rule| rule.admits(query.origin));
+        let is_named = row.names(query.origin);
         let size = row.size_cap.or((row.reader.prefix() == "journal").then_some(self.journal_size));
         if is_named && query.announced_size.zip(size).is_some_and(|(announced, size)| announced > size) {
             return Ok(RecipientAnswer::TooLarge);
@@ -311,7 +310,7 @@ impl Recipients {
             };
             return Ok(RecipientAnswer::Known { recipient, size });
         }
-        let answer = if self.is_in_shared_range(row, query.origin.peer).await {
+        let answer = if self.ranges.are_named(row, query.origin.peer).await {
             let now = self.store.clock().now();
             if row.marks.is_none() && !row.learns(now) {
                 let is_over = row.state == RouteState::Learning;
@@ -326,19 +325,6 @@ impl Recipients {
             RecipientAnswer::Known { recipient, .. } => Ok(RecipientAnswer::Known { recipient, size }),
             refused => Ok(refused),
         }
-    }
-}
-
-impl Recipients {
-    /// Whether the peer is in a network of a provider that the route names, which is everybody's.
-    async fn is_in_shared_range(&self, row: &RouteRow, peer: Option<IpAddr>) -> bool {
-        let Some(peer) = peer else { return false };
-        for provider in row.peers.iter().filter_map(|rule| rule.provider()) {
-            if self.ranges.contains(provider.spf(), peer).await {
-                return true;
-            }
-        }
-        false
     }
 }
 

@@ -74,7 +74,7 @@ mod tests {
     use crate::ids::{MessageId, RouteId};
     use crate::mail::reading::Reader;
     use crate::store::ingest::{Kept, NewCopy, NewMessage, Progress, SpoolCursor};
-    use crate::store::routes::NewRoute;
+    use crate::store::routes::{NewRoute, RouteChange};
     use crate::store::tests::engine::{Engine, Place, on_both_engines};
 
     on_both_engines! {
@@ -100,7 +100,8 @@ mod tests {
             observe_until: None,
         };
         own.add_route(id, route).await.unwrap();
-        own.retain_copies(id, Keep::Raw, Some(30)).await.unwrap();
+        let change = RouteChange { keep_days: Some(Some(30)), ..RouteChange::default() };
+        own.change_route(id, change).await.unwrap();
         let mut taken: Vec<MessageId> = Vec::new();
         for segment in 1..=2 {
             let message = NewMessage {
@@ -113,7 +114,14 @@ mod tests {
                 trace: None,
                 kept: Some(Kept::Excluded("excluded")),
                 views: Vec::new(),
-                copies: vec![NewCopy { route: id, marks: None, keep: Keep::Raw, alarm: None, tests_connector: false }],
+                copies: vec![NewCopy {
+                    route: id,
+                    marks: None,
+                    keep: Keep::Raw,
+                    alarm: None,
+                    tests_connector: false,
+                    held: None,
+                }],
             };
             taken.push(message.id);
             let progress = Progress::Log { log: "n".into(), cursor: SpoolCursor { segment, position: 0 } };

@@ -62,6 +62,10 @@ required_scopes! {
     DraftsWrite = Some(Scope::DraftsWrite);
     /// `approvals:read`.
     ApprovalsRead = Some(Scope::ApprovalsRead);
+    /// `routes:read`.
+    RoutesRead = Some(Scope::RoutesRead);
+    /// `routes:write`.
+    RoutesWrite = Some(Scope::RoutesWrite);
 }
 
 /// The holder of a key that was found valid for this call.
@@ -119,7 +123,7 @@ impl Principal {
     }
 }
 
-/// Whether a scope is for what is recorded of a tenant, or for what all its mailboxes are on.
+/// Whether a scope is for what is recorded of a tenant, or for what all its mail comes by.
 const fn reads_records(scope: Scope) -> bool {
     matches!(
         scope,
@@ -129,6 +133,8 @@ const fn reads_records(scope: Scope) -> bool {
             | Scope::DomainsRead
             | Scope::DomainsWrite
             | Scope::ApprovalsRead
+            | Scope::RoutesRead
+            | Scope::RoutesWrite
     )
 }
 

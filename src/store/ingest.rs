@@ -54,6 +54,8 @@ pub struct NewCopy {
     pub alarm: Option<Alarm>,
     /// Whether it is the mail system's test of its connector.
     pub tests_connector: bool,
+    /// Why it, or one of several messages in it, is not believed there: a public word.
+    pub held: Option<&'static str>,
 }
 
 /// Why a message is stored and makes no events.

@@ -1,8 +1,9 @@
 //! Routes that learn: the marks of copies that are held, and what is decided once somebody has confirmed them.
 
-use super::ingest::{NewMessage, Sorted, record_with_copies, without_copies};
+use super::ingest::NewMessage;
+use super::redecisions::{Redecided, settle};
 use super::sql::{Row, query};
-use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, retention, to_json};
+use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::ids::{MessageId, RouteId, TenantId};
 use crate::mail::marks::Mark;
@@ -136,9 +137,6 @@ SELECT tenant_id, message_id, route_id FROM held_copies WHERE state = 'confirmed
     pub async fn release_copy(&self, copy: Confirmed, message: Option<NewMessage>) -> Result<usize, StoreError> {
         const DECIDED: &str = "\
 UPDATE held_copies SET state = 'decided' WHERE tenant_id = $1 AND message_id = $2 AND route_id = $3 AND state = 'confirmed'";
-        const RELEASE: &str = "\
-UPDATE messages SET state = $3, reason = $4, duplicate_of = $5 WHERE tenant_id = $1 AND message_id = $2 AND state = 'held'";
-        const IS_HELD: &str = "SELECT 1 FROM messages WHERE tenant_id = $1 AND message_id = $2 AND state = 'held'";
         let clock = self.clock.clone();
         let recorded = self
             .write(move |connection| {
@@ -153,18 +151,10 @@ UPDATE messages SET state = $3, reason = $4, duplicate_of = $5 WHERE tenant_id =
                     if decided.execute(&mut *connection).await? == 0 {
                         return Ok(0);
                     }
-                    // It may have been believed for another route.
-                    let is_held = query(IS_HELD).bind(&tenant).bind(&id).fetch_optional(&mut *connection).await?;
-                    if is_held.is_none() {
-                        return Ok(0);
+                    match settle(connection, &clock, copy.route, message).await? {
+                        Redecided::Decided(count) => Ok(count),
+                        Redecided::Held(_) | Redecided::Unchanged | Redecided::Done => Ok(0),
                     }
-                    let Sorted { mut messages, events, copies } = without_copies(connection, vec![message]).await?;
-                    let (Some(row), count) = (messages.pop(), events.len()) else { return Ok(0) };
-                    let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason);
-                    release.bind(row.duplicate_of.clone()).execute(&mut *connection).await?;
-                    retention::note_decided(connection, &row).await?;
-                    record_with_copies(connection, &clock, events, copies).await?;
-                    Ok(count)
                 })
             })
             .await?;

@@ -10,7 +10,6 @@ use crate::clock::Timestamp;
 use crate::event::privacy::{erase_evidence, erase_payload, erase_texts};
 use crate::ids::RouteId;
 use crate::mail::retention::{Keep, Retention};
-use crate::mail::selection::Selection;
 
 /// Which of a route's copies are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,43 +25,6 @@ pub(super) fn keep(word: &str) -> Result<Keep, StoreError> {
 }
 
 impl TenantStore {
-    /// Sets which copies a route takes notice of from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn select_copies(&self, id: RouteId, selection: Selection) -> Result<(), StoreError> {
-        const SET: &str = "\
-UPDATE routes SET include_rules = $3, exclude_rules = $4 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        let (tenant, id) = (self.tenant.to_string(), id.to_string());
-        let (include, exclude) = (to_json("rules", &selection.include)?, to_json("rules", &selection.exclude)?);
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let set = query(SET).bind(tenant).bind(id).bind(include).bind(exclude);
-                    found(set.execute(connection).await?)
-                })
-            })
-            .await
-    }
-
-    /// Sets what a route keeps, also of what it has taken before; its legal hold stays as it is.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn retain_copies(&self, id: RouteId, keep: Keep, days: Option<u32>) -> Result<(), StoreError> {
-        const SET: &str = "\
-UPDATE routes SET keep = $3, keep_days = $4 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        let (tenant, id) = (self.tenant.to_string(), id.to_string());
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let set = query(SET).bind(tenant).bind(id).bind(keep.as_str()).bind(days.map(i64::from));
-                    found(set.execute(connection).await?)
-                })
-            })
-            .await
-    }
-
     /// Begins or ends a route's legal hold.
     ///
     /// # Errors
@@ -115,7 +77,7 @@ UPDATE routes SET keep = $3, keep_days = $4 WHERE tenant_id = $1 AND route_id = 
         const FIND: &str = "\
 SELECT k.message_id FROM kept_copies AS k JOIN messages AS m ON m.tenant_id = k.tenant_id AND m.message_id = k.message_id
 WHERE k.tenant_id = $1 AND k.route_id = $2 AND k.kept <> 'none' AND k.kept IN ('raw', $3) AND k.received_at < $4
-AND ($5 = 0 OR m.state IN ('emitted', 'duplicate', 'excluded')) ORDER BY k.received_at LIMIT $6";
+AND ($5 = 0 OR (m.state IN ('emitted', 'duplicate', 'excluded') AND k.held IS NULL)) ORDER BY k.received_at LIMIT $6";
         const REDUCE: &str =
             "UPDATE kept_copies SET kept = $4 WHERE tenant_id = $1 AND message_id = $2 AND route_id = $3";
         // What is more than nothing is texts as well.
@@ -196,7 +158,7 @@ async fn erase_events(connection: &mut Connection, tenant: &str, message: &str, 
 
 /// Notes how much is kept of copies that are being recorded.
 pub(super) async fn note_kept(connection: &mut Connection, messages: &[MessageRow]) -> Result<(), StoreError> {
-    const KEPT: &str = "INSERT INTO kept_copies (tenant_id, message_id, route_id, received_at, kept) ";
+    const KEPT: &str = "INSERT INTO kept_copies (tenant_id, message_id, route_id, received_at, kept, held) ";
     let copies: Vec<_> =
         messages.iter().flat_map(|row| row.message.copies.iter().map(|copy| (&row.message, copy))).collect();
     rows::insert_unless(connection, KEPT, "ON CONFLICT DO NOTHING", &copies, |row, (message, copy)| {
@@ -204,7 +166,8 @@ pub(super) async fn note_kept(connection: &mut Connection, messages: &[MessageRo
             .push_bind(message.id.to_string())
             .push_bind(copy.route.to_string())
             .push_bind(message.received_at.as_micros())
-            .push_bind(copy.keep.as_str());
+            .push_bind(copy.keep.as_str())
+            .push_bind(copy.held);
     })
     .await?;
     Ok(())

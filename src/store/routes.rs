@@ -10,11 +10,12 @@ use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, retention, to_json};
 use crate::clock::Timestamp;
 use crate::ids::{AppId, RouteId, TenantId};
+use crate::mail::envelope::{Door, Origin};
 use crate::mail::marks::Mark;
 use crate::mail::peer::PeerRule;
 use crate::mail::reading::Reader;
-use crate::mail::retention::Retention;
-use crate::mail::selection::{AuthorRule, Selection};
+use crate::mail::retention::{Keep, Retention};
+use crate::mail::selection::{AuthorRule, CopyRule, Selection};
 
 /// Where a route is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl RouteState {
 }
 
 /// A step in the life of a route that an operator takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RouteStep {
     /// It takes nothing until it is resumed.
     Pause,
@@ -134,6 +135,18 @@ impl RouteRow {
         self.state == RouteState::Learning && self.learning_until.is_some_and(|until| now < until)
     }
 
+    /// Whether it takes copies.
+    #[must_use]
+    pub const fn takes_copies(&self) -> bool {
+        matches!(self.state, RouteState::Active | RouteState::Learning)
+    }
+
+    /// Whether it names who handed a message over. For history that is imported, the operator of this machine named it.
+    #[must_use]
+    pub fn names(&self, origin: &Origin) -> bool {
+        origin.door == Door::Import || self.peers.iter().any(|rule| rule.admits(origin))
+    }
+
     /// Whether it is observed at this moment.
     #[must_use]
     pub fn is_observed(&self, now: Timestamp) -> bool {
@@ -158,6 +171,29 @@ pub struct NewRoute {
     pub size_cap: Option<u64>,
     /// Until when it is observed.
     pub observe_until: Option<Timestamp>,
+}
+
+/// What is to change of a route; `None` leaves it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteChange {
+    /// How it reads what it takes: of the kind that it has.
+    pub reader: Option<Reader>,
+    /// Who is authorised to hand copies over.
+    pub peers: Option<Vec<PeerRule>>,
+    /// Octets that one message may have; `Some(None)`: as configured.
+    pub size_cap: Option<Option<u64>>,
+    /// Until when it is observed; `Some(None)`: not any more.
+    pub observe_until: Option<Option<Timestamp>>,
+    /// Whose copies it takes, where it is a `bcc` route; none: those of every author.
+    pub authors: Option<Vec<AuthorRule>>,
+    /// Which copies alone it takes notice of; none: all.
+    pub include: Option<Vec<CopyRule>>,
+    /// Which copies it takes no notice of.
+    pub exclude: Option<Vec<CopyRule>>,
+    /// How much of its copies it keeps, also of those that it has taken.
+    pub keep: Option<Keep>,
+    /// For how many days; `Some(None)`: for ever.
+    pub keep_days: Option<Option<u32>>,
 }
 
 /// What an address of a route leads to.
@@ -356,43 +392,40 @@ WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paus
         }
     }
 
-    /// Has nothing but a report follow from a route's copies until `until`; `None`: everything follows from now on.
+    /// Changes what a route takes, believes and keeps, all at once; doors and workers see it within a second or two.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn observe_route(&self, id: RouteId, until: Option<Timestamp>) -> Result<(), StoreError> {
-        const OBSERVE: &str =
-            "UPDATE routes SET observe_until = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        let tenant = self.tenant.to_string();
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let observe = query(OBSERVE).bind(tenant).bind(id.to_string());
-                    match observe.bind(until.map(Timestamp::as_micros)).execute(connection).await? {
-                        0 => Err(StoreError::NotFound("route")),
-                        _ => Ok(()),
-                    }
-                })
-            })
-            .await
-    }
-
-    /// Lists whose copies a `bcc` route takes from now on; none: those of every author.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn list_authors(&self, id: RouteId, authors: Vec<AuthorRule>) -> Result<(), StoreError> {
-        const SET: &str =
-            "UPDATE routes SET authors = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        let (tenant, id, authors) = (self.tenant.to_string(), id.to_string(), to_json("rules", &authors)?);
+    pub async fn change_route(&self, id: RouteId, change: RouteChange) -> Result<(), StoreError> {
+        const CHANGE: &str = "\
+UPDATE routes SET reader = COALESCE($3, reader), peers = COALESCE($4, peers), authors = COALESCE($5, authors),
+    include_rules = COALESCE($6, include_rules), exclude_rules = COALESCE($7, exclude_rules), keep = COALESCE($8, keep),
+    size_cap = CASE WHEN $9 = 1 THEN $10 ELSE size_cap END,
+    observe_until = CASE WHEN $11 = 1 THEN $12 ELSE observe_until END,
+    keep_days = CASE WHEN $13 = 1 THEN $14 ELSE keep_days END
+WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        fn json<T: serde::Serialize>(what: &'static str, list: Option<&T>) -> Result<Option<String>, StoreError> {
+            list.map(|list| to_json(what, list)).transpose()
+        }
+        let is_given = |given: bool| i64::from(given);
+        let set = query(CHANGE)
+            .bind(self.tenant.to_string())
+            .bind(id.to_string())
+            .bind(change.reader.map(Reader::as_str))
+            .bind(json("peers", change.peers.as_ref())?)
+            .bind(json("rules", change.authors.as_ref())?)
+            .bind(json("rules", change.include.as_ref())?)
+            .bind(json("rules", change.exclude.as_ref())?)
+            .bind(change.keep.map(Keep::as_str))
+            .bind(is_given(change.size_cap.is_some()))
+            .bind(change.size_cap.flatten().map(u64::cast_signed))
+            .bind(is_given(change.observe_until.is_some()))
+            .bind(change.observe_until.flatten().map(Timestamp::as_micros))
+            .bind(is_given(change.keep_days.is_some()))
+            .bind(change.keep_days.flatten().map(i64::from));
         let changed = self
             .store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let set = query(SET).bind(tenant).bind(id).bind(authors);
-                    Ok::<_, StoreError>(set.execute(connection).await?)
-                })
-            })
+            .write(move |connection| Box::pin(async move { Ok::<_, StoreError>(set.execute(connection).await?) }))
             .await?;
         if changed == 0 { Err(StoreError::NotFound("route")) } else { Ok(()) }
     }
@@ -407,7 +440,7 @@ UPDATE routes SET state = 'deleted', state_since = $3
 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted' AND legal_hold = 0";
         match self.change_one(REMOVE, id.to_string(), "route").await {
             Err(StoreError::NotFound(_)) => {
-                Err(self.refusal(id, "the route is on legal hold: `connex route hold ID off` comes first").await?)
+                Err(self.refusal(id, "the route is on legal hold, which must end first").await?)
             }
             done => done,
         }

@@ -25,6 +25,7 @@ pub(crate) mod engine;
 mod isolation;
 mod lanes;
 mod postgres;
+mod redecisions;
 mod retention;
 mod schema;
 mod sqlite;

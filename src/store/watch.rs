@@ -198,7 +198,6 @@ INSERT INTO route_alarms (tenant_id, route_id, alarm, first_at, last_at, count)
 SELECT tenant_id, route_id, $3, $4, $4, $5 FROM routes WHERE tenant_id = $1 AND route_id = $2
 ON CONFLICT (tenant_id, route_id, alarm) DO UPDATE SET
     last_at = excluded.last_at, count = route_alarms.count + excluded.count";
-    const TESTED: &str = "UPDATE routes SET validated_at = $3 WHERE tenant_id = $1 AND route_id = $2";
     const HOLD: &str = "INSERT INTO held_copies (tenant_id, message_id, route_id, received_at, marks, state) ";
     let mut counts: BTreeMap<(TenantId, RouteId, Timestamp), Counts> = BTreeMap::new();
     let mut alarms: BTreeMap<(TenantId, RouteId, Alarm), (Timestamp, u64)> = BTreeMap::new();
@@ -209,7 +208,7 @@ ON CONFLICT (tenant_id, route_id, alarm) DO UPDATE SET
         for copy in &message.copies {
             let hour = hour_of(message.received_at);
             let counts = counts.entry((message.tenant, copy.route, hour)).or_default();
-            let is_untrusted = row.state == "held" || row.state == "poisoned" || copy.marks.is_some();
+            let is_untrusted = copy.held.is_some() || row.state == "poisoned";
             if copy.tests_connector {
                 tested.insert((message.tenant, copy.route), message.received_at);
             }
@@ -225,7 +224,7 @@ ON CONFLICT (tenant_id, route_id, alarm) DO UPDATE SET
             counts.received += 1;
             counts.folded += u64::from(row.folded.contains(&copy.route.to_string()));
             counts.untrusted += u64::from(is_untrusted);
-            if let (Some(marks), "held") = (&copy.marks, row.state) {
+            if let (Some(marks), Some(_)) = (&copy.marks, copy.held) {
                 let (tenant, id) = (message.tenant.to_string(), message.id.to_string());
                 held.push((tenant, id, copy.route.to_string(), message.received_at, to_json("marks", marks)?));
             }
@@ -244,8 +243,7 @@ ON CONFLICT (tenant_id, route_id, alarm) DO UPDATE SET
             .await?;
     }
     for ((tenant, route), at) in tested {
-        let note = query(TESTED).bind(tenant.to_string()).bind(route.to_string()).bind(at.as_micros());
-        note.execute(&mut *connection).await?;
+        note_connector_test(connection, tenant, route, at).await?;
     }
     for ((tenant, route, alarm), (at, count)) in alarms {
         let raise = query(ALARM).bind(tenant.to_string()).bind(route.to_string()).bind(alarm.as_str());
@@ -260,6 +258,21 @@ ON CONFLICT (tenant_id, route_id, alarm) DO UPDATE SET
             .push_bind("held");
     })
     .await?;
+    Ok(())
+}
+
+/// Notes when the mail system's own test of its connector came through.
+pub(super) async fn note_connector_test(
+    connection: &mut Connection,
+    tenant: TenantId,
+    route: RouteId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    const TESTED: &str = "\
+UPDATE routes SET validated_at = $3
+WHERE tenant_id = $1 AND route_id = $2 AND COALESCE(validated_at, $3) <= $3";
+    let note = query(TESTED).bind(tenant.to_string()).bind(route.to_string()).bind(at.as_micros());
+    note.execute(connection).await?;
     Ok(())
 }
 

@@ -36,6 +36,7 @@ mod peers;
 mod privacy;
 mod providers;
 mod readiness;
+mod redecide;
 mod refusals;
 mod routes;
 mod sending;

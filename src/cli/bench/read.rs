@@ -214,6 +214,7 @@ impl Scene {
             authors: &[],
             authentication: &self.authentication,
             failure_policy: FailurePolicy::Mark,
+            is_released: false,
         };
         serde_json::to_string(&event::from_mail(&opened, manifest, &view)).unwrap_or_default()
     }

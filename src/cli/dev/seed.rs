@@ -1,15 +1,15 @@
 //! The sample tenant of a development instance: app, mailbox, bcc route, webhook endpoint, API key.
 
-use crate::app::Instance;
+use crate::app::{Instance, route_desk};
 use crate::cli::CliError;
 use crate::cli::key::add_key;
-use crate::cli::route::{Wanted, add_route};
 use crate::cli::webhook::{Told, add_endpoint};
 use crate::ids::{AppId, TenantId};
 use crate::keys::{Environment, KeyBindings, Scopes};
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::reading::Reader;
 use crate::service::keys::NewKey;
+use crate::service::routes::Wanted;
 use crate::store::directory::{AppProfileRow, NewMailbox};
 use crate::store::routes::RouteRow;
 use crate::store::{StoreError, TenantStore};
@@ -91,8 +91,8 @@ async fn bcc_route(instance: &Instance, rows: &TenantStore, app: AppId) -> Resul
         return Ok(instance.key.open(&route.id.to_string(), &route.address_sealed).map_err(anyhow::Error::new)?);
     }
     let loopback = ["127.0.0.0/8", "::1/128"].iter().filter_map(|range| range.parse().ok()).collect();
-    let wanted = Wanted { reader: Reader::Bcc, app: Some(app), peers: loopback, size_cap: None, observe_until: None };
-    Ok(add_route(instance, rows, wanted).await?.1)
+    let wanted = Wanted { reader: Reader::Bcc, app: Some(app), peers: loopback, size_cap: None, observe: None };
+    Ok(route_desk(instance).make(rows, wanted, &instance.clock).await?.address)
 }
 
 async fn api_key(instance: &Instance, rows: &TenantStore) -> Result<String, CliError> {

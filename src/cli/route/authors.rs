@@ -3,11 +3,13 @@
 use clap::Args;
 
 use super::one;
+use crate::app::route_desk;
 use crate::cli::CliError;
 use crate::cli::output::Output;
 use crate::cli::place::OneArgs;
 use crate::mail::reading::Reader;
-use crate::mail::selection::{AuthorRule, LONGEST};
+use crate::mail::selection::AuthorRule;
+use crate::store::routes::RouteChange;
 
 /// Arguments of `connex route authors`.
 #[derive(Debug, Args)]
@@ -30,17 +32,9 @@ pub(super) async fn authors(args: AuthorsArgs, out: &mut Output) -> Result<(), C
     if row.reader != Reader::Bcc {
         return Err(CliError::Usage("authors are listed of bcc routes alone".to_owned()));
     }
-    if args.only.len() > LONGEST {
-        return Err(CliError::Usage(format!("a list has at most {LONGEST} authors")));
-    }
-    let authors = match (args.only.is_empty(), args.anyone) {
-        (true, false) => row.authors.clone(),
-        (true, true) => Vec::new(),
-        (false, _) => args.only,
-    };
-    if authors != row.authors {
-        instance.store.for_tenant(row.tenant).list_authors(row.id, authors.clone()).await?;
-    }
+    let change =
+        RouteChange { authors: (args.anyone || !args.only.is_empty()).then_some(args.only), ..RouteChange::default() };
+    let authors = route_desk(&instance).change(&instance.store.for_tenant(row.tenant), &row, change).await?.authors;
     out.answer(&serde_json::json!({ "id": row.id, "authors": authors }), |out| {
         let words: Vec<String> = authors.iter().map(ToString::to_string).collect();
         let whose = if words.is_empty() { "anyone".to_owned() } else { words.join(" ") };

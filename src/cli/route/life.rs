@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{address_of, new_address, one};
+use super::one;
+use crate::app::route_desk;
 use crate::cli::CliError;
 use crate::cli::output::Output;
 use crate::cli::place::OneArgs;
 use crate::config::units::{DURATION_FORM, parse_duration};
-use crate::store::routes::RouteStep;
+use crate::service::routes::{LONGEST_TIME, observed_until};
+use crate::store::routes::{RouteChange, RouteStep};
 
 /// Arguments of `connex route rotate`.
 #[derive(Debug, Args)]
@@ -33,21 +35,16 @@ pub struct ObserveArgs {
     pub time: Duration,
 }
 
-/// The longest overlap, and the longest time of observing: an address that everybody knows must go some time.
-const LONGEST: Duration = Duration::from_secs(90 * 24 * 3_600);
-
 pub(super) fn up_to_90_days(text: &str) -> Result<Duration, String> {
-    let time = parse_duration(text).filter(|time| *time <= LONGEST);
+    let time = parse_duration(text).filter(|time| *time <= LONGEST_TIME);
     time.ok_or_else(|| format!("must be {DURATION_FORM}, up to 90d"))
 }
 
 /// Gives the route a new address.
 pub(super) async fn rotate(args: RotateArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, row) = one(&args.one).await?;
-    let (hash, sealed, address) = new_address(&instance, row.id, row.reader)?;
-    let tenant = instance.store.for_tenant(row.tenant);
-    let until = tenant.rotate_route(row.id, hash, sealed, args.overlap).await?;
-    let old = address_of(&instance, row.id, &row.address_sealed)?;
+    let rotated = route_desk(&instance).rotate(&instance.store.for_tenant(row.tenant), &row, args.overlap).await?;
+    let (address, old, until) = (rotated.address, rotated.former, rotated.former_accepted_until);
     let answer = serde_json::json!({ "id": row.id, "address": address, "former": old, "formerAcceptedUntil": until });
     out.answer(&answer, |out| {
         out.line(&format!("Route {} takes copies at {address}", row.id))?;
@@ -59,8 +56,9 @@ pub(super) async fn rotate(args: RotateArgs, out: &mut Output) -> Result<(), Cli
 /// Sets until when the route is observed.
 pub(super) async fn observe(args: ObserveArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, row) = one(&args.one).await?;
-    let until = (!args.time.is_zero()).then(|| instance.clock.now().plus(args.time));
-    instance.store.for_tenant(row.tenant).observe_route(row.id, until).await?;
+    let until = observed_until(args.time, instance.clock.now())?;
+    let change = RouteChange { observe_until: Some(until), ..RouteChange::default() };
+    route_desk(&instance).change(&instance.store.for_tenant(row.tenant), &row, change).await?;
     out.answer(&serde_json::json!({ "id": row.id, "observeUntil": until }), |out| match until {
         Some(until) => out.line(&format!("Nothing follows from the copies of {} until {until}", row.id)),
         None => out.line(&format!("From now on everything follows from the copies of {}", row.id)),

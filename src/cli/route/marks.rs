@@ -1,7 +1,5 @@
 //! `connex route learn | marks | confirm`: by what the copies of a shared network are told from a stranger's.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::one;
@@ -9,9 +7,8 @@ use crate::cli::CliError;
 use crate::cli::output::Output;
 use crate::cli::place::OneArgs;
 use crate::mail::marks::Mark;
-
-/// Longest time of learning, in hours.
-const LONGEST_HOURS: u64 = 72;
+use crate::service::routes::forms::RouteMarks;
+use crate::service::routes::{LONGEST_LEARNING, learn as learn_for};
 
 /// Arguments of `connex route learn`.
 #[derive(Debug, Args)]
@@ -20,7 +17,7 @@ pub struct LearnArgs {
     #[command(flatten)]
     pub one: OneArgs,
     /// How many hours, up to 72.
-    #[arg(long, value_name = "HOURS", default_value_t = LONGEST_HOURS, value_parser = clap::value_parser!(u64).range(1..=LONGEST_HOURS))]
+    #[arg(long, value_name = "HOURS", default_value_t = LONGEST_LEARNING, value_parser = clap::value_parser!(u64).range(1..=LONGEST_LEARNING))]
     pub hours: u64,
 }
 
@@ -38,11 +35,7 @@ pub struct ConfirmArgs {
 /// Has the route learn.
 pub(super) async fn learn(args: LearnArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, row) = one(&args.one).await?;
-    if row.peers.iter().all(|rule| rule.provider().is_none()) {
-        return Err(CliError::failed("the route names no provider (--peer shared:…), whose networks are learned from"));
-    }
-    let until = instance.clock.now().plus(Duration::from_secs(args.hours * 3_600));
-    instance.store.for_tenant(row.tenant).learn_route(row.id, until).await?;
+    let until = learn_for(&instance.store.for_tenant(row.tenant), &row, args.hours, instance.clock.now()).await?;
     out.answer(&serde_json::json!({ "id": row.id, "learningUntil": until }), |out| {
         out.line(&format!(
             "Route {} learns until {until}: copies are held, and `connex route marks` shows theirs",
@@ -55,15 +48,7 @@ pub(super) async fn learn(args: LearnArgs, out: &mut Output) -> Result<(), CliEr
 pub(super) async fn show(args: OneArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, row) = one(&args).await?;
     let held = instance.store.for_tenant(row.tenant).held_marks(row.id).await?;
-    let sets: Vec<serde_json::Value> = (1..)
-        .zip(&held)
-        .map(|(set, one)| {
-            serde_json::json!({
-                "set": set, "marks": one.marks, "held": one.held, "firstAt": one.first_at, "lastAt": one.last_at,
-            })
-        })
-        .collect();
-    let answer = serde_json::json!({ "id": row.id, "state": row.state.as_str(), "confirmed": row.marks, "held": sets });
+    let answer = RouteMarks::of(&row, &held);
     out.answer(&answer, |out| {
         match &row.marks {
             Some(marks) => out.line(&format!("confirmed: {}", words(marks)))?,

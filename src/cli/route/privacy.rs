@@ -3,11 +3,13 @@
 use clap::{Args, ValueEnum};
 
 use super::one;
+use crate::app::route_desk;
 use crate::cli::CliError;
 use crate::cli::output::Output;
 use crate::cli::place::OneArgs;
 use crate::mail::retention::Keep;
-use crate::mail::selection::{CopyRule, LONGEST, Selection};
+use crate::mail::selection::CopyRule;
+use crate::store::routes::RouteChange;
 
 /// Arguments of `connex route privacy`.
 #[derive(Debug, Args)]
@@ -60,33 +62,16 @@ pub enum Switch {
 /// Sets what was given, and shows what holds now.
 pub(super) async fn privacy(args: PrivacyArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, row) = one(&args.one).await?;
-    let tenant = instance.store.for_tenant(row.tenant);
-    if args.include.len().max(args.exclude.len()) > LONGEST {
-        return Err(CliError::Usage(format!("a list has at most {LONGEST} rules")));
-    }
-    let chosen = |given: Vec<CopyRule>, is_dropped: bool, before: Vec<CopyRule>| match (given.is_empty(), is_dropped) {
-        (true, true) => Vec::new(),
-        (true, false) => before,
-        (false, _) => given,
+    let given = |rules: Vec<CopyRule>, is_dropped: bool| (is_dropped || !rules.is_empty()).then_some(rules);
+    let change = RouteChange {
+        include: given(args.include, args.include_all),
+        exclude: given(args.exclude, args.exclude_none),
+        keep: args.keep.map(|word| word.parse::<Keep>()).transpose().map_err(CliError::Usage)?,
+        keep_days: args.keep_for.map(|days| (days > 0).then_some(days)),
+        ..RouteChange::default()
     };
-    let before = row.selection.clone();
-    let selection = Selection {
-        include: chosen(args.include, args.include_all, before.include),
-        exclude: chosen(args.exclude, args.exclude_none, before.exclude),
-    };
-    if selection != row.selection {
-        tenant.select_copies(row.id, selection.clone()).await?;
-    }
-    let mut retention = row.retention;
-    if let Some(word) = &args.keep {
-        retention.keep = word.parse::<Keep>().map_err(CliError::Usage)?;
-    }
-    if let Some(days) = args.keep_for {
-        retention.days = (days > 0).then_some(days);
-    }
-    if retention != row.retention {
-        tenant.retain_copies(row.id, retention.keep, retention.days).await?;
-    }
+    let row = route_desk(&instance).change(&instance.store.for_tenant(row.tenant), &row, change).await?;
+    let (selection, retention) = (&row.selection, row.retention);
     let answer = serde_json::json!({
         "id": row.id,
         "include": selection.include,

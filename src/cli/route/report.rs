@@ -1,7 +1,5 @@
 //! `connex route report | reconcile`: what would have followed, and what was counted.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
 use super::one;
@@ -10,11 +8,7 @@ use crate::cli::installation::{self, open};
 use crate::cli::output::{Output, Table};
 use crate::cli::place::{ListArgs, OneArgs};
 use crate::clock::Timestamp;
-use crate::ids::RouteId;
-use crate::store::watch::{Counts, hour_of};
-
-const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
-const HOUR_MICROS: i64 = 3_600 * 1_000_000;
+use crate::service::routes::reconciliation::{self, RouteDay, reconcile as reconcile_routes};
 
 /// Arguments of `connex route report`.
 #[derive(Debug, Args)]
@@ -42,7 +36,7 @@ pub struct ReconcileArgs {
 }
 
 fn day(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")).ok_or_else(|| "must be a day such as 2026-11-01".to_owned())
+    reconciliation::day(text).ok_or_else(|| "must be a day such as 2026-11-01".to_owned())
 }
 
 /// Shows what would have followed.
@@ -75,14 +69,6 @@ pub(super) async fn report(args: ReportArgs, out: &mut Output) -> Result<(), Cli
     })
 }
 
-/// One day of one route.
-#[derive(Debug, PartialEq, Eq)]
-struct Day {
-    date: String,
-    counts: Counts,
-    silent_hours: u64,
-}
-
 /// Counts by day and route.
 pub(super) async fn reconcile(args: ReconcileArgs, out: &mut Output) -> Result<(), CliError> {
     const HEAD: [&str; 8] = ["DATE", "ROUTE", "RECEIVED", "FOLDED", "REFUSED", "UNTRUSTED", "SILENT HOURS", "TENANT"];
@@ -90,14 +76,9 @@ pub(super) async fn reconcile(args: ReconcileArgs, out: &mut Output) -> Result<(
     let now = instance.clock.now();
     let (mut table, mut all, mut csv) = (Table::new(HEAD), Vec::new(), Vec::new());
     for (name, tenant) in installation::tenants(&instance, args.list.tenant.as_deref()).await? {
-        let mut hours: BTreeMap<RouteId, BTreeMap<Timestamp, Counts>> = BTreeMap::new();
-        for (route, hour, counts) in tenant.hours(args.since, now.plus(std::time::Duration::from_secs(1))).await? {
-            hours.entry(route).or_default().insert(hour, counts);
-        }
-        for (route, since) in tenant.routes_since().await? {
-            let own = hours.remove(&route).unwrap_or_default();
-            for day in days(&own, args.since.max(since), now) {
-                let Day { date, counts, silent_hours } = day;
+        for (route, days) in reconcile_routes(&tenant, args.since, now).await? {
+            for day in days {
+                let RouteDay { date, counts, silent_hours } = day;
                 let numbers = [counts.received, counts.folded, counts.refused, counts.untrusted, silent_hours];
                 let words = numbers.map(|number| number.to_string());
                 let mut line = vec![date.clone(), route.to_string()];
@@ -118,50 +99,4 @@ pub(super) async fn reconcile(args: ReconcileArgs, out: &mut Output) -> Result<(
         return csv.iter().try_for_each(|line| out.line(line));
     }
     out.answer(&all, |out| out.table(&table))
-}
-
-/// The days from `since` to `now`; of the last one, the hours that are over count.
-fn days(hours: &BTreeMap<Timestamp, Counts>, since: Timestamp, now: Timestamp) -> Vec<Day> {
-    let mut days = Vec::new();
-    let (first, last) = (since.as_micros().div_euclid(DAY_MICROS), now.as_micros().div_euclid(DAY_MICROS));
-    for number in first..=last {
-        let begin = number.saturating_mul(DAY_MICROS);
-        let mut day = Day {
-            date: Timestamp::from_micros(begin).to_string().chars().take(10).collect(),
-            counts: Counts::default(),
-            silent_hours: 0,
-        };
-        for place in 0..24 {
-            let hour = Timestamp::from_micros(begin.saturating_add(place * HOUR_MICROS));
-            let counts = hours.get(&hour).copied().unwrap_or_default();
-            day.counts.received += counts.received;
-            day.counts.folded += counts.folded;
-            day.counts.refused += counts.refused;
-            day.counts.untrusted += counts.untrusted;
-            let is_whole = hour >= hour_of(since) && hour < hour_of(now);
-            day.silent_hours += u64::from(is_whole && counts.received == 0);
-        }
-        days.push(day);
-    }
-    days
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_add_their_hours_and_count_those_without_a_copy() {
-        let hour = |number: i64| Timestamp::from_micros(number * HOUR_MICROS);
-        let counts = |received, refused| Counts { received, folded: 1, untrusted: 0, refused };
-        let hours = BTreeMap::from([(hour(20), counts(3, 0)), (hour(21), counts(0, 4)), (hour(25), counts(1, 0))]);
-        // Made at 18:30 of the first day, asked at 02:10 of the second.
-        let since = Timestamp::from_micros(18 * HOUR_MICROS + HOUR_MICROS / 2);
-        let found = days(&hours, since, Timestamp::from_micros(26 * HOUR_MICROS + 10));
-        let told: Vec<_> = found
-            .iter()
-            .map(|day| (day.date.as_str(), day.counts.received, day.counts.refused, day.silent_hours))
-            .collect();
-        assert_eq!(told, [("1970-01-01", 3, 4, 5), ("1970-01-02", 1, 0, 1)]);
-    }
 }

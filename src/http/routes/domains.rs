@@ -6,7 +6,6 @@ use axum::response::Response;
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
 use crate::http::{SharedApi, json};
-use crate::service::Fault;
 use crate::service::domains::DomainRequest;
 use crate::service::keys::{Authenticated, DomainsRead, DomainsWrite};
 
@@ -27,11 +26,7 @@ pub async fn claim(
     caller: Authenticated<DomainsWrite>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let (request, unknown) = body.into_typed::<DomainRequest>(&api)?;
-    // The answer has no place for warnings, and what is not understood is not to be passed over.
-    if !unknown.is_empty() {
-        return Err(Problem::invalid(unknown.into_iter().map(|warning| Fault::at("", warning)).collect()));
-    }
+    let request = body.into_strict::<DomainRequest>(&api)?;
     Ok(json(&api.service.claim_domain(&request, &caller).await?))
 }
 

@@ -5,10 +5,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::events::{parameter, refuse_unknown};
-use crate::http::body::{Contract, JsonBody, OptionalJsonBody};
+use crate::http::body::{JsonBody, OptionalJsonBody};
 use crate::http::error::Problem;
-use crate::http::{Api, SharedApi, json};
-use crate::service::Fault;
+use crate::http::{SharedApi, json};
 use crate::service::drafts::release::ReleaseRequest;
 use crate::service::drafts::{DraftEdit, DraftRequest, ReplyRequest};
 use crate::service::keys::{ApprovalsRead, Authenticated, DraftsRead, DraftsWrite};
@@ -36,7 +35,7 @@ pub async fn create(
     caller: Authenticated<DraftsWrite>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let request = whole::<DraftRequest>(body, &api)?;
+    let request = body.into_strict::<DraftRequest>(&api)?;
     Ok(json(&api.service.create_draft(request, &caller).await?))
 }
 
@@ -50,7 +49,7 @@ pub async fn reply(
     Path(thread): Path<String>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let request = whole::<ReplyRequest>(body, &api)?;
+    let request = body.into_strict::<ReplyRequest>(&api)?;
     Ok(json(&api.service.reply_draft(&thread, request, &caller).await?))
 }
 
@@ -76,7 +75,7 @@ pub async fn edit(
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let request = whole::<DraftEdit>(body, &api)?;
+    let request = body.into_strict::<DraftEdit>(&api)?;
     Ok(json(&api.service.edit_draft(&id, request, &caller).await?))
 }
 
@@ -126,7 +125,7 @@ pub async fn release(
     Path(id): Path<String>,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
-    let request = whole::<ReleaseRequest>(body, &api)?;
+    let request = body.into_strict::<ReleaseRequest>(&api)?;
     let answer = api.service.request_release(&id, request, &caller).await?;
     let mut reply = json(&answer);
     if answer.verdict.verdict == "hold" {
@@ -160,13 +159,4 @@ pub async fn approval(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     Ok(json(&api.service.approval(&id, &caller).await?))
-}
-
-/// A body of which everything is understood: what was passed over could have been meant to hold something back.
-fn whole<T: Contract>(body: JsonBody, api: &Api) -> Result<T, Problem> {
-    let (request, unknown) = body.into_typed::<T>(api)?;
-    if unknown.is_empty() {
-        return Ok(request);
-    }
-    Err(Problem::invalid(unknown.into_iter().map(|warning| Fault::at("", warning)).collect()))
 }

@@ -70,7 +70,7 @@ fn told(item: &EventItem) -> Event {
     Event::default().id(item.cursor.to_string()).event(&item.event.kind).data(data)
 }
 
-/// The value of a query parameter that holds a number; such values need no percent-decoding.
+/// The value of a query parameter that holds a number or a day; such values need no percent-decoding.
 pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name).map(|(_, value)| value)
 }

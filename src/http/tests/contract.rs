@@ -61,7 +61,8 @@ async fn the_document_is_openapi_31_and_names_every_endpoint() {
     let mut ids = Vec::new();
     for endpoint in ENDPOINTS {
         let operation = &document["paths"][endpoint.path][endpoint.verb.as_str().to_ascii_lowercase()];
-        assert!(operation["responses"]["200"].is_object(), "{}", endpoint.path);
+        let status = endpoint.reply.status().as_u16().to_string();
+        assert!(operation["responses"][status].is_object(), "{}", endpoint.path);
         assert!(operation["responses"]["default"]["content"]["application/problem+json"].is_object());
         assert_eq!(
             operation["security"],
@@ -141,6 +142,34 @@ async fn every_reply_fits_its_published_schema() {
         assert_eq!(reply.status.is_success(), schema != "Problem", "{verb} {path}: {}", reply.text());
         fits(&document, schema, &reply.json());
     }
+    let made = json!({ "kind": "journal", "format": "plain", "app": "crm", "peers": ["shared:exchange-online"] });
+    let reply = gateway.post("/api/v1/routes", Some(&key), &made).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+    fits(&document, "RouteMade", &reply.json());
+    let route = format!("/api/v1/routes/{}", reply.json()["route"]["id"].as_str().unwrap());
+    let window = json!({ "from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z" }).to_string();
+    for (verb, path, schema, body) in [
+        ("GET", "", "RouteView", String::new()),
+        ("PATCH", "", "RouteView", json!({ "keep": "text", "keepDays": 90, "format": "exchange" }).to_string()),
+        ("POST", "/rotate", "RouteRotated", String::new()),
+        ("POST", "/pause", "RouteView", String::new()),
+        ("POST", "/resume", "RouteView", String::new()),
+        ("POST", "/resume", "Problem", String::new()),
+        ("POST", "/learn", "RouteView", json!({ "hours": 1 }).to_string()),
+        ("GET", "/marks", "RouteMarks", String::new()),
+        ("GET", "/held", "HeldPage", String::new()),
+        ("POST", "/re-decide", "HeldPage", window),
+        ("POST", "/confirm", "Problem", json!({ "marks": [] }).to_string()),
+        ("GET", "/reconciliation?since=2026-11-20", "Reconciliation", String::new()),
+        ("DELETE", "", "RouteView", String::new()),
+        ("DELETE", "", "Problem", String::new()),
+    ] {
+        let reply =
+            gateway.send(request(verb, &(route.clone() + path), Some(&key)).body(Body::from(body)).unwrap()).await;
+        assert_eq!(reply.status.is_success(), schema != "Problem", "{verb} {path}: {}", reply.text());
+        fits(&document, schema, &reply.json());
+    }
+    fits(&document, "RoutePage", &gateway.get("/api/v1/routes", Some(&key)).await.json());
     let page = gateway.get("/api/v1/events", Some(&key)).await.json();
     fits(&document, "EventPage", &page);
     assert_eq!(page["items"].as_array().unwrap().len(), 1);

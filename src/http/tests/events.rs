@@ -495,6 +495,7 @@ async fn bytes_that_a_route_does_not_keep_are_not_given_out() {
                 keep,
                 alarm: None,
                 tests_connector: false,
+                held: None,
             }],
         };
         let progress = Progress::Log { log: "n".into(), cursor: SpoolCursor { segment, position: 1 } };

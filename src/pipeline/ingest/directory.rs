@@ -38,6 +38,11 @@ impl Directory {
         Self { store, key, tenants: cache(), mailboxes: cache(), routes: cache(), apps: cache() }
     }
 
+    /// The same, knowing nothing yet.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(self.store.clone(), Arc::clone(&self.key))
+    }
+
     pub(super) async fn tenant(&self, id: TenantId) -> Result<Arc<TenantFacts>, StoreError> {
         if let Some(facts) = self.tenants.get(&id) {
             return Ok(facts);

@@ -1,5 +1,6 @@
 //! From a committed message to recorded rows, on a real spool and store.
 
+mod again;
 mod forwards;
 mod losses;
 mod threads;
@@ -17,12 +18,11 @@ use crate::mail::authentication::FailurePolicy;
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Origin, Recipient};
 use crate::mail::reading::Reader;
 use crate::mail::retention::Keep;
-use crate::mail::selection::Selection;
 use crate::mailauth;
 use crate::seal::body::BodyKeys;
 use crate::spool::log::{Files, Log, Reserve, SpoolOptions};
 use crate::store::directory::{AppProfileRow, NewMailbox};
-use crate::store::routes::NewRoute;
+use crate::store::routes::{NewRoute, RouteChange};
 
 struct Scene {
     folder: TempDir,
@@ -482,8 +482,8 @@ async fn private_route(scene: &Scene, exclude: &[&str], keep: Keep) -> Recipient
     };
     rows.add_route(route, new).await.unwrap();
     let exclude = exclude.iter().map(|rule| rule.parse().unwrap()).collect();
-    rows.select_copies(route, Selection { include: Vec::new(), exclude }).await.unwrap();
-    rows.retain_copies(route, keep, None).await.unwrap();
+    let change = RouteChange { exclude: Some(exclude), keep: Some(keep), ..RouteChange::default() };
+    rows.change_route(route, change).await.unwrap();
     Recipient::Route { tenant: scene.tenant, route, reader: Reader::Bcc, peer_authorised: true, shared_range: false }
 }
 
@@ -511,7 +511,8 @@ async fn a_bcc_route_with_listed_authors_believes_nobody_elses_copies() {
     let recipient = private_route(&scene, &[], Keep::Raw).await;
     let Recipient::Route { route, .. } = recipient else { panic!() };
     let only = vec!["address:sam@harbor.example".parse().unwrap()];
-    scene.store.for_tenant(scene.tenant).list_authors(route, only).await.unwrap();
+    let change = RouteChange { authors: Some(only), ..RouteChange::default() };
+    scene.store.for_tenant(scene.tenant).change_route(route, change).await.unwrap();
     scene.accept(recipient, &mail("1", "")).await;
     let by_sam = String::from_utf8(mail("2", "")).unwrap().replace("ann@lakeside", "sam@harbor");
     scene.accept(recipient, by_sam.as_bytes()).await;

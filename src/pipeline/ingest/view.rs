@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::again::Again;
 use super::threads::{Asked, NewThreads, Placed};
 use super::{Ingest, authenticity, marked};
 use crate::contract::answer::Answer;
@@ -58,15 +59,18 @@ struct Found<'a> {
     manifest: &'a Manifest,
     opened: &'a Opened,
     authentication: &'a Authentication,
+    /// Where it is read again: for which route, and what is known of it there.
+    again: Option<&'a Again>,
 }
 
 impl Ingest {
-    /// A view for each recipient, or why the message is held.
+    /// A view for each recipient, or why the message is held; where it is read again, for that route alone.
     pub(super) async fn views(
         &self,
         stored: &StoredMessage,
         opened: &[Opened],
         authentication: &Authentication,
+        again: Option<&Again>,
         threads: &mut NewThreads,
     ) -> Result<Views, StoreError> {
         let manifest = &stored.manifest;
@@ -78,7 +82,11 @@ impl Ingest {
             if views.iter().any(|view| view.scope == place.scope) {
                 continue;
             }
-            let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication);
+            if again.is_some_and(|again| !again.is_about(path.recipient)) {
+                continue;
+            }
+            let kept_marks = again.and_then(|again| again.marks.as_ref());
+            let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication, kept_marks);
             let tests_connector = may_be_believed(recipient)
                 && opened.iter().any(|opened| opened.reader() == recipient.reader() && opened.tests_a_connector());
             if let Recipient::Route { route, .. } = recipient
@@ -87,7 +95,8 @@ impl Ingest {
                 let tells_of_loss =
                     |opened: &&Opened| opened.reader() == recipient.reader() && opened.tells_of_a_loss();
                 let alarm = opened.iter().find(tells_of_loss).map(|_| Alarm::JournalLost);
-                copies.push(NewCopy { route, marks: marks.clone(), keep: Keep::Raw, alarm, tests_connector });
+                let marks = marks.clone();
+                copies.push(NewCopy { route, marks, keep: Keep::Raw, alarm, tests_connector, held: None });
             }
             for opened in opened.iter().filter(|opened| opened.reader() == recipient.reader()) {
                 // No mail of anybody's, and no fault of the set-up: a step of it.
@@ -100,7 +109,7 @@ impl Ingest {
                 if views.iter().any(|view| view.scope == place.scope && view.copy_key == copy_key) {
                     continue;
                 }
-                let found = Found { manifest, opened, authentication };
+                let found = Found { manifest, opened, authentication, again };
                 let event = self.event(found, recipient, &place, threads).await?;
                 if let (Ok(_) | Err(Kept::Excluded(_)), Some(row)) = (&event, &place.route) {
                     // What is held may still be decided on, and is needed for that.
@@ -118,6 +127,7 @@ impl Ingest {
                             }
                             (reason, _) => reason,
                         };
+                        note_held(copies, recipient, &reason);
                         held.push((place.scope.clone(), reason));
                     }
                 }
@@ -171,7 +181,7 @@ impl Ingest {
         place: &Place,
         threads: &mut NewThreads,
     ) -> Result<Result<NewEvent, Kept>, StoreError> {
-        let Found { manifest, opened, authentication } = found;
+        let Found { manifest, opened, authentication, again } = found;
         let tenant = recipient.tenant();
         let facts = self.directory.tenant(tenant).await?;
         let asked = Asked {
@@ -196,6 +206,7 @@ impl Ingest {
             authors: place.route.as_deref().map_or(&[], |row| &row.authors),
             authentication,
             failure_policy: place.mailbox.as_deref().map(|row| row.authentication_policy).unwrap_or_default(),
+            is_released: again.is_some_and(|again| again.is_released),
         };
         let mut event = event::from_mail(opened, manifest, &view);
         if !event.trusted {
@@ -311,6 +322,14 @@ impl Ingest {
             reply,
         };
         self.engine.decide(&matter, &profile(app))
+    }
+}
+
+/// Notes why the copy is held at its route: of several messages in it, the first reason.
+fn note_held(copies: &mut [NewCopy], recipient: Recipient, reason: &Kept) {
+    let (Recipient::Route { route, .. }, Kept::Held(word)) = (recipient, reason) else { return };
+    for copy in copies.iter_mut().filter(|copy| copy.route == route) {
+        copy.held.get_or_insert(word);
     }
 }
 

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use crate::clock::{Clock, Timestamp};
 use crate::dns::{DnsError, Resolver};
+use crate::store::routes::RouteRow;
 
 /// How long networks are kept.
 const KEPT: Duration = Duration::from_secs(3_600);
@@ -30,7 +31,7 @@ const PROVIDERS: u64 = 1_000;
 
 /// The networks of providers. Clones share what was found.
 #[derive(Debug, Clone)]
-pub(super) struct Ranges {
+pub(in crate::pipeline) struct Ranges {
     resolver: Option<Resolver>,
     clock: Clock,
     found: moka::future::Cache<String, Arc<Known>>,
@@ -47,13 +48,24 @@ struct Known {
 }
 
 impl Ranges {
-    pub(super) fn new(clock: Clock, resolver: Option<Resolver>) -> Self {
+    pub(in crate::pipeline) fn new(clock: Clock, resolver: Option<Resolver>) -> Self {
         let found = moka::future::Cache::builder().max_capacity(PROVIDERS).build();
         Self { resolver, clock, found }
     }
 
+    /// Whether `peer` is in a network of a provider that the route names, which is everybody's.
+    pub(in crate::pipeline) async fn are_named(&self, route: &RouteRow, peer: Option<IpAddr>) -> bool {
+        let Some(peer) = peer else { return false };
+        for provider in route.peers.iter().filter_map(|rule| rule.provider()) {
+            if self.contains(provider.spf(), peer).await {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Whether `peer` is in a network that the SPF record of `domain` names.
-    pub(super) async fn contains(&self, domain: &str, peer: IpAddr) -> bool {
+    async fn contains(&self, domain: &str, peer: IpAddr) -> bool {
         let known = self.found.get(domain).await.filter(|known| self.clock.now() < known.due_at);
         let known = match known {
             Some(known) => known,

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use crate::clock::Clock;
 use crate::ids::SessionId;
 use crate::mail::address::ReversePath;
+use crate::mail::envelope::Door;
 use crate::store::routes::NewRoute;
 
 fn settings() -> RecipientSettings {

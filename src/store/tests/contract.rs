@@ -9,7 +9,7 @@ use crate::store::events::NewObserved;
 use crate::store::ingest::NewCopy;
 use crate::store::limits::{Block, BlockRequest};
 use crate::store::marks::Confirmed;
-use crate::store::routes::{NewRoute, RouteState, RouteStep};
+use crate::store::routes::{NewRoute, RouteChange, RouteState, RouteStep};
 use crate::store::watch::{Alarm, AlarmRow, Counts};
 
 on_both_engines! {
@@ -500,7 +500,8 @@ async fn copies_are_counted_and_held_ones_wait_for_their_marks_to_be_confirmed(e
             message.views.clear();
             message.kept = Some(Kept::Held("learning"));
         }
-        message.copies = vec![NewCopy { route: id, marks, keep: Keep::Raw, alarm: None, tests_connector: false }];
+        let held = marks.is_some().then_some("learning");
+        message.copies = vec![NewCopy { route: id, marks, keep: Keep::Raw, alarm: None, tests_connector: false, held }];
         message
     };
     let (first, second) = (copy(3, Some(mark("a.example"))), copy(4, Some(mark("b.example"))));
@@ -550,7 +551,8 @@ async fn what_would_have_followed_is_added_up(engine: Engine) {
     assert_eq!((seen.operations["set_status"], seen.operations["create_task"]), (2, 1));
     assert_eq!(seen.statuses.values().sum::<u64>(), 2);
     let until = scene.store.clock().now().plus(Duration::from_secs(60));
-    own.observe_route(id, Some(until)).await.unwrap();
+    let change = RouteChange { observe_until: Some(Some(until)), ..RouteChange::default() };
+    own.change_route(id, change).await.unwrap();
     let row = own.route(id).await.unwrap().unwrap();
     assert!(row.is_observed(scene.store.clock().now()) && !row.is_observed(until));
     own.learn_route(id, until).await.unwrap();

@@ -15,15 +15,15 @@ use crate::mail::authentication::FailurePolicy;
 use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
 use crate::mail::retention::Keep;
-use crate::mail::selection::Selection;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::events::{NewApproval, NewDraft, NewObserved};
 use crate::store::idempotency::KeyedCall;
 use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
 use crate::store::outcomes::NewOutcome;
+use crate::store::redecisions::HeldCopies;
 use crate::store::retention::Overdue;
-use crate::store::routes::{NewRoute, RouteStep};
+use crate::store::routes::{NewRoute, RouteChange, RouteStep};
 use crate::store::spool::NewAccepted;
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::watch::Alarm;
@@ -39,6 +39,7 @@ struct Owned {
     route: RouteId,
     key: KeyRecord,
     message: MessageId,
+    held: MessageId,
     event: EventId,
     thread: ThreadId,
     operation: OperationId,
@@ -126,6 +127,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         former_addresses() => "Ok([])";
         routes_since() => "Ok([])";
         held_marks(owned.route) => "Ok([])";
+        held_copies(owned.route, &all_held()) => "Ok([])";
+        marks_of(owned.route, owned.held) => "Ok(None)";
         hours(from, to) => "Ok([])";
         retentions() => "Ok([])";
         observed(owned.route, from) => "Ok(Observed { events: 0,";
@@ -211,10 +214,9 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         step_route(owned.route, RouteStep::Pause) => "Err(NotFound";
         learn_route(owned.route, clock.now()) => "Err(NotFound";
         confirm_marks(owned.route, &[mark_of_route()]) => "Err(NotFound";
-        observe_route(owned.route, None) => "Err(NotFound";
-        list_authors(owned.route, Vec::new()) => "Err(NotFound";
-        select_copies(owned.route, Selection::default()) => "Err(NotFound";
-        retain_copies(owned.route, Keep::None, Some(1)) => "Err(NotFound";
+        change_route(owned.route, RouteChange { keep: Some(Keep::None), ..RouteChange::default() }) => "Err(NotFound";
+        ask_again(owned.route, all_held(), "operator".into()) => "Err(NotFound";
+        release_returned(owned.route, owned.held, "operator".into()) => "Err(NotFound";
         hold_route(owned.route, true) => "Err(NotFound";
         reduce_copies(owned.route, Keep::None, Overdue::Before(scene.store.clock().now().plus(LEASE)), 9) => "Ok(0)";
         raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
@@ -290,6 +292,10 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         set_policy(crate::governance::Policy::default(), Who::Operator) => "Ok(\"v1\")";
         audit(vec![entry()]) => "Ok(())";
     }
+}
+
+fn all_held() -> HeldCopies {
+    HeldCopies { from: Timestamp::from_micros(0), to: Timestamp::from_micros(i64::MAX), reason: None }
 }
 
 fn mark_of_route() -> Mark {
@@ -398,6 +404,7 @@ async fn fill(scene: &Scene) -> Owned {
     event.message_id = Some(message_id);
     event.source_event_id = Some("1@saltwater.example".into());
     event.thread.as_mut().unwrap().subjects = vec![([8; 32], clock.now())];
+    let mut held = scene.message(2);
     let owned = Owned {
         app: scene.app,
         endpoint: endpoint_id,
@@ -405,6 +412,7 @@ async fn fill(scene: &Scene) -> Owned {
         route: route_id,
         key,
         message: message.id,
+        held: held.id,
         event: event.event_id,
         thread: event.thread.as_ref().unwrap().thread_id,
         operation: event.decision.as_ref().unwrap().answer.operations[0].id.as_ref().unwrap().parse().unwrap(),
@@ -420,7 +428,6 @@ async fn fill(scene: &Scene) -> Owned {
         outcome: clock.mint(),
         sending: drafts::fill(scene, MARK).await,
     };
-    let mut held = scene.message(2);
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
     let mut copy = scene.message(1);
@@ -432,10 +439,12 @@ async fn fill(scene: &Scene) -> Owned {
         keep: Keep::Raw,
         alarm: None,
         tests_connector: false,
+        held: Some("peer_not_authorised"),
     }];
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
+    own.ask_again(route_id, all_held(), MARK.into()).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());
     own.record_source_event(owned.source.clone(), source).await.unwrap();

@@ -10,7 +10,7 @@ use crate::mail::retention::{Keep, Retention};
 use crate::mail::selection::Selection;
 use crate::store::ingest::NewCopy;
 use crate::store::retention::Overdue;
-use crate::store::routes::NewRoute;
+use crate::store::routes::{NewRoute, RouteChange};
 
 on_both_engines! {
     what_a_route_does_not_keep_can_be_read_no_more,
@@ -36,6 +36,10 @@ async fn add_route(scene: &Scene, hash: u8) -> RouteId {
     id
 }
 
+fn retaining(keep: Keep, days: Option<u32>) -> RouteChange {
+    RouteChange { keep: Some(keep), keep_days: Some(days), ..RouteChange::default() }
+}
+
 /// A message with a secret text that reached these routes.
 fn copy(scene: &Scene, key: u8, routes: &[RouteId]) -> NewMessage {
     let mut message = scene.message(key);
@@ -52,6 +56,7 @@ fn copy(scene: &Scene, key: u8, routes: &[RouteId]) -> NewMessage {
             keep: Keep::Raw,
             alarm: None,
             tests_connector: false,
+            held: None,
         });
     }
     message
@@ -190,17 +195,23 @@ async fn what_a_route_was_told_of_privacy_is_read_back(engine: Engine) {
         include: rules(&["domain:harbor.example", "list"]),
         exclude: rules(&["group:board@harbor.example"]),
     };
-    own.select_copies(route, selection.clone()).await.unwrap();
+    let change = RouteChange {
+        include: Some(selection.include.clone()),
+        exclude: Some(selection.exclude.clone()),
+        ..RouteChange::default()
+    };
+    own.change_route(route, change).await.unwrap();
     assert_eq!(row().await.authors, []);
     let authors = vec!["address:mia@harbor.example".parse().unwrap()];
-    own.list_authors(route, authors.clone()).await.unwrap();
+    let change = RouteChange { authors: Some(authors.clone()), ..RouteChange::default() };
+    own.change_route(route, change).await.unwrap();
     assert_eq!(row().await.authors, authors);
-    own.retain_copies(route, Keep::Text, Some(90)).await.unwrap();
+    own.change_route(route, retaining(Keep::Text, Some(90))).await.unwrap();
     own.hold_route(route, true).await.unwrap();
     let retention = Retention { keep: Keep::Text, days: Some(90), legal_hold: true };
     assert_eq!((row().await.selection, row().await.retention), (selection, retention));
     assert_eq!(own.retentions().await.unwrap(), [(route, retention)]);
-    own.retain_copies(route, Keep::Raw, None).await.unwrap();
+    own.change_route(route, retaining(Keep::Raw, None)).await.unwrap();
     assert_eq!(row().await.retention, Retention { legal_hold: true, ..Retention::default() });
 }
 
