@@ -37,6 +37,7 @@ mod privacy;
 mod providers;
 mod readiness;
 mod refusals;
+mod rotation;
 mod routes;
 mod serve;
 mod systemd;
