@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Loader;
 use crate::seal::body::{BodySealer, SealedKey};
 use crate::store::instance::KeyHolder;
+use crate::store::tests::engine::{Engine, Place};
 
 const FIRST: &str = "the first secret, of at least 32 characters";
 const SECOND: &str = "the second secret, of at least 32 characters";
@@ -267,6 +268,43 @@ async fn one_process_at_a_time_changes_the_key_and_nobody_over_a_keyring_that_is
     assert!(matches!(refused, AppError::Rotation(RotationError::Busy)), "{refused}");
     store.close().await;
     expect_open(folder.path(), Some(SECOND), &[]).await;
+}
+
+#[tokio::test]
+async fn nodes_with_the_key_in_their_data_folders_get_the_new_one_in_turn_until_the_old_one_is_given_up() {
+    let Place::Postgres(settings) = Place::new(Engine::Postgres).await else { panic!("a schema") };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let files = folders.each_ref().map(|folder| folder.path().join(KEY_FILE));
+    let configs = folders.each_ref().map(|folder| {
+        let loader = Loader::new().dir(Some(folder.path())).set("--url", "database.url", &settings.url);
+        Arc::new(loader.load().unwrap())
+    });
+    let opened = async |node: usize| {
+        let instance = Instance::open(Arc::clone(&configs[node]), Clock::System).await?;
+        let sealed = Sealed::by(&instance);
+        Ok::<_, AppError>((instance, sealed))
+    };
+    let (first, before) = opened(0).await.unwrap();
+    std::fs::copy(&files[0], &files[1]).unwrap();
+    let (second, _) = opened(1).await.unwrap();
+    before.is_open_to(&second);
+
+    let Rotated::Prepared(new) = begin(&configs[0], &first.store, None).await.unwrap() else { panic!("both open it") };
+    for (node, store) in [(0, &first.store), (1, &second.store)] {
+        let refused = begin(&configs[node], store, None).await.unwrap_err();
+        assert!(matches!(&refused, AppError::Rotation(RotationError::UnderWay(key)) if *key == new), "{refused}");
+        before.is_open_to(&opened(node).await.unwrap().0);
+    }
+    let refused = finish(&configs[1], &second.store).await.unwrap_err();
+    assert!(matches!(refused, AppError::Rotation(RotationError::OldKeyInPlace { .. })), "{refused}");
+    assert_eq!(finish(&configs[0], &first.store).await.unwrap(), Rotated::Done(new));
+    let refused = opened(1).await.err().unwrap();
+    assert!(matches!(refused, AppError::KeyGivenUp { .. }), "{refused}");
+    std::fs::copy(&files[0], &files[1]).unwrap();
+    let (_, after) = opened(1).await.unwrap();
+    assert!(first.key.bodies().look_up(after.body.data_key()).await, "who ran meanwhile opens it, too");
+    after.is_open_to(&first);
+    assert!(!folders[0].path().join(KEYRING_FILE).exists(), "the database has it");
 }
 
 #[test]
