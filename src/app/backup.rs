@@ -316,3 +316,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, BackupError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Interrupted)?
 }
+
+#[cfg(test)]
+mod tests;
