@@ -99,7 +99,7 @@ pub async fn finish(config: &Config, store: &Store) -> Result<Rotated, AppError>
         return Err(RotationError::OldKeyInUse(names.join(", ")).into());
     }
     let new = before.secret.clone();
-    Rotation::resumed(config, store, before, new, LAST.to_vec()).run().await
+    Rotation::resumed(config, store, before, &new, LAST.to_vec()).run().await
 }
 
 /// A change that is not finished: the keyring for both keys, and the new key.
@@ -205,18 +205,18 @@ impl<'a> Rotation<'a> {
             (_, true) => (None, Vec::new()),
         };
         match new.filter(|new| new.id() == newest) {
-            Some(new) => Ok(Self::resumed(config, store, before, new, steps)),
+            Some(new) => Ok(Self::resumed(config, store, before, &new, steps)),
             None => Err(RotationError::UnderWay(newest).into()),
         }
     }
 
     /// A change whose keyring for both keys is kept.
-    fn resumed(config: &'a Config, store: &'a Store, before: Unlocked, new: Secret, steps: Vec<Step>) -> Self {
+    fn resumed(config: &'a Config, store: &'a Store, before: Unlocked, new: &Secret, steps: Vec<Step>) -> Self {
         let for_both = match before.locked.clone() {
             Some(locked) => locked,
-            None => before.keyring.lock(&[&before.secret, &new], None),
+            None => before.keyring.lock(&[&before.secret, new], None),
         };
-        let for_new = before.keyring.with_new_data_key().lock(&[&new], Some(&for_both));
+        let for_new = before.keyring.with_new_data_key().lock(&[new], Some(&for_both));
         Self { config, store, text: String::new(), new: new.id(), before: before.locked, for_both, for_new, steps }
     }
 
