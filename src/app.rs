@@ -64,6 +64,7 @@ use crate::webhook::endpoint::AllowList;
 use acme::Acme;
 use certificates::{CertificateFiles, DoorTls};
 pub use doors::LocalDoors;
+pub use instance::rotation::RotationError;
 pub use instance::{Instance, open_store};
 use readiness::Readiness;
 
@@ -86,14 +87,35 @@ pub enum AppError {
     KeyMissing(PathBuf),
     /// The instance key is another than the one that the database was made with.
     #[error(
-        "{0} is not the key that the secrets in the database are sealed with: restore the key that this database was made with"
+        "{0} is not the key that the secrets in the database are sealed with: put the key back that this database was made with. If the right key is in place, and the database was made anew with a wrong one in place of one that was lost, remove that new database"
     )]
     KeyDiffers(String),
+    /// The instance key was changed, and this one does not open what the new one does.
+    #[error(
+        "{key} does not open the keyring of this installation, which opens with the key {opens}. After a change of the instance key, put the new one in place here; beside a database from before the change, the old one, which is in the backup of that time"
+    )]
+    KeyGivenUp {
+        /// Where the key is.
+        key: String,
+        /// What tells the keys that open it.
+        opens: String,
+    },
+    /// The keyring cannot be read.
+    #[error("the keyring in {place} cannot be read: {detail}")]
+    Keyring {
+        /// File or database.
+        place: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The instance key was not changed.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
     /// Bodies in the log are sealed with another instance key.
-    #[error("the mail in {} is sealed with the data key {key}, which does not come from this instance key: it is whole, and opens with the instance key that it was stored with. Put that one back", spool.display())]
+    #[error("the mail in {} is sealed with the data key {key}, which this instance key does not open: it is whole, and opens with the instance key that it was stored with. Put that one back, and the file `keyring` that was beside it, if there was one. If a new database was made in place of one that was lost, remove that too, or the right key will not fit it", spool.display())]
     BodyKey {
         /// Folder of the log.
         spool: PathBuf,
@@ -271,6 +293,8 @@ impl App {
             figures::keep(store.clone(), readiness.clone(), metrics.clone(), stop)
         });
         reading::start(&work, &instance, &spool, &engine, &waiting);
+        let (keeper, bodies) = (Arc::clone(&instance.keeper), Arc::clone(instance.key.bodies()));
+        work.spawn("keyring", RestartPolicy::Restart, move |stop| Arc::clone(&keeper).run(Arc::clone(&bodies), stop));
         let watch = Watch::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);

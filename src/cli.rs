@@ -23,6 +23,7 @@ pub mod import;
 pub mod inject;
 mod inspect;
 mod installation;
+pub mod instance;
 pub mod key;
 pub mod listen;
 mod lmtp_client;
@@ -131,6 +132,9 @@ pub enum Command {
     /// Take old mail out of files: .eml, mbox and Maildir. Nothing follows from it but events.
     #[command(after_help = "Example: connex import --mailbox sales@in.example.org archive.mbox Maildir")]
     Import(import::ImportArgs),
+    /// The installation as a whole: its key.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex instance rotate-key")]
+    Instance(instance::InstanceCommand),
     /// Bring the database to this version.
     #[command(after_help = "Example: connex migrate --config /etc/connex/connex.toml")]
     Migrate(migrate::MigrateArgs),
@@ -183,6 +187,7 @@ impl Command {
             Self::Inspect(args) => &args.json,
             Self::Inject(args) => &args.json,
             Self::Import(args) => &args.json,
+            Self::Instance(command) => command.json(),
             Self::Migrate(args) => &args.json,
             Self::Doctor(args) => &args.json,
             Self::Backup(args) | Self::Restore(args) => &args.json,
@@ -246,6 +251,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Inspect(args) => inspect::run(&args, out),
         Command::Inject(args) => inject::run(args).await,
         Command::Import(args) => import::run(args, out).await,
+        Command::Instance(command) => instance::run(command, out).await,
         Command::Migrate(args) => migrate::run(args, out).await,
         Command::Doctor(args) => doctor::run(args, out).await,
         Command::Backup(args) => backup::back_up(args, out).await,

@@ -1,9 +1,11 @@
-//! Secrets that must be readable again (webhook secrets, route addresses) are sealed with the instance key before they
-//! are stored: AES-256-GCM, bound to the row that they belong to. Message bodies are sealed with keys of their own ([`body`]).
+//! Secrets that must be readable again (webhook secrets, route addresses) are sealed before they are stored: AES-256-GCM,
+//! bound to the row that they belong to. Message bodies are sealed with keys of their own ([`body`]). What the operator
+//! keeps, the instance key, opens the [`keyring`], which holds the root of all of them.
 //!
 //! The key never leaves this type; neither it nor what was opened is shown by `Debug`.
 
 pub mod body;
+pub mod keyring;
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 
 use body::BodyKeys;
 
-/// Octets of an instance key.
+/// Octets of an instance key, a root secret and a data key.
 pub const KEY_LEN: usize = 32;
 
 /// Why a sealed text cannot be opened.
@@ -22,7 +24,7 @@ pub const KEY_LEN: usize = 32;
 #[error("a stored secret cannot be opened: it was sealed with another instance key, or belongs to another row")]
 pub struct SealError;
 
-/// The key of this instance, from which the keys for single purposes are derived (RFC 5869).
+/// The root secret of this instance, from which the keys for single purposes are derived (RFC 5869).
 pub struct InstanceKey {
     seal: LessSafeKey,
     pepper: [u8; KEY_LEN],
@@ -38,10 +40,10 @@ impl std::fmt::Debug for InstanceKey {
 }
 
 impl InstanceKey {
-    /// The instance key whose octets are `bytes`.
+    /// Of the root secret whose octets are `bytes`, before any data key was drawn.
     #[must_use]
     pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
-        let root = Salt::new(HKDF_SHA256, b"connex instance key v1").extract(bytes);
+        let root = root(bytes);
         #[expect(clippy::expect_used, reason = "32 octets are the length of an AES-256 key")]
         let seal = UnboundKey::new(&AES_256_GCM, &derive(&root, b"seal")).expect("AES-256-GCM takes 32 octets");
         Self {
@@ -49,7 +51,7 @@ impl InstanceKey {
             pepper: derive(&root, b"api key pepper"),
             fingerprint: derive(&root, b"fingerprint"),
             reply_tokens: derive(&root, b"reply tokens"),
-            bodies: Arc::new(BodyKeys::new(&[], &derive(&root, b"bodies"))),
+            bodies: Arc::new(BodyKeys::new(&[], &first_data_key(bytes))),
         }
     }
 
@@ -59,13 +61,14 @@ impl InstanceKey {
         &self.pepper
     }
 
-    /// What tells this key from another and may be stored: derived for that alone, in hexadecimal.
+    /// What tells this root from another and may be stored: derived for that alone, in hexadecimal. A change of the instance
+    /// key leaves it as it is.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The key of reply tokens: they stay valid as long as the instance has its key.
+    /// The key of reply tokens: they stay valid as long as the instance has its root.
     #[must_use]
     pub const fn reply_tokens(&self) -> &[u8; KEY_LEN] {
         &self.reply_tokens
@@ -105,6 +108,15 @@ impl InstanceKey {
         let opened = self.seal.open_in_place(nonce, Aad::from(row.as_bytes()), &mut rest).map_err(|_| SealError)?;
         String::from_utf8(opened.to_vec()).map_err(|_| SealError)
     }
+}
+
+fn root(bytes: &[u8; KEY_LEN]) -> Prk {
+    Salt::new(HKDF_SHA256, b"connex instance key v1").extract(bytes)
+}
+
+/// The data key of an instance that drew none yet.
+fn first_data_key(bytes: &[u8; KEY_LEN]) -> [u8; KEY_LEN] {
+    derive(&root(bytes), b"bodies")
 }
 
 struct KeyLength;

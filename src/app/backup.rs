@@ -7,7 +7,8 @@
 //! holds all mail, and is dumped (`postgres`).
 //!
 //! The instance key is always in it, wherever the configuration has it from: without it nothing that is sealed could be
-//! opened again. So are the account and certificate of ACME.
+//! opened again. So are what it opens, the keyring, and the account and certificate of ACME. A key that is changed meanwhile
+//! might not open what was copied before: such a copy is no backup.
 //!
 //! The list of files with their digests is written last: a copy that was interrupted has none, and is not put back.
 //!
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Database};
 use crate::store::{Store, StoreError};
 
-use files::{ACME, KEY, Kept, SPOOL};
+use files::{ACME, KEY, KEYRING, Kept, SPOOL};
 pub use list::{Engine, Entry, List, ListError};
 use postgres::Tool;
 
@@ -71,6 +72,11 @@ pub enum BackupError {
     /// The configuration has another instance key than the backup.
     #[error("keys.instance_secret (or the file of keys.instance_secret_file) is not the key of the backup, in {}: nothing that is sealed could be opened. Set that one, or none", .0.display())]
     KeyDiffers(PathBuf),
+    /// The instance key was changed while the copy was made.
+    #[error(
+        "the instance key was changed meanwhile, and might not open what was copied before: back up again, into another folder"
+    )]
+    KeyChanged,
     /// There is no installation here.
     #[error("{} does not exist: there is nothing to back up", .0.display())]
     Nothing(PathBuf),
@@ -124,6 +130,7 @@ pub struct Summary {
 /// # Errors
 /// Says what is in the way; what was written so far is no backup, and is left for inspection.
 pub async fn back_up(config: &Config, made_at: String, target: &Path) -> Result<Summary, BackupError> {
+    let key = Key::of(config)?;
     let engine = match &config.database {
         Database::Sqlite { file } if !file.is_file() => return Err(BackupError::Nothing(file.clone())),
         Database::Sqlite { file } => {
@@ -151,15 +158,31 @@ pub async fn back_up(config: &Config, made_at: String, target: &Path) -> Result<
         }
     };
     let (data, target) = (config.server.data_dir.clone(), target.to_owned());
-    let secret = config.keys.instance_secret.as_ref().map(|secret| secret.expose().to_owned());
-    blocking(move || copy_files(&data, &target, secret, (engine, made_at))).await
+    blocking(move || copy_files(&data, &target, &key, (engine, made_at))).await
+}
+
+/// The instance key before anything was copied.
+enum Key {
+    /// The configuration has it.
+    Configured(String),
+    /// What is in its file, where there is one yet.
+    File(Option<Vec<u8>>),
+}
+
+impl Key {
+    fn of(config: &Config) -> Result<Self, BackupError> {
+        match &config.keys.instance_secret {
+            Some(secret) => Ok(Self::Configured(secret.expose().to_owned())),
+            None => files::read(&config.server.data_dir.join(KEY)).map(Self::File),
+        }
+    }
 }
 
 /// The rest of the installation, behind its database, and the list.
 fn copy_files(
     data: &Path,
     target: &Path,
-    secret: Option<String>,
+    key: &Key,
     (engine, made_at): (Engine, String),
 ) -> Result<Summary, BackupError> {
     let mut kept = Kept::new(target);
@@ -169,19 +192,27 @@ fn copy_files(
             for name in files::segments(&data.join(SPOOL))? {
                 kept.copy(data, &format!("{SPOOL}/{name}"))?;
             }
+            // Behind the mail, so that it has every data key that this is sealed with.
+            kept.copy(data, KEYRING)?;
         }
         Engine::Postgres => kept.own(files::DUMP)?,
     }
     for name in ACME {
         kept.copy(data, name)?;
     }
-    let has_key = match secret {
+    let has_key = match key {
         // The same words in the file make the same key.
-        Some(secret) => {
+        Key::Configured(secret) => {
             files::write(&target.join(KEY), secret.as_bytes())?;
             kept.own(KEY).map(|()| true)?
         }
-        None => kept.copy(data, KEY)?,
+        Key::File(before) => {
+            let has_key = kept.copy(data, KEY)?;
+            if before.is_some() && files::read(&data.join(KEY))? != *before {
+                return Err(BackupError::KeyChanged);
+            }
+            has_key
+        }
     };
     let list = List::new(engine, made_at, kept.into_entries());
     files::write(&target.join(files::LIST), list.to_json().as_bytes())?;
@@ -285,3 +316,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, BackupError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Interrupted)?
 }
+
+#[cfg(test)]
+mod tests;

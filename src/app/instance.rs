@@ -1,27 +1,31 @@
 //! What every command of one installation stands on: its data folder, instance key and store.
 
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+pub mod key;
+pub mod keyring;
+pub mod rotation;
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::AppError;
-use crate::clock::{Clock, random_bytes};
+use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::keys::Pepper;
-use crate::seal::{InstanceKey, KEY_LEN};
+use crate::seal::InstanceKey;
 use crate::store::{PostgresSettings, Store, StoreError};
 
-/// The file in the data folder that holds the key of an installation whose configuration names none.
-const KEY_FILE: &str = "instance.key";
+use keyring::{Keeper, unlock};
 
 /// Data folder, key and store, opened.
 #[derive(Debug, Clone)]
 pub struct Instance {
     /// The checked configuration.
     pub config: Arc<Config>,
-    /// The instance key.
+    /// What the instance key opened.
     pub key: Arc<InstanceKey>,
+    /// Looks the keyring up again.
+    pub keeper: Arc<Keeper>,
     /// The store.
     pub store: Store,
     /// Time and ids.
@@ -39,8 +43,13 @@ impl Instance {
         make.map_err(|source| AppError::File { path: folder.clone(), source })?;
         warn_of_readers(folder);
         let store = open_store(&config.database, clock.clone()).await?;
-        match checked_key(&config, folder, &store).await {
-            Ok(key) => Ok(Self { config, key: Arc::new(key), store, clock }),
+        match unlock(&config, &store).await {
+            Ok(unlocked) => {
+                let key = Arc::new(unlocked.keyring.instance_key());
+                let keeper = Arc::new(Keeper::new(&config, &store, unlocked.secret));
+                key.bodies().look_up_in(keeper.source());
+                Ok(Self { config, key, keeper, store, clock })
+            }
             Err(error) => {
                 store.close().await;
                 Err(error)
@@ -80,59 +89,6 @@ fn warn_of_readers(folder: &Path) {
             folder.display()
         );
     }
-}
-
-/// The instance key, if it is the one that the database's secrets are sealed with. With another key every API key would
-/// be unknown, and webhooks would use up their attempts by our own fault.
-async fn checked_key(config: &Config, folder: &Path, store: &Store) -> Result<InstanceKey, AppError> {
-    let is_first = store.key_fingerprint().await?.is_none();
-    let key = instance_key(config, folder, is_first)?;
-    let fingerprint = key.fingerprint();
-    if store.keep_key_fingerprint(fingerprint.clone()).await? == fingerprint {
-        return Ok(key);
-    }
-    Err(AppError::KeyDiffers(match config.keys.instance_secret {
-        Some(_) => "keys.instance_secret (or the file of keys.instance_secret_file)".to_owned(),
-        None => folder.join(KEY_FILE).display().to_string(),
-    }))
-}
-
-/// The key of the configuration, or the one that was made at the first start. Makes one only where `is_first`.
-fn instance_key(config: &Config, folder: &Path, is_first: bool) -> Result<InstanceKey, AppError> {
-    if let Some(secret) = &config.keys.instance_secret {
-        return Ok(InstanceKey::new(&digest(secret.expose())));
-    }
-    let path = folder.join(KEY_FILE);
-    let fail = |source| AppError::File { path: path.clone(), source };
-    if !is_first && !path.try_exists().map_err(fail)? {
-        return Err(AppError::KeyMissing(path));
-    }
-    let mut fresh = [0u8; KEY_LEN];
-    random_bytes(&mut fresh);
-    let text: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => {
-            // What is sealed with a key that a power cut took away could never be opened again.
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
-            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
-            Ok(InstanceKey::new(&digest(&text)))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let text = std::fs::read_to_string(&path).map_err(fail)?;
-            let text = text.trim();
-            if text.len() < KEY_LEN {
-                return Err(AppError::Key(path));
-            }
-            Ok(InstanceKey::new(&digest(text)))
-        }
-        Err(error) => Err(fail(error)),
-    }
-}
-
-fn digest(secret: &str) -> [u8; KEY_LEN] {
-    let mut key = [0u8; KEY_LEN];
-    key.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, secret.as_bytes()).as_ref());
-    key
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod certificates;
 mod clock;
 mod disk;
 mod facts;
+mod key;
 mod names;
 mod report;
 

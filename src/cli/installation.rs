@@ -74,7 +74,9 @@ impl From<AppError> for CliError {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Store(error) => error.into(),
-            AppError::Engine(_) | AppError::Task(_) | AppError::Interrupted => Self::Failed(anyhow::Error::new(error)),
+            AppError::Engine(_) | AppError::Task(_) | AppError::Rotation(_) | AppError::Interrupted => {
+                Self::Failed(anyhow::Error::new(error))
+            }
             _ => Self::Unreachable(anyhow::Error::new(error)),
         }
     }

@@ -13,12 +13,16 @@
 //! A chunk opens only as the chunk of its number in its own body; an envelope only for the message, size and digest that it
 //! was made for. So chunks cannot be exchanged, reordered or left out without being found.
 
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use futures_util::future::BoxFuture;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 use serde::{Deserialize, Serialize};
 
+use super::keyring::Keyring;
 use super::{KEY_LEN, derive_many};
 
 /// Octets that a sealed chunk has more than the chunk.
@@ -55,10 +59,31 @@ pub enum BodyError {
 }
 
 /// The data keys of an instance. New bodies are sealed with the last; the others open what was sealed with them.
+///
+/// Another process may draw a further one at any time: [`BodyKeys::renew`] takes it over, and [`BodyKeys::look_up`] goes
+/// and asks.
 pub struct BodyKeys {
+    keys: RwLock<Arc<DataKeys>>,
+    source: OnceLock<Source>,
+}
+
+/// Where data keys are looked up that were drawn meanwhile; `None` where there is nothing to be had now.
+pub type Source = Box<dyn Fn() -> BoxFuture<'static, Option<Keyring>> + Send + Sync>;
+
+struct DataKeys {
     /// Before the last.
     older: Vec<DataKey>,
     current: DataKey,
+}
+
+impl DataKeys {
+    fn new(older: &[[u8; KEY_LEN]], current: &[u8; KEY_LEN]) -> Self {
+        Self { older: older.iter().map(DataKey::new).collect(), current: DataKey::new(current) }
+    }
+
+    fn find(&self, id: DataKeyId) -> Option<&DataKey> {
+        std::iter::once(&self.current).chain(&self.older).find(|key| key.id == id)
+    }
 }
 
 struct DataKey {
@@ -80,8 +105,13 @@ impl DataKey {
 
 impl std::fmt::Debug for BodyKeys {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let older: Vec<DataKeyId> = self.older.iter().map(|key| key.id).collect();
-        formatter.debug_struct("BodyKeys").field("current", &self.current.id).field("older", &older).finish()
+        let keys = self.keys();
+        let older: Vec<DataKeyId> = keys.older.iter().map(|key| key.id).collect();
+        formatter
+            .debug_struct("BodyKeys")
+            .field("current", &keys.current.id)
+            .field("older", &older)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,35 +119,70 @@ impl BodyKeys {
     /// The keys whose octets these are.
     #[must_use]
     pub fn new(older: &[[u8; KEY_LEN]], current: &[u8; KEY_LEN]) -> Self {
-        Self { older: older.iter().map(DataKey::new).collect(), current: DataKey::new(current) }
+        Self { keys: RwLock::new(Arc::new(DataKeys::new(older, current))), source: OnceLock::new() }
     }
 
     /// The key that new bodies are sealed with.
     #[must_use]
-    pub const fn current(&self) -> DataKeyId {
-        self.current.id
+    pub fn current(&self) -> DataKeyId {
+        self.keys().current.id
     }
 
     /// Whether this key is among them.
     #[must_use]
     pub fn has(&self, key: DataKeyId) -> bool {
-        std::iter::once(&self.current).chain(&self.older).any(|own| own.id == key)
+        self.keys().find(key).is_some()
+    }
+
+    /// Takes over the data keys of a keyring of the same instance, unless all of them are known. Whether there were new ones.
+    pub fn renew(&self, keyring: &Keyring) -> bool {
+        let (older, current) = keyring.data_keys();
+        let renewed = DataKeys::new(&older, &current);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // A keyring only grows: one with fewer keys is older than what is known.
+        let is_later = renewed.older.len() > keys.older.len();
+        if is_later {
+            *keys = Arc::new(renewed);
+        }
+        is_later
+    }
+
+    /// From now on [`BodyKeys::look_up`] asks `source`; the first one stays.
+    pub fn look_up_in(&self, source: Source) {
+        let _ = self.source.set(source);
+    }
+
+    /// Whether `key` is among them, after they were looked up again where it is not.
+    pub async fn look_up(&self, key: DataKeyId) -> bool {
+        if self.has(key) {
+            return true;
+        }
+        let Some(source) = self.source.get() else { return false };
+        if let Some(keyring) = source().await {
+            self.renew(&keyring);
+        }
+        self.has(key)
+    }
+
+    fn keys(&self) -> Arc<DataKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Seals a body's key for the body that `of` describes.
     #[must_use]
     pub fn seal(&self, body: &BodySealer, of: &[u8]) -> SealedKey {
+        let keys = self.keys();
         let mut nonce = [0u8; NONCE_LEN];
         crate::clock::random_bytes(&mut nonce);
         let mut octets = body.octets;
         #[expect(clippy::expect_used, reason = "AES-GCM fails only over 64 GiB")]
-        let tag = self
+        let tag = keys
             .current
             .envelope(of)
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(of), &mut octets)
             .expect("a key is shorter than 64 GiB");
         let mut sealed = [0u8; SEALED_KEY_LEN];
-        let fields = self.current.id.0.iter().chain(&nonce).chain(&octets).chain(tag.as_ref());
+        let fields = keys.current.id.0.iter().chain(&nonce).chain(&octets).chain(tag.as_ref());
         sealed.iter_mut().zip(fields).for_each(|(place, value)| *place = *value);
         SealedKey(sealed)
     }
@@ -130,8 +195,8 @@ impl BodyKeys {
     pub fn open(&self, sealed: &SealedKey, of: &[u8]) -> Result<BodyOpener, BodyError> {
         let (id, rest) = sealed.0.split_first_chunk::<ID_LEN>().ok_or(BodyError::Altered)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>().ok_or(BodyError::Altered)?;
-        let key = std::iter::once(&self.current).chain(&self.older).find(|key| key.id.0 == *id);
-        let key = key.ok_or(BodyError::UnknownKey(DataKeyId(*id)))?;
+        let (keys, id) = (self.keys(), DataKeyId(*id));
+        let key = keys.find(id).ok_or(BodyError::UnknownKey(id))?;
         let mut octets = *rest.first_chunk::<{ KEY_LEN + CHUNK_OVERHEAD }>().ok_or(BodyError::Altered)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = key.envelope(of).open_in_place(nonce, Aad::from(of), &mut octets);
@@ -323,6 +388,23 @@ mod tests {
         let others = BodyKeys::new(&[], &[2; 32]);
         assert_eq!(others.open(&key, OF).err(), Some(BodyError::UnknownKey(keys.current())));
         assert!(BodyKeys::new(&[[1; 32]], &[2; 32]).open(&key, OF).is_ok(), "older keys still open");
+    }
+
+    #[tokio::test]
+    async fn a_data_key_that_was_drawn_elsewhere_is_looked_up_and_then_used() {
+        let before = Keyring::bare([1; 32]);
+        let after = before.clone().with_new_data_key();
+        let (here, elsewhere) = (before.body_keys(), after.body_keys());
+        let (old, _) = sealed(&here, &[]);
+        let (new, _) = sealed(&elsewhere, &[]);
+        assert_eq!(here.open(&new, OF).err(), Some(BodyError::UnknownKey(elsewhere.current())));
+        assert!(!here.look_up(new.data_key()).await, "nobody to ask");
+        here.look_up_in(Box::new(move || Box::pin(std::future::ready(Some(after.clone())))));
+        assert!(here.look_up(new.data_key()).await);
+        assert!(here.open(&new, OF).is_ok() && here.open(&old, OF).is_ok());
+        assert_eq!(here.current(), elsewhere.current(), "and new bodies are sealed with it");
+        assert!(!here.renew(&before), "an older keyring takes nothing away");
+        assert!(here.has(new.data_key()));
     }
 
     #[test]

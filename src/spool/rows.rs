@@ -159,8 +159,8 @@ impl Rows {
     ///
     /// # Errors
     /// [`SpoolError::Altered`], [`SpoolError::UnknownKey`].
-    pub fn open_body(&self, stored: StoredBody, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
-        opened(&self.0.keys, stored, body)
+    pub async fn open_body(&self, stored: StoredBody, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+        opened(&self.0.keys, stored, body).await
     }
 
     pub(super) fn committed(&self) -> watch::Receiver<u64> {
@@ -198,15 +198,17 @@ impl Rows {
 /// does not answer.
 pub async fn read_body(store: &Store, keys: &BodyKeys, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
     let found = store.accepted_body(body.tenant, body.message, body.parts).await.map_err(unavailable)?;
-    opened(keys, found.ok_or(SpoolError::Erased)?, body)
+    opened(keys, found.ok_or(SpoolError::Erased)?, body).await
 }
 
 /// The bytes of `body`, if they are in what is `stored`.
-fn opened(keys: &BodyKeys, stored: StoredBody, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
+async fn opened(keys: &BodyKeys, stored: StoredBody, body: &BodyRef) -> Result<Vec<u8>, SpoolError> {
     let opener = match &stored.sealed_key {
         Some(key) => {
             let owner = Owner { tenant: Some(body.tenant), message: body.message };
             let key = SealedKey::from_octets(key).ok_or(SpoolError::Altered)?;
+            // Another node may have sealed it, with a data key that was drawn a moment ago.
+            keys.look_up(key.data_key()).await;
             Some(owner.open(keys, &key, body.size, &body.sha256).map_err(unopened)?)
         }
         None => None,

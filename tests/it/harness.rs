@@ -34,7 +34,7 @@ pub use disk::Disk;
 pub use engine::Engine;
 pub(crate) use engine::on_both_engines;
 pub use exim::{Exim, EximServer};
-pub use gateway::{Done, Gateway, configuration, connex, set_up};
+pub use gateway::{Done, Gateway, SECRET_FILE, configuration, connex, set_up};
 pub use haproxy::Haproxy;
 pub use http::{Answer, http};
 pub use installation::Installation;
@@ -46,7 +46,7 @@ pub use postfix::Postfix;
 pub use postgres::{Cluster, Database};
 pub use promise::{each_is_one_event, expect_one_log, expect_stored};
 pub use receiver::{Do, Receiver};
-pub use sink::Sink;
+pub use sink::{Hit, Sink};
 pub use wire::{Wire, stuffed};
 
 /// The name server that every gateway of the tests asks; it knows nothing but what tests tell it.

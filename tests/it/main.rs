@@ -38,6 +38,7 @@ mod providers;
 mod readiness;
 mod redecide;
 mod refusals;
+mod rotation;
 mod routes;
 mod sending;
 mod serve;

@@ -16,8 +16,10 @@ pub(super) const DATABASE: &str = "connex.db";
 pub(super) const DUMP: &str = "database.dump";
 /// The list of files.
 pub(super) const LIST: &str = "backup.json";
-/// The key made at the first start.
+/// The instance key.
 pub(super) const KEY: &str = "instance.key";
+/// What the key opens, once it was changed; with PostgreSQL the database alone has it.
+pub(super) const KEYRING: &str = "keyring";
 /// Account and certificate of an ACME authority.
 pub(super) const ACME: [&str; 2] = ["acme/account.json", "acme/certificate.pem"];
 /// The segments.
@@ -128,6 +130,15 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<Option<String>, BackupError
     // The end may be a hole.
     target.set_len(length).and_then(|()| target.sync_all()).map_err(|error| failed(to, "flushed", error))?;
     Ok(Some(hex(context)))
+}
+
+/// What is in a small file; none where there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, BackupError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, "read", error)),
+    }
 }
 
 /// Whether the file of a backup is what the list says.

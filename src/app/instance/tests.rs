@@ -1,5 +1,6 @@
 //! Claims about opening an installation.
 
+use super::key::KEY_FILE;
 use super::*;
 use crate::config::Loader;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::{Instance, open_spool};
+use super::super::{AppError, Instance, open_spool};
 use super::*;
 use crate::app::doors;
 use crate::clock::Clock;
@@ -137,4 +137,37 @@ async fn a_first_start_that_was_cut_short_before_its_first_cursor_goes_on() {
         let spool = open_spool(&instance).await.unwrap();
         close(instance, Some(spool)).await;
     }
+}
+
+/// What is wrong with opening what is in `folder`, if anything is.
+async fn refusal(folder: &Path) -> Option<AppError> {
+    let config = Loader::new().dir(Some(folder)).set("--segment", "spool.segment_size", "1MiB").load().unwrap();
+    match Instance::open(Arc::new(config), Clock::System).await {
+        Ok(instance) => {
+            close(instance, None).await;
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_made_anew_does_not_learn_a_wrong_key_in_place_of_the_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    take_one(folder.path(), to_a_tenant).await;
+    lose_database(folder.path());
+    let (key, away) = (folder.path().join("instance.key"), folder.path().join("away"));
+    std::fs::rename(&key, &away).unwrap();
+    for wrong in [Some("f".repeat(64)), None] {
+        if let Some(wrong) = wrong {
+            std::fs::write(&key, wrong).unwrap();
+        }
+        let refused = refusal(folder.path()).await.unwrap();
+        assert!(matches!(refused, AppError::BodyKey { .. }), "{refused}");
+        assert!(refused.to_string().contains("Put that one back"), "{refused}");
+        std::fs::remove_file(&key).unwrap();
+    }
+    std::fs::rename(&away, &key).unwrap();
+    assert!(refusal(folder.path()).await.is_none(), "with the right key it opens, and no database must be removed");
+    is_refused_until_adopted(folder.path()).await;
 }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 
 use super::report::Finding;
-use super::{certificates, clock, disk, names};
+use super::{certificates, clock, disk, key, names};
 use crate::acme::storage::Storage;
+use crate::app::instance::key::{KEY_FILE, NEW_KEY_FILE};
+use crate::app::instance::keyring::KEYRING_FILE;
 use crate::app::open_store;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
@@ -30,7 +32,7 @@ pub(super) async fn gather(config: &Config, outbound: Option<&str>, time_server:
     found.extend(own_certificates(config));
     found.extend(acme(config));
     found.extend(data_folder(config));
-    found.push(database(config).await);
+    found.extend(database(config).await);
     found.extend(clocks(config, time_server).await);
     found.push(file_limit(config));
     if let Some(target) = outbound {
@@ -143,7 +145,7 @@ fn data_folder(config: &Config) -> Vec<Finding> {
         patience: config.spool.patience,
     };
     let mut found = disk::judge(&facts);
-    for file in ["", "instance.key"] {
+    for file in ["", KEY_FILE, NEW_KEY_FILE, KEYRING_FILE] {
         let path = folder.join(file);
         if std::fs::metadata(&path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0) {
             let what = format!("{} can be read by other users of this machine", path.display());
@@ -166,26 +168,24 @@ fn flush(folder: &Path) -> io::Result<Duration> {
     Ok(slowest)
 }
 
-async fn database(config: &Config) -> Finding {
+async fn database(config: &Config) -> Vec<Finding> {
     let shown = config.database.describe();
     if let Database::Sqlite { file } = &config.database
         && !file.exists()
     {
-        return Finding::note(
-            "database",
-            format!("{shown} does not exist yet"),
-            "nothing to do: the first start makes it",
-        );
+        let remedy = "nothing to do: the first start makes it";
+        return vec![Finding::note("database", format!("{shown} does not exist yet"), remedy)];
     }
     match open_store(&config.database, Clock::System).await {
         Ok(store) => {
+            let key = key::gather(config, &store).await;
             store.close().await;
-            Finding::good("database", format!("{shown} answers and is up to date"))
+            vec![Finding::good("database", format!("{shown} answers and is up to date")), key]
         }
         Err(error) => {
             let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
             let remedy = "start it, and check database.url; the program puts mail off without it";
-            Finding::problem("database", format!("{shown}: {error}{why}"), remedy)
+            vec![Finding::problem("database", format!("{shown}: {error}{why}"), remedy)]
         }
     }
 }

@@ -184,7 +184,7 @@ async fn fetch(rows: &Rows, queued: Queued) -> (rows::BodyRef, Result<Vec<u8>, S
     let Queued { tenant, id: message, parts, size, sha256, body: inline, .. } = queued;
     let body = rows::BodyRef { tenant, message, parts, size, sha256 };
     let bytes = match inline {
-        Some(stored) => rows.open_body(stored, &body),
+        Some(stored) => rows.open_body(stored, &body).await,
         None => rows.read_body(&body).await,
     };
     (body, bytes)

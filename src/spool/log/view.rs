@@ -13,7 +13,7 @@ use super::recover::{self, Purpose};
 use super::shared::Shared;
 use super::{SpoolError, StoredMessage, read};
 use crate::clock::Clock;
-use crate::seal::body::BodyKeys;
+use crate::seal::body::{BodyKeys, DataKeyId};
 
 /// A log, to read only.
 #[derive(Debug)]
@@ -46,6 +46,14 @@ impl LogView {
         max_bytes: u64,
     ) -> Result<Vec<StoredMessage>, SpoolError> {
         read::read_after(&self.shared, after, max_records, max_bytes.max(1))
+    }
+
+    /// As [`super::Log::unknown_key`].
+    ///
+    /// # Errors
+    /// The disk refuses to read.
+    pub fn unknown_key(&self) -> Result<Option<DataKeyId>, SpoolError> {
+        read::unknown_key(&self.shared)
     }
 
     /// As [`super::Log::read_body`].

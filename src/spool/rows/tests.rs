@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::ids::{MailboxId, SessionId, WorkerId};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Door, Envelope, ForwardPath, Manifest, Origin, Recipient};
+use crate::seal::keyring::Keyring;
 use crate::spool::{BodyRef as AnyBody, Spool};
 use crate::store::tests::engine::{Engine, Place, on_both_engines};
 
@@ -17,6 +18,7 @@ on_both_engines! {
     what_was_begun_and_not_committed_leaves_nothing,
     a_commit_that_fails_is_temporary_and_mail_flows_again_by_itself,
     no_row_and_no_scratch_file_shows_a_body,
+    a_body_that_another_node_sealed_with_a_new_data_key_is_read_once_the_keyring_is_looked_up,
     what_was_stored_in_the_clear_before_is_read,
     a_body_that_was_altered_or_is_gone_is_not_given_out,
     what_waits_is_stored_before_the_spool_is_closed_and_nothing_after,
@@ -224,6 +226,24 @@ async fn no_row_and_no_scratch_file_shows_a_body(engine: Engine) {
     let mut incoming = rows.begin();
     incoming.push(&MARKER.repeat(20_000)).await.unwrap();
     assert!(!shows(&incoming.scratch_bytes()), "the scratch file");
+}
+
+async fn a_body_that_another_node_sealed_with_a_new_data_key_is_read_once_the_keyring_is_looked_up(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let before = Keyring::bare([7; 32]);
+    let after = before.clone().with_new_data_key();
+    let folder = tempfile::tempdir().unwrap();
+    let node = |keys: Arc<BodyKeys>| Rows::open(scene.store.clone(), folder.path().to_owned(), keys);
+    let (here, elsewhere) = (node(Arc::new(before.body_keys())), node(Arc::new(after.body_keys())));
+    let mut incoming = Spool::Rows(elsewhere).begin();
+    incoming.push(b"sealed elsewhere").await.unwrap();
+    let _ = incoming.commit(scene.manifest()).await.unwrap();
+    let (id, place) = scene.queued().await.pop().unwrap();
+    let refused = here.read_body(&place).await;
+    assert!(matches!(refused, Err(SpoolError::UnknownKey(_))), "nobody to ask: {refused:?}");
+    here.0.keys.look_up_in(Box::new(move || Box::pin(std::future::ready(Some(after.clone())))));
+    let stored = scene.store.accepted_body(scene.tenant, id, place.parts).await.unwrap().unwrap();
+    assert_eq!(here.open_body(stored, &place).await.unwrap(), b"sealed elsewhere");
 }
 
 async fn what_was_stored_in_the_clear_before_is_read(engine: Engine) {

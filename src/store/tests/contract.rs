@@ -7,6 +7,7 @@ use crate::mail::reading::Reader;
 use crate::mail::retention::Keep;
 use crate::store::events::NewObserved;
 use crate::store::ingest::NewCopy;
+use crate::store::instance::KeyHolder;
 use crate::store::limits::{Block, BlockRequest};
 use crate::store::marks::Confirmed;
 use crate::store::routes::{NewRoute, RouteChange, RouteState, RouteStep};
@@ -42,6 +43,39 @@ on_both_engines! {
     takers_on_two_nodes_never_get_more_than_the_quota,
     blocks_get_smaller_towards_the_end_of_a_quota,
     windows_that_are_long_over_are_deleted,
+    a_keyring_is_kept_in_place_of_the_one_that_was_seen_and_of_no_other,
+    who_has_which_key_is_known_until_it_stops_or_is_not_seen_any_more,
+}
+
+async fn a_keyring_is_kept_in_place_of_the_one_that_was_seen_and_of_no_other(engine: Engine) {
+    let Scene { store, .. } = Scene::new(engine).await;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(store.keyring().await.unwrap(), None);
+    assert!(!store.keep_keyring("b".to_owned(), text("a")).await.unwrap(), "there is none to be replaced");
+    assert!(store.keep_keyring("a".to_owned(), None).await.unwrap());
+    assert!(!store.keep_keyring("b".to_owned(), None).await.unwrap(), "there is one by now");
+    let both =
+        tokio::join!(store.keep_keyring("b".to_owned(), text("a")), store.keep_keyring("c".to_owned(), text("a")));
+    assert_ne!(both.0.unwrap(), both.1.unwrap(), "one of two that saw the same");
+    assert!(["b", "c"].map(text).contains(&store.keyring().await.unwrap()));
+}
+
+async fn who_has_which_key_is_known_until_it_stops_or_is_not_seen_any_more(engine: Engine) {
+    let Scene { store, .. } = Scene::new(engine).await;
+    let within = Duration::from_secs(45);
+    let holder = |name: &str, key: &str| KeyHolder { node: store.clock().mint(), name: name.into(), key: key.into() };
+    let (one, two) = (holder("one", "old"), holder("two", "old"));
+    for holder in [&two, &one] {
+        store.note_key_holder(holder.clone()).await.unwrap();
+    }
+    assert_eq!(store.key_holders(within).await.unwrap(), [one.clone(), two.clone()]);
+    let renewed = KeyHolder { key: "new".into(), ..one.clone() };
+    store.clock().advance(Duration::from_secs(40));
+    store.note_key_holder(renewed.clone()).await.unwrap();
+    store.clock().advance(Duration::from_secs(10));
+    assert_eq!(store.key_holders(within).await.unwrap(), [renewed], "the other was not seen for 50 s");
+    store.forget_key_holder(one.node).await.unwrap();
+    assert_eq!(store.key_holders(within).await.unwrap(), []);
 }
 
 async fn a_copy_of_a_message_makes_no_second_event_in_the_same_batch_or_later(engine: Engine) {

@@ -392,10 +392,13 @@ pub fn configuration(dir: &Path, database: Option<&Database>, more: &str) -> Str
     )
 }
 
+/// Beside a configuration: the secret that it names.
+pub const SECRET_FILE: &str = "instance.secret";
+
 /// What names a database, with the secret that all gateways over it share, in a file of `folder`.
 fn section(folder: &Path, database: &Database) -> String {
     const SECRET: &str = "a secret of tests, the same on every node";
-    let file = folder.join("instance.secret");
+    let file = folder.join(SECRET_FILE);
     std::fs::write(&file, SECRET).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     format!(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Database, Gateway, configuration, connex, http, list, set_up, text, wait_for};
+use super::{Database, Gateway, SECRET_FILE, configuration, connex, http, list, set_up, text, wait_for};
 
 /// A tenant `acme`, an app `crm` and a mailbox in one database, and a folder for each of its nodes.
 pub struct Installation {
@@ -74,8 +74,18 @@ impl Installation {
         }
     }
 
+    /// Runs a statement in the database.
+    pub fn sql(&self, statement: &str) -> String {
+        self.database.sql(statement)
+    }
+
+    /// The file with the instance key of a node.
+    pub fn secret_file(&self, number: usize) -> PathBuf {
+        self.config(number).with_file_name(SECRET_FILE)
+    }
+
     /// The configuration of a node, written where it is missing.
-    fn config(&self, number: usize) -> PathBuf {
+    pub fn config(&self, number: usize) -> PathBuf {
         let folder = self.folder.path().join(format!("node-{number}"));
         let config = folder.join("connex.toml");
         if !config.exists() {
