@@ -176,8 +176,9 @@ impl Ingest {
         };
         let (by, tenant) = (&asked.asked_by, asked.tenant);
         match asked.is_released {
+            // Whatever is logged: somebody answers for what nothing vouches for.
             true => {
-                tracing::info!(message.id = %id, route.id = %route, tenant.id = %tenant, asked.by = %by, "Message `{id}`, which came back in a delivery report and was released for route `{route}`, {what}");
+                tracing::warn!(message.id = %id, route.id = %route, tenant.id = %tenant, asked.by = %by, "Message `{id}`, which came back in a delivery report and was released for route `{route}`, {what}");
             }
             false => {
                 tracing::info!(message.id = %id, route.id = %route, tenant.id = %tenant, asked.by = %by, "Message `{id}`, held at route `{route}` and read again, {what}");
