@@ -38,6 +38,7 @@ use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::domains::Domains;
+use crate::pipeline::erasure::Erase;
 use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::retention::Retain;
 use crate::pipeline::watch::Watch;
@@ -267,6 +268,8 @@ impl App {
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
+        let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
+        work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
         let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         let limits = deliver_limits(&config);

@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod dialect;
 pub mod directory;
 pub mod domains;
+pub mod erasures;
 pub mod events;
 mod hints;
 pub mod idempotency;

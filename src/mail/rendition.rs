@@ -207,8 +207,9 @@ fn quoted_printable(octets: &[u8]) -> Vec<u8> {
             width = 0;
             continue;
         }
-        // A blank may be the last of its line.
-        let is_plain = octet.is_ascii_graphic() && *octet != b'=';
+        // A blank may not be the last of its line.
+        let is_inner_blank = *octet == b' ' && octets.get(at + 1).is_some_and(u8::is_ascii_graphic);
+        let is_plain = (octet.is_ascii_graphic() && *octet != b'=') || is_inner_blank;
         if width + 3 > 75 {
             encoded.extend_from_slice(b"=\r\n");
             width = 0;

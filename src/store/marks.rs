@@ -162,7 +162,7 @@ UPDATE messages SET state = $3, reason = $4, duplicate_of = $5 WHERE tenant_id =
                     let (Some(row), count) = (messages.pop(), events.len()) else { return Ok(0) };
                     let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason);
                     release.bind(row.duplicate_of.clone()).execute(&mut *connection).await?;
-                    retention::note_decided(connection, &row).await?;
+                    retention::note_decided(connection, &row, clock.now()).await?;
                     record_with_copies(connection, &clock, events, copies).await?;
                     Ok(count)
                 })
