@@ -46,6 +46,8 @@ use crate::seal::body::DataKeyId;
 use crate::service::Service;
 use crate::service::domains::DomainDesk;
 use crate::service::intake::MailDoor;
+use crate::service::links::LinkKey;
+use crate::service::messages::Bodies;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{BodyRef, Spool, SpoolError};
@@ -367,10 +369,14 @@ fn service(
         engine: Arc::clone(engine),
         pepper: instance.pepper(),
         base_url: instance.config.server.public_url.as_str().into(),
-        read_body: Arc::new(move |place| {
-            let spool = spool.clone();
-            Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
-        }),
+        bodies: Bodies::new(
+            Arc::new(move |place| {
+                let spool = spool.clone();
+                Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
+            }),
+            reading::limits(&instance.config),
+            LinkKey::new(instance.key.attachment_links()),
+        ),
         mail: Some(mail),
         domains: domain_desk(&instance.config),
         resolver: resolver.clone(),

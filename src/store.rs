@@ -29,6 +29,7 @@ pub mod refusals;
 pub mod retention;
 pub mod routes;
 mod rows;
+pub mod sight;
 pub mod spool;
 mod sql;
 mod subscribers;

@@ -349,6 +349,7 @@ pub(super) fn shown(row: &RouteRow, alarms: &[&AlarmRow]) -> serde_json::Value {
         "keep": row.retention.keep,
         "keepDays": row.retention.days,
         "legalHold": row.retention.legal_hold,
+        "visibleTo": row.visible_to,
         "alarms": alarms,
     })
 }

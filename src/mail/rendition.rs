@@ -106,8 +106,11 @@ fn is_hiding(field: &[u8], routes: &RouteAddresses) -> bool {
     let forms = [unfolded.as_ref(), &words, &pieces, &percent(&pieces)];
     forms.iter().any(|form| {
         // Prose without its blanks has the form of many things: here known addresses count alone.
-        let squeezed: Vec<u8> =
-            form.iter().copied().filter(|octet| !matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | b'\\' | b'"')).collect();
+        let squeezed: Vec<u8> = form
+            .iter()
+            .copied()
+            .filter(|octet| !matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | b'\\' | b'"'))
+            .collect();
         routes.stands_in(form) || routes.knows_in(&squeezed)
     })
 }

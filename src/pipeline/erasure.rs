@@ -41,7 +41,11 @@ impl Erase {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(error.kind = "store", temporary = true, "What is to be erased stays for now: {error}");
+                    tracing::warn!(
+                        error.kind = "store",
+                        temporary = true,
+                        "What is to be erased stays for now: {error}"
+                    );
                 }
             }
             tokio::select! {

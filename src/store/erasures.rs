@@ -80,8 +80,7 @@ WHERE k.tenant_id = $1 AND k.message_id = $2 AND (k.kept = 'raw' OR r.legal_hold
     pub async fn note_erased(&self, erasure: Erasure, nowhere: String) -> Result<(), StoreError> {
         const NOTE: &str = "\
 UPDATE body_erasures SET erased_at = $4, body = NULL WHERE tenant_id = $1 AND message_id = $2 AND place = $3";
-        const FORGET: &str =
-            "UPDATE messages SET body = $4 WHERE tenant_id = $1 AND message_id = $2 AND body = $3";
+        const FORGET: &str = "UPDATE messages SET body = $4 WHERE tenant_id = $1 AND message_id = $2 AND body = $3";
         let now = self.clock.now();
         self.write(move |connection| {
             Box::pin(async move {
@@ -133,9 +132,11 @@ pub(super) async fn queue_recorded(
     messages: &[MessageRow],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let is_unread =
-        |row: &&MessageRow| !row.message.copies.is_empty() && row.message.copies.iter().all(|copy| copy.keep != Keep::Raw);
-    let unread: Vec<_> = messages.iter().filter(is_unread).map(|row| (&row.message, place_of(&row.message.body))).collect();
+    let is_unread = |row: &&MessageRow| {
+        !row.message.copies.is_empty() && row.message.copies.iter().all(|copy| copy.keep != Keep::Raw)
+    };
+    let unread: Vec<_> =
+        messages.iter().filter(is_unread).map(|row| (&row.message, place_of(&row.message.body))).collect();
     rows::insert_unless(connection, QUEUE, AGAIN, &unread, |row, (message, place)| {
         row.push_bind(message.tenant.to_string())
             .push_bind(message.id.to_string())

@@ -71,11 +71,11 @@ fn told(item: &EventItem) -> Event {
 }
 
 /// The value of a query parameter that holds a number; such values need no percent-decoding.
-fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name).map(|(_, value)| value)
 }
 
-fn refuse_unknown(query: &str, known: &[&str]) -> Result<(), Problem> {
+pub(super) fn refuse_unknown(query: &str, known: &[&str]) -> Result<(), Problem> {
     let names = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or_default());
     let unknown: Vec<_> = names
         .filter(|name| !known.contains(name))
@@ -91,7 +91,7 @@ fn refuse_unknown(query: &str, known: &[&str]) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidParameter, "A query parameter is not known here.").with_errors(unknown))
 }
 
-fn number(text: Option<&str>, name: &str, lowest: i64, highest: i64) -> Result<Option<i64>, Problem> {
+pub(super) fn number(text: Option<&str>, name: &str, lowest: i64, highest: i64) -> Result<Option<i64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     match text.parse::<i64>() {
         Ok(number) if (lowest..=highest).contains(&number) => Ok(Some(number)),

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::pin::Pin;
 
 use super::*;
+use crate::event::privacy::Visibility;
 use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
@@ -143,6 +144,9 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         message(owned.message) => "Ok(None)";
         knows_message(owned.message) => "Ok(false)";
         events_after(0, 100) => "Ok([])";
+        events_of_message(owned.message) => "Ok([])";
+        shown_by_routes(owned.message) => "Ok([])";
+        later_recipients(owned.event) => "Ok([])";
         newest_cursor() => "Ok(0)";
         event(owned.event) => "Ok(None)";
         explain(&owned.message.to_string()) => "Err(NotFound";
@@ -191,6 +195,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         select_copies(owned.route, Selection::default()) => "Err(NotFound";
         retain_copies(owned.route, Keep::None, Some(1)) => "Err(NotFound";
         hold_route(owned.route, true) => "Err(NotFound";
+        show_route_to(owned.route, Visibility::Owners) => "Err(NotFound";
         reduce_copies(owned.route, Keep::None, Overdue::Before(scene.store.clock().now().plus(LEASE)), 9) => "Ok(0)";
         raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
         end_alarm(owned.route, Alarm::TooLarge) => "Ok(())";
@@ -375,6 +380,10 @@ async fn fill(scene: &Scene) -> Owned {
         alarm: None,
         tests_connector: false,
     }];
+    let of_route = held.copies[0].clone();
+    message.copies = vec![NewCopy { marks: None, ..of_route.clone() }];
+    // Has its bytes erased.
+    copy.copies = vec![NewCopy { marks: None, keep: Keep::Text, ..of_route }];
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
