@@ -6,6 +6,13 @@ use super::error::Code;
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
 
+mod parameters;
+
+use parameters::{
+    AFTER, CLIENT_ADDRESS, CLIENT_HELO, EXPIRES, EXPIRES_IN, IDEMPOTENCY_KEY, LAST_EVENT_ID, LIMIT, MAIL_FROM, RCPT_TO,
+    SHA256, SIGNATURE,
+};
+
 /// Which handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the table below says what each is")]
@@ -140,89 +147,6 @@ impl Endpoint {
 }
 
 const EVALUATE: Auth = Auth::Key(Scope::StatusEvaluate);
-
-const AFTER: Parameter = Parameter {
-    name: "after",
-    place: "query",
-    about: "Cursor of the last event that was seen; 0 or nothing for the beginning.",
-    range: Some((0, i64::MAX)),
-};
-
-const LIMIT: Parameter = Parameter {
-    name: "limit",
-    place: "query",
-    about: "How many events at most; 50 unless told.",
-    range: Some((1, 200)),
-};
-
-const LAST_EVENT_ID: Parameter = Parameter {
-    name: "Last-Event-ID",
-    place: "header",
-    about: "Cursor of the last event that was seen, as an EventSource sends it; wins over `after`.",
-    range: Some((0, i64::MAX)),
-};
-
-const SHA256: Parameter = Parameter {
-    name: "sha256",
-    place: "query",
-    about: "SHA-256 of the attachment in hexadecimal, as the message tells it: needed where several messages of one forward have \
-            an attachment of this number.",
-    range: None,
-};
-
-const EXPIRES_IN: Parameter = Parameter {
-    name: "expiresIn",
-    place: "query",
-    about: "For how many seconds the link works; 900 unless told.",
-    range: Some((1, crate::service::messages::LONGEST_LINK as i64)),
-};
-
-const EXPIRES: Parameter = Parameter {
-    name: "expires",
-    place: "query",
-    about: "Until when the link works, in seconds since 1970.",
-    range: Some((0, i64::MAX)),
-};
-
-const SIGNATURE: Parameter =
-    Parameter { name: "signature", place: "query", about: "That the link was made here.", range: None };
-
-const IDEMPOTENCY_KEY: Parameter = Parameter {
-    name: "Idempotency-Key",
-    place: "header",
-    about: "Up to 255 printable characters, quoted (RFC 8941 string) or bare. The same key with the same request is answered \
-            with the stored reply for 24 hours.",
-    range: None,
-};
-
-const MAIL_FROM: Parameter = Parameter {
-    name: crate::service::intake::MAIL_FROM,
-    place: "header",
-    about: "MAIL FROM; empty for the null reverse-path. Must be there.",
-    range: None,
-};
-
-const RCPT_TO: Parameter = Parameter {
-    name: crate::service::intake::RCPT_TO,
-    place: "header",
-    about: "RCPT TO: one or several separated by commas; the header may be repeated. At least one.",
-    range: None,
-};
-
-const CLIENT_ADDRESS: Parameter = Parameter {
-    name: crate::service::intake::CLIENT_ADDRESS,
-    place: "header",
-    about: "Address of the SMTP client that handed the message to the caller, who vouches for it: with it SPF, DMARC and \
-            iprev are judged as at port 25; without it nothing is known of the sender's address.",
-    range: None,
-};
-
-const CLIENT_HELO: Parameter = Parameter {
-    name: crate::service::intake::CLIENT_HELO,
-    place: "header",
-    about: "What that client called itself in EHLO or HELO.",
-    range: None,
-};
 
 const OPEN: Endpoint = Endpoint {
     action: Action::Docs,
