@@ -40,6 +40,7 @@ use crate::intake::Acceptor;
 use crate::mail::reply_token::ReplyTokens;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::domains::Domains;
+use crate::pipeline::erasure::Erase;
 use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::retention::Retain;
 use crate::pipeline::signing::Signing;
@@ -49,6 +50,8 @@ use crate::service::Service;
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::DraftDesk;
 use crate::service::intake::MailDoor;
+use crate::service::links::LinkKey;
+use crate::service::messages::Bodies;
 use crate::service::routes::RouteDesk;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
@@ -300,6 +303,8 @@ impl App {
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
         let sending_resolver = resolver.clone();
+        let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
+        work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
         let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         let signing = Signing::new(instance.store.clone(), sending_resolver.clone(), config.routes.watch_interval);
@@ -402,10 +407,14 @@ fn service(
         engine: Arc::clone(engine),
         pepper: instance.pepper(),
         base_url: instance.config.server.public_url.as_str().into(),
-        read_body: Arc::new(move |place| {
-            let spool = spool.clone();
-            Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
-        }),
+        bodies: Bodies::new(
+            Arc::new(move |place| {
+                let spool = spool.clone();
+                Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
+            }),
+            reading::limits(&instance.config),
+            LinkKey::new(instance.key.attachment_links()),
+        ),
         mail: Some(mail),
         domains: domain_desk(&instance.config),
         drafts: draft_desk(instance),

@@ -210,6 +210,11 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Explain => on(verb, routes::messages::explain),
         Action::Message => on(verb, routes::messages::message),
         Action::RawMessage => on(verb, routes::messages::raw),
+        Action::MessageBody => on(verb, routes::messages::body),
+        Action::AuthResults => on(verb, routes::messages::auth_results),
+        Action::Attachment => on(verb, routes::attachments::attachment),
+        Action::AttachmentLink => on(verb, routes::attachments::link),
+        Action::LinkedAttachment => on(verb, routes::attachments::linked),
         Action::Domains => on(verb, routes::domains::all),
         Action::DomainClaim => on(verb, routes::domains::claim),
         Action::Domain => on(verb, routes::domains::one),
@@ -245,7 +250,7 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         }),
     };
     match endpoint.auth {
-        Auth::Open => methods,
+        Auth::Open | Auth::Link => methods,
         Auth::AnyKey | Auth::Key(_) => {
             methods.layer(middleware::from_fn_with_state(Arc::clone(api), auth::require_key))
         }

@@ -16,6 +16,7 @@ pub mod message;
 pub mod notice;
 pub mod peer;
 pub mod reading;
+pub mod rendition;
 pub mod reply_token;
 pub mod retention;
 pub mod selection;

@@ -4,6 +4,7 @@
 
 pub mod deliver;
 pub mod domains;
+pub mod erasure;
 pub mod ingest;
 pub mod recipients;
 pub mod retention;

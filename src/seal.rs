@@ -30,6 +30,7 @@ pub struct InstanceKey {
     pepper: [u8; KEY_LEN],
     fingerprint: [u8; KEY_LEN],
     reply_tokens: [u8; KEY_LEN],
+    attachment_links: [u8; KEY_LEN],
     bodies: Arc<BodyKeys>,
 }
 
@@ -51,6 +52,7 @@ impl InstanceKey {
             pepper: derive(&root, b"api key pepper"),
             fingerprint: derive(&root, b"fingerprint"),
             reply_tokens: derive(&root, b"reply tokens"),
+            attachment_links: derive(&root, b"attachment links"),
             bodies: Arc::new(BodyKeys::new(&[], &first_data_key(bytes))),
         }
     }
@@ -72,6 +74,12 @@ impl InstanceKey {
     #[must_use]
     pub const fn reply_tokens(&self) -> &[u8; KEY_LEN] {
         &self.reply_tokens
+    }
+
+    /// What links to attachments are signed with.
+    #[must_use]
+    pub const fn attachment_links(&self) -> &[u8; KEY_LEN] {
+        &self.attachment_links
     }
 
     /// What message bodies are sealed with.

@@ -23,11 +23,14 @@ pub mod insights;
 pub mod intake;
 pub mod keys;
 pub mod limits;
+pub mod links;
 pub mod machine;
 pub mod materialize;
+pub mod messages;
 pub mod outcomes;
 pub mod reading;
 pub mod routes;
+pub mod sight;
 pub mod signing;
 pub mod tokens;
 pub mod trust;
@@ -45,8 +48,8 @@ pub struct Service {
     pub pepper: Pepper,
     /// Where this gateway is reached, without a slash at the end.
     pub base_url: Arc<str>,
-    /// How the bytes of a stored message are read.
-    pub read_body: events::ReadBody,
+    /// How the bytes of stored messages are read and given out.
+    pub bodies: messages::Bodies,
     /// Where mail that comes in by the API goes; `None`: none is taken.
     pub mail: Option<intake::MailDoor>,
     /// What domains are held against.

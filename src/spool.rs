@@ -175,6 +175,16 @@ impl BodyRef {
         }
     }
 
+    /// What is left of it once it is erased: its length and digest, and neither place nor key.
+    #[must_use]
+    pub fn erased(&self) -> Self {
+        match self {
+            Self::Log(body) => Self::Log(body.erased()),
+            // Its place is its message's id.
+            Self::Rows(body) => Self::Rows(body.clone()),
+        }
+    }
+
     /// SHA-256 of all its bytes.
     #[must_use]
     pub const fn sha256(&self) -> &[u8; 32] {
@@ -305,6 +315,18 @@ impl Spool {
                 read.await.map_err(|_| SpoolError::Closed)?
             }
             (Self::Rows(rows), BodyRef::Rows(body)) => rows.read_body(body).await,
+            _ => Err(SpoolError::Elsewhere),
+        }
+    }
+
+    /// Erases a body, so that nobody can read it any more; doing it again does no harm.
+    ///
+    /// # Errors
+    /// Something of it may still be there: do it again.
+    pub async fn erase(&self, body: &BodyRef) -> Result<(), SpoolError> {
+        match (self, body) {
+            (Self::Log(log), BodyRef::Log(body)) => log.erase(body).await,
+            (Self::Rows(rows), BodyRef::Rows(body)) => rows.erase(body).await,
             _ => Err(SpoolError::Elsewhere),
         }
     }

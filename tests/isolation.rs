@@ -43,6 +43,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "FROM redecisions WHERE due_at",
         "the worker decides for all tenants; each row says whose it is",
     ),
+    (
+        "erasures.rs",
+        "FROM body_erasures AS e WHERE e.erased_at IS NULL",
+        "the worker erases for all tenants; each row says whose it is",
+    ),
     ("keys.rs", "FROM api_keys WHERE hash = $1", "asked of every call: the key names its tenant"),
     ("deliveries.rs", "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries", "a gauge of the whole installation"),
     ("deliveries/claim.rs", "WHERE d.state = 'in_flight' AND d.lease_owner = $1", "what this worker has just claimed"),

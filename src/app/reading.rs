@@ -48,7 +48,7 @@ pub(super) fn start(work: &Spawner, instance: &Instance, spool: &Spool, engine: 
 pub(super) fn judged(acceptor: Acceptor, config: &Config, recipients: &Arc<Recipients>) -> Result<Acceptor, AppError> {
     Ok(match authentication::authenticator(config)? {
         Some(found) => {
-            let limits = settings(config).limits;
+            let limits = limits(config);
             acceptor.judged_by(Arc::new(Verdicts::new(Arc::clone(recipients), found, limits)))
         }
         None => acceptor,
@@ -68,15 +68,22 @@ fn settings(config: &Config) -> IngestSettings {
         batch: count(own.ingest_batch.into()),
         poll: own.poll,
         lease: own.lease,
-        limits: message::Limits {
-            nesting: count(own.nesting.into()),
-            parts: count(own.parts.into()),
-            header_block: count(own.header_size),
-            text: count(own.text_size),
-            ..message::Limits::default()
-        },
+        limits: limits(config),
         hostname: config.server.hostname.to_string(),
         own_hosts: own_hosts(config),
         public_url: config.server.public_url.clone(),
+    }
+}
+
+/// Within what messages are taken apart: when their events are made, and when their parts are given out.
+pub(super) fn limits(config: &Config) -> message::Limits {
+    let own = &config.pipeline;
+    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    message::Limits {
+        nesting: count(own.nesting.into()),
+        parts: count(own.parts.into()),
+        header_block: count(own.header_size),
+        text: count(own.text_size),
+        ..message::Limits::default()
     }
 }

@@ -186,7 +186,10 @@ async fn stored(data: &DataArgs) -> Result<Stored, CliError> {
                 LogView::open(options, Files::Real, keys, instance.clock.clone())
             };
             let view = view.map_err(|error| CliError::Unreachable(anyhow::Error::new(error)))?;
-            let messages = in_log(&view)?;
+            // What was erased stands in the index alone.
+            let mut messages = in_log(&view)?;
+            messages.extend(in_database(&instance.store).await?);
+            in_order(&mut messages);
             Ok(Stored { instance, view: Some(view), messages })
         }
         Database::Postgres { .. } => {
@@ -240,9 +243,14 @@ async fn in_database(store: &Store) -> Result<Vec<StoredMessage>, CliError> {
             }
         }
     }
+    in_order(&mut messages);
+    Ok(messages)
+}
+
+/// By their ids, each once: the first of those that are the same.
+fn in_order(messages: &mut Vec<StoredMessage>) {
     messages.sort_by_key(|message| message.manifest.id);
     messages.dedup_by_key(|message| message.manifest.id);
-    Ok(messages)
 }
 
 /// Without `--all`.

@@ -1,9 +1,47 @@
-//! What is taken out of an event that was stored, for those who may not see it, and for good once it is not kept.
+//! Who may see what a route took, and what is taken out of an event that was stored, for those who may not see it, and for
+//! good once it is not kept.
 
+use std::str::FromStr;
+
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The `source.kind` of events out of journal reports, whose blind recipients are the report's secret.
 pub const JOURNAL: &str = "journal";
+
+/// Which keys of a tenant see what a route took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// All that are not bound to something else.
+    #[default]
+    Tenant,
+    /// Those that are bound to the route's app.
+    Team,
+    /// Those that are bound to a mailbox whose address took part in the message.
+    Owners,
+}
+
+impl Visibility {
+    /// Its word, on the command line and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Team => "team",
+            Self::Owners => "owners",
+        }
+    }
+}
+
+impl FromStr for Visibility {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Tenant, Self::Team, Self::Owners].into_iter().find(|one| one.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is nobody to show mail to; use tenant, team or owners"))
+    }
+}
 
 /// Leaves blind recipients out of an event's content or of the data of a webhook, and says `bccHidden` where there were any.
 pub fn hide_blind(content: &mut Value) {

@@ -192,7 +192,7 @@ fn contract(endpoint: &Endpoint, openapi: &Value, settings: &Settings, service: 
     let example = example_of(endpoint);
     let (auth, scope) = auth_words(endpoint.auth);
     let key_line = match endpoint.auth {
-        Auth::Open => String::new(),
+        Auth::Open | Auth::Link => String::new(),
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => {
             " \\\n-H 'authorization: Bearer cxk_live_your_key_here'".to_owned()
         }
@@ -237,6 +237,7 @@ fn response_example(endpoint: &Endpoint, service: &Service) -> Value {
 const fn auth_words(auth: Auth) -> (&'static str, Option<&'static str>) {
     match auth {
         Auth::Open => ("none", None),
+        Auth::Link => ("link", None),
         Auth::AnyKey => ("key", None),
         Auth::Key(scope) => ("key", Some(scope.as_str())),
         Auth::KeyOrPassword(scope) => ("key or password", Some(scope.as_str())),

@@ -14,6 +14,7 @@ mod domains;
 mod drafts;
 mod evaluate;
 mod intake;
+mod messages;
 mod read;
 mod routes;
 
@@ -40,6 +41,11 @@ pub enum Action {
     Explain,
     Message,
     RawMessage,
+    MessageBody,
+    AuthResults,
+    Attachment,
+    AttachmentLink,
+    LinkedAttachment,
     IntakeRaw,
     Delivery(Provider),
     Domains,
@@ -82,6 +88,8 @@ pub enum Auth {
     AnyKey,
     /// A key with this scope.
     Key(Scope),
+    /// Whoever has the URL, which is signed and names one thing.
+    Link,
     /// A key with this scope, also as the password of Basic authentication: for callers that can be told nothing else.
     KeyOrPassword(Scope),
 }
@@ -210,6 +218,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     evaluate::ENDPOINTS,
     discover::ENDPOINTS,
     read::ENDPOINTS,
+    messages::ENDPOINTS,
     domains::ENDPOINTS,
     drafts::ENDPOINTS,
     routes::ENDPOINTS,
@@ -219,6 +228,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
 const COUNT: usize = evaluate::ENDPOINTS.len()
     + discover::ENDPOINTS.len()
     + read::ENDPOINTS.len()
+    + messages::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
     + drafts::ENDPOINTS.len()
     + routes::ENDPOINTS.len()

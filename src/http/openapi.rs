@@ -15,7 +15,7 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{domains, drafts, events, insights, intake, keys, outcomes, routes, trust};
+use crate::service::{domains, drafts, events, insights, intake, keys, messages, outcomes, routes, trust};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -32,6 +32,8 @@ use crate::service::{domains, drafts, events, insights, intake, keys, outcomes, 
     trust::TrustAnswer,
     keys::KeyCheckAnswer,
     events::EventPage,
+    messages::MessageBody,
+    messages::LinkAnswer,
     domains::DomainRequest,
     domains::DomainView,
     domains::DomainPage,
@@ -158,7 +160,7 @@ pub fn problems_of(endpoint: &Endpoint) -> Vec<Code> {
     }
     match endpoint.auth {
         Auth::Open if endpoint.body.is_some() => codes.push(Code::RateLimited),
-        Auth::Open => {}
+        Auth::Open | Auth::Link => {}
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => codes.extend(WITH_KEY),
     }
     codes.sort_by_key(|code| (code.about().status, code.about().word));
@@ -282,14 +284,14 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
         Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead) => "draft",
-        Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
+        Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }
 
 /// Bearer has no scopes in OpenAPI 3.0; 3.1 lets them be named as roles.
 fn security(auth: Auth) -> Value {
     match auth {
-        Auth::Open => json!([]),
+        Auth::Open | Auth::Link => json!([]),
         Auth::AnyKey => json!([{ "apiKey": [] }]),
         Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
         Auth::KeyOrPassword(scope) => json!([{ "apiKey": [scope.as_str()] }, { "password": [scope.as_str()] }]),

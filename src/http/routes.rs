@@ -1,5 +1,6 @@
 //! Handlers, one file per group of endpoints. Each parses, calls one use case, and shapes the reply.
 
+pub mod attachments;
 pub mod contracts;
 pub mod deliveries;
 pub mod documents;

@@ -15,9 +15,12 @@ use crate::clock::{Clock, Timestamp};
 use crate::decide;
 use crate::ids::TenantId;
 use crate::keys::{Environment, KeyBindings, Pepper, Scopes};
+use crate::mail::message::Limits;
 use crate::service::Service;
 use crate::service::intake::MailDoor;
 use crate::service::keys::{NewKey, make_key};
+use crate::service::links::LinkKey;
+use crate::service::messages::Bodies;
 use crate::store::Store;
 use crate::store::tests::engine::{Engine, Place};
 
@@ -30,6 +33,7 @@ mod intake;
 mod isolation;
 mod keys;
 mod limits;
+mod messages;
 mod outcomes;
 mod problems;
 mod routes;
@@ -156,7 +160,14 @@ impl Gateway {
             engine: rules(),
             pepper: Pepper::new(b"pepper"),
             base_url: HOST.into(),
-            read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
+            bodies: Bodies::new(
+                Arc::new(|place| {
+                    let body = serde_json::from_str::<Value>(&place);
+                    Box::pin(async move { Ok(body?["text"].as_str().unwrap_or_default().as_bytes().to_vec()) })
+                }),
+                Limits::default(),
+                LinkKey::new(b"links"),
+            ),
             mail,
             domains: desk(),
             drafts: draft_desk(),

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Regex, bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::mail::address::{Domain, Mailbox};
@@ -68,6 +68,8 @@ pub struct RouteAddresses {
     keys: Vec<String>,
     /// Finds known addresses that do not have the usual form.
     unusual: Option<Regex>,
+    /// Finds what is secret of known addresses, in octets.
+    known: Option<bytes::Regex>,
 }
 
 impl std::fmt::Debug for RouteAddresses {
@@ -83,25 +85,64 @@ static USUAL: LazyLock<Regex> = LazyLock::new(|| {
         .expect("the pattern is valid")
 });
 
+#[expect(clippy::expect_used, reason = "a constant pattern, compiled by every test that redacts")]
+static OCTETS: LazyLock<bytes::Regex> = LazyLock::new(|| {
+    // As above, and in the middle of a word as well: servers put what they like in front of an address.
+    bytes::Regex::new(r#"(?i-u)(?:journal|bcc|fwd)-[a-z2-7]{26}(?:\+[^\s<>"@,;]*)?(?:(?:@|%40)[a-z0-9.-]*[a-z0-9])?"#)
+        .expect("the pattern is valid")
+});
+
 impl RouteAddresses {
     /// Knows every address in `known`, and whatever has the form of a route address.
     #[must_use]
     pub fn new<'a>(known: impl IntoIterator<Item = &'a Mailbox>) -> Self {
         let known: Vec<&Mailbox> = known.into_iter().collect();
-        let mut unusual: Vec<String> = Vec::new();
+        let (mut unusual, mut secrets): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for mailbox in &known {
             let (user, _) = mailbox.split_detail();
             let plain = format!("{user}@{}", mailbox.domain());
-            if !USUAL.is_match(&plain) {
-                let (user, domain) = (regex::escape(user), regex::escape(mailbox.domain().as_str()));
-                unusual.push(format!(r#"{user}(?:\+[^\s<>"@,;]*)?(?:@|%40){domain}"#));
+            let (escaped, domain) = (regex::escape(user), regex::escape(mailbox.domain().as_str()));
+            if USUAL.is_match(&plain) {
+                secrets.push(escaped);
+            } else {
+                let address = format!(r#"{escaped}(?:\+[^\s<>"@,;]*)?(?:@|%40){domain}"#);
+                secrets.push(address.clone());
+                unusual.push(address);
             }
         }
         unusual.sort_unstable();
         unusual.dedup();
+        secrets.sort_unstable();
+        secrets.dedup();
         let pattern = format!("(?i)(?:{})", unusual.join("|"));
         let unusual = if unusual.is_empty() { None } else { Regex::new(&pattern).ok() };
-        Self { keys: known.into_iter().map(Mailbox::key_without_detail).collect(), unusual }
+        let pattern = format!("(?i)(?:{})", secrets.join("|"));
+        let known_octets = if secrets.is_empty() { None } else { bytes::Regex::new(&pattern).ok() };
+        Self { keys: known.into_iter().map(Mailbox::key_without_detail).collect(), unusual, known: known_octets }
+    }
+
+    /// Whether a known address stands in these octets, its token alone too.
+    pub(in crate::mail) fn knows_in(&self, octets: &[u8]) -> bool {
+        self.known.as_ref().is_some_and(|known| known.is_match(octets))
+    }
+
+    /// Whether a known address, or one of the form of a route's, stands in these octets.
+    #[must_use]
+    pub fn stands_in(&self, octets: &[u8]) -> bool {
+        OCTETS.is_match(octets) || self.knows_in(octets)
+    }
+
+    /// `octets` with [`HIDDEN`] in place of every route address that stands there as it is.
+    #[must_use]
+    pub fn redact_octets<'a>(&self, octets: &'a [u8]) -> Cow<'a, [u8]> {
+        let octets = OCTETS.replace_all(octets, bytes::NoExpand(HIDDEN.as_bytes()));
+        match &self.known {
+            Some(known) => match known.replace_all(&octets, bytes::NoExpand(HIDDEN.as_bytes())) {
+                Cow::Borrowed(_) => octets,
+                Cow::Owned(redacted) => Cow::Owned(redacted),
+            },
+            None => octets,
+        }
     }
 
     /// Whether `address` is a route address, with or without detail.

@@ -367,6 +367,11 @@ pub struct Client<'a> {
 }
 
 impl Manifest {
+    /// The addresses of the routes that it was handed over to: secrets.
+    pub fn route_addresses(&self) -> impl Iterator<Item = &Mailbox> {
+        self.envelope.forward_paths.iter().filter(|path| path.recipient.is_copy()).map(|path| &path.mailbox)
+    }
+
     /// Who handed the message in: the peer, and where that is a mail server that tells of its own client, the client.
     #[must_use]
     pub fn client(&self) -> Client<'_> {

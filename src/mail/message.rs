@@ -97,6 +97,12 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Message {
     message
 }
 
+/// The octets of the attachment of `bytes` that [`Message::attachments`] has at `index`, decoded; `None` where there is none.
+#[must_use]
+pub fn attachment(bytes: &[u8], index: usize, limits: &Limits) -> Option<Vec<u8>> {
+    attachment::content(bytes, &structure::walk(bytes, limits), limits, index)
+}
+
 /// How many parts the bare parser finds, within none of the bounds: what [`read`] is measured beside.
 #[must_use]
 pub fn parse_alone(bytes: &[u8]) -> usize {

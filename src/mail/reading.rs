@@ -22,7 +22,7 @@ mod open;
 mod tests;
 
 use open::{Content, STRUCTURAL};
-pub use open::{Opened, Reader, open};
+pub use open::{Opened, Reader, open, open_all};
 
 /// What kind of copy a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

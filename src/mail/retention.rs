@@ -54,6 +54,8 @@ pub struct Retention {
 }
 
 const DAY: u64 = 24 * 3_600;
+/// Days for which copies that are held can still be decided on where their route keeps no bytes.
+const HELD_DAYS: u64 = 30;
 
 impl Retention {
     /// How much of a copy can be read once it was decided on.
@@ -62,13 +64,24 @@ impl Retention {
         if self.legal_hold { Keep::Raw } else { self.keep }
     }
 
+    /// Copies that arrived before this moment are kept as decided ones are, whatever became of them: nobody has decided on
+    /// them for long enough. `None` where the route keeps all of them, or none is as old.
+    #[must_use]
+    pub fn undecided_before(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.at_decision() < Keep::Raw).then(|| before(now, HELD_DAYS))
+    }
+
     /// Copies that arrived before this moment are over; `None` where none ever is, or none is now.
     #[must_use]
     pub fn over_before(&self, now: Timestamp) -> Option<Timestamp> {
         let days = self.days.filter(|_| !self.legal_hold)?;
-        let micros = i64::try_from(Duration::from_secs(u64::from(days) * DAY).as_micros()).unwrap_or(i64::MAX);
-        Some(Timestamp::from_micros(now.as_micros().saturating_sub(micros)))
+        Some(before(now, u64::from(days)))
     }
+}
+
+fn before(now: Timestamp, days: u64) -> Timestamp {
+    let micros = i64::try_from(Duration::from_secs(days * DAY).as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_micros().saturating_sub(micros))
 }
 
 #[cfg(test)]
@@ -83,7 +96,8 @@ mod tests {
         assert_eq!(now.as_micros() - begin.as_micros(), 30 * 24 * 3_600 * 1_000_000);
         assert_eq!(route.at_decision(), Keep::None);
         let held = Retention { legal_hold: true, ..route };
-        assert_eq!((held.over_before(now), held.at_decision()), (None, Keep::Raw));
+        assert_eq!((held.over_before(now), held.at_decision(), held.undecided_before(now)), (None, Keep::Raw, None));
+        assert_eq!((route.undecided_before(now), Retention::default().undecided_before(now)), (Some(begin), None));
         assert_eq!(Retention::default().over_before(now), None);
         assert!(Retention { days: Some(u32::MAX), ..route }.over_before(now).is_some_and(|begin| begin < now));
     }

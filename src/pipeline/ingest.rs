@@ -26,10 +26,9 @@ use crate::decide::Engine;
 use crate::dns::Resolver;
 use crate::mail::address::Domain;
 use crate::mail::authentication::{Authentication, Trace};
-use crate::mail::copy::RouteAddresses;
 use crate::mail::envelope::{Manifest, TransferDefect};
 use crate::mail::message;
-use crate::mail::reading::{self, Opened, Reader};
+use crate::mail::reading::{self, Opened};
 use crate::mail::reply_token::ReplyTokens;
 use crate::mailauth::Authenticator;
 use crate::seal::InstanceKey;
@@ -441,30 +440,9 @@ fn parse((stored, bytes): Fetched, limits: &message::Limits) -> Result<Read, Spo
         return Ok(Read::kept(stored, Kept::Held("too_large")));
     }
     // The reader does not panic; should it, the message is kept and those behind it go on.
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| open(&stored.manifest, &bytes, limits)))
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| reading::open_all(&stored.manifest, &bytes, limits)))
         .map_err(|_| Kept::Poisoned("reader_failed"));
     Ok(Read { stored, bytes, opened })
-}
-
-/// The message as each kind of its recipients reads it; several, where a forward holds several.
-fn open(manifest: &Manifest, bytes: &[u8], limits: &message::Limits) -> Vec<Opened> {
-    let paths = &manifest.envelope.forward_paths;
-    let copies = paths.iter().filter(|path| path.recipient.is_copy());
-    let routes = RouteAddresses::new(copies.map(|path| &path.mailbox));
-    let mut readers: Vec<Reader> = Vec::new();
-    for reader in paths.iter().map(|path| path.recipient.reader()) {
-        if !readers.contains(&reader) {
-            readers.push(reader);
-        }
-    }
-    let mut opened = Vec::with_capacity(readers.len());
-    for reader in readers {
-        let first = reading::open(bytes, reader, &routes, limits);
-        let others: Vec<Opened> = first.others(bytes, limits).collect();
-        opened.push(first);
-        opened.extend(others);
-    }
-    opened
 }
 
 #[cfg(test)]

@@ -47,7 +47,9 @@ impl Retain {
             let own = self.store.for_tenant(tenant.id);
             for (route, retention) in own.retentions().await? {
                 let over = retention.over_before(now).map(|before| (Keep::None, Overdue::Before(before)));
-                let work = [Some((retention.at_decision(), Overdue::Decided)), over];
+                let undecided = retention.undecided_before(now);
+                let undecided = undecided.map(|before| (retention.at_decision(), Overdue::Before(before)));
+                let work = [Some((retention.at_decision(), Overdue::Decided)), undecided, over];
                 for (keep, overdue) in work.into_iter().flatten() {
                     let mut count = 0;
                     loop {

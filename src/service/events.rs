@@ -1,26 +1,24 @@
-//! Reading what was recorded: the event log and its stream, stored messages, and the chain behind one id.
+//! Reading what was recorded: the event log and its stream, and the chain behind one id.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
-use super::keys::{Authenticated, EventsRead, MessagesRaw, MessagesRead, Standing};
-use super::{Refusal, Service, ServiceError, announce, reading};
+use super::keys::{Authenticated, EventsRead, MessagesRead, Standing};
+use super::sight::Sight;
+use super::{Service, ServiceError, announce, reading};
 use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, UPDATED, WebhookEvent};
 use crate::event::privacy::{JOURNAL, hide_blind};
-use crate::ids::{MessageId, TenantId};
+use crate::ids::{EventId, MessageId, TenantId};
 use crate::keys::Scope;
-use crate::mail::envelope::Manifest;
-use crate::mail::reading::Reader;
 use crate::store::copies::MESSAGE_UPDATED;
-use crate::store::reading::{EventRow, describe};
+use crate::store::reading::EventRow;
 use crate::store::{StoreError, TenantStore};
 
 /// A page of the event log.
@@ -42,12 +40,6 @@ pub struct EventItem {
     /// The event as webhooks carry it; its text only for a key that may read messages.
     pub event: WebhookEvent,
 }
-
-/// Reads the bytes of a stored message, given where they are; called where blocking is allowed.
-pub type ReadBody = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<u8>, Cause>> + Send + Sync>;
-
-/// Why something cannot be had now.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Events that are read at once.
 const PAGE: u32 = 100;
@@ -117,15 +109,31 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`].
     pub async fn explain(&self, id: &str, caller: &Authenticated<MessagesRead>) -> Result<Value, ServiceError> {
-        let mut chain = self.store.for_tenant(caller.principal().tenant()).explain(id).await?;
-        let apps = &caller.principal().bindings().apps;
-        let is_foreign = |event: &Value| match event.get("app").and_then(Value::as_str) {
-            Some(app) => !apps.iter().any(|bound| bound == app),
-            None => true,
-        };
-        let events = chain.get("events").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        if !apps.is_empty() && (events.is_empty() || events.iter().any(is_foreign)) {
+        let store = self.store.for_tenant(caller.principal().tenant());
+        let mut chain = store.explain(id).await?;
+        let sight = Sight::of(caller.principal());
+        // Of a message that several apps or mailboxes got, only what the caller may see; of one without events, its own rule.
+        if let Ok(message) = id.parse::<MessageId>() {
+            let row = store.message(message).await?.ok_or(ServiceError::NotFound("id"))?;
+            sight.of_message(&row, &store).await?.ok_or(ServiceError::NotFound("id"))?;
+        }
+        let events = chain.get_mut("events").map(Value::take).unwrap_or_default();
+        let events: Vec<Value> = serde_json::from_value(events).unwrap_or_default();
+        let (count, mut shown) = (events.len(), Vec::new());
+        for told in events {
+            let event = told.get("eventId").and_then(Value::as_str).and_then(|id| id.parse::<EventId>().ok());
+            let Some(event) = event else { continue };
+            if let Some(row) = store.event(event).await?
+                && sight.shows(&row, &store).await?
+            {
+                shown.push(told);
+            }
+        }
+        if count > 0 && shown.is_empty() {
             return Err(ServiceError::NotFound("id"));
+        }
+        if let Some(members) = chain.as_object_mut() {
+            members.insert("events".into(), shown.into());
         }
         show_origins_only(&mut chain);
         if !caller.principal().has(Scope::JournalBcc) {
@@ -133,48 +141,6 @@ impl Service {
         }
         Ok(chain)
     }
-
-    /// What is known of a stored message.
-    ///
-    /// # Errors
-    /// [`ServiceError::NotFound`]; [`ServiceError::Unavailable`].
-    pub async fn message(&self, id: &str, caller: &Authenticated<MessagesRead>) -> Result<Value, ServiceError> {
-        let id: MessageId = id.parse().map_err(|_| ServiceError::NotFound("message"))?;
-        // A key that is bound to apps sees the messages whose events it may see.
-        self.explain(&id.to_string(), caller).await?;
-        let row = self.store.for_tenant(caller.principal().tenant()).message(id).await?;
-        Ok(describe(&row.ok_or(ServiceError::NotFound("message"))?)?)
-    }
-
-    /// The exact bytes of a stored message.
-    ///
-    /// # Errors
-    /// [`ServiceError::NotFound`], also where its bytes are not kept; [`ServiceError::Refused`] for a journal report, whose
-    /// bytes name blind recipients, to a key that may not see them; [`ServiceError::Unavailable`] when the bytes cannot be
-    /// read now.
-    pub async fn raw_message(&self, id: &str, caller: &Authenticated<MessagesRaw>) -> Result<Vec<u8>, ServiceError> {
-        let id: MessageId = id.parse().map_err(|_| ServiceError::NotFound("message"))?;
-        // Bytes are not cut down to one app: a bound key has no message of its own.
-        if !caller.principal().bindings().apps.is_empty() {
-            return Err(ServiceError::NotFound("message"));
-        }
-        let row = self.store.for_tenant(caller.principal().tenant()).message(id).await?;
-        let row = row.ok_or(ServiceError::NotFound("message"))?;
-        if !row.is_raw_kept {
-            return Err(ServiceError::NotFound("message with its bytes: its route does not keep them"));
-        }
-        if !caller.principal().has(Scope::JournalBcc) && is_report(&row.manifest)? {
-            return Err(Refusal::Scope(Scope::JournalBcc).into());
-        }
-        (self.read_body)(row.body).await.map_err(ServiceError::Unavailable)
-    }
-}
-
-/// Whether a message was handed to a route that takes journal reports. One whose recipients cannot be read may have been.
-fn is_report(manifest: &str) -> Result<bool, ServiceError> {
-    let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| ServiceError::Internal(error.into()))?;
-    let mut readers = manifest.envelope.forward_paths.iter().map(|path| path.recipient.reader());
-    Ok(readers.any(|reader| matches!(reader, Reader::Journal(_))))
 }
 
 /// Leaves the blind recipients of journal reports out.
@@ -200,7 +166,7 @@ fn show_origins_only(chain: &mut Value) {
 struct View {
     store: TenantStore,
     tenant: TenantId,
-    apps: Vec<String>,
+    sight: Sight,
     /// Whether the key may read of messages; without that, events are told without their text.
     shows_text: bool,
     /// Whether the key may see the blind recipients of journal reports.
@@ -214,7 +180,7 @@ impl View {
         Self {
             store: service.store.for_tenant(tenant),
             tenant,
-            apps: caller.principal().bindings().apps.clone(),
+            sight: Sight::of(caller.principal()),
             shows_text: caller.principal().has(Scope::MessagesRead),
             shows_blind: caller.principal().has(Scope::JournalBcc),
             base_url: Arc::clone(&service.base_url),
@@ -225,9 +191,13 @@ impl View {
     async fn read(&self, after: i64, limit: u32) -> Result<(Vec<EventItem>, i64), StoreError> {
         let rows = self.store.events_after(after, limit).await?;
         let next = rows.last().map_or(after, |row| row.cursor);
-        let is_visible =
-            |row: &EventRow| self.apps.is_empty() || row.app.as_ref().is_some_and(|app| self.apps.contains(app));
-        Ok((rows.into_iter().filter(is_visible).map(|row| self.item(row)).collect(), next))
+        let mut items = Vec::new();
+        for row in rows {
+            if self.sight.shows(&row, &self.store).await? {
+                items.push(self.item(row));
+            }
+        }
+        Ok((items, next))
     }
 
     fn item(&self, row: EventRow) -> EventItem {

@@ -106,15 +106,15 @@ impl Principal {
 
     /// Proof that the key has the scope `S`.
     ///
-    /// Scopes that read the tenant's records are withheld from a key that is bound to mailboxes: what is recorded is not told
-    /// apart by mailbox yet, and here no reading call can forget it.
+    /// Scopes for what is not told apart by mailbox are withheld from a key that is bound to some; what it sees of events and
+    /// messages is for [`super::sight`] to say.
     ///
     /// # Errors
     /// [`Refusal::Scope`] when it has not; [`Refusal::Confined`] when its mailboxes withhold it.
     pub fn require<S: RequiredScope>(self: &Arc<Self>) -> Result<Authenticated<S>, Refusal> {
         match S::SCOPE {
             Some(scope) if !self.has(scope) => Err(Refusal::Scope(scope)),
-            Some(scope) if reads_records(scope) => {
+            Some(scope) if is_of_all_mailboxes(scope) => {
                 self.require_unconfined()?;
                 Ok(Authenticated { principal: Arc::clone(self), scope: PhantomData })
             }
@@ -123,18 +123,11 @@ impl Principal {
     }
 }
 
-/// Whether a scope is for what is recorded of a tenant, or for what all its mail comes by.
-const fn reads_records(scope: Scope) -> bool {
+/// Whether a scope is for what all the tenant's mailboxes are on.
+const fn is_of_all_mailboxes(scope: Scope) -> bool {
     matches!(
         scope,
-        Scope::EventsRead
-            | Scope::MessagesRead
-            | Scope::MessagesRaw
-            | Scope::DomainsRead
-            | Scope::DomainsWrite
-            | Scope::ApprovalsRead
-            | Scope::RoutesRead
-            | Scope::RoutesWrite
+        Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite | Scope::ApprovalsRead
     )
 }
 
@@ -287,7 +280,7 @@ pub fn describe(caller: &Authenticated<AnyScope>, endpoints: &[(String, Option<S
     let key = &caller.principal.key;
     let is_confined = !key.bindings.mailboxes.is_empty();
     let allowed = |scope: &Option<Scope>| {
-        scope.is_none_or(|scope| key.scopes.contains(scope) && !(is_confined && reads_records(scope)))
+        scope.is_none_or(|scope| key.scopes.contains(scope) && !(is_confined && is_of_all_mailboxes(scope)))
     };
     KeyCheckAnswer {
         valid: true,

@@ -163,6 +163,14 @@ impl Rows {
         opened(&self.0.keys, stored, body).await
     }
 
+    /// Removes a body; doing it again does no harm.
+    ///
+    /// # Errors
+    /// It may still be there: do it again.
+    pub(super) async fn erase(&self, body: &BodyRef) -> Result<(), SpoolError> {
+        self.0.store.erase_accepted(body.tenant, body.message).await.map_err(unavailable)
+    }
+
     pub(super) fn committed(&self) -> watch::Receiver<u64> {
         self.0.store.mail_accepted()
     }

@@ -10,7 +10,7 @@ use super::events::{NewEvent, record};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
 use super::watch::Alarm;
-use super::{Store, StoreError, TenantStore, dialect, from_id, retention, rows, watch};
+use super::{Store, StoreError, TenantStore, dialect, erasures, from_id, retention, rows, watch};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
 use crate::mail::marks::Mark;
@@ -183,6 +183,7 @@ impl Store {
                     insert_messages(connection, &messages).await?;
                     watch::count_copies(connection, &messages).await?;
                     retention::note_kept(connection, &messages).await?;
+                    erasures::queue_recorded(connection, &messages, clock.now()).await?;
                     record_with_copies(connection, &clock, events, copies).await?;
                     Ok(count)
                 })

@@ -1,8 +1,9 @@
 //! Reading what was recorded: messages, the stream of events, and the whole chain behind one id.
 
 use super::sql::{Row, built, query};
-use super::{StoreError, TenantStore, from_id, from_json};
+use super::{StoreError, TenantStore, from_id, from_json, sight};
 use crate::clock::Timestamp;
+use crate::event::privacy::Visibility;
 use crate::ids::{DecisionId, DeliveryId, DraftId, EventId, MessageId, OperationId, TaskId};
 use serde_json::{Value, json};
 
@@ -54,6 +55,8 @@ pub struct EventRow {
     pub thread: Option<(String, i64)>,
     /// When it happened.
     pub occurred_at: Timestamp,
+    /// Whom the route shows it to that took its message; the whole tenant where none did.
+    pub visible_to: Visibility,
 }
 
 const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, duplicate_of, manifest, body, trace, \
@@ -62,7 +65,8 @@ const MESSAGE: &str = "SELECT message_id, received_at, size, state, reason, dupl
 FROM messages WHERE tenant_id = $1";
 const EVENT: &str = "\
 SELECT e.cursor, e.event_id, e.content, d.answer, e.kind, e.source_kind, e.source_event_id, a.name, e.thread_id, \
-e.sequence, e.occurred_at FROM events AS e
+e.sequence, e.occurred_at, r.visible_to FROM events AS e
+LEFT JOIN routes AS r ON r.tenant_id = e.tenant_id AND r.route_id = e.scope
 LEFT JOIN decisions AS d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
 LEFT JOIN apps AS a ON a.tenant_id = e.tenant_id AND a.app_id = e.app_id WHERE e.tenant_id = $1";
 
@@ -137,6 +141,16 @@ impl TenantStore {
         let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
         let row = find.fetch_optional(&self.store.readers).await?;
         row.map(|row| super::from_json("content", row.try_get(0)?)).transpose()
+    }
+
+    /// The events of a message, in the order of the stream.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn events_of_message(&self, message: MessageId) -> Result<Vec<EventRow>, StoreError> {
+        let sql = format!("{EVENT} AND e.message_id = $2 ORDER BY e.cursor");
+        let list = built(sql).bind(self.tenant.to_string()).bind(message.to_string());
+        list.fetch_all(&self.store.readers).await?.iter().map(read_event).collect()
     }
 
     /// The whole chain behind an id of a message, event, decision, operation, task, draft or delivery: how it came in, what it became,
@@ -328,5 +342,6 @@ fn read_event(row: &Row) -> Result<EventRow, StoreError> {
         app: row.try_get(7)?,
         thread: thread.zip(sequence),
         occurred_at: Timestamp::from_micros(row.try_get(10)?),
+        visible_to: row.try_get::<Option<&str>>(11)?.map_or(Ok(Visibility::Tenant), sight::visibility)?,
     })
 }

@@ -307,7 +307,7 @@ UPDATE held_copies SET state = 'decided' WHERE tenant_id = $1 AND message_id = $
     let (Some(row), count) = (messages.pop(), events.len()) else { return Ok(Redecided::Done) };
     let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason).bind(row.duplicate_of.clone());
     release.bind(row.message.manifest.clone()).bind(row.message.trace.clone()).execute(&mut *connection).await?;
-    retention::note_decided(connection, &row).await?;
+    retention::note_decided(connection, &row, clock.now()).await?;
     record_with_copies(connection, clock, events, copies).await?;
     Ok(Redecided::Decided(count))
 }

@@ -1,11 +1,12 @@
 //! What a route takes notice of and keeps, and making what it does not keep unreadable.
 //!
-//! What is taken away here are the texts of events and of webhooks' bodies, what decisions quote of them, and the right to read a message's bytes. The
-//! bytes themselves stand in the spool, which loses them with its segments.
+//! What is taken away here are the texts of events and of webhooks' bodies, what decisions quote of them, and the right to
+//! read a message's bytes. With the last right to read them the bytes themselves are noted for a worker, which erases them
+//! ([`super::erasures`]).
 
 use super::ingest::MessageRow;
 use super::sql::{Connection, Row, query};
-use super::{StoreError, TenantStore, dialect, from_id, from_json, rows, to_json};
+use super::{StoreError, TenantStore, dialect, erasures, from_id, from_json, rows, to_json};
 use crate::clock::Timestamp;
 use crate::event::privacy::{erase_evidence, erase_payload, erase_texts};
 use crate::ids::RouteId;
@@ -90,6 +91,7 @@ AND ($5 = 0 OR (m.state IN ('emitted', 'duplicate', 'excluded') AND k.held IS NU
         if keep == Keep::Raw {
             return Ok(0);
         }
+        let now = self.store.clock.now();
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -105,6 +107,7 @@ AND ($5 = 0 OR (m.state IN ('emitted', 'duplicate', 'excluded') AND k.held IS NU
                         let message: &str = row.try_get(0)?;
                         let reduce = query(REDUCE).bind(&tenant).bind(message).bind(&route).bind(keep.as_str());
                         reduce.execute(&mut *connection).await?;
+                        erasures::queue_unread(connection, &tenant, message, now).await?;
                         if keep == Keep::None {
                             erase_events(connection, &tenant, message, &route).await?;
                         }
@@ -174,13 +177,21 @@ pub(super) async fn note_kept(connection: &mut Connection, messages: &[MessageRo
 }
 
 /// Notes how much is kept of a copy that was held, now that it was decided on; what was taken away does not come again.
-pub(super) async fn note_decided(connection: &mut Connection, row: &MessageRow) -> Result<(), StoreError> {
+pub(super) async fn note_decided(
+    connection: &mut Connection,
+    row: &MessageRow,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     const KEPT: &str = "\
 UPDATE kept_copies SET kept = $4 WHERE tenant_id = $1 AND message_id = $2 AND route_id = $3 AND kept = 'raw'";
     let message = &row.message;
     for copy in &message.copies {
         let keep = query(KEPT).bind(message.tenant.to_string()).bind(message.id.to_string());
         keep.bind(copy.route.to_string()).bind(copy.keep.as_str()).execute(&mut *connection).await?;
+    }
+    if !message.copies.is_empty() {
+        let (tenant, id) = (message.tenant.to_string(), message.id.to_string());
+        erasures::queue_unread(connection, &tenant, &id, now).await?;
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::directory::no_tenant_or;
 use super::sql::{Row, built, query};
-use super::{Store, StoreError, TenantStore, from_id, from_json, retention, to_json};
+use super::{Store, StoreError, TenantStore, from_id, from_json, retention, sight, to_json};
 use crate::clock::Timestamp;
+use crate::event::privacy::Visibility;
 use crate::ids::{AppId, RouteId, TenantId};
 use crate::mail::envelope::{Door, Origin};
 use crate::mail::marks::Mark;
@@ -126,6 +127,8 @@ pub struct RouteRow {
     pub selection: Selection,
     /// What it keeps of them.
     pub retention: Retention,
+    /// Whom it shows them to.
+    pub visible_to: Visibility,
 }
 
 impl RouteRow {
@@ -219,7 +222,7 @@ pub struct FormerAddress {
 }
 
 const COLUMNS: &str = "r.tenant_id, r.route_id, r.reader, r.address_sealed, r.app_id, r.peers, r.state, r.state_since, \
-r.size_cap, r.learning_until, r.marks, r.observe_until, r.include_rules, r.exclude_rules, r.keep, r.keep_days, r.legal_hold, r.authors, r.validated_at";
+r.size_cap, r.learning_until, r.marks, r.observe_until, r.include_rules, r.exclude_rules, r.keep, r.keep_days, r.legal_hold, r.authors, r.validated_at, r.visible_to";
 
 impl Store {
     /// The route that has, or had, the token with this SHA-256.
@@ -239,8 +242,8 @@ JOIN tenants AS t ON t.tenant_id = r.tenant_id WHERE f.token_hash = $1 AND r.sta
         let read = |row: Row| {
             Ok(FoundRoute {
                 row: read_route(&row)?,
-                tenant_suspended: row.try_get::<Option<i64>>(19)?.map(Timestamp::from_micros),
-                accepted_until: row.try_get::<Option<i64>>(20)?.map(Timestamp::from_micros),
+                tenant_suspended: row.try_get::<Option<i64>>(20)?.map(Timestamp::from_micros),
+                accepted_until: row.try_get::<Option<i64>>(21)?.map(Timestamp::from_micros),
             })
         };
         row.map(read).transpose()
@@ -478,6 +481,7 @@ fn read_route(row: &Row) -> Result<RouteRow, StoreError> {
             days: row.try_get::<Option<i64>>(15)?.map(|days| u32::try_from(days).unwrap_or(u32::MAX)),
             legal_hold: row.try_get::<i64>(16)? != 0,
         },
+        visible_to: sight::visibility(row.try_get(19)?)?,
     })
 }
 

@@ -30,6 +30,8 @@ pub const SMTP_REPLIES: &str = "connex_smtp_replies_total";
 pub const SMTP_HELD_BACK: &str = "connex_smtp_held_back_total";
 /// Copies that somebody should look at, by alarm.
 pub const ROUTE_ALARMS: &str = "connex_route_alarms_total";
+/// Bodies that were erased in the spool.
+pub const BODIES_ERASED: &str = "connex_bodies_erased_total";
 /// Domains whose proof is gone from DNS.
 pub const DOMAINS_FAILING: &str = "connex_domains_failing_total";
 /// TLS handshakes of SMTP sessions, by outcome.
@@ -95,6 +97,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
     (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),
     (ROUTE_ALARMS, Kind::Counter, "Trouble with routes that somebody should look at, by alarm"),
+    (BODIES_ERASED, Kind::Counter, "Bodies that were erased in the spool, as no route keeps them"),
     (DOMAINS_FAILING, Kind::Counter, "Proven domains that became failing, as their proof is gone from DNS"),
     (SMTP_HANDSHAKES, Kind::Counter, "TLS handshakes of SMTP sessions, by outcome"),
     (SMTP_PROXY_HEADERS, Kind::Counter, "PROXY protocol headers of listed load balancers, by outcome"),

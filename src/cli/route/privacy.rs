@@ -7,6 +7,7 @@ use crate::app::route_desk;
 use crate::cli::CliError;
 use crate::cli::output::Output;
 use crate::cli::place::OneArgs;
+use crate::event::privacy::Visibility;
 use crate::mail::retention::Keep;
 use crate::mail::selection::CopyRule;
 use crate::store::routes::RouteChange;
@@ -37,6 +38,10 @@ pub struct PrivacyArgs {
     /// For how many days after their arrival; 0: for ever.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub keep_for: Option<u32>,
+    /// Which keys see what it takes and has taken: the tenant's; those bound to its app (team); those bound to a mailbox of a
+    /// participant (owners).
+    #[arg(long, value_name = "WHOM", value_parser = ["tenant", "team", "owners"])]
+    pub visible_to: Option<String>,
 }
 
 /// Arguments of `connex route hold`.
@@ -70,7 +75,13 @@ pub(super) async fn privacy(args: PrivacyArgs, out: &mut Output) -> Result<(), C
         keep_days: args.keep_for.map(|days| (days > 0).then_some(days)),
         ..RouteChange::default()
     };
-    let row = route_desk(&instance).change(&instance.store.for_tenant(row.tenant), &row, change).await?;
+    let tenant = instance.store.for_tenant(row.tenant);
+    let mut visible_to = row.visible_to;
+    let row = route_desk(&instance).change(&tenant, &row, change).await?;
+    if let Some(word) = &args.visible_to {
+        visible_to = word.parse::<Visibility>().map_err(CliError::Usage)?;
+        tenant.show_route_to(row.id, visible_to).await?;
+    }
     let (selection, retention) = (&row.selection, row.retention);
     let answer = serde_json::json!({
         "id": row.id,
@@ -79,6 +90,7 @@ pub(super) async fn privacy(args: PrivacyArgs, out: &mut Output) -> Result<(), C
         "keep": retention.keep,
         "keepDays": retention.days,
         "legalHold": retention.legal_hold,
+        "visibleTo": visible_to,
     });
     out.answer(&answer, |out| {
         let words = |rules: &[CopyRule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -91,6 +103,11 @@ pub(super) async fn privacy(args: PrivacyArgs, out: &mut Output) -> Result<(), C
         out.line(&format!("and leaves out {}", if exclude.is_empty() { "nothing" } else { &exclude }))?;
         let time = retention.days.map_or_else(|| "for ever".to_owned(), |days| format!("for {days} days"));
         out.line(&format!("It keeps `{}`, {time}", retention.keep.as_str()))?;
+        out.line(match visible_to {
+            Visibility::Tenant => "All keys of the tenant see it that are not bound to something else",
+            Visibility::Team => "Keys see it that are bound to its app, and no others",
+            Visibility::Owners => "Keys see it that are bound to the mailbox of a participant, and no others",
+        })?;
         if retention.legal_hold {
             out.line("It is on legal hold: until that ends, all that it has taken stays")?;
         }

@@ -1,4 +1,4 @@
-//! What was recorded: events, messages, the chain of an id.
+//! What was recorded: events, and the chain of an id.
 
 use super::{Action, Auth, Endpoint, OPEN, Parameter, Reply};
 use crate::http::error::Code;
@@ -35,7 +35,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         about: "Events of the tenant behind a cursor, oldest first. Cursors are whole numbers without gaps.",
         reply: Reply::Json("EventPage"),
         query: &[AFTER, LIMIT],
-        problems: &[Code::ForbiddenMailbox],
         ..OPEN
     },
     Endpoint {
@@ -47,7 +46,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 behind Last-Event-ID without a gap. A comment comes every 15 seconds.",
         reply: Reply::Text("text/event-stream"),
         query: &[AFTER, LAST_EVENT_ID],
-        problems: &[Code::ForbiddenMailbox],
         ..OPEN
     },
     Endpoint {
@@ -57,27 +55,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         summary: "The whole chain of one id",
         about: "Of a message, event, operation or delivery: session, parts, decision, operations, each attempt, outcomes.",
         reply: Reply::FreeJson,
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::Message,
-        path: "/api/v1/messages/{id}",
-        auth: Auth::Key(Scope::MessagesRead),
-        summary: "What is known of a stored message",
-        about: "Envelope, origin, size, state and defects.",
-        reply: Reply::FreeJson,
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
-        ..OPEN
-    },
-    Endpoint {
-        action: Action::RawMessage,
-        path: "/api/v1/messages/{id}/raw",
-        auth: Auth::Key(Scope::MessagesRaw),
-        summary: "The exact bytes of a stored message",
-        about: "As they arrived, to the byte.",
-        reply: Reply::Text("message/rfc822"),
-        problems: &[Code::ForbiddenMailbox, Code::NotFound],
+        problems: &[Code::NotFound],
         ..OPEN
     },
 ];

@@ -91,7 +91,7 @@ pub(super) fn refuse_unknown(query: &str, known: &[&str]) -> Result<(), Problem>
     Err(Problem::new(Code::InvalidParameter, "A query parameter is not known here.").with_errors(unknown))
 }
 
-fn number(text: Option<&str>, name: &str, lowest: i64, highest: i64) -> Result<Option<i64>, Problem> {
+pub(super) fn number(text: Option<&str>, name: &str, lowest: i64, highest: i64) -> Result<Option<i64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     match text.parse::<i64>() {
         Ok(number) if (lowest..=highest).contains(&number) => Ok(Some(number)),

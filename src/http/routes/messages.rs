@@ -1,7 +1,7 @@
-//! Stored messages, their exact bytes, and the chain behind an id.
+//! Stored messages, their bytes and texts, and the chain behind an id.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::error::Problem;
@@ -32,7 +32,31 @@ pub async fn message(
     Ok(json(&api.service.message(&id, &caller).await?))
 }
 
-/// The exact bytes of a stored message.
+/// The text of a stored message.
+///
+/// # Errors
+/// As the contract says.
+pub async fn body(
+    State(api): State<SharedApi>,
+    caller: Authenticated<MessagesRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.message_body(&id, &caller).await?))
+}
+
+/// Who really sent a stored message.
+///
+/// # Errors
+/// As the contract says.
+pub async fn auth_results(
+    State(api): State<SharedApi>,
+    caller: Authenticated<MessagesRead>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.auth_results(&id, &caller).await?))
+}
+
+/// The bytes of a stored message, without the addresses of routes.
 ///
 /// # Errors
 /// As the contract says.
@@ -41,11 +65,15 @@ pub async fn raw(
     caller: Authenticated<MessagesRaw>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let bytes = api.service.raw_message(&id, &caller).await?;
+    let given = api.service.raw_message(&id, &caller).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("message/rfc822")),
         // Mail is hostile: no browser is to show it as a page of this origin.
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"message.eml\"")),
+        (RENDITION, HeaderValue::from_static(given.rendition.as_str())),
     ];
-    Ok((headers, bytes).into_response())
+    Ok((headers, given.bytes).into_response())
 }
+
+/// Says in what bytes differ from those that arrived.
+pub(super) const RENDITION: HeaderName = HeaderName::from_static("x-connex-rendition");

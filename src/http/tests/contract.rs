@@ -22,12 +22,14 @@ async fn every_endpoint_of_the_table_is_served_and_holds_to_its_authentication()
     let gateway = Gateway::new().await;
     for endpoint in ENDPOINTS {
         let path = endpoint.path.replace("{id}", "evt_00000000000000000000000000").replace("{slug}", "not-found");
+        let path = path.replace("{number}", "0").replace("{tenant}", "tnt_x").replace("{message}", "msg_x");
         let send = async |key: Option<&str>| {
             let body = Body::from(if matches!(endpoint.verb, Verb::Post | Verb::Patch) { "{}" } else { "" });
             gateway.send(request(endpoint.verb.as_str(), &path, key).body(body).unwrap()).await
         };
         match endpoint.auth {
             Auth::Open => assert!(![401, 403, 404, 405].contains(&send(None).await.status.as_u16()), "{path}"),
+            Auth::Link => drop(send(None).await.problem(404, "not_found")),
             Auth::AnyKey => drop(send(None).await.problem(401, "missing_key")),
             Auth::Key(scope) => {
                 send(None).await.problem(401, "missing_key");
@@ -67,7 +69,7 @@ async fn the_document_is_openapi_31_and_names_every_endpoint() {
         assert_eq!(
             operation["security"],
             match endpoint.auth {
-                Auth::Open => json!([]),
+                Auth::Open | Auth::Link => json!([]),
                 Auth::AnyKey => json!([{ "apiKey": [] }]),
                 Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
                 Auth::KeyOrPassword(scope) => {

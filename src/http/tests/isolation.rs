@@ -41,6 +41,7 @@ enum Answered {
 
 /// The owner's ids.
 struct Ids {
+    tenant: String,
     /// Of everything that can be explained.
     chains: Vec<String>,
     message: String,
@@ -141,7 +142,16 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
             })
             .collect(),
         Action::Explain => ids.chains.iter().map(|id| of(id)).collect(),
-        Action::Message | Action::RawMessage => vec![of(&ids.message)],
+        Action::Message | Action::RawMessage | Action::MessageBody | Action::AuthResults => vec![of(&ids.message)],
+        Action::Attachment | Action::AttachmentLink => {
+            let path = endpoint.path.replace("{number}", "0").replace("{id}", &ids.message);
+            vec![call(&path, Value::Null, Answered::Unknown)]
+        }
+        // Without its signature; `messages` tries others.
+        Action::LinkedAttachment => {
+            let path = endpoint.path.replace("{tenant}", &ids.tenant).replace("{message}", &ids.message);
+            vec![call(&path.replace("{number}", "0"), Value::Null, Answered::Unknown)]
+        }
         // Whoever claims what another has claimed has a claim, and a secret, of its own.
         Action::DomainClaim => ["strange.example", DOMAIN]
             .map(|domain| call(endpoint.path, json!({ "domain": domain }), Answered::Own))
@@ -209,6 +219,7 @@ impl Ids {
         let none = String::new;
         Self {
             chains: Vec::new(),
+            tenant: none(),
             message: none(),
             route: none(),
             event: none(),
@@ -352,6 +363,7 @@ async fn fill(owner: &Gateway, key: &str) -> Ids {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     Ids {
         chains,
+        tenant: owner.tenant.to_string(),
         message,
         route,
         event: text(&last["eventId"]),
@@ -370,8 +382,8 @@ async fn hold(owner: &Gateway, route: crate::ids::RouteId) -> String {
         id,
         received_at: owner.clock.now(),
         size: 10,
-        manifest: json!({ "origin": MARK, "envelope": { "reverse_path": MARK } }).to_string(),
-        body: json!({ "sha256": MARK }).to_string(),
+        manifest: super::messages::manifest(owner, id, None).replace("client.example", MARK),
+        body: json!({ "text": MARK }).to_string(),
         trace: None,
         kept: Some(Kept::Held("peer_not_authorised")),
         views: Vec::new(),

@@ -5,7 +5,7 @@
 //!
 //! Standards: RFC 2183 (disposition, file name), RFC 2392 (Content-ID).
 
-use super::structure::{Part, Shape};
+use super::structure::{Part, Shape, Structure};
 use super::{Attachment, Defect, Disposition, Limits, Message, TextSource, body, detect, tnef, transfer};
 use crate::mail::text::html;
 
@@ -38,6 +38,31 @@ pub(super) fn describe(part: &Part, bytes: &[u8], limits: &Limits, message: &mut
     } else if may_wrap {
         message.defects.push(Defect::TnefMalformed);
     }
+}
+
+/// The octets of the attachment of this index, decoded, as [`describe`] counts them; `None` where there is no such attachment.
+pub(super) fn content(bytes: &[u8], structure: &Structure, limits: &Limits, index: usize) -> Option<Vec<u8>> {
+    let own = structure.parts.iter().enumerate().filter(|(_, part)| part.messages == 0);
+    let mut next = 0_usize;
+    for (_, part) in own.filter(|(place, part)| body::is_attachment(*place, part)) {
+        if next == index {
+            return Some(transfer::decode(part.body(bytes), part.encoding, usize::MAX).kept);
+        }
+        next += 1;
+        if !may_be_tnef(part) {
+            continue;
+        }
+        let wrapped = transfer::decode(part.body(bytes), part.encoding, WRAPPED).kept;
+        if tnef::is_stream(&wrapped) {
+            let files = tnef::read(&wrapped, limits.text).attachments;
+            let room = limits.parts.saturating_sub(next);
+            if let Some(file) = files.get(index - next).filter(|_| index - next < room) {
+                return Some(file.data.to_vec());
+            }
+            next += files.len().min(room);
+        }
+    }
+    None
 }
 
 pub(super) fn disposition(part: &Part) -> Disposition {

@@ -64,7 +64,7 @@ fn is_text(index: usize, part: &Part, media: &str) -> bool {
     part.shape == Shape::Leaf && part.media.name == media && (index == 0 || !is_file)
 }
 
-fn is_attachment(index: usize, part: &Part) -> bool {
+pub(super) fn is_attachment(index: usize, part: &Part) -> bool {
     match part.shape {
         Shape::Multipart => false,
         Shape::Message => true,

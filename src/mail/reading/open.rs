@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{circle, forward};
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::copy::RouteAddresses;
+use crate::mail::envelope::Manifest;
 use crate::mail::journal::{self, JournalReport, Original, ReportFormat};
 use crate::mail::message::{self, Defect, Limits, Message, ReportKind};
 
@@ -137,6 +138,29 @@ impl Opened {
         original.map(|original| (original.bytes(outer), self.message()))
     }
 
+    /// The bytes that the text and the attachments of [`Self::message`] are parts of; `outer` are those of the message that
+    /// was handed over. Empty where a report has no original.
+    #[must_use]
+    pub fn holder<'a>(&'a self, outer: &'a [u8]) -> &'a [u8] {
+        match &self.content {
+            Content::Itself => outer,
+            Content::Report { report, .. } => {
+                let holder = report.decrypted.as_ref().or(report.original.as_ref());
+                holder.map(|original| original.bytes(outer)).unwrap_or_default()
+            }
+            Content::Attached(attached) => attached.original.bytes(outer),
+        }
+    }
+
+    /// Whether what can be read of it, beside a report that was unwrapped, is laid out like a journal report: who is shown it
+    /// sees whom such a report names.
+    #[must_use]
+    pub fn shows_a_report(&self) -> bool {
+        let is_outer_shown = !self.is_journal() && self.outer.has_report_shape;
+        let is_nested = matches!(&self.content, Content::Report { report, .. } if report.is_nested);
+        is_outer_shown || is_nested || (self.is_unwrapped() && self.message().has_report_shape)
+    }
+
     /// The other messages that were forwarded in the same mail, of which `outer` are the bytes: each is a message of its own.
     /// Only the first has others.
     pub fn others(&self, outer: &[u8], limits: &Limits) -> impl Iterator<Item = Self> {
@@ -226,6 +250,26 @@ pub fn open(bytes: &[u8], reader: Reader, routes: &RouteAddresses, limits: &Limi
         Reader::Mailbox | Reader::JournalPlain | Reader::Bcc => Content::Itself,
     };
     Opened { reader, outer: Arc::new(outer), content }
+}
+
+/// The message as each kind of its recipients reads it; several, where a forward holds several.
+#[must_use]
+pub fn open_all(manifest: &Manifest, bytes: &[u8], limits: &Limits) -> Vec<Opened> {
+    let routes = RouteAddresses::new(manifest.route_addresses());
+    let mut readers: Vec<Reader> = Vec::new();
+    for reader in manifest.envelope.forward_paths.iter().map(|path| path.recipient.reader()) {
+        if !readers.contains(&reader) {
+            readers.push(reader);
+        }
+    }
+    let mut opened = Vec::with_capacity(readers.len());
+    for reader in readers {
+        let first = open(bytes, reader, &routes, limits);
+        let others: Vec<Opened> = first.others(bytes, limits).collect();
+        opened.push(first);
+        opened.extend(others);
+    }
+    opened
 }
 
 fn report(bytes: &[u8], outer: &Message, format: ReportFormat, limits: &Limits) -> Content {

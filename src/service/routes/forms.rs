@@ -260,6 +260,8 @@ pub struct RouteView {
     pub keep_days: Option<u32>,
     /// Whether all that it has taken must stay, which is for the operator to say.
     pub legal_hold: bool,
+    /// Which keys see its mail: `tenant`, `team` or `owners`.
+    pub visible_to: String,
     /// What was seen of it in the last seven days.
     pub alarms: Vec<RouteAlarm>,
 }
@@ -299,6 +301,7 @@ impl RouteView {
             keep: row.retention.keep.as_str().to_owned(),
             keep_days: row.retention.days,
             legal_hold: row.retention.legal_hold,
+            visible_to: row.visible_to.as_str().to_owned(),
             alarms: alarms.iter().filter(|one| one.route == row.id).map(alarm).collect(),
         }
     }

@@ -67,6 +67,16 @@ pub struct BodyRef {
 }
 
 impl BodyRef {
+    /// What is left of it once it is erased: nowhere, and no key.
+    pub(in crate::spool) fn erased(&self) -> Self {
+        Self { extents: Vec::new(), size: self.size, sha256: self.sha256, sealed: None }
+    }
+
+    /// Whether it is nowhere any more.
+    pub(super) fn is_erased(&self) -> bool {
+        self.extents.is_empty() && self.size > 0
+    }
+
     /// Whether its chunks are as long as they must be.
     pub(super) fn adds_up(&self) -> bool {
         let stored: u64 = self.extents.iter().map(|extent| u64::from(extent.length)).sum();

@@ -148,6 +148,9 @@ pub(super) fn read_body(shared: &Shared, body: &BodyRef) -> Result<Vec<u8>, Spoo
         .first()
         .map_or(Position::START, |extent| Position { segment: extent.segment, offset: u64::from(extent.offset) });
     let damaged = SpoolError::Damaged { segment: first.segment, offset: first.offset };
+    if body.is_erased() {
+        return Err(SpoolError::Erased);
+    }
     if !body.adds_up() {
         return Err(damaged);
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use super::drafts::{self, Sending};
 use super::*;
+use crate::event::privacy::Visibility;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
 use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
@@ -151,6 +152,9 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         message(owned.message) => "Ok(None)";
         knows_message(owned.message) => "Ok(false)";
         events_after(0, 100) => "Ok([])";
+        events_of_message(owned.message) => "Ok([])";
+        shown_by_routes(owned.message) => "Ok([])";
+        later_recipients(owned.event) => "Ok([])";
         newest_cursor() => "Ok(0)";
         event(owned.event) => "Ok(None)";
         explain(&owned.message.to_string()) => "Err(NotFound";
@@ -218,6 +222,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         ask_again(owned.route, all_held(), "operator".into()) => "Err(NotFound";
         release_returned(owned.route, owned.held, "operator".into()) => "Err(NotFound";
         hold_route(owned.route, true) => "Err(NotFound";
+        show_route_to(owned.route, Visibility::Owners) => "Err(NotFound";
         reduce_copies(owned.route, Keep::None, Overdue::Before(scene.store.clock().now().plus(LEASE)), 9) => "Ok(0)";
         raise_alarm(owned.route, Alarm::Silent, 1) => "Err(NotFound";
         end_alarm(owned.route, Alarm::TooLarge) => "Ok(())";
@@ -441,6 +446,10 @@ async fn fill(scene: &Scene) -> Owned {
         tests_connector: false,
         held: Some("peer_not_authorised"),
     }];
+    let of_route = held.copies[0].clone();
+    message.copies = vec![NewCopy { marks: None, ..of_route.clone() }];
+    // Has its bytes erased.
+    copy.copies = vec![NewCopy { marks: None, keep: Keep::Text, ..of_route }];
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
