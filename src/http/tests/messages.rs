@@ -77,7 +77,7 @@ impl Gateway {
     /// A stored message without an event.
     async fn store_mail(&self, mail: &str, route: Option<(RouteId, Reader)>, keep: Keep) -> MessageId {
         let id: MessageId = self.clock.mint();
-        let copy = |(route, _)| NewCopy { route, marks: None, keep, alarm: None, tests_connector: false };
+        let copy = |(route, _)| NewCopy { route, marks: None, keep, alarm: None, tests_connector: false, held: None };
         let message = NewMessage {
             tenant: self.tenant,
             id,

@@ -79,6 +79,7 @@ impl Scene {
             keep: *keep,
             alarm: None,
             tests_connector: false,
+            held: None,
         };
         let message = NewMessage {
             tenant: self.tenant,
@@ -265,7 +266,8 @@ async fn what_cannot_be_erased_is_tried_again_later_and_holds_up_nothing(engine:
         Engine::Postgres => r#"{"extents":[{"segment":1,"offset":8192,"length":7}],"size":7,"sha256":"SHA"}"#,
     };
     let elsewhere = elsewhere.replace("TENANT", &scene.tenant.to_string()).replace("MESSAGE", &strange.to_string());
-    let copy = NewCopy { route: scene.route, marks: None, keep: Keep::None, alarm: None, tests_connector: false };
+    let copy =
+        NewCopy { route: scene.route, marks: None, keep: Keep::None, alarm: None, tests_connector: false, held: None };
     let message = NewMessage {
         tenant: scene.tenant,
         id: scene.clock.mint(),
