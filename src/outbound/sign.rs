@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::canonical::{self, Field, Parts, Unsendable};
+use super::canonical::{self, Field, Parts};
 use super::keys::SigningKey;
 use crate::clock::Timestamp;
 use crate::governance::ContentHash;
@@ -22,6 +22,8 @@ use crate::governance::ReleasableMessage;
 use crate::ids::{ReleaseId, TenantId};
 use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::message::{self, Limits};
+
+pub use super::canonical::Unsendable;
 
 /// A released message with its signatures; spent by sending it. Only [`sign`] makes one.
 #[must_use]

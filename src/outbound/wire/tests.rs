@@ -136,9 +136,8 @@ async fn a_server_that_goes_away_before_the_dot_defers_and_behind_it_leaves_nobo
     for length in 0..whole.len() {
         let mut script = whole[..length].to_vec();
         // The last answer is not given any more.
-        match script.last_mut() {
-            Some(Says(text) | Hears(_, text)) => *text = "",
-            _ => {}
+        if let Some(Says(text) | Hears(_, text)) = script.last_mut() {
+            *text = "";
         }
         script.push(Closes);
         let (attempt, recorded) = sends(script).await;
@@ -179,9 +178,8 @@ async fn what_is_no_smtp_ends_the_session_and_behind_the_dot_leaves_nobody_knowi
     {
         for length in 0..whole.len() {
             let mut script = whole[..=length].to_vec();
-            match script.last_mut() {
-                Some(Says(text) | Hears(_, text)) => *text = garbage,
-                _ => {}
+            if let Some(Says(text) | Hears(_, text)) = script.last_mut() {
+                *text = garbage;
             }
             script.push(Silent);
             let (attempt, recorded) = sends(script).await;
