@@ -16,6 +16,7 @@ pub mod handoff;
 pub mod lifecycle;
 pub mod ownership;
 pub mod policy;
+pub mod role;
 pub mod rules;
 pub mod verdict;
 pub mod version;

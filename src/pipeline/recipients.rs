@@ -20,7 +20,7 @@ use ipnet::IpNet;
 
 use crate::clock::Timestamp;
 use crate::dns::Resolver;
-use crate::ids::{MailboxId, TenantId};
+use crate::ids::{MailboxId, OPERATOR, TenantId};
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
@@ -40,9 +40,6 @@ use strangers::Strangers;
 
 pub use callers::GuessSettings;
 pub use strangers::StrangerSettings;
-
-/// The operator's own tenant, which every instance has: owner of postmaster and abuse.
-pub const OPERATOR: TenantId = TenantId::from_bits(0);
 
 /// How long a suspended recipient's mail is asked to wait with its sender; after that it is refused.
 const GRACE: Duration = Duration::from_secs(3 * 24 * 3600);
