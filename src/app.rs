@@ -43,6 +43,7 @@ use crate::pipeline::retention::Retain;
 use crate::pipeline::watch::Watch;
 use crate::seal::body::DataKeyId;
 use crate::service::Service;
+use crate::service::accounts::Accounts;
 use crate::service::domains::DomainDesk;
 use crate::service::intake::MailDoor;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
@@ -369,6 +370,7 @@ fn service(
             Box::pin(async move { Ok(spool.read_body(&serde_json::from_str::<BodyRef>(&place)?).await?) })
         }),
         mail: Some(mail),
+        accounts: Accounts::default(),
         domains: domain_desk(&instance.config),
         resolver: resolver.clone(),
         stop,

@@ -13,6 +13,7 @@ use crate::decide::Engine;
 use crate::keys::Pepper;
 use crate::store::{Store, StoreError};
 
+pub mod accounts;
 pub mod announce;
 pub mod domains;
 pub mod evaluate;
@@ -46,6 +47,8 @@ pub struct Service {
     pub read_body: events::ReadBody,
     /// Where mail that comes in by the API goes; `None`: none is taken.
     pub mail: Option<intake::MailDoor>,
+    /// What signing in shares.
+    pub accounts: accounts::Accounts,
     /// What domains are held against.
     pub domains: domains::DomainDesk,
     /// Asks DNS.

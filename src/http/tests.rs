@@ -35,7 +35,7 @@ mod problems;
 const HOST: &str = "https://gate.example";
 
 /// A gateway with one tenant.
-struct Gateway {
+pub(crate) struct Gateway {
     router: axum::Router,
     api: SharedApi,
     store: Store,
@@ -98,8 +98,23 @@ impl Reply {
 }
 
 impl Gateway {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// What its surfaces call.
+    pub(crate) fn service(&self) -> &Service {
+        &self.api.service
+    }
+
+    /// Its API.
+    pub(crate) fn router(&self) -> axum::Router {
+        self.router.clone()
+    }
+
+    /// Its one tenant, `acme`.
+    pub(crate) const fn tenant(&self) -> TenantId {
+        self.tenant
     }
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
@@ -139,6 +154,7 @@ impl Gateway {
             base_url: HOST.into(),
             read_body: Arc::new(|place| Box::pin(async move { Ok(place.into_bytes()) })),
             mail,
+            accounts: crate::service::accounts::Accounts::default(),
             domains: desk(),
             resolver: unasked(),
             stop: tokio_util::sync::CancellationToken::new(),
