@@ -10,7 +10,7 @@ pub mod sign_ins;
 use serde::Serialize;
 
 use super::directory::no_tenant_or;
-use super::sql::{Connection, Row, query};
+use super::sql::{Connection, Row, built, query};
 use super::{Store, StoreError, TenantStore, dialect, from_id};
 use crate::clock::Timestamp;
 use crate::governance::role::Role;
@@ -101,18 +101,12 @@ impl std::fmt::Debug for Credentials {
 const USER: &str = "SELECT tenant_id, user_id, email, name, role, state, password_hash IS NOT NULL, created_at, \
 last_signed_in_at FROM users";
 
-/// A change of an account after which the tenant still has an owner who can sign in. `$1` tenant, `$2` user, `$3` the role
+/// Of a change of an account: afterwards the tenant still has an owner who can sign in. `$1` tenant, `$2` user, `$3` the role
 /// that the account then has; empty: none.
-macro_rules! unless_last_owner {
-    ($change:literal) => {
-        concat!(
-            $change,
-            " WHERE tenant_id = $1 AND user_id = $2 AND ($3 = 'owner' OR role <> 'owner' OR state <> 'active' OR EXISTS (
+const KEEPING_AN_OWNER: &str =
+    "WHERE tenant_id = $1 AND user_id = $2 AND ($3 = 'owner' OR role <> 'owner' OR state <> 'active' OR EXISTS (
     SELECT 1 FROM users AS o WHERE o.tenant_id = $1 AND o.user_id <> $2 AND o.role = 'owner' AND o.state = 'active'
-))"
-        )
-    };
-}
+))";
 
 impl Store {
     /// The account that a tenant's name and an address in the form for comparison name. It is asked before a tenant is
@@ -167,7 +161,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`].
     pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
         let sql = format!("{USER} WHERE tenant_id = $1 ORDER BY email_key");
-        let list = super::sql::built(sql).bind(self.tenant.to_string());
+        let list = built(sql).bind(self.tenant.to_string());
         list.fetch_all(&self.store.readers).await?.iter().map(read_user).collect()
     }
 
@@ -177,7 +171,7 @@ impl TenantStore {
     /// [`StoreError::Unavailable`].
     pub async fn user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
         let sql = format!("{USER} WHERE tenant_id = $1 AND user_id = $2");
-        let find = super::sql::built(sql).bind(self.tenant.to_string()).bind(id.to_string());
+        let find = built(sql).bind(self.tenant.to_string()).bind(id.to_string());
         find.fetch_optional(&self.store.readers).await?.as_ref().map(read_user).transpose()
     }
 
@@ -210,14 +204,14 @@ impl TenantStore {
     /// # Errors
     /// [`StoreError::Conflict`] when the tenant would be left without an owner; [`StoreError::NotFound`].
     pub async fn set_role(&self, id: UserId, role: Role) -> Result<(), StoreError> {
-        const SET: &str = unless_last_owner!("UPDATE users SET role = $3");
         let tenant = self.tenant;
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     // Two owners who make each other admins must not both succeed.
                     dialect::lock_tenants(connection, [tenant]).await?;
-                    let set = query(SET).bind(tenant.to_string()).bind(id.to_string()).bind(role.as_str());
+                    let set = built(format!("UPDATE users SET role = $3 {KEEPING_AN_OWNER}"));
+                    let set = set.bind(tenant.to_string()).bind(id.to_string()).bind(role.as_str());
                     let changed = set.execute(&mut *connection).await?;
                     if changed == 0 { Err(refused(connection, tenant, id).await?) } else { Ok(()) }
                 })
@@ -230,13 +224,13 @@ impl TenantStore {
     /// # Errors
     /// [`StoreError::Conflict`] when the tenant would be left without an owner; [`StoreError::NotFound`].
     pub async fn disable_user(&self, id: UserId) -> Result<(), StoreError> {
-        const DISABLE: &str = unless_last_owner!("UPDATE users SET state = 'disabled'");
         let tenant = self.tenant;
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     dialect::lock_tenants(connection, [tenant]).await?;
-                    let disable = query(DISABLE).bind(tenant.to_string()).bind(id.to_string()).bind("");
+                    let disable = built(format!("UPDATE users SET state = 'disabled' {KEEPING_AN_OWNER}"));
+                    let disable = disable.bind(tenant.to_string()).bind(id.to_string()).bind("");
                     if disable.execute(&mut *connection).await? == 0 {
                         return Err(refused(connection, tenant, id).await?);
                     }
