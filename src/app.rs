@@ -47,6 +47,7 @@ use crate::pipeline::signing::Signing;
 use crate::pipeline::watch::Watch;
 use crate::seal::body::DataKeyId;
 use crate::service::Service;
+use crate::service::accounts::Accounts;
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::DraftDesk;
 use crate::service::intake::MailDoor;
@@ -61,6 +62,7 @@ use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed}
 use crate::telemetry::Metrics;
 use crate::tls::TlsError;
 use crate::tls::files::{FileError, Look};
+use crate::ui::{self, Ui};
 use crate::webhook::deliver::{ClientError, ClientSettings, WebhookClient};
 use crate::webhook::endpoint::AllowList;
 
@@ -257,7 +259,8 @@ impl App {
         let serve = supervisor.spawner(Phase::Serve);
         let mail = doors::mail_door(&config, &recipients, &acceptor);
         let service = service(&instance, &spool, &engine, mail, &resolver, serve.stopping());
-        let public = http::router(http::Api::new(service.clone(), http_settings(&config))?);
+        let api = http::router(http::Api::new(service.clone(), http_settings(&config))?);
+        let public = ui::beside(api, Ui::new(service.clone(), config.http.request_timeout));
         let public = http::serve::bounded(public, config.http.concurrency);
         let listeners = Listeners::default();
         let public = Server::new("http", public, serve_limits(&config)).among(&listeners);
@@ -416,6 +419,7 @@ fn service(
             LinkKey::new(instance.key.attachment_links()),
         ),
         mail: Some(mail),
+        accounts: Accounts::default(),
         domains: domain_desk(&instance.config),
         drafts: draft_desk(instance),
         routes: route_desk(instance),

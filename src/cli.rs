@@ -42,6 +42,7 @@ mod signing;
 pub mod smtp_client;
 pub mod tail;
 pub mod tenant;
+pub mod user;
 pub mod webhook;
 
 use std::ffi::OsString;
@@ -113,6 +114,9 @@ pub enum Command {
     /// API keys.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex key list --tenant acme")]
     Key(key::KeyCommand),
+    /// People with an account, who sign in to the console.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex user list --tenant acme")]
+    User(user::UserCommand),
     /// Stored messages: their ids, and their exact bytes.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex messages list")]
     Messages(messages::MessagesCommand),
@@ -182,6 +186,7 @@ impl Command {
             Self::Signing(command) => command.json(),
             Self::Audit(command) => command.json(),
             Self::Key(command) => command.json(),
+            Self::User(command) => command.json(),
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
             Self::Inspect(args) => &args.json,
@@ -246,6 +251,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Signing(command) => signing::run(command, out).await,
         Command::Audit(command) => audit::run(command, out).await,
         Command::Key(command) => key::run(command, out).await,
+        Command::User(command) => user::run(command, out).await,
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
         Command::Inspect(args) => inspect::run(&args, out),

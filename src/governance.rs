@@ -17,6 +17,7 @@ pub mod handoff;
 pub mod lifecycle;
 pub mod ownership;
 pub mod policy;
+pub mod role;
 pub mod rules;
 pub mod similarity;
 pub mod verdict;

@@ -307,4 +307,4 @@ fn json<T: serde::Serialize>(value: &T) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -141,9 +141,16 @@ identifiers! {
     SessionId "ses";
     /// A person with an account at this gateway.
     UserId "usr";
+    /// A person who is signed in at one browser, until that ends.
+    SignInId "sin";
+    /// A link by which a person gets an account or sets a new password.
+    InvitationId "inv";
     /// One worker process, as named in leases.
     WorkerId "wrk";
 }
+
+/// The operator's own tenant, which every instance has: owner of postmaster and abuse.
+pub const OPERATOR: TenantId = TenantId::from_bits(0);
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 

@@ -133,16 +133,13 @@ impl ApiKey {
     /// What is stored in its place.
     #[must_use]
     pub fn digest(&self, pepper: &Pepper) -> KeyDigest {
-        let tag = hmac::sign(&pepper.0, self.text.as_bytes());
-        let mut bytes = [0u8; 32];
-        bytes.copy_from_slice(tag.as_ref());
-        KeyDigest(bytes)
+        KeyDigest(pepper.tag(self.text.as_bytes()))
     }
 
     /// Whether `stored` is this key's digest; takes the same time whatever the answer is.
     #[must_use]
     pub fn matches(&self, stored: &KeyDigest, pepper: &Pepper) -> bool {
-        hmac::verify(&pepper.0, self.text.as_bytes(), &stored.0).is_ok()
+        pepper.is_tag(&stored.0, self.text.as_bytes())
     }
 }
 
@@ -161,6 +158,20 @@ impl Pepper {
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// HMAC-SHA-256 of a text that begins with its purpose, so that it is never a key.
+    #[must_use]
+    pub fn tag(&self, text: &[u8]) -> [u8; 32] {
+        let mut bytes = [0u8; 32];
+        bytes.copy_from_slice(hmac::sign(&self.0, text).as_ref());
+        bytes
+    }
+
+    /// Whether `tag` is that of `text`; takes the same time whatever the answer is.
+    #[must_use]
+    pub fn is_tag(&self, tag: &[u8], text: &[u8]) -> bool {
+        hmac::verify(&self.0, text, tag).is_ok()
     }
 }
 

@@ -3,8 +3,8 @@
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
 //! vocabulary ([`ids`], [`clock`], [`reach`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
 //! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`acme`], [`smtp`], [`milter`], [`mailauth`],
-//! [`webhook`], [`outbound`]), services ([`service`], [`pipeline`]), surfaces ([`http`])
-//! and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
+//! [`webhook`], [`outbound`]), services ([`service`], [`pipeline`]), surfaces ([`http`],
+//! [`ui`]) and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
 pub mod acme;
 pub mod app;
@@ -36,4 +36,5 @@ pub mod store;
 pub mod supervisor;
 pub mod telemetry;
 pub mod tls;
+pub mod ui;
 pub mod webhook;

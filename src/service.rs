@@ -13,6 +13,7 @@ use crate::decide::Engine;
 use crate::keys::Pepper;
 use crate::store::{Store, StoreError};
 
+pub mod accounts;
 pub mod announce;
 pub mod domains;
 pub mod drafts;
@@ -52,6 +53,8 @@ pub struct Service {
     pub bodies: messages::Bodies,
     /// Where mail that comes in by the API goes; `None`: none is taken.
     pub mail: Option<intake::MailDoor>,
+    /// What signing in shares.
+    pub accounts: accounts::Accounts,
     /// What domains are held against.
     pub domains: domains::DomainDesk,
     /// What drafts are written with.

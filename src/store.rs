@@ -7,6 +7,7 @@
 //! Durability: a call that returned `Ok` has been flushed. SQLite: WAL, `synchronous=FULL`, one commit for all writers that
 //! wait. PostgreSQL: `synchronous_commit`, set by each transaction; its own group commit, and its synchronous standbys.
 
+pub mod accounts;
 pub mod approvals;
 pub mod audit;
 pub mod copies;
@@ -434,6 +435,12 @@ impl TenantStore {
     #[must_use]
     pub const fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// Where this store's times and ids come from.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.store.clock
     }
 }
 

@@ -96,6 +96,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("anyhow", &["cli", "app", "main"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
+    ("askama", &["ui"]),
+    ("argon2", &["service::accounts"]),
 ];
 
 /// Modules that take facts and return values: no async, no IO, no clock.

@@ -49,6 +49,28 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "the worker erases for all tenants; each row says whose it is",
     ),
     ("keys.rs", "FROM api_keys WHERE hash = $1", "asked of every call: the key names its tenant"),
+    (
+        "accounts.rs",
+        "WHERE t.name = $1 AND u.email_key = $2",
+        "asked of who signs in: name and address name the tenant",
+    ),
+    ("accounts.rs", "FROM tenants WHERE tenant_id <> $1", "the name of the only tenant, for who signs in without one"),
+    (
+        "accounts.rs",
+        "SELECT EXISTS (SELECT 1 FROM users)",
+        "whether the installation was set up; tells one fact of all",
+    ),
+    (
+        "accounts/setup.rs",
+        "SELECT tenant_id FROM tenants WHERE name = $1",
+        "the operator sets up the tenant of this name",
+    ),
+    ("accounts/sign_ins.rs", "WHERE s.token_hash = $1", "asked of every request: the token names its tenant"),
+    (
+        "accounts/invitations.rs",
+        "FROM invitations WHERE token_hash = $1",
+        "asked of who follows a link: the token names its tenant",
+    ),
     ("deliveries.rs", "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries", "a gauge of the whole installation"),
     ("deliveries/claim.rs", "WHERE d.state = 'in_flight' AND d.lease_owner = $1", "what this worker has just claimed"),
     ("dialect.rs", "AS tenant_place", "the worker serves all tenants, in turn"),

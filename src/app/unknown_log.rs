@@ -3,8 +3,8 @@
 //! A database that was lost or replaced would let all earlier mail be recorded as poisoned, in good order and unnoticed.
 //! A first start that was cut short before its first cursor looks alike, but there the recipients are known.
 
+use crate::ids::OPERATOR;
 use crate::mail::envelope::Recipient;
-use crate::pipeline::recipients::OPERATOR;
 use crate::spool::log::{Log, Position};
 use crate::store::Store;
 

@@ -69,12 +69,13 @@ pub async fn run(args: DevArgs, out: &mut Output) -> Result<(), CliError> {
     };
     places.write_config()?;
     let seed = seed::sow(&app.instance, &places.receiver_url()).await?;
+    let setup = super::user::link_of_first(&app.instance).await?;
     let receiver = Receiver::new(vec![seed.secret.clone()], 1000, clock);
     let stop = interrupted();
     let serving = crate::webhook::receiver::serve(receiver_socket, receiver.clone(), stop.clone());
     let running = app.run_until(stop.clone());
     let story = async {
-        let told = tell(&args, &places, &seed, &receiver, out).await;
+        let told = tell(&args, (&places, setup.as_deref()), &seed, &receiver, out).await;
         // Without an answer there is nothing to stay up for.
         if told.is_err() {
             stop.cancel();
@@ -90,7 +91,7 @@ pub async fn run(args: DevArgs, out: &mut Output) -> Result<(), CliError> {
 /// Sends the samples, shows what arrived, and says what to try next.
 async fn tell(
     args: &DevArgs,
-    places: &Places,
+    (places, setup): (&Places, Option<&str>),
     seed: &Seed,
     receiver: &Receiver,
     out: &mut Output,
@@ -114,6 +115,7 @@ async fn tell(
             "smtp": places.smtp(),
             "smtps": places.smtps(),
             "lmtp": places.lmtp(),
+            "setup": setup,
             "apiKey": seed.api_key,
             "tenant": seed.tenant,
             "app": seed::APP,
@@ -129,7 +131,7 @@ async fn tell(
     if !sent.is_empty() {
         show(&receiver.received(), &sent, out)?;
     }
-    advise(places, seed, out)
+    advise(places, setup, seed, out)
 }
 
 fn is_of(sent: &[samples::Sent], event: &crate::webhook::receiver::ReceivedEvent) -> bool {
@@ -166,7 +168,7 @@ fn show(received: &Received, sent: &[samples::Sent], out: &mut Output) -> Result
     out.table(&table)
 }
 
-fn advise(places: &Places, seed: &Seed, out: &mut Output) -> Result<(), CliError> {
+fn advise(places: &Places, setup: Option<&str>, seed: &Seed, out: &mut Output) -> Result<(), CliError> {
     let (http, key) = (places.http_url(), &seed.api_key);
     let (host, port) = (places.smtp().ip(), places.smtp().port());
     let lines = [
@@ -176,6 +178,10 @@ fn advise(places: &Places, seed: &Seed, out: &mut Output) -> Result<(), CliError
         format!("bcc route (a secret): {}", seed.bcc_route),
         format!("What was received:    {}received", places.receiver_url()),
         format!("Documentation:        {http}/docs"),
+        match setup {
+            Some(url) => format!("Make your account:    {url}"),
+            None => format!("Sign in:              {http}/login"),
+        },
         String::new(),
         "Try next:".to_owned(),
         format!(

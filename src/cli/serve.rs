@@ -1,8 +1,11 @@
 //! `connex serve`: run the gateway.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 
 use super::installation::open;
+use super::user::{link_of_first, told_setup};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::{App, interrupted, notify};
 use crate::telemetry::{Logs, Metrics};
@@ -44,6 +47,9 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
         let [http, https, admin] = [&addresses.http, &addresses.https, &addresses.admin].map(|some| list(some));
         out.line(&format!("http {http}  https {https}  admin {admin}"))
     })?;
+    if !out.is_json() {
+        invite_first(&app, out).await?;
+    }
     let stop = interrupted();
     notify::ready();
     let stopping = stop.clone();
@@ -56,4 +62,17 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
         ended = app.run_until(stop) => Ok(ended?),
         () = told => Ok(()),
     }
+}
+
+/// Shows a person at a terminal how the first account is made. What goes anywhere else may be kept as a log, and the link is a
+/// secret: there it is only said how to get one.
+async fn invite_first(app: &App, out: &mut Output) -> Result<(), CliError> {
+    if std::io::stdout().is_terminal() {
+        if let Some(url) = link_of_first(&app.instance).await? {
+            out.line(&told_setup(&url))?;
+        }
+    } else if !app.instance.store.has_users().await? {
+        out.line("Nobody has an account yet: `connex user setup-link` prints the link by which the first one is made")?;
+    }
+    Ok(())
 }

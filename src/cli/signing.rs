@@ -10,10 +10,10 @@ use super::place::ListArgs;
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::{Instance, resolver};
 use crate::governance::audit::Who;
+use crate::ids::OPERATOR;
 use crate::mail::address::Domain;
 use crate::service::signing::{SigningError, holders, look, make_key};
 use crate::store::TenantStore;
-use crate::store::directory::OPERATOR;
 use crate::store::signing::SigningKeyRow;
 
 /// `connex signing …`

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use super::SharedApi;
 use super::error::{Code, Problem};
 use crate::ids::RequestId;
+use crate::service::accounts::SESSION_COOKIE;
 
 /// The id of the request: the caller's own where it sent a usable one.
 #[derive(Debug, Clone)]
@@ -126,5 +127,19 @@ fn exposed_key(request: &Request) -> Option<Problem> {
             "The request comes from a browser (it has an Origin header) and has a key.",
         ));
     }
+    let is_of_api = request.uri().path().starts_with("/api/");
+    if is_of_api && headers.contains_key(header::AUTHORIZATION) && has_session(headers) {
+        return Some(Problem::new(
+            Code::KeyExposed,
+            "The request has a key and the cookie of a signed-in person: keys do not belong in a browser.",
+        ));
+    }
     None
+}
+
+fn has_session(headers: &HeaderMap) -> bool {
+    headers.get_all(header::COOKIE).iter().any(|value| {
+        let name = SESSION_COOKIE.as_bytes();
+        value.as_bytes().windows(name.len()).any(|part| part == name)
+    })
 }

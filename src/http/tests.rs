@@ -41,7 +41,7 @@ mod routes;
 const HOST: &str = "https://gate.example";
 
 /// A gateway with one tenant.
-struct Gateway {
+pub(crate) struct Gateway {
     router: axum::Router,
     api: SharedApi,
     store: Store,
@@ -121,8 +121,23 @@ impl Reply {
 }
 
 impl Gateway {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// What its surfaces call.
+    pub(crate) fn service(&self) -> &Service {
+        &self.api.service
+    }
+
+    /// Its API.
+    pub(crate) fn router(&self) -> axum::Router {
+        self.router.clone()
+    }
+
+    /// Its one tenant, `acme`.
+    pub(crate) const fn tenant(&self) -> TenantId {
+        self.tenant
     }
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
@@ -169,6 +184,7 @@ impl Gateway {
                 LinkKey::new(b"links"),
             ),
             mail,
+            accounts: crate::service::accounts::Accounts::default(),
             domains: desk(),
             drafts: draft_desk(),
             routes: route_desk(),

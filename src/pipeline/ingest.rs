@@ -312,7 +312,7 @@ impl Ingest {
         let manifest = &stored.manifest;
         let mut message = NewMessage {
             // Every door accepts for at least one recipient; mail without one would be the operator's to look at.
-            tenant: manifest.tenant().unwrap_or(super::recipients::OPERATOR),
+            tenant: manifest.tenant().unwrap_or(crate::ids::OPERATOR),
             id: manifest.id,
             received_at: manifest.received_at,
             size: stored.body.size(),

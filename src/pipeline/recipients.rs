@@ -20,7 +20,7 @@ use ipnet::IpNet;
 
 use crate::clock::Timestamp;
 use crate::dns::Resolver;
-use crate::ids::{MailboxId, TenantId};
+use crate::ids::{MailboxId, OPERATOR, TenantId};
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, RecipientAnswer, RecipientQuery};
 use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
@@ -38,7 +38,6 @@ use ranges::Ranges;
 use refused::{Note, Refused};
 use strangers::Strangers;
 
-pub use crate::store::directory::OPERATOR;
 pub use callers::GuessSettings;
 pub use strangers::StrangerSettings;
 

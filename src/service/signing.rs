@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::{Service, ServiceError};
 use crate::dns::{DnsError, Resolver};
 use crate::governance::audit::Who;
+use crate::ids::OPERATOR;
 use crate::mail::address::Domain;
 use crate::outbound::keys::{Selector, SigningKey};
 use crate::seal::InstanceKey;
-use crate::store::directory::OPERATOR;
 use crate::store::signing::SigningKeyRow;
 use crate::store::{Store, StoreError, TenantStore};
 

@@ -10,9 +10,6 @@ use crate::mail::address::Mailbox;
 use crate::mail::authentication::FailurePolicy;
 use serde::{Deserialize, Serialize};
 
-/// The tenant of the operator: whose are postmaster and abuse, and the gateway's own domains.
-pub const OPERATOR: TenantId = TenantId::from_bits(0);
-
 /// A customer of this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -145,7 +142,7 @@ impl Store {
     /// Removes a tenant that has nothing any more.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] while it still has apps, mailboxes, routes, keys, endpoints or mail.
+    /// [`StoreError::Conflict`] while it still has apps, mailboxes, routes, keys, endpoints, users or mail.
     pub async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError> {
         const MAIL: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1) \
 OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
@@ -158,7 +155,7 @@ OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
                 }
                 let removed = query(REMOVE).bind(&id).execute(connection).await.map_err(|error| match &error {
                     sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {
-                        StoreError::Conflict("the tenant still has apps, mailboxes, routes, keys or endpoints")
+                        StoreError::Conflict("the tenant still has apps, mailboxes, routes, keys, endpoints or users")
                     }
                     _ => StoreError::Unavailable(error),
                 })?;
@@ -189,6 +186,16 @@ WHERE m.address_key = $1 AND m.state <> 'deleted'";
 }
 
 impl TenantStore {
+    /// The tenant's name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such tenant.
+    pub async fn name(&self) -> Result<String, StoreError> {
+        const FIND: &str = "SELECT name FROM tenants WHERE tenant_id = $1";
+        let row = query(FIND).bind(self.tenant.to_string()).fetch_optional(&self.store.readers).await?;
+        Ok(row.ok_or(StoreError::NotFound("tenant"))?.try_get(0)?)
+    }
+
     /// Registers an app, or changes what it registered.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use crate::contract::webhook::{API_VERSION, PayloadMode, SourceRef, ThreadRef, W
 use crate::ids::{AppId, EndpointId, EventId, MessageId, ThreadId, WorkerId};
 use crate::mail::address::Mailbox;
 
+mod accounts;
 mod contract;
 mod copies;
 mod domains;

@@ -46,6 +46,8 @@ pub const MILTER_MESSAGES: &str = "connex_milter_messages_total";
 pub const MILTER_MISSED: &str = "connex_milter_missed_total";
 /// HTTP connections closed because the peer took too long, by door and what was waited for.
 pub const HTTP_TIMEOUTS: &str = "connex_http_timeouts_total";
+/// Passwords given to sign in, by outcome: `done`, `wrong`, `throttled`, `failed`.
+pub const SIGN_INS: &str = "connex_sign_ins_total";
 /// TLS handshakes of HTTP connections, by outcome.
 pub const HTTP_HANDSHAKES: &str = "connex_http_handshakes_total";
 /// Messages handed in by HTTP, by door (`raw`, or the provider) and outcome.
@@ -105,6 +107,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (MILTER_MESSAGES, Kind::Counter, "Messages kept as a mail server showed them"),
     (MILTER_MISSED, Kind::Counter, "Messages that a mail server delivered and that are not kept here, by reason"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),
+    (SIGN_INS, Kind::Counter, "Passwords given to sign in, by outcome"),
     (HTTP_HANDSHAKES, Kind::Counter, "TLS handshakes of HTTP connections, by outcome"),
     (HTTP_MAIL, Kind::Counter, "Messages handed in by HTTP, by door and outcome"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),

@@ -1,5 +1,6 @@
 //! What the tests share: a running gateway, clients, a webhook receiver, and waiting with a deadline.
 
+mod browser;
 mod complete;
 mod destination;
 mod disk;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use connex::dns::zone::Zone;
 use serde_json::Value;
 
+pub use browser::Browser;
 pub use destination::Destination;
 pub use disk::Disk;
 pub use engine::Engine;

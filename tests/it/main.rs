@@ -45,4 +45,5 @@ mod serve;
 mod systemd;
 mod tls;
 mod trouble;
+mod users;
 mod webhooks;

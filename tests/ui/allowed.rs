@@ -29,6 +29,15 @@ pub fn send_after_a_restart(row: &ReleaseRow, draft: Draft, facts: &Facts, now: 
     readmit(row, draft, facts, now).map(send)
 }
 
+pub fn decide(_: &connex::service::accounts::SignedIn<connex::service::accounts::Approver>) {}
+
+pub fn require_a_role(who: &connex::service::accounts::SignedIn<connex::service::accounts::Viewer>) -> bool {
+    who.require().is_ok_and(|who| {
+        decide(&who);
+        true
+    })
+}
+
 pub fn edit_before_approval(draft: &mut Draft, editor: Actor, content: Content) {
     draft.edit(editor, content);
 }

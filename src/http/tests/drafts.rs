@@ -3,12 +3,12 @@
 use super::*;
 use crate::governance::ContentHash;
 use crate::governance::audit::Who;
-use crate::ids::UserId;
+use crate::ids::{OPERATOR, UserId};
 use crate::mail::address::Mailbox;
 use crate::service::drafts::approvals::{Answer, Approver};
 use crate::service::drafts::release::ReleaseAnswer;
 use crate::service::{Conflict, ServiceError};
-use crate::store::directory::{NewMailbox, OPERATOR};
+use crate::store::directory::NewMailbox;
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 

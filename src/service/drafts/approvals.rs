@@ -5,9 +5,11 @@ use utoipa::ToSchema;
 
 use super::release::{APPROVAL_LIFE, ReleaseAnswer, Terms};
 use super::{DraftView, VerdictView, conflict, fault};
+use crate::clock::Timestamp;
 use crate::governance::audit::Who;
 use crate::governance::{Actor, Approval, ContentHash, Verdict};
 use crate::ids::{ApprovalId, TenantId};
+use crate::service::accounts::{self, SignedIn};
 use crate::service::keys::{ApprovalsRead, Authenticated};
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
@@ -22,15 +24,16 @@ pub struct Approver {
 }
 
 impl Approver {
-    /// A signed-in person with the role; whoever makes one has checked the session.
-    pub(in crate::service) const fn signed_in(tenant: TenantId, actor: Actor, is_stepped_up: bool) -> Self {
-        Self { tenant, actor, is_stepped_up }
+    /// The person behind a session.
+    #[must_use]
+    pub fn of(who: &SignedIn<accounts::Approver>, now: Timestamp) -> Self {
+        Self { tenant: who.tenant(), actor: Actor::User { user: who.user() }, is_stepped_up: who.is_stepped_up(now) }
     }
 
     /// The same for tests of the layers above.
     #[cfg(test)]
     pub(crate) const fn of_test(tenant: TenantId, user: crate::ids::UserId, is_stepped_up: bool) -> Self {
-        Self::signed_in(tenant, Actor::User { user }, is_stepped_up)
+        Self { tenant, actor: Actor::User { user }, is_stepped_up }
     }
 }
 

@@ -10,12 +10,12 @@ use crate::governance::facts::{
 };
 use crate::governance::similarity::is_near;
 use crate::governance::{Content, Identity, Policy, Version};
-use crate::ids::MailboxId;
+use crate::ids::{MailboxId, OPERATOR};
 use crate::mail::address::{Domain, Mailbox};
 use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
-use crate::store::directory::{MailboxRow, OPERATOR};
+use crate::store::directory::MailboxRow;
 use crate::store::domains::DomainState as Proof;
 use crate::store::drafts::{DraftRow, VersionRow};
 use crate::store::standing::{LOOKED_AT, RecentRelease, ThreadEvent};

@@ -9,7 +9,10 @@ use super::*;
 use crate::event::privacy::Visibility;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
-use crate::ids::{ApprovalId, DeliveryId, DraftId, MailboxId, OperationId, OutcomeId, RouteId, TaskId};
+use crate::governance::role::Role;
+use crate::ids::{
+    ApprovalId, DeliveryId, DraftId, InvitationId, MailboxId, OperationId, OutcomeId, RouteId, SignInId, TaskId, UserId,
+};
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
@@ -17,6 +20,9 @@ use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
 use crate::mail::retention::Keep;
 use crate::service::keys::{NewKey, make_key};
+use crate::store::accounts::NewUser;
+use crate::store::accounts::invitations::NewInvitation;
+use crate::store::accounts::sign_ins::{Lapsed, NewSignIn};
 use crate::store::events::{NewApproval, NewDraft, NewObserved};
 use crate::store::idempotency::KeyedCall;
 use crate::store::ingest::NewCopy;
@@ -50,6 +56,9 @@ struct Owned {
     source: SourceKey,
     outcome: OutcomeId,
     sending: Sending,
+    user: UserId,
+    sign_in: SignInId,
+    invitation: InvitationId,
 }
 
 #[tokio::test]
@@ -177,6 +186,12 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         mean_seconds_to_outcome(span) => "Ok(None)";
         deliveries_by_state(span) => "Ok([])";
         spam_reports(span) => "Ok(None)";
+        name() => "Ok(\"stranger\")";
+        users() => "Ok([])";
+        user(owned.user) => "Ok(None)";
+        user_credentials(owned.user) => "Ok(None)";
+        sign_ins(owned.user, lapsed()) => "Ok([])";
+        invitations() => "Ok([])";
         suspended_since() => "Ok(None)";
         draft(owned.sending.draft) => "Ok(None)";
         drafts(None, None, 9) => "Ok([])";
@@ -211,6 +226,20 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
     key.tenant = called.stranger;
     write_sending(scene, owned, rows, called).await;
     calls! { called, scene, rows;
+        set_password(owned.user, MARK.into(), None) => "Err(NotFound";
+        set_role(owned.user, Role::Viewer) => "Err(NotFound";
+        disable_user(owned.user) => "Err(NotFound";
+        enable_user(owned.user) => "Err(NotFound";
+        add_sign_in(sign_in(owned.user, clock.mint(), 12), MARK.into(), lapsed()) => "Err(NotFound";
+        note_sign_in_use(owned.sign_in) => "Ok(())";
+        renew_sign_in(owned.sign_in, [11; 32], [13; 32]) => "Err(NotFound";
+        end_sign_in(owned.user, owned.sign_in) => "Err(NotFound";
+        end_other_sign_ins(owned.user, clock.mint()) => "Ok(())";
+        withdraw_invitation(owned.invitation) => "Err(NotFound";
+        accept_invitation([21; 32], MARK.into(), MARK.into()) => "Err(NotFound";
+        add_invitation(invitation(owned.invitation, Some(owned.user), 22)) => "Err(NotFound";
+        add_invitation(invitation(clock.mint(), None, 23)) => "Ok(())";
+        add_user(user(clock.mint())) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
         set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
@@ -301,6 +330,38 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
 
 fn all_held() -> HeldCopies {
     HeldCopies { from: Timestamp::from_micros(0), to: Timestamp::from_micros(i64::MAX), reason: None }
+}
+
+fn user(id: UserId) -> NewUser {
+    NewUser {
+        id,
+        email: "Ann@saltwater.example".into(),
+        email_key: "ann@saltwater.example".into(),
+        name: MARK.into(),
+        role: Role::Owner,
+        password_hash: Some(MARK.into()),
+    }
+}
+
+fn sign_in(user: UserId, id: SignInId, token: u8) -> NewSignIn {
+    NewSignIn { id, user, token_hash: [token; 32], user_agent: Some(MARK.into()), address: None }
+}
+
+fn invitation(id: InvitationId, user: Option<UserId>, token: u8) -> NewInvitation {
+    NewInvitation {
+        id,
+        token_hash: [token; 32],
+        email: "bob@saltwater.example".into(),
+        email_key: "bob@saltwater.example".into(),
+        role: Role::Viewer,
+        user,
+        invited_by: user,
+        expires_at: Timestamp::from_micros(i64::MAX),
+    }
+}
+
+fn lapsed() -> Lapsed {
+    Lapsed { made_before: Timestamp::from_micros(0), used_before: Timestamp::from_micros(0) }
 }
 
 fn mark_of_route() -> Mark {
@@ -432,7 +493,13 @@ async fn fill(scene: &Scene) -> Owned {
         },
         outcome: clock.mint(),
         sending: drafts::fill(scene, MARK).await,
+        user: clock.mint(),
+        sign_in: clock.mint(),
+        invitation: clock.mint(),
     };
+    own.add_user(user(owned.user)).await.unwrap();
+    own.add_sign_in(sign_in(owned.user, owned.sign_in, 11), MARK.into(), lapsed()).await.unwrap();
+    own.add_invitation(invitation(owned.invitation, Some(owned.user), 21)).await.unwrap();
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
     let mut copy = scene.message(1);

@@ -53,7 +53,13 @@ fn try_http(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> s
     // A server may answer and close before it has read all.
     let _ = stream.write_all(body);
     let mut bytes = Vec::new();
-    let _ = stream.read_to_end(&mut bytes);
+    let mut piece = [0; 16 * 1024];
+    while !is_whole(&bytes) {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => bytes.extend_from_slice(&piece[..length]),
+        }
+    }
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
@@ -62,6 +68,14 @@ fn try_http(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> s
         answer.body = unchunked(&answer.body);
     }
     Ok(answer)
+}
+
+/// Whether an answer with a length has come to its end: some servers leave the connection open whatever they were asked.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| bytes.len() >= end + 4 + length)
 }
 
 fn unchunked(mut bytes: &[u8]) -> Vec<u8> {

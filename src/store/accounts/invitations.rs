@@ -1,0 +1,177 @@
+//! Links by which a person gets an account, or sets a new password. Each can be used once.
+
+use serde::Serialize;
+
+use super::{NewUser, change_password, insert, read_role};
+use crate::clock::Timestamp;
+use crate::governance::role::Role;
+use crate::ids::{InvitationId, TenantId, UserId};
+use crate::store::directory::no_tenant_or;
+use crate::store::sql::{Row, query};
+use crate::store::{Store, StoreError, TenantStore, from_id};
+
+/// A link that was not used yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvitationRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its id.
+    pub id: InvitationId,
+    /// For whom.
+    pub email: String,
+    /// What the person may do then; of no meaning where `user` is some.
+    pub role: Role,
+    /// Whose password it sets, where the account is there already.
+    pub user: Option<UserId>,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+}
+
+/// A link to be made.
+#[derive(Debug, Clone)]
+pub struct NewInvitation {
+    /// Its id.
+    pub id: InvitationId,
+    /// SHA-256 of its token.
+    pub token_hash: [u8; 32],
+    /// For whom.
+    pub email: String,
+    /// The same in the form for comparison.
+    pub email_key: String,
+    /// What the person may do then.
+    pub role: Role,
+    /// Whose password it sets, where the account is there already.
+    pub user: Option<UserId>,
+    /// Who made it; `None`: the operator.
+    pub invited_by: Option<UserId>,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+}
+
+const INVITATION: &str = "SELECT tenant_id, invitation_id, email, role, user_id, expires_at FROM invitations";
+
+impl Store {
+    /// The link whose token has this digest, if it can be used now: it is what names the tenant of a request.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn invitation_by_token(&self, hash: &[u8; 32]) -> Result<Option<InvitationRow>, StoreError> {
+        let sql = format!("{INVITATION} WHERE token_hash = $1 AND expires_at > $2");
+        let find = crate::store::sql::built(sql).bind(hash).bind(self.clock.now().as_micros());
+        find.fetch_optional(&self.doors).await?.as_ref().map(read).transpose()
+    }
+}
+
+impl TenantStore {
+    /// Makes a link, in place of any other for the same address; forgets those that can be used no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when it is for a new account and there is one with this address; [`StoreError::NotFound`] when
+    /// the account that it is for is not there.
+    pub async fn add_invitation(&self, new: NewInvitation) -> Result<(), StoreError> {
+        const FORGET: &str = "DELETE FROM invitations WHERE tenant_id = $1 AND (expires_at <= $2 OR email_key = $3)";
+        const KNOWN: &str = "SELECT 1 FROM users WHERE tenant_id = $1 AND email_key = $2";
+        const ADD: &str = "\
+INSERT INTO invitations (tenant_id, invitation_id, token_hash, email, email_key, role, user_id, invited_by, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let forget = query(FORGET).bind(&tenant).bind(now.as_micros()).bind(&new.email_key);
+                    forget.execute(&mut *connection).await?;
+                    let known = query(KNOWN).bind(&tenant).bind(&new.email_key);
+                    if new.user.is_none() && known.fetch_optional(&mut *connection).await?.is_some() {
+                        return Err(StoreError::Exists("an account with this address"));
+                    }
+                    let add = query(ADD)
+                        .bind(&tenant)
+                        .bind(new.id.to_string())
+                        .bind(&new.token_hash)
+                        .bind(new.email)
+                        .bind(new.email_key)
+                        .bind(new.role.as_str())
+                        .bind(new.user.map(|user| user.to_string()))
+                        .bind(new.invited_by.map(|user| user.to_string()))
+                        .bind(now.as_micros())
+                        .bind(new.expires_at.as_micros());
+                    add.execute(connection).await.map_err(no_tenant_or("this link"))?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Links that can be used now, by the addresses they are for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn invitations(&self) -> Result<Vec<InvitationRow>, StoreError> {
+        let sql = format!("{INVITATION} WHERE tenant_id = $1 AND expires_at > $2 ORDER BY email_key");
+        let list = crate::store::sql::built(sql).bind(self.tenant.to_string()).bind(self.store.clock.now().as_micros());
+        list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
+    }
+
+    /// Takes a link back.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn withdraw_invitation(&self, id: InvitationId) -> Result<(), StoreError> {
+        const WITHDRAW: &str =
+            "DELETE FROM invitations WHERE tenant_id = $1 AND invitation_id = $2 AND created_at <= $3";
+        self.change_one(WITHDRAW, id.to_string(), "invitation").await
+    }
+
+    /// Uses a link: makes the account that it is for, or sets its password. Of two at the same moment one succeeds.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it was used, withdrawn or is over; [`StoreError::Exists`] when there is an account with
+    /// this address by now.
+    pub async fn accept_invitation(
+        &self,
+        hash: [u8; 32],
+        name: String,
+        password: String,
+    ) -> Result<UserId, StoreError> {
+        const TAKE: &str = "DELETE FROM invitations WHERE tenant_id = $1 AND token_hash = $2 AND expires_at > $3 \
+RETURNING email, email_key, role, user_id";
+        let (tenant, now, fresh) = (self.tenant, self.store.clock.now(), self.store.clock.mint());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let take = query(TAKE).bind(tenant.to_string()).bind(&hash).bind(now.as_micros());
+                    let row = take.fetch_optional(&mut *connection).await?;
+                    let row = row.ok_or(StoreError::NotFound("invitation"))?;
+                    if let Some(user) = row.try_get::<Option<&str>>(3)? {
+                        let user = from_id("user_id", user)?;
+                        change_password(connection, (tenant, user), password, None, now).await?;
+                        return Ok(user);
+                    }
+                    let user = NewUser {
+                        id: fresh,
+                        email: row.try_get(0)?,
+                        email_key: row.try_get(1)?,
+                        name,
+                        role: read_role(row.try_get(2)?)?,
+                        password_hash: Some(password),
+                    };
+                    insert(connection, tenant, user, now).await?;
+                    Ok(fresh)
+                })
+            })
+            .await
+    }
+}
+
+fn read(row: &Row) -> Result<InvitationRow, StoreError> {
+    let user: Option<&str> = row.try_get(4)?;
+    Ok(InvitationRow {
+        tenant: from_id("tenant_id", row.try_get(0)?)?,
+        id: from_id("invitation_id", row.try_get(1)?)?,
+        email: row.try_get(2)?,
+        role: read_role(row.try_get(3)?)?,
+        user: user.map(|user| from_id("user_id", user)).transpose()?,
+        expires_at: Timestamp::from_micros(row.try_get(5)?),
+    })
+}
