@@ -263,6 +263,9 @@ pub(in crate::mail) const AUTO_REPLY_MARKS: [&str; 8] = [
 pub fn automated(message: &Message, reverse_path_is_null: bool) -> Option<Automated> {
     match &message.report {
         Some(found) => Some(report::read(found, message)),
+        // A journal report is written by what writes bounces, tells of a failure in its subject where the original does, and
+        // is none: a route says how it is read.
+        None if message.has_report_shape => judge_others(&Evidence::of_message(message, reverse_path_is_null)),
         None => judge(&Evidence::of_message(message, reverse_path_is_null)),
     }
 }
@@ -281,9 +284,10 @@ pub fn automated_by_fields(fields: &Fields<'_>) -> Option<Automated> {
 }
 
 fn judge(evidence: &Evidence<'_>) -> Option<Automated> {
-    if let Some(bounce) = bounce::read(evidence) {
-        return Some(bounce);
-    }
+    bounce::read(evidence).or_else(|| judge_others(evidence))
+}
+
+fn judge_others(evidence: &Evidence<'_>) -> Option<Automated> {
     if answer::is_answer(evidence) {
         return Some(Automated::AutoReply {
             return_date: answer::returns(evidence),

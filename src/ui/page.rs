@@ -10,8 +10,11 @@ use crate::clock::Timestamp;
 use crate::service::accounts::{Role, SignedIn};
 
 /// Pages in the navigation: path, name, and the role that opens it.
-pub const NAVIGATION: &[(&str, &str, Role)] =
-    &[("/approvals", "Approvals", Role::Approver), ("/account", "Your account", Role::Viewer), ("/users", "Users", Role::Admin)];
+pub const NAVIGATION: &[(&str, &str, Role)] = &[
+    ("/approvals", "Approvals", Role::Approver),
+    ("/account", "Your account", Role::Viewer),
+    ("/users", "Users", Role::Admin),
+];
 
 /// What the layout shows around a page's own content.
 #[derive(Debug)]
@@ -121,7 +124,9 @@ impl Done {
             Self::Enabled => "The account is enabled.",
             Self::Withdrawn => "The invitation is taken back.",
             Self::Released => "The draft is approved and released: it is being sent.",
-            Self::Approved => "The draft is approved. It is not released yet: the gate holds it, or whoever asked wants to release it later.",
+            Self::Approved => {
+                "The draft is approved. It is not released yet: the gate holds it, or whoever asked wants to release it later."
+            }
             Self::Rejected => "The draft is rejected.",
         }
     }

@@ -183,6 +183,15 @@ fn a_report_is_unwrapped_by_a_route_of_its_format_alone() {
     for reader in [Reader::JournalPlain, Reader::Bcc, Reader::Forward] {
         assert!(defects(&mail, reader).contains(&Defect::ReportShapeNotUnwrapped), "{reader:?}");
     }
+    // The mail system that writes bounces writes these, and nobody believes them for that.
+    let by_exchange = mail.replacen(
+        "From: j@",
+        "Subject: Undeliverable: x\r\nFrom: MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@",
+        1,
+    );
+    of(&by_exchange, Reader::JournalPlain, |reading| {
+        assert_eq!((reading.kind, &reading.untrusted), (CopyKind::Bcc, &mismatch));
+    });
     assert_eq!(of(ORIGINAL, EXCHANGE, |reading| (reading.kind, reading.untrusted)), (CopyKind::Bcc, mismatch));
     assert_eq!(defects(ORIGINAL, EXCHANGE), [Defect::FormatMismatch]);
 }
