@@ -1,7 +1,7 @@
 //! Who is signed in: people with an account, what they may do, and how they get in and out.
 //!
-//! A browser holds a token; a row holds its digest ([`crate::store::accounts`]). [`sign_in`] judges passwords, [`people`] is
-//! what admins do with accounts, [`joining`] the links by which people get one.
+//! A browser holds a token; a row holds its digest ([`crate::store::accounts`]). `sign_in` judges passwords, `people` is
+//! what admins do with accounts, `joining` the links by which people get one.
 //!
 //! # Security
 //! [`SignedIn`] has no public constructor: the only way to one is [`Service::signed_in`], and what needs a person of some
