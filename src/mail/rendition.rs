@@ -81,7 +81,7 @@ fn push_field(field: &[u8], routes: &RouteAddresses, blind: Blind, rendition: &m
     let is = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
     let mut field = Cow::Borrowed(field);
     if blind == Blind::Hidden {
-        if TELLING.iter().any(|other| is(&other)) {
+        if TELLING.iter().any(is) {
             return;
         }
         if is(&"received") {
