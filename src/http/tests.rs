@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::store::tests::engine::{Engine, Place};
 
 mod contract;
-mod drafts;
+pub(crate) mod drafts;
 mod events;
 mod goldens;
 mod hostile;
@@ -200,7 +200,7 @@ impl Gateway {
     }
 
     /// A new key of the tenant with every scope.
-    async fn key(&self) -> String {
+    pub(crate) async fn key(&self) -> String {
         self.key_with(|_| {}).await
     }
 

@@ -191,7 +191,10 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/users/role", &[("user", "usr_01kb3r8x7g0000000000000000"), ("role", "viewer")]),
     ("/users/disable", &[("user", "usr_01kb3r8x7g0000000000000000")]),
     ("/users/enable", &[("user", "usr_01kb3r8x7g0000000000000000")]),
+    ("/approvals/apr_01kb3r8x7g0000000000000000/approve", &[("content_hash", HASH), ("shown", "")]),
+    ("/approvals/apr_01kb3r8x7g0000000000000000/reject", &[("content_hash", HASH), ("reason", "other"), ("note", "")]),
 ];
+const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 #[tokio::test]
 async fn what_does_not_come_from_a_page_of_ours_does_nothing() {
@@ -311,6 +314,53 @@ async fn each_role_sees_its_pages_alone() {
     let mut ann = scene.signed_in("ann@acme.example").await;
     let users = ann.get("/users").await;
     assert!(users.text.contains("eve@acme.example") && users.text.contains("aria-current=\"page\""), "{}", users.text);
+}
+
+#[tokio::test]
+async fn a_draft_is_approved_on_its_page_by_whoever_has_the_role_and_saw_what_it_is() {
+    let scene = Scene::new().await;
+    scene.add("ann@acme.example", Role::Agent).await;
+    scene.add("eve@acme.example", Role::Approver).await;
+    let key = scene.gateway.key().await;
+    let (draft, question) = crate::http::tests::drafts::ask(&scene.gateway, &key, "<script>").await;
+    let page = format!("/approvals/{question}");
+    assert_eq!(scene.signed_in("ann@acme.example").await.get(&page).await.status, StatusCode::FORBIDDEN);
+    let mut eve = scene.signed_in("eve@acme.example").await;
+    assert!(eve.get("/approvals").await.text.contains(&page));
+    let shown = eve.get(&page).await;
+    for part in [
+        "Ann Lee &lt;ann@lakeside.example&gt;",
+        "boss@lakeside.example",
+        "sales@gate.example",
+        "new_recipient",
+        "Tuesday",
+    ] {
+        assert!(
+            shown.text.contains(part) || shown.text.contains(&part.replace("&lt;", "&#60;").replace("&gt;", "&#62;")),
+            "{part}: {}",
+            shown.text
+        );
+    }
+    assert!(!shown.text.contains("<script"), "{}", shown.text);
+    let field = |name: &str| {
+        let rest = shown.text.split_once(&format!("name=\"{name}\" value=\"")).expect("a field of the form").1;
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let (token, hash, holds) = (field("form_token"), field("content_hash"), field("shown"));
+    let approve = format!("{page}/approve");
+    let state = async || {
+        let own = scene.gateway.service().store.for_tenant(scene.gateway.tenant());
+        own.draft(draft.parse().unwrap()).await.unwrap().unwrap().state.as_str()
+    };
+    assert_eq!(eve.get(&approve).await.status, StatusCode::METHOD_NOT_ALLOWED, "a link never approves");
+    let stale = eve.post(&approve, &[("form_token", &token), ("content_hash", HASH), ("shown", &holds)]).await;
+    assert_eq!((stale.status, state().await), (StatusCode::CONFLICT, "pending_approval"));
+    let fields = [("form_token", token.as_str()), ("content_hash", hash.as_str()), ("shown", holds.as_str())];
+    let done = eve.post(&approve, &fields).await;
+    assert_eq!(done.header("location"), "/approvals?done=released", "{}", done.text);
+    assert_eq!(state().await, "released");
+    assert_eq!(eve.post(&approve, &fields).await.status, StatusCode::CONFLICT);
+    assert!(eve.get(&page).await.text.contains("nothing can be answered any more"));
 }
 
 #[tokio::test]

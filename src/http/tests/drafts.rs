@@ -74,7 +74,7 @@ fn codes(answer: &Value) -> Vec<&str> {
 }
 
 /// A draft that people are asked about; its id and the question's.
-pub(super) async fn ask(gateway: &Gateway, key: &str, word: &str) -> (String, String) {
+pub(crate) async fn ask(gateway: &Gateway, key: &str, word: &str) -> (String, String) {
     mailbox(gateway, "sales", "connex", "human_approval").await;
     let draft = propose(gateway, key, &proposal("sales", &format!("See you, {word}."))).await;
     let asked = act(gateway, key, &draft, "release-request", &json!({})).await;
