@@ -7,6 +7,7 @@ mod apart;
 mod authentication;
 pub mod backup;
 mod certificates;
+mod desks;
 mod doors;
 mod figures;
 pub mod instance;
@@ -37,23 +38,18 @@ use crate::dns::{DnsError, Resolver, ResolverSettings};
 use crate::http::serve::{ServeLimits, Server};
 use crate::http::{self, HttpError};
 use crate::intake::Acceptor;
-use crate::mail::reply_token::ReplyTokens;
 use crate::pipeline::deliver::{Deliver, DeliverLimits};
 use crate::pipeline::domains::Domains;
 use crate::pipeline::erasure::Erase;
 use crate::pipeline::ingest::waiting::Waiting;
 use crate::pipeline::retention::Retain;
-use crate::pipeline::signing::Signing;
 use crate::pipeline::watch::Watch;
 use crate::seal::body::DataKeyId;
 use crate::service::Service;
 use crate::service::accounts::Accounts;
-use crate::service::domains::DomainDesk;
-use crate::service::drafts::DraftDesk;
 use crate::service::intake::MailDoor;
 use crate::service::links::LinkKey;
 use crate::service::messages::Bodies;
-use crate::service::routes::RouteDesk;
 use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{BodyRef, Spool, SpoolError};
@@ -68,6 +64,7 @@ use crate::webhook::endpoint::AllowList;
 
 use acme::Acme;
 use certificates::{CertificateFiles, DoorTls};
+pub use desks::{domain_desk, route_desk};
 pub use doors::LocalDoors;
 pub use instance::rotation::RotationError;
 pub use instance::{Instance, open_store};
@@ -310,11 +307,7 @@ impl App {
         work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
         let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
-        let signing = Signing::new(instance.store.clone(), sending_resolver.clone(), config.routes.watch_interval);
-        work.spawn("signing", RestartPolicy::Restart, move |stop| signing.clone().run(stop));
-        if let Some(senders) = sending::senders(&instance, &service, &sending_resolver)? {
-            work.spawn("send", RestartPolicy::Restart, move |stop| senders.clone().run(stop));
-        }
+        sending::start(&work, &instance, &service, &sending_resolver)?;
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
@@ -421,39 +414,10 @@ fn service(
         mail: Some(mail),
         accounts: Accounts::default(),
         domains: domain_desk(&instance.config),
-        drafts: draft_desk(instance),
+        drafts: desks::draft_desk(instance),
         routes: route_desk(instance),
         resolver: resolver.clone(),
         stop,
-    }
-}
-
-/// What drafts are written with.
-fn draft_desk(instance: &Instance) -> DraftDesk {
-    DraftDesk {
-        platform_domains: instance.config.smtp.platform_domains.as_slice().into(),
-        reply_tokens: Arc::new(ReplyTokens::new(instance.key.reply_tokens())),
-    }
-}
-
-/// What domains are held against in this configuration.
-#[must_use]
-pub fn domain_desk(config: &Config) -> DomainDesk {
-    let own = std::iter::once(&config.server.hostname);
-    let others = config.acme.iter().flat_map(|acme| &acme.domains);
-    DomainDesk {
-        hosts: own.chain(others).map(ToString::to_string).collect(),
-        platform_domains: config.smtp.platform_domains.as_slice().into(),
-    }
-}
-
-/// What routes of this installation are made with.
-#[must_use]
-pub fn route_desk(instance: &Instance) -> RouteDesk {
-    RouteDesk {
-        key: Arc::clone(&instance.key),
-        domain: instance.config.smtp.platform_domains.first().cloned(),
-        largest: instance.config.routes.message_size,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::store::{Store, StoreError};
 
 pub mod accounts;
 pub mod announce;
+pub mod audit;
 pub mod domains;
 pub mod drafts;
 pub mod evaluate;

@@ -48,6 +48,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "FROM body_erasures AS e WHERE e.erased_at IS NULL",
         "the worker erases for all tenants; each row says whose it is",
     ),
+    ("dialect.rs", "FROM transmissions WHERE state IN", "senders serve all tenants; each row says whose it is"),
+    ("releases.rs", "WHERE t.state = 'in_flight' AND t.lease_until <= $1", "what lost senders held, whoever's it is"),
     ("keys.rs", "FROM api_keys WHERE hash = $1", "asked of every call: the key names its tenant"),
     (
         "accounts.rs",

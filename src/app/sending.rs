@@ -13,11 +13,29 @@ use crate::outbound::sts::Policies;
 use crate::outbound::tls::ClientTls;
 use crate::outbound::wire::{Terms, Timeouts};
 use crate::pipeline::send::{Send, SendSettings};
+use crate::pipeline::signing::Signing;
 use crate::reach::Opened;
 use crate::service::Service;
+use crate::supervisor::{RestartPolicy, Spawner};
+
+/// Starts the senders, and the watch over their keys' records.
+pub(super) fn start(
+    work: &Spawner,
+    instance: &Instance,
+    service: &Service,
+    resolver: &Resolver,
+) -> Result<(), AppError> {
+    let every = instance.config.routes.watch_interval;
+    let signing = Signing::new(instance.store.clone(), resolver.clone(), every);
+    work.spawn("signing", RestartPolicy::Restart, move |stop| signing.clone().run(stop));
+    if let Some(senders) = senders(instance, service, resolver)? {
+        work.spawn("send", RestartPolicy::Restart, move |stop| senders.clone().run(stop));
+    }
+    Ok(())
+}
 
 /// The senders; `None` where this node does not send.
-pub(super) fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Result<Option<Send>, AppError> {
+fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Result<Option<Send>, AppError> {
     let config = &instance.config;
     let sending = &config.sending;
     if !sending.enabled {

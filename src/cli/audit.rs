@@ -8,8 +8,7 @@ use serde_json::json;
 use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::governance::audit::{ChainHash, Head, Walk};
-use crate::store::TenantStore;
+use crate::service::audit::{self, Head, Unsound};
 use crate::store::audit::AuditRow;
 
 /// `connex audit …`
@@ -90,8 +89,6 @@ impl AuditCommand {
     }
 }
 
-/// Rows that are read at once.
-const PAGE: u32 = 1_000;
 /// Octets of a head file: one has some 300.
 const LARGEST_HEAD: u64 = 16 * 1024;
 
@@ -130,13 +127,7 @@ async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
 async fn head(args: HeadArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
-    let (number, hash) = tenant.audit_head().await?;
-    let head = Head {
-        tenant: tenant.tenant(),
-        number,
-        hash: hash.to_string(),
-        taken_at: instance.store.clock().now().to_string(),
-    };
+    let head = audit::head(&tenant, instance.store.clock().now()).await?;
     let text = serde_json::to_string(&head).map_err(anyhow::Error::new)?;
     // For a file either way: what is kept is what `verify` reads.
     out.answer(&head, |out| out.line(&text))
@@ -146,7 +137,10 @@ async fn verify(args: VerifyArgs, out: &mut Output) -> Result<(), CliError> {
     let kept = args.head.as_deref().map(read_head).transpose()?;
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
-    let (rows, hash) = follow(&tenant, kept.as_ref()).await?;
+    let (rows, hash) = audit::verify(&tenant, kept.as_ref()).await.map_err(|error| match error {
+        Unsound::Store(error) => error.into(),
+        broken => CliError::failed(broken.to_string()),
+    })?;
     let answer = json!({ "intact": true, "rows": rows, "hash": hash.to_string(), "head": kept.as_ref().map(|head| head.number) });
     out.answer(&answer, |out| {
         let against = match &kept {
@@ -155,37 +149,6 @@ async fn verify(args: VerifyArgs, out: &mut Output) -> Result<(), CliError> {
         };
         out.line(&format!("The chain of {rows} rows is whole{against}"))
     })
-}
-
-async fn follow(tenant: &TenantStore, kept: Option<&Head>) -> Result<(u64, ChainHash), CliError> {
-    let broken =
-        |error: crate::governance::audit::Broken| CliError::failed(format!("the audit log is not whole: {error}"));
-    let mut walk = Walk::new(tenant.tenant(), kept).map_err(broken)?;
-    let mut after = 0;
-    loop {
-        let rows = tenant.audit_after(after, PAGE).await?;
-        for row in &rows {
-            walk.take(&row.entry, row.hash, row.detail.as_deref()).map_err(broken)?;
-            after = row.entry.number;
-        }
-        if rows.len() < PAGE as usize {
-            break;
-        }
-    }
-    let end = walk.end().map_err(broken)?;
-    // The next row would follow the newest that is remembered: it must be the one that is there.
-    let remembered = tenant.audit_head().await?;
-    // Rows may have been added since the last page was read.
-    if remembered.0 < end.0 || (remembered.0 == end.0 && remembered.1 != end.1) {
-        return Err(CliError::failed("the audit log is not whole: its newest row is not the one that is remembered"));
-    }
-    if remembered.0 > end.0 && tenant.audit_after(end.0, 1).await?.is_empty() {
-        return Err(CliError::failed(format!(
-            "the audit log is not whole: it ends at row {}, and {} were written",
-            end.0, remembered.0
-        )));
-    }
-    Ok(end)
 }
 
 fn read_head(path: &std::path::Path) -> Result<Head, CliError> {

@@ -9,9 +9,9 @@ use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::Instance;
-use crate::governance::Policy;
-use crate::governance::audit::Who;
 use crate::mail::address::Mailbox;
+use crate::service::audit::Who;
+use crate::service::drafts::Policy;
 use crate::store::TenantStore;
 use crate::store::standing::{Paused, SuppressionReason};
 

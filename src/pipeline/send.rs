@@ -169,8 +169,9 @@ impl Send {
             Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
+        let held = Held { tenant: &tenant, worker, claimed, stored: &stored };
         for (domain, message) in self.parts(signed) {
-            self.send(&tenant, worker, claimed, &stored, domain, message).await?;
+            self.send(&held, domain, message).await?;
         }
         Ok(())
     }
@@ -183,15 +184,8 @@ impl Send {
         signed.by_domain().into_iter().map(|(domain, message)| (Some(domain), message)).collect()
     }
 
-    async fn send(
-        &self,
-        tenant: &TenantStore,
-        worker: WorkerId,
-        claimed: &ClaimedRelease,
-        stored: &StoredRelease,
-        domain: Option<Domain>,
-        message: SignedMessage,
-    ) -> Result<(), SendTrouble> {
+    async fn send(&self, held: &Held<'_>, domain: Option<Domain>, message: SignedMessage) -> Result<(), SendTrouble> {
+        let Held { tenant, worker, claimed, stored } = *held;
         let now = self.service.clock().now();
         let recipients = message.recipients().to_vec();
         let route = match (&domain, &self.settings.relay) {
@@ -308,6 +302,15 @@ impl Send {
         }
         Ok(tenant.revoke_release(claimed, event, reasons).await?)
     }
+}
+
+/// A release with the recipients that one sender holds.
+#[derive(Clone, Copy)]
+struct Held<'h> {
+    tenant: &'h TenantStore,
+    worker: WorkerId,
+    claimed: &'h ClaimedRelease,
+    stored: &'h StoredRelease,
 }
 
 /// Why a release was left to the next attempt.

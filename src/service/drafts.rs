@@ -18,6 +18,8 @@ use crate::store::drafts::{DraftRow, VersionRow};
 use crate::store::releases::StoredRelease;
 use crate::store::{StoreError, TenantStore};
 
+pub use crate::governance::Policy;
+
 pub mod approvals;
 pub(crate) mod facts;
 pub mod release;

@@ -24,6 +24,7 @@ pub struct NewEntry {
 
 impl NewEntry {
     /// `who` did `action` to `subject`.
+    #[expect(clippy::needless_pass_by_value, reason = "ids are small, and a text is copied either way")]
     pub fn new(who: Who, action: &'static str, subject: impl ToString, detail: serde_json::Value) -> Self {
         Self { who, action, subject: subject.to_string(), detail }
     }

@@ -265,7 +265,7 @@ fn a_sender_that_is_killed_again_and_again_sends_nothing_twice_unreported_and_lo
     for _ in 0..5 {
         let before = receiver.taken().len();
         // Each time after some more were taken, at any moment of a transaction.
-        let _ = wait_within(std::time::Duration::from_secs(60), "one more to be taken", || {
+        wait_within(std::time::Duration::from_secs(60), "one more to be taken", || {
             (receiver.taken().len() > before || receiver.taken().len() >= MESSAGES - 1).then_some(())
         });
         std::thread::sleep(std::time::Duration::from_micros(random.below(20_000) as u64));

@@ -7,13 +7,15 @@ use super::release::{APPROVAL_LIFE, ReleaseAnswer, Terms};
 use super::{DraftView, VerdictView, conflict, fault};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
-use crate::governance::{Actor, Approval, ContentHash, Verdict};
+use crate::governance::{Actor, Approval, Verdict};
 use crate::ids::{ApprovalId, TenantId};
 use crate::service::accounts::{self, SignedIn};
 use crate::service::keys::{ApprovalsRead, Authenticated};
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
 use crate::store::approvals::{ApprovalRow, ApprovalState, NewRejection};
+
+pub use crate::governance::ContentHash;
 
 /// A person who may answer: made only from a session of one with the role.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -167,7 +167,7 @@ impl Service {
                 DraftState::Released
             }
             Disposition::Hold => {
-                let (state, approval) = self.hold(tenant, draft, &case, &verdict, terms, who).await?;
+                let (state, approval) = self.hold(tenant, draft, (&case, &verdict), terms, who).await?;
                 answer.approval_url = approval.map(|id| format!("{}/approvals/{id}", self.base_url));
                 answer.approval_id = approval.map(|id| id.to_string());
                 state
@@ -228,7 +228,7 @@ impl Service {
         let row = tenant.draft(draft).await?.ok_or(ServiceError::NotFound("draft"))?;
         let verdict = crate::governance::evaluate(&case.version, &case.facts, self.clock().now());
         let terms = Terms { release_on_approval: row.release_on_approval, send_at: row.send_at };
-        self.ask(tenant, draft, case, &verdict, terms, who).await.map(|_| ())
+        self.ask(tenant, draft, (case, &verdict), terms, who).await.map(|_| ())
     }
 
     /// Opens a question where an answer can lift a hold. What only time lifts waits as it is, with the yes that it has.
@@ -236,8 +236,7 @@ impl Service {
         &self,
         tenant: &TenantStore,
         draft: &DraftRow,
-        case: &DraftCase,
-        verdict: &Verdict,
+        (case, verdict): (&DraftCase, &Verdict),
         terms: Terms,
         who: Who,
     ) -> Result<(DraftState, Option<ApprovalId>), ServiceError> {
@@ -251,7 +250,7 @@ impl Service {
             let waiting = waiting.iter().find(|row| row.state == crate::store::approvals::ApprovalState::Pending);
             return Ok((DraftState::PendingApproval, waiting.map(|row| row.id)));
         }
-        let id = self.ask(tenant, draft.id, case, verdict, terms, who).await?;
+        let id = self.ask(tenant, draft.id, (case, verdict), terms, who).await?;
         Ok((DraftState::PendingApproval, Some(id)))
     }
 
@@ -259,8 +258,7 @@ impl Service {
         &self,
         tenant: &TenantStore,
         draft: DraftId,
-        case: &DraftCase,
-        verdict: &Verdict,
+        (case, verdict): (&DraftCase, &Verdict),
         terms: Terms,
         who: Who,
     ) -> Result<ApprovalId, ServiceError> {

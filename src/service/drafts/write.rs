@@ -94,7 +94,7 @@ impl Service {
     ) -> Result<DraftId, ServiceError> {
         let id: DraftId = self.clock().mint();
         let answered = self.answered(tenant, parts.answers).await?;
-        let version = self.version(tenant, mailbox, (id, 1), parts, author.clone(), answered.as_ref())?;
+        let version = self.version(tenant, mailbox, (id, 1), (parts, author.clone()), answered.as_ref())?;
         let new = NewDraftRow {
             id,
             mailbox: mailbox.id,
@@ -133,7 +133,7 @@ impl Service {
         let parts = Parts { answers: draft.answers.or(draft.event), ..Parts::edited(parts, edit) };
         let answered = self.answered(tenant, parts.answers).await?;
         let number = draft.version.saturating_add(1);
-        let version = self.version(tenant, mailbox, (draft.id, number), parts, editor, answered.as_ref())?;
+        let version = self.version(tenant, mailbox, (draft.id, number), (parts, editor), answered.as_ref())?;
         let place = answered.as_ref().map(|event| (event.thread_id, event.id));
         tenant.edit_draft(draft.id, version, mailbox.id, place).await.map_err(conflict)
     }
@@ -220,8 +220,7 @@ impl Service {
         tenant: &TenantStore,
         mailbox: &MailboxRow,
         (draft, number): (DraftId, u32),
-        parts: Parts,
-        author: Actor,
+        (parts, author): (Parts, Actor),
         answered: Option<&CanonicalEvent>,
     ) -> Result<VersionRow, ServiceError> {
         let own = registered_mailbox(mailbox).ok_or_else(|| fault("/mailbox", "has no address that mail can carry"))?;

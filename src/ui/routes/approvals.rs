@@ -10,9 +10,8 @@ use serde::Deserialize;
 
 use super::on_to;
 use crate::clock::Timestamp;
-use crate::governance::ContentHash;
 use crate::service::accounts;
-use crate::service::drafts::approvals::{Answer, Approver, Question, REJECT_REASONS};
+use crate::service::drafts::approvals::{Answer, Approver, ContentHash, Question, REJECT_REASONS};
 use crate::ui::SharedUi;
 use crate::ui::error::Refused;
 use crate::ui::form::Form;

@@ -60,7 +60,7 @@ impl Receiver {
                 }
                 let shared = Arc::clone(&accepting);
                 // A peer that goes away in the middle is what some tests are about.
-                std::thread::spawn(move || drop(serve(&shared, stream.unwrap())));
+                std::thread::spawn(move || drop(serve(&shared, &stream.unwrap())));
             }
         });
         Self { address, shared, thread: Some(thread) }
@@ -87,10 +87,10 @@ impl Drop for Receiver {
     }
 }
 
-fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
+fn serve(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(super::PATIENCE))?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    let say = |text: &str| (&stream).write_all(format!("{text}\r\n").as_bytes());
+    let say = |text: &str| (&*stream).write_all(format!("{text}\r\n").as_bytes());
     let mut transaction = Taken { reverse_path: String::new(), recipients: Vec::new(), bytes: Vec::new() };
     say("220 receiver.example ESMTP")?;
     loop {
