@@ -348,11 +348,12 @@ fn outcome(position: u32, attempt: &Attempt, stored: &StoredRelease, now: Timest
         Ended::Accepted | Ended::Rejected | Ended::Unknown => None,
     };
     let report = &attempt.report;
-    let said = [
-        report.code.map(|code| code.to_string()),
-        report.enhanced.map(|code| code.to_string()),
-        Some(report.text.clone()),
-    ];
+    // The text of a reply begins with its enhanced code; only one of ours stands alone.
+    let codes = match report.code {
+        Some(code) => Some(code.to_string()),
+        None => report.enhanced.map(|code| code.to_string()),
+    };
+    let said = [codes, Some(report.text.clone())];
     let mut reply = said.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
     let event = if attempt.outcome == Ended::Deferred && next.is_none() {
         reply = format!("given up, as time is over; last: {reply}");
