@@ -33,8 +33,8 @@ impl Postfix {
         // Let go before Postfix takes it: whoever gets it in between makes the start fail, which is seen below.
         let smtp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let own = folder.path().display();
-        fs::write(folder.path().join("config/main.cf"), format!("{}{main}\n", MAIN.replace("OWN", &own.to_string())))
-            .unwrap();
+        let common = without_those_of(main, &MAIN.replace("OWN", &own.to_string()));
+        fs::write(folder.path().join("config/main.cf"), format!("{common}{main}\n")).unwrap();
         fs::write(folder.path().join("config/master.cf"), format!("{smtp} inet n - n - - smtpd\n{MASTER}")).unwrap();
         let output = File::create(folder.path().join("output.txt")).unwrap();
         let mut command = Command::new("postfix");
@@ -130,6 +130,14 @@ fn processes_in(folder: &Path) -> Vec<Pid> {
     let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_there = |id: &i32| fs::read_link(PathBuf::from(format!("/proc/{id}/cwd"))).is_ok_and(|cwd| cwd == folder);
     ids.filter(is_there).filter_map(Pid::from_raw).collect()
+}
+
+/// The lines of `common` whose parameter `main` does not set. One that stands twice is warned of by every process that
+/// starts; the one that writes the log then waits for itself once ten such warnings are there for it to take.
+fn without_those_of(main: &str, common: &str) -> String {
+    let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let set: Vec<String> = main.lines().map(name).collect();
+    common.lines().filter(|line| !set.contains(&name(line))).map(|line| format!("{line}\n")).collect()
 }
 
 /// The number of a user or group of this machine, by the database's name for `getent`.
