@@ -35,6 +35,7 @@ pub mod releases;
 pub mod retention;
 pub mod routes;
 mod rows;
+pub mod sent;
 pub mod sight;
 pub mod signing;
 pub mod spool;

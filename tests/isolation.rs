@@ -25,6 +25,11 @@ use statement::{Tables, faults};
 /// Statements over all tenants: file, words of it, and why it may.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("domains.rs", "WHERE domain = $1 AND state IN", "asked at RCPT, before a tenant is known: the domain names it"),
+    (
+        "approvals.rs",
+        "WHERE state = 'pending' AND expires_at <= $1",
+        "the worker ends late questions of all tenants; each row says whose it is",
+    ),
     ("directory.rs", "FROM tenants ORDER BY tenant_id", "the operator's list of tenants"),
     ("directory.rs", "WHERE m.address_key = $1", "asked at RCPT, before a tenant is known: the address names it"),
     ("routes.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),

@@ -35,11 +35,16 @@ pub fn copy_key(message: &Message, sha256: &[u8; 32]) -> [u8; 32] {
 /// SHA-256 over the Message-ID alone, by which it is seen that other words came under the same id; `None` without one.
 #[must_use]
 pub fn id_key(message: &Message) -> Option<[u8; 32]> {
-    let id = message.message_id.as_deref()?;
+    message.message_id.as_deref().map(id_key_of)
+}
+
+/// As [`id_key`], of a Message-ID without angle brackets.
+#[must_use]
+pub fn id_key_of(id: &str) -> [u8; 32] {
     let mut hash = Hash(Context::new(&SHA256));
     hash.add("connex message id 1");
     hash.add(id);
-    Some(hash.finish())
+    hash.finish()
 }
 
 /// The key of a message whose author's domain disowns it: it never takes nor joins that of the same words which it does

@@ -96,7 +96,37 @@ pub struct FailedRecipient {
     pub status: String,
 }
 
+impl FailedRecipient {
+    /// Whether the report says of the address itself that mail to it fails and will go on failing. A full mailbox, a size,
+    /// a broken host or a receiver's policy says nothing about the address (RFC 3463 §3.2 to §3.8), and 5.1.7 and 5.1.8 are
+    /// about the sender's; 5.0.0 is what many servers say of a user whom they do not know.
+    #[must_use]
+    pub fn is_condemned(&self) -> bool {
+        self.action == "failed"
+            && match self.status.as_str() {
+                "" | "5.0.0" | "5.2.1" => true,
+                "5.1.7" | "5.1.8" => false,
+                status => status.starts_with("5.1."),
+            }
+    }
+
+    /// The address that was written to, and that at which it failed where that is another: mail goes to the one, and fails
+    /// at the other that it leads to.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.original_address.iter().chain([&self.address]).map(String::as_str)
+    }
+}
+
 impl Automated {
+    /// The recipients of whom a report says that mail to their addresses will go on failing.
+    pub fn condemned(&self) -> impl Iterator<Item = &FailedRecipient> {
+        let recipients = match self {
+            Self::Bounce { permanence: Permanence::Hard, recipients, .. } => recipients.as_slice(),
+            _ => &[],
+        };
+        recipients.iter().filter(|one| one.is_condemned())
+    }
+
     /// Message-ID of the mail that it is about; `None` where it does not say, or is about none.
     #[must_use]
     pub fn original_message_id(&self) -> Option<&str> {

@@ -11,6 +11,8 @@ use super::address::Domain;
 
 /// Records of one question that are shown at most.
 const SHOWN: usize = 20;
+/// Octets of one string of a text (RFC 1035 §3.3.14).
+const STRING: usize = 255;
 
 /// What a record is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -113,6 +115,17 @@ pub struct Wanted<'a> {
     pub hosts: &'a [String],
     /// Whether the domain has mailboxes here.
     pub takes_mail: bool,
+    /// Keys that sign for the domain here.
+    pub keys: &'a [KeyRecord],
+}
+
+/// A key that signs for a domain, as it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Where its record stands, with the final dot.
+    pub name: String,
+    /// The record.
+    pub record: String,
 }
 
 /// What DNS said to one question; `None` where it did not.
@@ -135,6 +148,8 @@ pub struct Held {
     pub mta_sts: Told<String>,
     /// Texts at `_smtp._tls`.
     pub tls_rpt: Told<String>,
+    /// Texts where the record of each key stands, in the order of the keys.
+    pub keys: Vec<Told<String>>,
 }
 
 /// Where the proof of a domain stands (RFC 8552).
@@ -166,15 +181,10 @@ fn token(proof: &str) -> &str {
 /// Holds every record against what is wanted.
 #[must_use]
 pub fn compare(wanted: &Wanted<'_>, held: &Held) -> Vec<Check> {
-    vec![
-        ownership(wanted, held),
-        exchangers(wanted, held),
-        spf(wanted, held),
-        dkim(),
-        dmarc(wanted, held),
-        mta_sts(wanted, held),
-        tls_rpt(wanted, held),
-    ]
+    let mut checks = vec![ownership(wanted, held), exchangers(wanted, held), spf(wanted, held)];
+    checks.extend(keys(wanted, held));
+    checks.extend([dmarc(wanted, held), mta_sts(wanted, held), tls_rpt(wanted, held)]);
+    checks
 }
 
 fn ownership(wanted: &Wanted<'_>, held: &Held) -> Check {
@@ -249,7 +259,7 @@ fn spf(wanted: &Wanted<'_>, held: &Held) -> Check {
         Some([]) => (
             Standing::Missing,
             Some(
-                "this gateway sends nothing yet: name the servers that do, with ip4:, ip6: or include:, in place of mx",
+                "name the servers that send for the domain, with ip4:, ip6: or include:; mx names this gateway only where the domain's mail comes here",
             ),
         ),
         Some([one]) if is_open(one) => (Standing::Differs, Some("it lets everybody send for the domain")),
@@ -262,9 +272,49 @@ fn spf(wanted: &Wanted<'_>, held: &Held) -> Check {
         .expecting("one text that begins with v=spf1 and names your own senders".to_owned())
 }
 
-fn dkim() -> Check {
-    check(Purpose::Dkim, String::new(), "TXT", Vec::new(), Standing::NotNeeded)
-        .noting("not needed yet: this version signs nothing; keys of your other senders are theirs")
+/// One for each key that signs here.
+fn keys(wanted: &Wanted<'_>, held: &Held) -> Vec<Check> {
+    if wanted.keys.is_empty() {
+        let none = check(Purpose::Dkim, String::new(), "TXT", Vec::new(), Standing::NotNeeded);
+        return vec![none.noting("nothing is signed for the domain here; keys of your other senders are theirs")];
+    }
+    let told = held.keys.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+    wanted.keys.iter().zip(told).map(|(key, told)| published(key, told)).collect()
+}
+
+fn published(key: &KeyRecord, told: Option<&[String]>) -> Check {
+    let standing = match told {
+        None => Standing::Unknown,
+        Some([]) => Standing::Missing,
+        Some(texts) if is_published(&key.record, texts) => Standing::Ok,
+        Some(_) => Standing::Differs,
+    };
+    let check = check(Purpose::Dkim, key.name.clone(), "TXT", quoted_all(told.unwrap_or_default()), standing);
+    Check { zone_lines: vec![text_line(&key.name, &key.record)], ..check }.expecting(quoted(&key.record))
+}
+
+/// Where the record of a key stands (RFC 6376 §3.6.2.1).
+#[must_use]
+pub fn key_name(selector: &str, domain: &str) -> String {
+    format!("{selector}._domainkey.{domain}.")
+}
+
+/// Whether the texts at a key's name are its record. Several are undefined (RFC 6376 §3.6.2.2): one of it alone is right.
+#[must_use]
+pub fn is_published(record: &str, texts: &[String]) -> bool {
+    let wanted = public_key(record);
+    wanted.is_some() && matches!(texts, [only] if public_key(only) == wanted)
+}
+
+/// The `k=` and `p=` tags of a record (RFC 6376 §3.6.1), without white space; `None` without a key.
+fn public_key(record: &str) -> Option<(String, String)> {
+    let tag = |wanted: &str| {
+        let tags = record.split(';').filter_map(|tag| tag.split_once('='));
+        let mut values = tags.filter(|(name, _)| name.trim() == wanted).map(|(_, value)| value);
+        let value = values.next()?;
+        Some(value.chars().filter(|letter| !letter.is_whitespace()).collect::<String>())
+    };
+    Some((tag("k").unwrap_or_else(|| "rsa".to_owned()), tag("p").filter(|key| !key.is_empty())?))
 }
 
 fn dmarc(wanted: &Wanted<'_>, held: &Held) -> Check {
@@ -390,9 +440,17 @@ fn quoted_all(texts: &[String]) -> Vec<String> {
     texts.iter().map(|text| quoted(text)).collect()
 }
 
-/// A text as in a zone file (RFC 1035 §5.1).
+/// A text as in a zone file (RFC 1035 §5.1): strings of at most 255 octets each (§3.3.14).
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut strings: Vec<String> = vec![String::new()];
+    for letter in text.chars() {
+        match strings.last_mut() {
+            Some(last) if last.len() + letter.len_utf8() <= STRING => last.push(letter),
+            _ => strings.push(letter.into()),
+        }
+    }
+    let quoted = |text: String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    strings.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn text_line(name: &str, text: &str) -> String {

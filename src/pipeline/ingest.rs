@@ -372,6 +372,9 @@ fn tell_alarm(message: &NewMessage, copy: &NewCopy) {
         Alarm::JournalLost => {
             "it tells of a journal report that could not be delivered and did not come back: a copy is lost"
         }
+        Alarm::ForwardConfirmation => {
+            "a mail provider asks whether it may forward to the route: read the message, and follow its link or copy its code"
+        }
         _ => "it grew over what the route takes, and is lost: its envelope and first octets are what there is of it",
     };
     tracing::warn!(message.id = %id, route.id = %route, tenant.id = %message.tenant, error.kind = alarm.as_str(), "Message `{id}` for route `{route}`: {what}");

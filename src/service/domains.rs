@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::keys::{Authenticated, DomainsRead, DomainsWrite};
 use super::tokens::new_token;
-use super::{Fault, Service, ServiceError};
+use super::{Fault, Service, ServiceError, signing};
 use crate::dns::{DnsError, Resolver};
 use crate::ids::TenantId;
 use crate::mail::address::{AddressError, Domain};
@@ -203,7 +203,8 @@ impl DomainDesk {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn survey(&self, resolver: &Resolver, store: &Store, row: &DomainRow) -> Result<Looked, StoreError> {
-        let (held, looked) = look::survey(resolver, row).await;
+        let keys = signing::records_of(&store.for_tenant(row.tenant), &row.domain).await?;
+        let (held, looked) = look::survey(resolver, row, &keys).await;
         let proof = match looked {
             Ok(true) => Proof::Found,
             Ok(false) => Proof::Missing,
@@ -212,7 +213,7 @@ impl DomainDesk {
         // What stands in the store is an A-label; anything else would have no mailboxes either.
         let Ok(domain) = Domain::parse(&row.domain) else { return Err(StoreError::NotFound("domain")) };
         let takes_mail = store.for_tenant(row.tenant).has_mailboxes_on(&domain).await?;
-        let wanted = Wanted { domain: &domain, proof: &row.proof, hosts: &self.hosts, takes_mail };
+        let wanted = Wanted { domain: &domain, proof: &row.proof, hosts: &self.hosts, takes_mail, keys: &keys };
         Ok(Looked { proof, state: row.state, records: setup::compare(&wanted, &held) })
     }
 

@@ -8,14 +8,13 @@ use utoipa::ToSchema;
 
 use super::keys::{Authenticated, DraftsRead, DraftsWrite, Principal};
 use super::{Conflict, Fault, Refusal, Service, ServiceError};
+use crate::governance::Actor;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::{DraftEvent, DraftState};
-use crate::governance::{Actor, Verdict};
 use crate::ids::{DraftId, ThreadId};
 use crate::store::audit::NewEntry;
 use crate::store::directory::MailboxRow;
-use crate::store::drafts::{DraftRow, VersionRow};
-use crate::store::releases::StoredRelease;
+use crate::store::drafts::DraftRow;
 use crate::store::{StoreError, TenantStore};
 
 pub use crate::governance::Policy;
@@ -23,9 +22,15 @@ pub use crate::governance::Policy;
 pub mod approvals;
 pub(crate) mod facts;
 pub mod release;
+mod shown;
 mod write;
 
+use shown::{Sent, view};
 use write::Parts;
+
+pub use shown::{
+    CheckAnswer, DraftContent, DraftPage, DraftView, ReasonView, SentCopyView, TransmissionView, VerdictView,
+};
 
 /// What drafts are written with.
 #[derive(Clone)]
@@ -138,150 +143,6 @@ pub struct DraftEdit {
     pub html: Option<String>,
 }
 
-/// A draft as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DraftView {
-    /// Its id.
-    pub id: String,
-    /// How far it has come.
-    pub state: String,
-    /// Its present version; 0 while nothing is written.
-    pub version: u32,
-    /// The hash of that version: what an approval is bound to.
-    pub content_hash: Option<String>,
-    /// The mailbox as which it would be sent.
-    pub mailbox: Option<String>,
-    /// Who owns the identity: `connex`, `source_app` or `customer_domain`.
-    pub identity_owner: String,
-    /// Where a person answers in the app's own pages.
-    pub external_reply_url: Option<String>,
-    /// The conversation.
-    pub thread_id: Option<String>,
-    /// The event of the message that it answers.
-    pub answers: Option<String>,
-    /// Who wrote the version: a kind and an id.
-    pub author: Option<String>,
-    /// The parts that the version was written from.
-    pub content: Option<DraftContent>,
-    /// Not before then does it leave, RFC 3339.
-    pub send_at: Option<String>,
-    /// When it was made, RFC 3339.
-    pub created_at: String,
-    /// When it changed last, RFC 3339.
-    pub updated_at: String,
-    /// What became of each recipient of its newest release.
-    pub transmissions: Vec<TransmissionView>,
-}
-
-/// What a version was written from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DraftContent {
-    /// The visible author.
-    pub from: String,
-    /// Recipients.
-    pub to: Vec<String>,
-    /// Recipients of a copy.
-    pub cc: Vec<String>,
-    /// Recipients of whom the others are not told.
-    pub bcc: Vec<String>,
-    /// The subject.
-    pub subject: String,
-    /// The text.
-    pub text: String,
-    /// The same as HTML.
-    pub html: Option<String>,
-    /// Message-ID, without angle brackets.
-    pub message_id: String,
-}
-
-/// One recipient of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TransmissionView {
-    /// The release.
-    pub release_id: String,
-    /// The recipient.
-    pub recipient: String,
-    /// `pending`, `in_flight`, `accepted`, `deferred`, `rejected` or `unknown`.
-    pub state: String,
-    /// Attempts that were begun.
-    pub attempts: u32,
-    /// What the next hop said last, or why it was not reached.
-    pub reply: Option<String>,
-    /// The host that said it.
-    pub host: Option<String>,
-    /// When it is tried next, RFC 3339.
-    pub next_attempt_at: Option<String>,
-    /// When it came to its end, RFC 3339.
-    pub finished_at: Option<String>,
-}
-
-/// A page of drafts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DraftPage {
-    /// Drafts, newest first, without their content.
-    pub items: Vec<DraftView>,
-    /// What to give as `before` for older ones; null where there are none.
-    pub next_before: Option<String>,
-}
-
-/// What the gate says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VerdictView {
-    /// `release`, `hold`, `handoff` or `deny`.
-    pub verdict: String,
-    /// Every rule that applied.
-    pub reasons: Vec<ReasonView>,
-}
-
-/// One rule that applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ReasonView {
-    /// Its code.
-    pub code: String,
-    /// What it rules: `hold`, `handoff` or `deny`.
-    pub ruling: String,
-    /// Whether it applied because something is not known that it asks for.
-    pub unknown: bool,
-    /// One sentence for people.
-    pub why: String,
-    /// What would lift it.
-    pub lifted_by: String,
-}
-
-/// What the gate would say to a draft as it is now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckAnswer {
-    /// The draft.
-    pub draft_id: String,
-    /// Its version.
-    pub version: u32,
-    /// The hash of that version.
-    pub content_hash: String,
-    /// What the gate says.
-    #[serde(flatten)]
-    pub verdict: VerdictView,
-}
-
-impl From<&Verdict> for VerdictView {
-    fn from(verdict: &Verdict) -> Self {
-        let reason = |reason: &crate::governance::Reason| ReasonView {
-            code: reason.code.to_owned(),
-            ruling: reason.ruling.as_str().to_owned(),
-            unknown: reason.is_unknown,
-            why: reason.sentence.to_owned(),
-            lifted_by: reason.lifted_by.to_owned(),
-        };
-        Self { verdict: verdict.ruling().as_str().to_owned(), reasons: verdict.reasons().iter().map(reason).collect() }
-    }
-}
-
 /// Drafts of a page at most.
 pub const PAGE: u32 = 100;
 
@@ -305,10 +166,7 @@ impl Service {
     ) -> Result<DraftView, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let mailbox = self.mailbox_named(&tenant, &request.mailbox).await?;
-        self.may_write_as(&tenant, &mailbox, caller).await?;
-        let parts = Parts::of_request(request)?;
-        let id = self.write_draft(&tenant, &mailbox, parts, actor_of(caller.principal())).await?;
-        self.show_draft(&tenant, id).await
+        self.propose(&tenant, &mailbox, Parts::of_request(request), caller).await
     }
 
     /// Makes a draft that answers in a conversation.
@@ -324,9 +182,20 @@ impl Service {
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let thread: ThreadId = thread.parse().map_err(|_| ServiceError::NotFound("thread"))?;
         let (mailbox, parts) = self.reply_parts(&tenant, thread, request).await?;
-        self.may_write_as(&tenant, &mailbox, caller).await?;
-        let id = self.write_draft(&tenant, &mailbox, parts, actor_of(caller.principal())).await?;
-        self.show_draft(&tenant, id).await
+        self.propose(&tenant, &mailbox, Ok(parts), caller).await
+    }
+
+    /// Writes a draft that the caller may propose for the mailbox; what is wrong with its parts is told only then.
+    async fn propose(
+        &self,
+        tenant: &TenantStore,
+        mailbox: &MailboxRow,
+        parts: Result<Parts, ServiceError>,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<DraftView, ServiceError> {
+        self.may_write_as(tenant, mailbox, caller).await?;
+        let id = self.write_draft(tenant, mailbox, parts?, actor_of(caller.principal())).await?;
+        self.show_draft(tenant, id).await
     }
 
     /// Makes a new version of a draft: the editor is its author, and approvals of the former count no more.
@@ -385,7 +254,7 @@ impl Service {
             let mailbox = mailboxes.iter().find(|mailbox| Some(mailbox.id) == row.mailbox);
             let app = mailbox.and_then(|mailbox| mailbox.app).and_then(|id| apps.iter().find(|app| app.id == id));
             if sees(caller, mailbox, app.map(|app| app.name.as_str())) {
-                items.push(view(&row, None, mailbox, &[]));
+                items.push(view(&row, None, mailbox, &Sent::default()));
             }
         }
         Ok(DraftPage { items, next_before })
@@ -523,8 +392,8 @@ impl Service {
         let draft = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
         let version = tenant.draft_version(id, draft.version).await?;
         let mailbox = self.maybe_mailbox_of(tenant, &draft).await?;
-        let releases = tenant.releases_of(id).await?;
-        Ok(view(&draft, version.as_ref(), mailbox.as_ref(), &releases))
+        let sent = Sent { releases: tenant.releases_of(id).await?, copies: tenant.sent_copies(id).await? };
+        Ok(view(&draft, version.as_ref(), mailbox.as_ref(), &sent))
     }
 }
 
@@ -535,48 +404,6 @@ fn sees<S>(caller: &Authenticated<S>, mailbox: Option<&MailboxRow>, app: Option<
         bindings.mailboxes.is_empty() || mailbox.is_some_and(|row| caller.may_speak_of(Some(&row.address)));
     let by_app = bindings.apps.is_empty() || app.is_some_and(|app| bindings.allows_app(app));
     by_mailbox && by_app
-}
-
-fn view(
-    draft: &DraftRow,
-    version: Option<&VersionRow>,
-    mailbox: Option<&MailboxRow>,
-    releases: &[StoredRelease],
-) -> DraftView {
-    let parts = version.and_then(|version| serde_json::from_str::<Parts>(&version.parts).ok());
-    let transmissions = releases.last().map(transmissions).unwrap_or_default();
-    DraftView {
-        id: draft.id.to_string(),
-        state: draft.state.as_str().to_owned(),
-        version: draft.version,
-        content_hash: version.map(|version| version.content_hash.clone()),
-        mailbox: mailbox.map(|mailbox| mailbox.address.clone()),
-        identity_owner: draft.identity_owner.clone(),
-        external_reply_url: draft.external_reply_url.clone(),
-        thread_id: draft.thread.map(|id| id.to_string()),
-        answers: draft.answers.or(draft.event).map(|id| id.to_string()),
-        author: version.map(|version| Who::Actor(version.author.clone()).to_string()),
-        content: parts.zip(mailbox).map(|(parts, mailbox)| parts.shown(mailbox)),
-        send_at: draft.send_at.map(|at| at.to_string()),
-        created_at: draft.created_at.to_string(),
-        updated_at: draft.updated_at.to_string(),
-        transmissions,
-    }
-}
-
-fn transmissions(release: &StoredRelease) -> Vec<TransmissionView> {
-    let all = release.row.transmissions.iter().zip(&release.progress);
-    let shown = all.map(|(transmission, progress)| TransmissionView {
-        release_id: release.row.id.to_string(),
-        recipient: transmission.recipient.to_string(),
-        state: transmission.state.as_str().to_owned(),
-        attempts: progress.attempts,
-        reply: progress.reply.clone(),
-        host: progress.host.clone(),
-        next_attempt_at: transmission.state.is_waiting().then(|| progress.next_attempt_at.to_string()),
-        finished_at: progress.finished_at.map(|at| at.to_string()),
-    });
-    shown.collect()
 }
 
 /// A step that the store does not allow, as callers are told of it.

@@ -207,6 +207,7 @@ impl Service {
             text,
             is_quiet: false,
             observed: None,
+            returned: None,
         };
         Ok((event, answer))
     }

@@ -2,7 +2,7 @@
 
 use crate::contract::answer::OperationType;
 use crate::decide::{Automated, Decision, ProposedOperation};
-use crate::mail::notice::{self, FailedRecipient, Permanence};
+use crate::mail::notice::{self, FailedRecipient};
 
 /// The same in the engine's words.
 #[must_use]
@@ -21,17 +21,11 @@ pub fn kind(found: &notice::Automated) -> Automated {
 /// A bounce is about the recipients that it names, not about the mail system that wrote it; and only a failure that lasts
 /// is a reason to write to nobody there again (RFC 3464 §2.3.3).
 pub fn suppress_failed(decision: &mut Decision, found: Option<&notice::Automated>) {
-    let Some(notice::Automated::Bounce { permanence, recipients, .. }) = found else { return };
+    let Some(found @ notice::Automated::Bounce { .. }) = found else { return };
     let is_suppression = |operation: &ProposedOperation| operation.kind == OperationType::SuppressRecipient;
     let Some(place) = decision.operations.iter().position(is_suppression) else { return };
     let model = decision.operations.remove(place);
-    if *permanence != Permanence::Hard {
-        return;
-    }
-    let lasts = |one: &&FailedRecipient| one.action == "failed" && !one.status.starts_with('4');
-    // Mail goes to the address that was written to, and fails at the one that it leads to.
-    let both = |one: &'_ FailedRecipient| [one.original_address.clone(), Some(one.address.clone())];
-    let addresses = recipients.iter().filter(lasts).flat_map(both).flatten().take(SUPPRESSED);
+    let addresses = found.condemned().flat_map(FailedRecipient::addresses).take(SUPPRESSED);
     for (at, address) in (place..).zip(addresses) {
         let params = serde_json::json!({ "address": address, "cause": "delivery_failed" });
         decision.operations.insert(at, ProposedOperation { params, ..model.clone() });
@@ -46,6 +40,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::decide::{AppProfile, Engine, Matter};
+    use crate::mail::notice::Permanence;
 
     fn of_a_bounce() -> Decision {
         let text = "The following address failed: user unknown";
@@ -79,6 +74,8 @@ mod tests {
             failed("gone@client.example", "failed", "5.1.1"),
             failed("late@client.example", "delayed", "4.4.1"),
             failed("full@client.example", "failed", "4.2.2"),
+            failed("refused@client.example", "failed", "5.7.1"),
+            failed("large@client.example", "failed", "5.3.4"),
         ];
         let mut decision = of_a_bounce();
         assert_eq!(suppressed(&decision).len(), 1, "the engine proposes it");

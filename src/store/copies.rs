@@ -72,7 +72,10 @@ impl EventRecipient {
 pub(super) fn note_reused_id(event: &mut NewEvent) -> Result<(), StoreError> {
     let mut content: Value = from_json("event", &event.content)?;
     if let Some(defects) = content.get_mut("defects").and_then(Value::as_array_mut) {
-        defects.push(serde_json::to_value(Defect::MessageIdReused).unwrap_or_default());
+        let reused = serde_json::to_value(Defect::MessageIdReused).unwrap_or_default();
+        if !defects.contains(&reused) {
+            defects.push(reused);
+        }
     }
     event.content = to_json("event", &content)?;
     Ok(())
@@ -145,6 +148,7 @@ async fn update(connection: &mut Connection, copy: Copy) -> Result<Option<NewEve
         content,
         decision: None,
         observed: None,
+        returned: None,
         tasks: Vec::new(),
         approvals: Vec::new(),
         drafts: Vec::new(),

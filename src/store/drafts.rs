@@ -58,7 +58,7 @@ pub struct NewDraftRow {
     /// The mailbox as which it would be sent.
     pub mailbox: MailboxId,
     /// The conversation.
-    pub thread: Option<ThreadId>,
+    pub thread: ThreadId,
     /// The event of the message that it answers.
     pub answers: Option<EventId>,
     /// The app.
@@ -113,7 +113,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
                         .bind(tenant.to_string())
                         .bind(new.id.to_string())
                         .bind(new.mailbox.to_string())
-                        .bind(new.thread.map(|id| id.to_string()))
+                        .bind(new.thread.to_string())
                         .bind(new.answers.map(|id| id.to_string()))
                         .bind(new.app.map(|id| id.to_string()))
                         .bind(new.agent)
@@ -139,7 +139,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
         id: DraftId,
         version: VersionRow,
         mailbox: MailboxId,
-        place: Option<(ThreadId, EventId)>,
+        place: (ThreadId, Option<EventId>),
     ) -> Result<(), StoreError> {
         const EDIT: &str = "\
 UPDATE drafts SET state = $3, version = $4, updated_at = $5, mailbox_id = $7, thread_id = $8, answers = $9
@@ -157,8 +157,8 @@ WHERE tenant_id = $1 AND draft_id = $2 AND version = $6";
                         .bind(now.as_micros())
                         .bind(i64::from(version.version) - 1)
                         .bind(mailbox.to_string())
-                        .bind(place.map(|(thread, _)| thread.to_string()))
-                        .bind(place.map(|(_, event)| event.to_string()));
+                        .bind(place.0.to_string())
+                        .bind(place.1.map(|event| event.to_string()));
                     if edit.execute(&mut *connection).await? == 0 {
                         return Err(StoreError::Conflict("the draft was edited meanwhile"));
                     }
@@ -245,8 +245,10 @@ async fn add_version(
     version: &VersionRow,
 ) -> Result<(), StoreError> {
     const ADD: &str = "\
-INSERT INTO draft_versions (tenant_id, draft_id, version, author, reverse_path, recipients, message, content_hash, parts, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+INSERT INTO draft_versions (tenant_id, draft_id, version, author, reverse_path, recipients, message, content_hash, parts, created_at,
+    copy_key, id_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let (copy_key, id_key) = super::sent::keys(&version.message);
     let add = query(ADD)
         .bind(tenant.to_string())
         .bind(draft.to_string())
@@ -257,7 +259,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         .bind(version.message.as_slice())
         .bind(&version.content_hash)
         .bind(&version.parts)
-        .bind(version.created_at.as_micros());
+        .bind(version.created_at.as_micros())
+        .bind(copy_key.as_slice())
+        .bind(id_key.as_ref().map(<[u8; 32]>::as_slice));
     add.execute(connection).await?;
     Ok(())
 }

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::sql::{Connection, Target, query};
+use super::standing::SuppressionReason;
 use super::subscribers::{Endpoint, Rendering, enabled_endpoints};
-use super::threads::{self, SubjectName};
+use super::threads::{self, ReferenceName, SubjectName};
 use super::{StoreError, TenantStore, from_json, observed, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
@@ -56,6 +57,19 @@ pub struct NewEvent {
     pub is_quiet: bool,
     /// What would have followed, where its route is observed.
     pub observed: Option<NewObserved>,
+    /// What it tells of mail that was sent, where it is a report.
+    pub returned: Option<NewReturned>,
+}
+
+/// A report about mail that may have been sent from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewReturned {
+    /// The key of the Message-ID that it names.
+    pub id_key: [u8; 32],
+    /// Keys of the addresses that it is about; `None` where it does not say, which tells of the only recipient there was.
+    pub addresses: Option<Vec<String>>,
+    /// What becomes of the addresses.
+    pub reason: SuppressionReason,
 }
 
 /// What would have followed from an event of a route that is observed.
@@ -303,7 +317,7 @@ RETURNING sequence";
 /// Rows of one transaction, table by table.
 #[derive(Default)]
 struct Rows<'e> {
-    references: Vec<(String, String, [u8; 32], String)>,
+    references: Vec<ReferenceName>,
     /// Tenant, scope, key and thread; when it was last written so.
     subjects: BTreeMap<SubjectName, i64>,
     events: Vec<(String, &'e NewEvent, i64, Option<i64>)>,
@@ -418,17 +432,7 @@ impl<'e> Rows<'e> {
     }
 
     async fn insert_events(&self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-        const REFERENCES: &str = "INSERT INTO thread_references (tenant_id, scope, reference, thread_id) ";
-        rows::insert_unless(
-            connection,
-            REFERENCES,
-            "ON CONFLICT DO NOTHING",
-            &self.references,
-            |row, (tenant, scope, reference, thread)| {
-                row.push_bind(tenant).push_bind(scope).push_bind(reference).push_bind(thread);
-            },
-        )
-        .await?;
+        threads::insert_references(connection, &self.references).await?;
         threads::insert_subjects(connection, &self.subjects).await?;
         const EVENTS: &str = "INSERT INTO events (tenant_id, event_id, cursor, kind, source_kind, source_event_id, app_id, \
 scope, message_id, thread_id, sequence, occurred_at, recorded_at, content) ";

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::copies::{self, Copy};
 use super::events::{NewEvent, record};
+use super::sent::{self, Known, SentCopy};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
 use super::watch::Alarm;
@@ -178,13 +179,15 @@ impl Store {
                         }
                     }
                     dialect::lock_tenants(connection, messages.iter().map(|message| message.tenant)).await?;
-                    let Sorted { messages, events, copies } = without_copies(connection, messages).await?;
+                    let Sorted { messages, events, copies, sent } = without_copies(connection, messages).await?;
                     let count = events.len();
                     insert_messages(connection, &messages).await?;
                     watch::count_copies(connection, &messages).await?;
                     retention::note_kept(connection, &messages).await?;
                     erasures::queue_recorded(connection, &messages, clock.now()).await?;
+                    let returned = sent::returned(&events);
                     record_with_copies(connection, &clock, events, copies).await?;
+                    sent::record(connection, clock.now(), sent, returned).await?;
                     Ok(count)
                 })
             })
@@ -239,6 +242,7 @@ pub(super) struct Sorted {
     pub(super) messages: Vec<MessageRow>,
     pub(super) events: Vec<(TenantId, NewEvent)>,
     pub(super) copies: Vec<Copy>,
+    pub(super) sent: Vec<SentCopy>,
 }
 
 /// Takes the copy keys of what is new, and sorts out what is a copy of something earlier.
@@ -248,12 +252,28 @@ pub(super) async fn without_copies(
 ) -> Result<Sorted, StoreError> {
     let mut known = known_copies(connection, &messages).await?;
     let (mut rows, mut events, mut keys) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
-    let mut copies = Vec::new();
+    let (mut copies, mut sent) = (Vec::new(), Vec::new());
     for mut message in messages {
         let (mut earlier_message, mut folded) = (None, Vec::new());
         let mut recorded = 0_usize;
-        let mut is_reused = false;
-        for view in std::mem::take(&mut message.views) {
+        let (mut is_reused, mut is_sent) = (false, false);
+        for mut view in std::mem::take(&mut message.views) {
+            // What is handed over for a mailbox was meant for it, whoever sent it.
+            let is_copy = message.copies.iter().any(|copy| copy.route.to_string() == view.scope);
+            match if is_copy { sent::find(connection, message.tenant, &view).await? } else { Known::No } {
+                Known::No => {}
+                Known::OtherWords => {
+                    is_reused = true;
+                    copies::note_reused_id(&mut view.event)?;
+                }
+                Known::Sent(draft, version) => {
+                    let (tenant, route, thread) = (message.tenant, view.scope, view.event.thread);
+                    sent.push(SentCopy { tenant, draft, version, route: route.clone(), message: message.id, thread });
+                    folded.push(route);
+                    is_sent = true;
+                    continue;
+                }
+            }
             let name = (message.tenant, view.scope.clone(), view.copy_key);
             if let Some(earlier) = known.get(&name) {
                 earlier_message = Some(earlier.clone());
@@ -283,7 +303,7 @@ pub(super) async fn without_copies(
                 let (state, reason) = kept.words();
                 (state, Some(reason))
             }
-            (None, 0) => ("duplicate", None),
+            (None, 0) => ("duplicate", is_sent.then_some("sent_from_here")),
             (None, _) => ("emitted", is_reused.then_some("message_id_reused")),
         };
         rows.push(MessageRow { message, state, reason, duplicate_of: earlier_message, folded });
@@ -297,7 +317,7 @@ pub(super) async fn without_copies(
             .push_bind(message.to_string());
     })
     .await?;
-    Ok(Sorted { messages: rows, events, copies })
+    Ok(Sorted { messages: rows, events, copies, sent })
 }
 
 type CopyName = (TenantId, String, [u8; 32]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ingest::{Kept, NewMessage, Sorted, record_with_copies, without_copies};
 use super::sql::{Connection, Row, query};
-use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, retention, to_json};
+use super::{Store, StoreError, TenantStore, dialect, from_id, from_json, retention, sent, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{MessageId, RouteId, TenantId};
 use crate::mail::marks::Mark;
@@ -303,12 +303,14 @@ UPDATE held_copies SET state = 'decided' WHERE tenant_id = $1 AND message_id = $
     if copy.is_some_and(|copy| copy.tests_connector) {
         super::watch::note_connector_test(connection, message.tenant, route, message.received_at).await?;
     }
-    let Sorted { mut messages, events, copies } = without_copies(connection, vec![message]).await?;
+    let Sorted { mut messages, events, copies, sent } = without_copies(connection, vec![message]).await?;
     let (Some(row), count) = (messages.pop(), events.len()) else { return Ok(Redecided::Done) };
     let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason).bind(row.duplicate_of.clone());
     release.bind(row.message.manifest.clone()).bind(row.message.trace.clone()).execute(&mut *connection).await?;
     retention::note_decided(connection, &row, clock.now()).await?;
+    let returned = sent::returned(&events);
     record_with_copies(connection, clock, events, copies).await?;
+    sent::record(connection, clock.now(), sent, returned).await?;
     Ok(Redecided::Decided(count))
 }
 

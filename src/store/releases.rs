@@ -16,7 +16,7 @@ use crate::governance::audit::Who;
 use crate::governance::gate::Transmission;
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
 use crate::governance::{IdentityOwner, ReleaseRow};
-use crate::ids::{DraftId, ReleaseId, TenantId, WorkerId};
+use crate::ids::{DraftId, EventId, ReleaseId, TenantId, WorkerId};
 use crate::mail::address::Mailbox;
 
 /// A release to be stored.
@@ -64,6 +64,8 @@ pub struct TransmissionProgress {
     pub reply: Option<String>,
     /// When it came to its end.
     pub finished_at: Option<Timestamp>,
+    /// The event of the report by which it came back.
+    pub returned_by: Option<EventId>,
 }
 
 /// A release with recipients that one worker holds.
@@ -168,7 +170,7 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
     pub async fn release(&self, id: ReleaseId) -> Result<Option<StoredRelease>, StoreError> {
         const ONE: &str = "SELECT draft_id, mailbox_id, content_hash, evidence, policy_version, owner, released_at, \
 expires_at, version, ended_at FROM releases WHERE tenant_id = $1 AND release_id = $2";
-        const ALL: &str = "SELECT recipient, state, attempts, next_attempt_at, host, reply, finished_at FROM transmissions \
+        const ALL: &str = "SELECT recipient, state, attempts, next_attempt_at, host, reply, finished_at, returned_by FROM transmissions \
 WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
         let bound = |sql| query(sql).bind(self.tenant.to_string()).bind(id.to_string());
         let Some(row) = bound(ONE).fetch_optional(&self.store.readers).await? else { return Ok(None) };
@@ -557,6 +559,7 @@ fn read_transmission(row: &Row) -> Result<(Transmission, TransmissionProgress), 
         host: row.try_get(4)?,
         reply: row.try_get(5)?,
         finished_at: row.try_get::<Option<i64>>(6)?.map(Timestamp::from_micros),
+        returned_by: row.try_get::<Option<&str>>(7)?.map(|id| from_id("returned_by", id)).transpose()?,
     };
     Ok((transmission, progress))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::deliveries::{ClaimLimits, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
+use super::deliveries::{ClaimLimits, ClaimedDelivery, EndpointChange, EndpointUpdate, FinishedAttempt, NextStep};
 use super::directory::{AppProfileRow, NewMailbox};
 use super::events::{NewDecision, NewEvent, NewTask, NewThreadPlace, Recorded, SourceKey};
 use super::ingest::{Kept, NewMessage, NewView, Progress, SpoolCursor};
@@ -20,15 +20,19 @@ use crate::mail::address::Mailbox;
 mod accounts;
 mod contract;
 mod copies;
+mod deliveries;
 mod domains;
 mod drafts;
 pub(crate) mod engine;
 mod isolation;
 mod lanes;
+mod limits;
 mod postgres;
 mod redecisions;
 mod retention;
+mod routes;
 mod schema;
+mod sent;
 mod sqlite;
 
 use engine::{Engine, Place};
@@ -108,6 +112,7 @@ impl Scene {
             text: "hello".into(),
             is_quiet: false,
             observed: None,
+            returned: None,
         }
     }
 
@@ -145,7 +150,7 @@ impl Scene {
         assert_eq!(damaged.await.unwrap(), 1);
     }
 
-    async fn claim(&self, worker: WorkerId) -> Vec<deliveries::ClaimedDelivery> {
+    async fn claim(&self, worker: WorkerId) -> Vec<ClaimedDelivery> {
         self.store.claim_deliveries(worker, limits(10, 100)).await.unwrap()
     }
 }

@@ -52,6 +52,26 @@ AND message_id IS NOT NULL ORDER BY cursor LIMIT 1";
     }
 }
 
+/// A Message-ID's digest: tenant, scope, reference and thread.
+pub(super) type ReferenceName = (String, String, [u8; 32], String);
+
+/// Registers Message-IDs, as SHA-256, by which later messages find a conversation.
+pub(super) async fn insert_references(
+    connection: &mut Connection,
+    references: &[ReferenceName],
+) -> Result<(), StoreError> {
+    const REFERENCES: &str = "INSERT INTO thread_references (tenant_id, scope, reference, thread_id) ";
+    const KNOWN: &str = "ON CONFLICT DO NOTHING";
+    rows::insert_unless(connection, REFERENCES, KNOWN, references, |row, (tenant, scope, reference, thread)| {
+        row.push_bind(tenant.as_str())
+            .push_bind(scope.as_str())
+            .push_bind(reference.as_slice())
+            .push_bind(thread.as_str());
+    })
+    .await?;
+    Ok(())
+}
+
 /// A key of subject and people: tenant, scope, key and thread.
 pub(super) type SubjectName = (String, String, [u8; 32], String);
 

@@ -31,6 +31,8 @@ pub enum Alarm {
     LearningEnded,
     /// A journal report could not be delivered, and only its header came back: the copy is lost.
     JournalLost,
+    /// A mail provider asks whether it may forward to the route's address, and waits for the operator.
+    ForwardConfirmation,
 }
 
 impl Alarm {
@@ -45,6 +47,7 @@ impl Alarm {
             Self::Silent => "silent",
             Self::LearningEnded => "learning_ended",
             Self::JournalLost => "journal_lost",
+            Self::ForwardConfirmation => "forward_confirmation",
         }
     }
 
@@ -57,6 +60,7 @@ impl Alarm {
             Self::Silent,
             Self::LearningEnded,
             Self::JournalLost,
+            Self::ForwardConfirmation,
         ];
         let found = all.into_iter().find(|alarm| alarm.as_str() == word);
         found.ok_or_else(|| StoreError::Unreadable { what: "alarm", detail: "not a known word".into() })

@@ -143,9 +143,13 @@ fn a_check_shows_every_record_beside_what_stands_in_dns(engine: Engine) {
         .txt(&format!("_dmarc.{domain}"), "v=DMARC1; p=reject")
         .txt(&format!("_mta-sts.{domain}"), "v=STSv1; id=1")
         .trouble_at(&format!("_smtp._tls.{domain}"), Trouble::Fails);
+    let made = gateway.json(&["signing", "add", &domain, "--tenant", "acme", "--selector", "s1"]);
+    let key = list(&check().json(), "/records").iter().find(|one| text(one, "/record") == "dkim").unwrap().clone();
+    let line = format!("s1._domainkey.{domain}. IN TXT \"{}\"", text(&made, "/record"));
+    assert_eq!((text(&key, "/standing"), list(&key, "/zoneLines")), ("missing", &[Value::from(line)][..]));
+    zone().txt(&format!("s1._domainkey.{domain}"), text(&made, "/record"));
     let found = check().json();
-    let all =
-        ["ownership ok", "mx differs", "spf differs", "dkim not_needed", "dmarc ok", "mta_sts ok", "tls_rpt unknown"];
+    let all = ["ownership ok", "mx differs", "spf differs", "dkim ok", "dmarc ok", "mta_sts ok", "tls_rpt unknown"];
     assert_eq!(standings(&found), all);
     assert_eq!(list(&found, "/records/1/found"), [Value::from("10 elsewhere.example.")]);
 }

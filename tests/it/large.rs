@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Engine, Gateway, Wire, fresh_id, on_both_engines, proof_of_funds, text, wait_for};
+use crate::harness::{Engine, Gateway, Wire, fresh_id, on_both_engines, proof_of_funds, text, wait_within};
 
 on_both_engines!(a_large_report_is_read_in_bounded_memory_while_small_mail_flows);
 
 /// Octets of the attachment as it travels.
-const LARGE: usize = 24 << 20;
+const LARGE: usize = 150 << 20;
 
 /// An Exchange report about a message with a large attachment.
 fn report(id: &str) -> Vec<u8> {
@@ -63,7 +63,7 @@ fn a_large_report_is_read_in_bounded_memory_while_small_mail_flows(engine: Engin
         let done = messages.len() == 21 && messages.iter().all(|message| text(message, "/state") != "spooled");
         done.then_some(messages)
     };
-    let messages = wait_for("all to be read", is_read);
+    let messages = wait_within(Duration::from_secs(180), "all to be read", is_read);
     let large = messages.iter().find(|message| message["size"].as_u64() > Some(LARGE as u64)).unwrap();
     let event = gateway.explained(text(large, "/id"));
     assert_eq!(text(large, "/state"), "held", "nobody in it is of a domain of the tenant: {event}");

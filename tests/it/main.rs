@@ -41,6 +41,7 @@ mod refusals;
 mod rotation;
 mod routes;
 mod sending;
+mod sent;
 mod serve;
 mod systemd;
 mod tls;

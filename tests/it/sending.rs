@@ -19,19 +19,19 @@ on_both_engines!(
 );
 
 /// A gateway that sends to `receiver`, and a mailbox of a customer's domain that may answer without a person.
-struct Sender {
-    gateway: Gateway,
-    mailbox: String,
+pub struct Sender {
+    pub gateway: Gateway,
+    pub mailbox: String,
     key: String,
 }
 
 /// Drafts are looked at more often than an app may.
-const UNLIMITED: &str = "[http.rate_limits]\ndefault_per_minute = 0\n";
+pub const UNLIMITED: &str = "[http.rate_limits]\ndefault_per_minute = 0\n";
 
 const TEXT: &str = "Good morning Ann, thank you for this. See you soon. Best regards";
 
 impl Sender {
-    fn new(engine: Engine, more: &str) -> Self {
+    pub fn new(engine: Engine, more: &str) -> Self {
         let gateway = Gateway::serving(engine, more);
         let domain = prove(&gateway);
         let made = gateway.json(&["signing", "add", &domain, "--tenant", "acme", "--selector", "s1"]);
@@ -63,7 +63,7 @@ impl Sender {
         Self { mailbox, key: text(&key, "/key").to_owned(), gateway }
     }
 
-    fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
         let authorization = format!("Bearer {}", self.key);
         let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -71,7 +71,7 @@ impl Sender {
     }
 
     /// Proposes a message and has it released; the draft's id.
-    fn release(&self, to: &[&str]) -> String {
+    pub fn release(&self, to: &[&str]) -> String {
         let body = json!({ "mailbox": self.mailbox, "name": "Sales", "to": to, "subject": "Tuesday", "text": TEXT });
         let made = self.call("POST", "/api/v1/drafts", &body);
         assert_eq!(made.status, 200, "{made:?}");
@@ -82,14 +82,14 @@ impl Sender {
         id
     }
 
-    fn draft(&self, id: &str) -> Value {
+    pub fn draft(&self, id: &str) -> Value {
         let answer = self.call("GET", &format!("/api/v1/drafts/{id}"), &Value::Null);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     }
 
     /// The draft, once it is in this state.
-    fn until(&self, id: &str, state: &str) -> Value {
+    pub fn until(&self, id: &str, state: &str) -> Value {
         wait_for(&format!("the draft to be {state}"), || {
             let draft = self.draft(id);
             (text(&draft, "/state") == state).then_some(draft)
@@ -103,12 +103,12 @@ impl Sender {
 }
 
 /// Sends directly to recipients' servers, which are on loopback.
-fn direct(receiver: &Receiver) -> String {
+pub fn direct(receiver: &Receiver) -> String {
     format!("[sending]\nport = {}\nallow = [\"127.0.0.0/8\"]\nmta_sts = false\n", receiver.address().port())
 }
 
 /// A domain whose mail goes to the receiver.
-fn domain_of(receiver: &Receiver) -> String {
+pub fn domain_of(receiver: &Receiver) -> String {
     let domain = crate::domains::fresh_domain();
     let host = format!("mx.{domain}");
     zone().mx(&domain, &host).address_of(&host, receiver.address().ip());

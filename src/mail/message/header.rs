@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
             self.defects.push(Defect::MessageIdMissing);
             return None;
         };
-        if let Some(id) = bracketed(value).next() {
+        if let Some(id) = self.bracketed_in(value).into_iter().next() {
             if id.contains(char::is_whitespace) || !id.contains('@') {
                 self.defects.push(Defect::MessageIdMalformed);
             }
@@ -188,8 +188,18 @@ impl<'a> Reader<'a> {
         Some(id)
     }
 
+    /// The ids of a value. Python's mail library writes those that are too long for a line as encoded words, where none may
+    /// stand (RFC 2047 §5): an answer that was written with it would lose its conversation.
+    fn bracketed_in(&self, value: &[u8]) -> Vec<String> {
+        if !value.windows(2).any(|two| two == b"=?") {
+            return bracketed(value).collect();
+        }
+        let value = value.get(..self.limits.value).unwrap_or(value);
+        bracketed(decode::unstructured(value).as_bytes()).collect()
+    }
+
     fn ids(&mut self, name: &'static str) -> Vec<String> {
-        let mut ids: Vec<String> = self.named(name).flat_map(bracketed).collect();
+        let mut ids: Vec<String> = self.named(name).flat_map(|value| self.bracketed_in(value)).collect();
         if ids.len() > self.limits.list {
             self.defects.push(Defect::RecipientsLimit);
             // The ids at the end are the nearest ancestors (RFC 5322 §3.6.4).

@@ -249,3 +249,24 @@ fn rich_text_of_outlook_is_the_text_where_the_message_has_no_other() {
     let cut = of("", 5);
     assert_eq!((cut.text.as_str(), cut.defects.contains(&Defect::TextCut)), ("hello", true));
 }
+
+#[test]
+fn ids_that_were_written_as_encoded_words_are_read() {
+    // As Python's mail library folds what is too long for a line.
+    let (ours, other) = ("a".repeat(72) + "@acme.example", "c".repeat(72) + "@lake.example");
+    let encoded = |id: &str| {
+        let (head, tail) = id.split_at(40);
+        format!("=?utf-8?q?=3C{head}?=\r\n =?utf-8?q?{}=3E?=", tail.replace('@', "=40").replace('.', "=2E"))
+    };
+    let mail = format!(
+        "From: a@x.example\r\nMessage-ID: {}\r\nIn-Reply-To: {}\r\nReferences: {}\r\n <second@x.example> {}\r\n\r\nHello\r\n",
+        encoded(&other),
+        encoded(&ours),
+        encoded(&ours),
+        encoded(&other)
+    );
+    let message = read(mail.as_bytes(), &Limits::default());
+    assert_eq!(message.message_id.as_deref(), Some(other.as_str()));
+    assert_eq!(message.in_reply_to.as_deref(), Some(ours.as_str()));
+    assert_eq!(message.references, [ours.as_str(), "second@x.example", other.as_str()]);
+}

@@ -21,14 +21,19 @@ const FIELDS: usize = 3;
 
 /// How `message` was forwarded, where it is no attachment that it forwards.
 pub(super) fn format(message: &Message, routes: &RouteAddresses) -> Format {
-    let author = message.author.as_ref().and_then(|author| author.mailbox.as_ref());
-    if author.is_some_and(|author| ROBOTS.contains(&author.key().as_str())) {
+    if is_by_a_robot(message) {
         Format::Confirmation
     } else if is_for_routes_only(message, routes) && has_quoted_header(&message.text) {
         Format::Inline
     } else {
         Format::Redirect
     }
+}
+
+/// Whether one of the robots wrote it by which providers have a forward address confirmed.
+pub(super) fn is_by_a_robot(message: &Message) -> bool {
+    let author = message.author.as_ref().and_then(|author| author.mailbox.as_ref());
+    author.is_some_and(|author| ROBOTS.contains(&author.key().as_str()))
 }
 
 /// Whether To and Cc name route addresses, and nobody else.

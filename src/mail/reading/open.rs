@@ -207,6 +207,12 @@ impl Opened {
         matches!(self.reader, Reader::Journal(_)) && !self.is_journal() && author.is_some_and(is_robot)
     }
 
+    /// Whether a mail provider's robot asks in it to confirm the address of a forward route. Anybody can write one.
+    #[must_use]
+    pub fn asks_to_confirm_a_forward(&self) -> bool {
+        matches!(self.reader, Reader::Forward) && forward::is_by_a_robot(&self.outer)
+    }
+
     /// As what it was read.
     #[must_use]
     pub const fn reader(&self) -> Reader {

@@ -17,13 +17,23 @@ fn nothing() -> Held {
         policies: vec![("acme.example".into(), texts(&[]))],
         mta_sts: texts(&[]),
         tls_rpt: texts(&[]),
+        keys: vec![texts(&[])],
     }
 }
 
+/// A key whose record needs two strings of a text.
+fn key() -> KeyRecord {
+    KeyRecord { name: key_name("s1", "acme.example"), record: format!("v=DKIM1; k=rsa; p={}", "M".repeat(300)) }
+}
+
 fn compared(takes_mail: bool, held: &Held) -> Vec<Check> {
+    compared_with(takes_mail, &[], held)
+}
+
+fn compared_with(takes_mail: bool, keys: &[KeyRecord], held: &Held) -> Vec<Check> {
     let domain = Domain::parse("acme.example").unwrap();
     let hosts = ["mx.gate.example".to_owned(), "mx2.gate.example".to_owned()];
-    compare(&Wanted { domain: &domain, proof: PROOF, hosts: &hosts, takes_mail }, held)
+    compare(&Wanted { domain: &domain, proof: PROOF, hosts: &hosts, takes_mail, keys }, held)
 }
 
 fn standings(takes_mail: bool, held: &Held) -> String {
@@ -180,6 +190,7 @@ proptest! {
             texts: all.clone(),
             policies: vec![("acme.example".into(), all.clone())],
             mta_sts: all.clone(),
+            keys: vec![all.clone()],
             tls_rpt: all,
         };
         for check in compared(true, &held) {
@@ -187,4 +198,34 @@ proptest! {
             prop_assert!(check.zone_lines.iter().all(|line| !line.contains('\n')));
         }
     }
+}
+
+#[test]
+fn each_key_that_signs_here_has_its_record_with_a_line_to_copy() {
+    let told = |texts: Told<String>| {
+        let checks = compared_with(false, &[key()], &Held { keys: vec![texts], ..nothing() });
+        checks.into_iter().find(|check| check.record == Purpose::Dkim).unwrap()
+    };
+    let missing = told(texts(&[]));
+    assert_eq!((missing.standing, missing.name.as_str()), (Standing::Missing, "s1._domainkey.acme.example."));
+    let (first, second) = ("M".repeat(255 - "v=DKIM1; k=rsa; p=".len()), "M".repeat(45 + "v=DKIM1; k=rsa; p=".len()));
+    let line = format!("s1._domainkey.acme.example. IN TXT \"v=DKIM1; k=rsa; p={first}\" \"{second}\"");
+    assert_eq!(missing.zone_lines, [line]);
+    assert_eq!(told(None).standing, Standing::Unknown);
+    assert_eq!(told(texts(&[&key().record])).standing, Standing::Ok);
+    assert_eq!(told(texts(&[&key().record, &key().record])).standing, Standing::Differs, "several are undefined");
+    assert_eq!(told(texts(&["v=DKIM1; k=rsa; p="])).standing, Standing::Differs, "revoked");
+}
+
+#[test]
+fn a_key_record_is_compared_by_its_key_alone() {
+    let ours = "v=DKIM1; k=ed25519; p=abc+/=";
+    let is_it = |text: &str| is_published(ours, &[text.to_owned()]);
+    for same in ["v=DKIM1;k=ed25519;p=ab c+/=", "p=abc+/=; k=ed25519", "v=DKIM1; t=y; k=ed25519; n=x; p=abc+/="] {
+        assert!(is_it(same), "{same}");
+    }
+    for other in ["v=DKIM1; p=abc+/=", "v=DKIM1; k=ed25519; p=abd+/=", "v=DKIM1; k=ed25519; p="] {
+        assert!(!is_it(other), "{other}");
+    }
+    assert!(!is_published("v=DKIM1; p=", &["v=DKIM1; p=".to_owned()]), "two revoked keys are no key");
 }

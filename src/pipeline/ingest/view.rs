@@ -12,11 +12,13 @@ use crate::decide::{AppProfile, Decision, Direction, Matter, ReplyOwner};
 use crate::event::privacy::erase_texts;
 use crate::event::{self, CanonicalEvent, UntrustedReason, View};
 use crate::ids::{AppId, EventId, TenantId};
+use crate::mail::address::Mailbox;
 use crate::mail::authentication::Authentication;
 use crate::mail::copy;
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::key;
 use crate::mail::message::Defect;
+use crate::mail::notice::{Automated, FailedRecipient};
 use crate::mail::reading::Opened;
 use crate::mail::retention::Keep;
 use crate::mail::selection::{Chosen, LeftOut};
@@ -27,9 +29,10 @@ use crate::service::{evaluate, machine, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
-use crate::store::events::{NewDecision, NewEvent, NewObserved};
+use crate::store::events::{NewDecision, NewEvent, NewObserved, NewReturned};
 use crate::store::ingest::{Kept, NewCopy, NewView};
 use crate::store::routes::RouteRow;
+use crate::store::standing::SuppressionReason;
 use crate::store::watch::Alarm;
 
 /// Octets of each text that an event keeps: the whole is in the spool, and every recipient has an event of its own.
@@ -87,21 +90,26 @@ impl Ingest {
             }
             let kept_marks = again.and_then(|again| again.marks.as_ref());
             let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication, kept_marks);
-            let tests_connector = may_be_believed(recipient)
-                && opened.iter().any(|opened| opened.reader() == recipient.reader() && opened.tests_a_connector());
+            let mut read_for_it = opened.iter().filter(|opened| opened.reader() == recipient.reader());
+            let step = read_for_it.find_map(step_of_set_up).filter(|_| may_be_believed(recipient));
             if let Recipient::Route { route, .. } = recipient
                 && copies.iter().all(|copy: &NewCopy| copy.route != route)
             {
                 let tells_of_loss =
                     |opened: &&Opened| opened.reader() == recipient.reader() && opened.tells_of_a_loss();
-                let alarm = opened.iter().find(tells_of_loss).map(|_| Alarm::JournalLost);
-                let marks = marks.clone();
-                copies.push(NewCopy { route, marks, keep: Keep::Raw, alarm, tests_connector, held: None });
+                let loss = opened.iter().find(tells_of_loss).map(|_| Alarm::JournalLost);
+                copies.push(NewCopy {
+                    route,
+                    marks: marks.clone(),
+                    keep: Keep::Raw,
+                    alarm: loss.or((step == Some(FORWARD_CONFIRMATION)).then_some(Alarm::ForwardConfirmation)),
+                    tests_connector: step == Some(CONNECTOR_VALIDATION),
+                    held: None,
+                });
             }
             for opened in opened.iter().filter(|opened| opened.reader() == recipient.reader()) {
-                // No mail of anybody's, and no fault of the set-up: a step of it.
-                if tests_connector {
-                    held.push((place.scope.clone(), Kept::Excluded("connector_validation")));
+                if let Some(step) = step {
+                    held.push((place.scope.clone(), Kept::Excluded(step)));
                     continue;
                 }
                 let (copy_key, id_key) = self.keys(opened, stored, authentication);
@@ -277,6 +285,7 @@ impl Ingest {
             text,
             is_quiet: quiet || observed.is_some(),
             observed,
+            returned: event.automated.as_ref().and_then(returned),
         }))
     }
 
@@ -325,6 +334,20 @@ impl Ingest {
     }
 }
 
+/// The test of a connector.
+const CONNECTOR_VALIDATION: &str = "connector_validation";
+/// A provider's question whether it may forward to a route.
+const FORWARD_CONFIRMATION: &str = "forward_confirmation";
+
+/// What a message is that is no mail of anybody's, and no fault of the set-up either: a step of it.
+fn step_of_set_up(opened: &Opened) -> Option<&'static str> {
+    match opened {
+        opened if opened.tests_a_connector() => Some(CONNECTOR_VALIDATION),
+        opened if opened.asks_to_confirm_a_forward() => Some(FORWARD_CONFIRMATION),
+        _ => None,
+    }
+}
+
 /// Notes why the copy is held at its route: of several messages in it, the first reason.
 fn note_held(copies: &mut [NewCopy], recipient: Recipient, reason: &Kept) {
     let (Recipient::Route { route, .. }, Kept::Held(word)) = (recipient, reason) else { return };
@@ -348,6 +371,21 @@ fn profile(app: Option<&App>) -> AppProfile {
     profile.context.industry.clone_from(&app.profile.industry);
     profile.synonyms.clone_from(&app.profile.synonyms);
     profile
+}
+
+/// What a report tells of a message that may have been sent from here.
+fn returned(found: &Automated) -> Option<NewReturned> {
+    let id_key = key::id_key_of(found.original_message_id()?);
+    let keys = || {
+        let addresses = found.condemned().flat_map(FailedRecipient::addresses);
+        addresses.filter_map(|address| Mailbox::parse(address).ok()).map(|mailbox| mailbox.key()).collect()
+    };
+    let (addresses, reason) = match found {
+        Automated::Bounce { .. } => (Some(keys()), SuppressionReason::HardBounce),
+        Automated::Complaint { .. } => (None, SuppressionReason::Complaint),
+        _ => return None,
+    };
+    Some(NewReturned { id_key, addresses, reason })
 }
 
 /// What would have followed; nothing does.

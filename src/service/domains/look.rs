@@ -2,8 +2,10 @@
 //!
 //! Trouble of the DNS is no answer: whoever asks changes nothing by it.
 
+use futures_util::future::join_all;
+
 use crate::dns::{DnsError, Resolver};
-use crate::mail::setup::{self, Held, Told};
+use crate::mail::setup::{self, Held, KeyRecord, Told};
 use crate::store::domains::{DomainRow, DomainState};
 use crate::store::{Store, StoreError};
 
@@ -38,16 +40,18 @@ async fn look_closely(resolver: &Resolver, row: &DomainRow) -> (Told<String>, To
 }
 
 /// Looks for every record that a domain may need; what DNS does not tell stays unknown.
-pub async fn survey(resolver: &Resolver, row: &DomainRow) -> (Held, Looked) {
+pub async fn survey(resolver: &Resolver, row: &DomainRow, keys: &[KeyRecord]) -> (Held, Looked) {
     let domain = row.domain.as_str();
     let (mta_sts, tls_rpt) = (format!("_mta-sts.{domain}."), format!("_smtp._tls.{domain}."));
-    let ((proof_texts, proof_aliases, looked), exchangers, own, policies, mta_sts, tls_rpt) = tokio::join!(
+    let key_texts = join_all(keys.iter().map(|key| texts(resolver, &key.name)));
+    let ((proof_texts, proof_aliases, looked), exchangers, own, policies, mta_sts, tls_rpt, keys) = tokio::join!(
         look_closely(resolver, row),
         resolver.exchangers(domain),
         texts(resolver, domain),
         policies(resolver, domain),
         texts(resolver, &mta_sts),
         texts(resolver, &tls_rpt),
+        key_texts,
     );
     let held = Held {
         proof_texts,
@@ -57,6 +61,7 @@ pub async fn survey(resolver: &Resolver, row: &DomainRow) -> (Held, Looked) {
         policies,
         mta_sts: mta_sts.ok(),
         tls_rpt: tls_rpt.ok(),
+        keys: keys.into_iter().map(Result::ok).collect(),
     };
     (held, looked)
 }
@@ -154,8 +159,10 @@ mod tests {
             .txt("a.lake.example", "v=spf1 -all")
             .txt("_dmarc.lake.example", "v=DMARC1; p=reject")
             .txt("_mta-sts.a.lake.example", "v=STSv1; id=1")
+            .txt("s1._domainkey.a.lake.example", "v=DKIM1; p=abc")
             .trouble_at("_smtp._tls.a.lake.example", Trouble::Fails);
-        let (held, looked) = survey(&resolver(&zone).await, &row("a.lake.example")).await;
+        let key = KeyRecord { name: setup::key_name("s1", "a.lake.example"), record: String::new() };
+        let (held, looked) = survey(&resolver(&zone).await, &row("a.lake.example"), &[key]).await;
         assert_eq!(looked, Ok(true));
         let texts = |all: &[&str]| Some(all.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
         let expected = Held {
@@ -169,6 +176,7 @@ mod tests {
             ],
             mta_sts: texts(&["v=STSv1; id=1"]),
             tls_rpt: None,
+            keys: vec![texts(&["v=DKIM1; p=abc"])],
         };
         assert_eq!(held, expected);
     }

@@ -78,6 +78,12 @@ impl Parts {
     }
 }
 
+/// Where a version belongs.
+struct Place<'a> {
+    thread: ThreadId,
+    answered: Option<&'a CanonicalEvent>,
+}
+
 /// Recipients of one message, whatever the mailbox's limit is: the gate says no before, and says why.
 const RECIPIENTS: usize = 1_000;
 /// Ids in References (RFC 5322 §3.6.4 sets no bound; the oldest in the middle tell least).
@@ -94,11 +100,12 @@ impl Service {
     ) -> Result<DraftId, ServiceError> {
         let id: DraftId = self.clock().mint();
         let answered = self.answered(tenant, parts.answers).await?;
-        let version = self.version(tenant, mailbox, (id, 1), (parts, author.clone()), answered.as_ref())?;
+        let place = self.place(None, mailbox, answered.as_ref());
+        let version = self.version(tenant, mailbox, (id, 1), (parts, author.clone()), &place)?;
         let new = NewDraftRow {
             id,
             mailbox: mailbox.id,
-            thread: answered.as_ref().map(|event| event.thread_id),
+            thread: place.thread,
             answers: answered.as_ref().map(|event| event.id),
             app: mailbox.app,
             agent: match author {
@@ -133,9 +140,23 @@ impl Service {
         let parts = Parts { answers: draft.answers.or(draft.event), ..Parts::edited(parts, edit) };
         let answered = self.answered(tenant, parts.answers).await?;
         let number = draft.version.saturating_add(1);
-        let version = self.version(tenant, mailbox, (draft.id, number), (parts, editor), answered.as_ref())?;
-        let place = answered.as_ref().map(|event| (event.thread_id, event.id));
-        tenant.edit_draft(draft.id, version, mailbox.id, place).await.map_err(conflict)
+        let place = self.place(draft.thread, mailbox, answered.as_ref());
+        let version = self.version(tenant, mailbox, (draft.id, number), (parts, editor), &place)?;
+        let answers = answered.as_ref().map(|event| event.id);
+        tenant.edit_draft(draft.id, version, mailbox.id, (place.thread, answers)).await.map_err(conflict)
+    }
+
+    /// The conversation of a draft in its mailbox: that of what it answers, the one that it has, or a new one. A message of
+    /// elsewhere may be answered, and its conversation stays there.
+    fn place<'a>(
+        &self,
+        present: Option<ThreadId>,
+        mailbox: &MailboxRow,
+        answered: Option<&'a CanonicalEvent>,
+    ) -> Place<'a> {
+        let answered_here = answered.filter(|event| event.scope == Scope::Mailbox(mailbox.id));
+        let thread = answered_here.map(|event| event.thread_id).or(present);
+        Place { thread: thread.unwrap_or_else(|| self.clock().mint()), answered }
     }
 
     /// The parts of an answer in a conversation, and the mailbox that it is in.
@@ -221,19 +242,14 @@ impl Service {
         mailbox: &MailboxRow,
         (draft, number): (DraftId, u32),
         (parts, author): (Parts, Actor),
-        answered: Option<&CanonicalEvent>,
+        place: &Place<'_>,
     ) -> Result<VersionRow, ServiceError> {
         let own = registered_mailbox(mailbox).ok_or_else(|| fault("/mailbox", "has no address that mail can carry"))?;
         let now = self.clock().now();
         let unique = unique_word(draft, number);
         let domain = own.address.domain().as_str();
-        let message_id = match answered {
-            Some(event) => {
-                let scope = mailbox.id.to_string();
-                self.drafts.reply_tokens.message_id(tenant.tenant(), &scope, event.thread_id, &unique, domain)
-            }
-            None => format!("{unique}@{domain}"),
-        };
+        let (scope, answered) = (mailbox.id.to_string(), place.answered);
+        let message_id = self.drafts.reply_tokens.message_id(tenant.tenant(), &scope, place.thread, &unique, domain);
         let (to, cc, bcc) = (named(&parts.to, "/to")?, named(&parts.cc, "/cc")?, named(&parts.bcc, "/bcc")?);
         let recipients = recipients(&[&to, &cc, &bcc])?;
         let in_reply_to = answered.and_then(|event| event.rfc_message_id.clone()).filter(|id| is_id(id));
@@ -270,10 +286,11 @@ impl Service {
     }
 }
 
-/// A word that no other version has: letters and digits.
+/// A word that no other version of a conversation's drafts has: letters and digits. Short, as it makes the Message-ID long
+/// together with the token, and programs take long ones amiss; the end of an id is its random part.
 fn unique_word(draft: DraftId, number: u32) -> String {
     let id = draft.to_string();
-    format!("{}v{number}", id.split_once('_').map_or(id.as_str(), |(_, word)| word))
+    format!("{}v{number}", id.get(id.len().saturating_sub(10)..).unwrap_or(&id))
 }
 
 /// Every RCPT TO once, in the order of the fields.

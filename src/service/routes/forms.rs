@@ -204,7 +204,8 @@ pub struct RouteConfirmation {
 pub struct RouteAlarm {
     /// Which route.
     pub route: String,
-    /// `retired_address`, `too_large`, `not_authorised`, `unverified`, `silent`, `learning_ended` or `journal_lost`.
+    /// `retired_address`, `too_large`, `not_authorised`, `unverified`, `silent`, `learning_ended`, `journal_lost` or
+    /// `forward_confirmation`.
     pub alarm: String,
     /// When it was seen first.
     pub first_at: String,

@@ -38,7 +38,7 @@ pub(super) async fn fill(scene: &Scene, mark: &str) -> Sending {
 }
 
 /// A draft that was proposed, asked about, approved, released, claimed and begun.
-async fn under_way(scene: &Scene, mark: &str) -> Sending {
+pub(super) async fn under_way(scene: &Scene, mark: &str) -> Sending {
     let (own, clock) = (scene.own(), scene.store.clock());
     let (id, approval, worker) = (clock.mint(), clock.mint(), clock.mint());
     own.add_draft(draft(id, clock.mint()), version(clock, 1, mark)).await.unwrap();
@@ -54,7 +54,7 @@ pub(super) fn draft(id: DraftId, mailbox: MailboxId) -> NewDraftRow {
     NewDraftRow {
         id,
         mailbox,
-        thread: None,
+        thread: ThreadId::from_bits(7),
         answers: None,
         app: None,
         agent: None,
@@ -67,8 +67,13 @@ fn to() -> Vec<Mailbox> {
     ["ann@lakeside.example", "bo@harbor.example"].map(|text| Mailbox::parse(text).unwrap()).into()
 }
 
+/// What a version with this text is.
+pub(super) fn bytes(text: &str) -> Vec<u8> {
+    format!("Message-ID: <{text}@harbor.example>\r\nSubject: {text}\r\n\r\n").into_bytes()
+}
+
 fn content(text: &str) -> Content {
-    Content::new(ReversePath::Null, to(), format!("Subject: {text}\r\n\r\n").into_bytes().into()).unwrap()
+    Content::new(ReversePath::Null, to(), bytes(text).into()).unwrap()
 }
 
 fn hash(text: &str) -> ContentHash {
@@ -296,14 +301,14 @@ async fn a_question_is_answered_once_in_time_and_for_its_content(engine: Engine)
     assert!(matches!(own.reject(first, no()).await, Err(StoreError::Conflict(_))));
     assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Denied);
 
-    own.edit_draft(id, version(clock, 2, "x"), clock.mint(), None).await.unwrap();
-    let stale = own.edit_draft(id, version(clock, 2, "z"), clock.mint(), None).await;
+    own.edit_draft(id, version(clock, 2, "x"), clock.mint(), (ThreadId::from_bits(7), None)).await.unwrap();
+    let stale = own.edit_draft(id, version(clock, 2, "z"), clock.mint(), (ThreadId::from_bits(7), None)).await;
     assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
     let second = clock.mint();
     own.ask_approval(question(clock, id, second)).await.unwrap();
     clock.advance(Duration::from_secs(3_601));
     assert!(matches!(own.approve(yes(clock, scene.tenant, id, second)).await, Err(StoreError::Conflict(_))));
-    assert_eq!(own.expire_approvals(10).await.unwrap(), 1);
+    assert_eq!(scene.store.expire_approvals().await.unwrap(), 1);
     assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Expired);
     let states: Vec<_> = own.approvals_of(id).await.unwrap().iter().map(|row| row.state).collect();
     assert_eq!(states, [ApprovalState::Rejected, ApprovalState::Expired]);

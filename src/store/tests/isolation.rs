@@ -201,6 +201,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         approvals_of(owned.sending.draft) => "Ok([])";
         release(owned.sending.claimed.release) => "Ok(None)";
         releases_of(owned.sending.draft) => "Ok([])";
+        sent_copies(owned.sending.draft) => "Ok([])";
         recent_releases() => "Ok(Some([]))";
         audit_after(0, 9) => "Ok([])";
         audit_of(&owned.sending.draft.to_string()) => "Ok([])";
@@ -302,12 +303,11 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
     let (draft, approval, worker) = (*draft, *approval, *worker);
     let entry = || drafts::entry(draft);
     calls! { called, scene, rows;
-        edit_draft(draft, drafts::version(clock, 2, "own"), owned.mailbox, None) => "Err(NotFound";
+        edit_draft(draft, drafts::version(clock, 2, "own"), owned.mailbox, (clock.mint(), None)) => "Err(NotFound";
         step_draft(draft, DraftEvent::Cancel, entry()) => "Err(NotFound";
         ask_approval(drafts::question(clock, draft, approval)) => "Err(NotFound";
         approve(drafts::yes(clock, called.stranger, draft, approval)) => "Err(Conflict";
         reject(approval, drafts::no()) => "Err(Conflict";
-        expire_approvals(9) => "Ok(0)";
         release_draft(drafts::release(clock, called.stranger, draft)) => "Err(NotFound";
         begin_sending(worker, claimed) => "Err(NotFound";
         hold_transmissions(worker, claimed.release) => "Err(LeaseLost";

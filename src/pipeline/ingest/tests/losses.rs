@@ -8,8 +8,11 @@ use crate::store::watch::{Alarm, AlarmRow, Counts};
 
 /// A journal route of the scene's tenant.
 async fn journal_route(scene: &Scene) -> (RouteId, Recipient) {
+    route_read_by(scene, Reader::Journal(ReportFormat::Exchange)).await
+}
+
+async fn route_read_by(scene: &Scene, reader: Reader) -> (RouteId, Recipient) {
     let (rows, route) = (scene.store.for_tenant(scene.tenant), scene.store.clock().mint());
-    let reader = Reader::Journal(ReportFormat::Exchange);
     let new = NewRoute {
         reader,
         token_hash: [2; 32],
@@ -98,4 +101,28 @@ async fn the_mail_by_which_a_connector_is_tested_is_a_step_of_the_set_up() {
         assert_eq!(validated_at().await, Some(scene.store.clock().now()));
     }
     assert!(scene.store.for_tenant(tenant).events_after(0, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_whether_it_may_forward_is_told_to_the_operator_and_makes_no_event() {
+    let scene = scene().await;
+    let (route, recipient) = route_read_by(&scene, Reader::Forward).await;
+    let asked = String::from_utf8(mail("1", "")).unwrap();
+    let asked = asked.replace("Ann <ann@lakeside.example>", "Gmail Team <forwarding-noreply@google.com>");
+    let stranger = Recipient::Route {
+        tenant: scene.tenant,
+        route,
+        reader: Reader::Forward,
+        peer_authorised: false,
+        shared_range: false,
+    };
+    scene.accept(stranger, asked.as_bytes()).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await[0].0, "held", "anybody can write one");
+    assert_eq!(alarms(&scene).await, []);
+    scene.accept(recipient, asked.as_bytes()).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await[1], ("excluded".to_owned(), Some("forward_confirmation".to_owned())));
+    assert_eq!(alarms(&scene).await, [(route, Alarm::ForwardConfirmation, 1)]);
+    assert!(scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap().is_empty());
 }
