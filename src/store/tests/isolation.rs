@@ -520,6 +520,9 @@ async fn fill(scene: &Scene) -> Owned {
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
+    own.begin_end_of_data(owned.sending.worker, owned.sending.claimed.release, vec![0]).await.unwrap();
+    let seen = sent::mail(scene, &drafts::bytes(MARK), Some(route_id));
+    scene.store.record_mail(vec![seen], at(SpoolCursor { segment: 2, position: 0 })).await.unwrap();
     own.ask_again(route_id, all_held(), MARK.into()).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());

@@ -13,7 +13,7 @@ on_both_engines! {
 }
 
 /// Mail of these octets as a route, or a mailbox, sees it.
-fn mail(scene: &Scene, octets: &[u8], route: Option<RouteId>) -> NewMessage {
+pub(super) fn mail(scene: &Scene, octets: &[u8], route: Option<RouteId>) -> NewMessage {
     let mut message = scene.message(1);
     let (copy_key, id_key) = sent::keys(octets);
     for view in &mut message.views {
