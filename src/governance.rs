@@ -25,6 +25,8 @@ pub mod version;
 
 mod content;
 #[cfg(test)]
+mod explorer;
+#[cfg(test)]
 pub(crate) mod fixture;
 mod rendering;
 #[cfg(test)]

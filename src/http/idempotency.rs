@@ -2,11 +2,14 @@
 //!
 //! Standards: draft-ietf-httpapi-idempotency-key-header, RFC 8941 §3.3.3 (strings).
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
 
+use super::body::JsonBody;
 use super::error::{Code, Problem};
 use crate::service::Fault;
+use crate::service::once::{Answered, CallKey};
 
 /// The `Idempotency-Key`: an RFC 8941 string, or the bare text that many clients send.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -23,6 +26,22 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
     let fault = Fault::at("Idempotency-Key", "must be 1 to 255 printable ASCII characters, quoted or bare");
     Err(Problem::new(Code::InvalidParameter, "The Idempotency-Key header is not valid.").with_errors(vec![fault]))
+}
+
+/// What a POST with this body stands for under its key.
+pub(super) fn call(headers: &HeaderMap, uri: &Uri, body: &JsonBody) -> Result<Option<CallKey>, Problem> {
+    Ok(key(headers)?.map(|key| CallKey { key, fingerprint: body.fingerprint_for("POST", uri.path()) }))
+}
+
+/// The reply to a call that may have been made before.
+pub(super) fn reply<T: Serialize>(answered: Answered<T>) -> Response {
+    match answered {
+        Answered::Now(answer) => super::json(&*answer),
+        Answered::Before(body) => {
+            let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+            replayed((json, body).into_response())
+        }
+    }
 }
 
 /// Says that a reply is that of an earlier call.

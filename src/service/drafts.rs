@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::keys::{Authenticated, DraftsRead, DraftsWrite, Principal};
+use super::once::{self, Answered, CallKey};
 use super::{Conflict, Fault, Refusal, Service, ServiceError};
 use crate::governance::Actor;
 use crate::governance::audit::Who;
@@ -162,11 +163,12 @@ impl Service {
     pub async fn create_draft(
         &self,
         request: DraftRequest,
+        call: Option<CallKey>,
         caller: &Authenticated<DraftsWrite>,
-    ) -> Result<DraftView, ServiceError> {
+    ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let mailbox = self.mailbox_named(&tenant, &request.mailbox).await?;
-        self.propose(&tenant, &mailbox, Parts::of_request(request), caller).await
+        self.propose((&tenant, &mailbox), Parts::of_request(request), call, caller).await
     }
 
     /// Makes a draft that answers in a conversation.
@@ -177,25 +179,28 @@ impl Service {
         &self,
         thread: &str,
         request: ReplyRequest,
+        call: Option<CallKey>,
         caller: &Authenticated<DraftsWrite>,
-    ) -> Result<DraftView, ServiceError> {
+    ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let thread: ThreadId = thread.parse().map_err(|_| ServiceError::NotFound("thread"))?;
         let (mailbox, parts) = self.reply_parts(&tenant, thread, request).await?;
-        self.propose(&tenant, &mailbox, Ok(parts), caller).await
+        self.propose((&tenant, &mailbox), Ok(parts), call, caller).await
     }
 
     /// Writes a draft that the caller may propose for the mailbox; what is wrong with its parts is told only then.
     async fn propose(
         &self,
-        tenant: &TenantStore,
-        mailbox: &MailboxRow,
+        (tenant, mailbox): (&TenantStore, &MailboxRow),
         parts: Result<Parts, ServiceError>,
+        call: Option<CallKey>,
         caller: &Authenticated<DraftsWrite>,
-    ) -> Result<DraftView, ServiceError> {
+    ) -> Result<Answered<DraftView>, ServiceError> {
         self.may_write_as(tenant, mailbox, caller).await?;
-        let id = self.write_draft(tenant, mailbox, parts?, actor_of(caller.principal())).await?;
-        self.show_draft(tenant, id).await
+        let (new, version) = self.write_draft(tenant, mailbox, parts?, actor_of(caller.principal())).await?;
+        let shown = view(&new.row(version.created_at), Some(&version), Some(mailbox), &Sent::default());
+        let call = once::keyed(call, caller.principal(), &shown)?;
+        once::answered(tenant.add_draft(new, version, call).await?, shown)
     }
 
     /// Makes a new version of a draft: the editor is its author, and approvals of the former count no more.

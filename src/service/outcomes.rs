@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::keys::{Authenticated, StatusEvaluate};
+use super::once::{self, Answered, CallKey};
 use super::{Conflict, Fault, Service, ServiceError};
 use crate::clock::Timestamp;
 use crate::contract::request::OutcomeRequest;
 use crate::ids::{EventId, OperationId, OutcomeId};
-use crate::store::idempotency::{KeyedCall, Once};
 use crate::store::outcomes::{NewOutcome, OutcomeTarget};
 
 /// Answer of integration-outcome.
@@ -47,24 +47,6 @@ pub struct OutcomeEntry {
 pub const OUTCOMES: [&str; 10] =
     ["applied", "approved", "rejected", "advanced", "won", "lost", "spam", "override", "ignored", "failed"];
 
-/// An `Idempotency-Key` with the fingerprint of its request.
-#[derive(Debug, Clone)]
-pub struct CallKey {
-    /// The key.
-    pub key: String,
-    /// SHA-256 over method, path and canonical body.
-    pub fingerprint: [u8; 32],
-}
-
-/// The reply to a report.
-#[derive(Debug)]
-pub enum OutcomeReply {
-    /// It was recorded now.
-    Recorded(Box<OutcomeAnswer>),
-    /// It was recorded by an earlier call; the JSON of that answer.
-    Replayed(String),
-}
-
 impl Service {
     /// Records what became of an event.
     ///
@@ -78,7 +60,7 @@ impl Service {
         warnings: Vec<String>,
         call: Option<CallKey>,
         caller: &Authenticated<StatusEvaluate>,
-    ) -> Result<OutcomeReply, ServiceError> {
+    ) -> Result<Answered<OutcomeAnswer>, ServiceError> {
         caller.require_app(&request.app)?;
         let now = self.clock().now();
         let (outcome, occurred_at) = check(&request, now).map_err(ServiceError::Invalid)?;
@@ -101,21 +83,8 @@ impl Service {
         };
         let earlier = tenant.outcome_history(target.event).await?;
         let answer = answer_of(&new, earlier, warnings, now);
-        let call = match call {
-            Some(call) => Some(KeyedCall {
-                principal: caller.principal().key_id().to_string(),
-                key: call.key,
-                fingerprint: call.fingerprint,
-                body: serde_json::to_string(&answer).map_err(|error| ServiceError::Internal(error.into()))?,
-            }),
-            None => None,
-        };
-        match tenant.record_outcome(new, call).await? {
-            Once::First(()) => Ok(OutcomeReply::Recorded(Box::new(answer))),
-            Once::Replayed(body) => Ok(OutcomeReply::Replayed(body)),
-            Once::Reused => Err(Conflict::KeyReused.into()),
-            Once::InProgress => Err(Conflict::KeyInProgress.into()),
-        }
+        let call = once::keyed(call, caller.principal(), &answer)?;
+        once::answered(tenant.record_outcome(new, call).await?, answer)
     }
 
     async fn target(

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
+use super::idempotency::{KeyedCall, Once, claim};
 use super::sql::{Connection, Row, query};
 use super::{StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
@@ -71,6 +72,31 @@ pub struct NewDraftRow {
     pub external_reply_url: Option<String>,
 }
 
+impl NewDraftRow {
+    /// The draft, once it is made at `created_at`.
+    #[must_use]
+    pub fn row(&self, created_at: Timestamp) -> DraftRow {
+        DraftRow {
+            id: self.id,
+            event: None,
+            mailbox: Some(self.mailbox),
+            thread: Some(self.thread),
+            answers: self.answers,
+            app: self.app,
+            agent: self.agent.clone(),
+            identity_owner: self.identity_owner.to_owned(),
+            state: DraftState::Draft,
+            external_reply_url: self.external_reply_url.clone(),
+            version: 1,
+            release_on_approval: true,
+            send_at: None,
+            created_at,
+            updated_at: created_at,
+            outline: "{}".to_owned(),
+        }
+    }
+}
+
 /// One fixed rendering of a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow {
@@ -96,19 +122,30 @@ const COLUMNS: &str = "SELECT draft_id, event_id, mailbox_id, thread_id, answers
 external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content FROM drafts";
 
 impl TenantStore {
-    /// Makes a draft with its first version.
+    /// Makes a draft with its first version, once for each call that names a key.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn add_draft(&self, new: NewDraftRow, version: VersionRow) -> Result<(), StoreError> {
+    pub async fn add_draft(
+        &self,
+        new: NewDraftRow,
+        version: VersionRow,
+        call: Option<KeyedCall>,
+    ) -> Result<Once<()>, StoreError> {
         const ADD: &str = "\
 INSERT INTO drafts (tenant_id, draft_id, mailbox_id, thread_id, answers, app_id, agent_id, identity_owner, state,
     external_reply_url, version, content, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
-        let (tenant, now) = (self.tenant, self.store.clock.now());
+        let (tenant, now) = (self.tenant, version.created_at);
         self.store
             .write(move |connection| {
                 Box::pin(async move {
+                    if let Some(call) = &call {
+                        match claim(connection, tenant, call, now).await? {
+                            Once::First(()) => {}
+                            known => return Ok(known),
+                        }
+                    }
                     let add = query(ADD)
                         .bind(tenant.to_string())
                         .bind(new.id.to_string())
@@ -123,7 +160,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
                     add.execute(&mut *connection).await?;
                     add_version(connection, tenant, new.id, &version).await?;
                     let entry = written("draft.created", new.id, &version);
-                    append(connection, tenant, now, vec![entry]).await
+                    append(connection, tenant, now, vec![entry]).await?;
+                    Ok(Once::First(()))
                 })
             })
             .await

@@ -1,6 +1,6 @@
 //! Drafts, and what people are asked about them.
 
-use super::{Action, Auth, Endpoint, OPEN, Parameter, Reply, Verb};
+use super::{Action, Auth, Endpoint, IDEMPOTENCY_KEY, OPEN, Parameter, Reply, Verb};
 use crate::http::error::Code;
 use crate::keys::Scope;
 
@@ -35,8 +35,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         about: "Writes its first version: envelope and exact bytes, with a hash over both. Nothing is sent by this.",
         body: Some("DraftRequest"),
         reply: Reply::Json("DraftView"),
-        problems: &[Code::ForbiddenMailbox, Code::ForbiddenApp, Code::NotFound],
-        ..OPEN
+        query: &[IDEMPOTENCY_KEY],
+        problems: &[Code::ForbiddenMailbox, Code::ForbiddenApp, Code::NotFound, Code::IdempotencyConflict],
     },
     Endpoint {
         action: Action::Draft,
@@ -124,8 +124,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 ids that keep the conversation together.",
         body: Some("ReplyRequest"),
         reply: Reply::Json("DraftView"),
-        problems: &[Code::ForbiddenMailbox, Code::ForbiddenApp, Code::NotFound, Code::StateConflict],
-        ..OPEN
+        query: &[IDEMPOTENCY_KEY],
+        problems: &[
+            Code::ForbiddenMailbox,
+            Code::ForbiddenApp,
+            Code::NotFound,
+            Code::StateConflict,
+            Code::IdempotencyConflict,
+        ],
     },
     Endpoint {
         action: Action::Approvals,

@@ -1,13 +1,13 @@
 //! Drafts, and what people are asked about them.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 
 use super::events::{parameter, refuse_unknown};
 use crate::http::body::{JsonBody, OptionalJsonBody};
 use crate::http::error::Problem;
-use crate::http::{SharedApi, json};
+use crate::http::{SharedApi, idempotency, json};
 use crate::service::drafts::release::ReleaseRequest;
 use crate::service::drafts::{DraftEdit, DraftRequest, ReplyRequest};
 use crate::service::keys::{ApprovalsRead, Authenticated, DraftsRead, DraftsWrite};
@@ -33,10 +33,13 @@ pub async fn all(
 pub async fn create(
     State(api): State<SharedApi>,
     caller: Authenticated<DraftsWrite>,
+    uri: Uri,
+    headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let call = idempotency::call(&headers, &uri, &body)?;
     let request = body.into_strict::<DraftRequest>(&api)?;
-    Ok(json(&api.service.create_draft(request, &caller).await?))
+    Ok(idempotency::reply(api.service.create_draft(request, call, &caller).await?))
 }
 
 /// Makes one that answers in a conversation.
@@ -47,10 +50,13 @@ pub async fn reply(
     State(api): State<SharedApi>,
     caller: Authenticated<DraftsWrite>,
     Path(thread): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let call = idempotency::call(&headers, &uri, &body)?;
     let request = body.into_strict::<ReplyRequest>(&api)?;
-    Ok(json(&api.service.reply_draft(&thread, request, &caller).await?))
+    Ok(idempotency::reply(api.service.reply_draft(&thread, request, call, &caller).await?))
 }
 
 /// One of them.

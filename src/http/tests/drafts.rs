@@ -324,3 +324,27 @@ async fn a_key_proposes_only_for_the_mailboxes_and_apps_that_it_is_bound_to() {
     odd["headers"] = json!({ "X-Evil": "1" });
     gateway.post(DRAFTS, Some(&all), &odd).await.problem(422, "invalid_request");
 }
+
+#[tokio::test]
+async fn a_proposal_that_is_made_again_under_its_key_is_one_draft() {
+    let gateway = Gateway::new().await;
+    mailbox(&gateway, "sales", "connex", "human_approval").await;
+    let key = gateway.key().await;
+    let call = async |name: &str, body: &Value| {
+        let request = request("POST", DRAFTS, Some(&key)).header("idempotency-key", name);
+        gateway.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let first = call("a", &proposal("sales", "Hello")).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    let again = call("\"a\"", &proposal("sales", "Hello")).await;
+    assert_eq!(again.json(), first.json(), "the same answer, to the letter");
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    assert_eq!(state(&gateway, &key, &first.json()).await, first.json(), "and it is so");
+    let other = call("a", &proposal("sales", "Other words")).await;
+    assert_eq!(other.json()["code"], "idempotency_conflict");
+    let drafts = async || gateway.get(DRAFTS, Some(&key)).await.json()["items"].as_array().unwrap().len();
+    assert_eq!(drafts().await, 1);
+    call("b", &proposal("sales", "Hello")).await;
+    assert_eq!(drafts().await, 2, "under another key it is another");
+}

@@ -90,14 +90,14 @@ const RECIPIENTS: usize = 1_000;
 const REFERENCES: usize = 20;
 
 impl Service {
-    /// Writes the first version of a new draft.
+    /// A new draft and its first version.
     pub(super) async fn write_draft(
         &self,
         tenant: &TenantStore,
         mailbox: &MailboxRow,
         parts: Parts,
         author: Actor,
-    ) -> Result<DraftId, ServiceError> {
+    ) -> Result<(NewDraftRow, VersionRow), ServiceError> {
         let id: DraftId = self.clock().mint();
         let answered = self.answered(tenant, parts.answers).await?;
         let place = self.place(None, mailbox, answered.as_ref());
@@ -115,8 +115,7 @@ impl Service {
             identity_owner: IdentityOwner::read(&mailbox.identity_owner).0.as_str(),
             external_reply_url: mailbox.external_reply_url.clone(),
         };
-        tenant.add_draft(new, version).await?;
-        Ok(id)
+        Ok((new, version))
     }
 
     /// Writes a further version; the first of a draft that a decision proposed.

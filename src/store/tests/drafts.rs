@@ -41,7 +41,7 @@ pub(super) async fn fill(scene: &Scene, mark: &str) -> Sending {
 pub(super) async fn under_way(scene: &Scene, mark: &str) -> Sending {
     let (own, clock) = (scene.own(), scene.store.clock());
     let (id, approval, worker) = (clock.mint(), clock.mint(), clock.mint());
-    own.add_draft(draft(id, clock.mint()), version(clock, 1, mark)).await.unwrap();
+    own.add_draft(draft(id, clock.mint()), version(clock, 1, mark), None).await.unwrap();
     own.ask_approval(NewQuestion { content_hash: hash(mark), ..question(clock, id, approval) }).await.unwrap();
     own.approve(Approval { content_hash: hash(mark), ..yes(clock, scene.tenant, id, approval) }).await.unwrap();
     own.release_draft(release(clock, scene.tenant, id)).await.unwrap();
@@ -291,7 +291,7 @@ async fn a_question_is_answered_once_in_time_and_for_its_content(engine: Engine)
     let scene = &Scene::new(engine).await;
     let (own, clock) = (scene.own(), scene.store.clock());
     let (id, first) = (clock.mint(), clock.mint());
-    own.add_draft(draft(id, clock.mint()), version(clock, 1, "x")).await.unwrap();
+    own.add_draft(draft(id, clock.mint()), version(clock, 1, "x"), None).await.unwrap();
     own.ask_approval(question(clock, id, first)).await.unwrap();
     let other = Approval { content_hash: hash("y"), ..yes(clock, scene.tenant, id, first) };
     assert!(matches!(own.approve(other).await, Err(StoreError::Conflict(_))));

@@ -319,7 +319,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
         unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
         pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";
-        add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own")) => "Ok(())";
+        add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own"), None) => "Ok(First(()))";
         add_signing_key(drafts::signing_key(clock, DOMAIN, "own"), Who::Operator) => "Ok(())";
         suppress("ann@lakeside.example".into(), SuppressionReason::Manual, None, Who::Operator) => "Ok(())";
         pause_sending(Paused::Tenant, true, Who::Operator) => "Ok(true)";
@@ -513,16 +513,14 @@ async fn fill(scene: &Scene) -> Owned {
         tests_connector: false,
         held: Some("peer_not_authorised"),
     }];
-    let of_route = held.copies[0].clone();
-    message.copies = vec![NewCopy { marks: None, ..of_route.clone() }];
+    let of_route = NewCopy { marks: None, ..held.copies[0].clone() };
+    message.copies = vec![of_route.clone()];
     // Has its bytes erased.
-    copy.copies = vec![NewCopy { marks: None, keep: Keep::Text, ..of_route }];
+    copy.copies = vec![NewCopy { keep: Keep::Text, ..of_route }];
     message.views[0].event.observed =
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
-    own.begin_end_of_data(owned.sending.worker, owned.sending.claimed.release, vec![0]).await.unwrap();
-    let seen = sent::mail(scene, &drafts::bytes(MARK), Some(route_id));
-    scene.store.record_mail(vec![seen], at(SpoolCursor { segment: 2, position: 0 })).await.unwrap();
+    see_sent(scene, &owned.sending, route_id).await;
     own.ask_again(route_id, all_held(), MARK.into()).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());
@@ -540,6 +538,13 @@ async fn fill(scene: &Scene) -> Owned {
     accept(scene).await;
     scene.place.run("UPDATE tenants SET suspended_at = 1 WHERE name = 'harbor'").await;
     owned
+}
+
+/// Has a copy of what the tenant sent come back by its route.
+async fn see_sent(scene: &Scene, sending: &Sending, route: RouteId) {
+    scene.own().begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
+    let seen = sent::mail(scene, &drafts::bytes(MARK), Some(route));
+    scene.store.record_mail(vec![seen], at(SpoolCursor { segment: 2, position: 0 })).await.unwrap();
 }
 
 /// Mail that waits in the database's spool.

@@ -1,0 +1,46 @@
+//! Calls under an `Idempotency-Key`: made again, they have their effect once, and the answer that the first one got.
+
+use serde::Serialize;
+
+use super::keys::Principal;
+use super::{Conflict, ServiceError};
+use crate::store::idempotency::{KeyedCall, Once};
+
+/// An `Idempotency-Key` with the fingerprint of its request.
+#[derive(Debug, Clone)]
+pub struct CallKey {
+    /// The key.
+    pub key: String,
+    /// SHA-256 over method, path and canonical body.
+    pub fingerprint: [u8; 32],
+}
+
+/// The answer to a call.
+#[derive(Debug)]
+pub enum Answered<T> {
+    /// The call had its effect now.
+    Now(Box<T>),
+    /// An earlier one had it; the JSON of that answer.
+    Before(String),
+}
+
+/// What the store keeps of a call that is to be answered with `answer`.
+pub(super) fn keyed<T: Serialize>(
+    call: Option<CallKey>,
+    principal: &Principal,
+    answer: &T,
+) -> Result<Option<KeyedCall>, ServiceError> {
+    let Some(CallKey { key, fingerprint }) = call else { return Ok(None) };
+    let body = serde_json::to_string(answer).map_err(|error| ServiceError::Internal(error.into()))?;
+    Ok(Some(KeyedCall { principal: principal.key_id().to_string(), key, fingerprint, body }))
+}
+
+/// The answer by what the store found of the call.
+pub(super) fn answered<T>(once: Once<()>, answer: T) -> Result<Answered<T>, ServiceError> {
+    match once {
+        Once::First(()) => Ok(Answered::Now(Box::new(answer))),
+        Once::Replayed(body) => Ok(Answered::Before(body)),
+        Once::Reused => Err(Conflict::KeyReused.into()),
+        Once::InProgress => Err(Conflict::KeyInProgress.into()),
+    }
+}
