@@ -296,7 +296,7 @@ impl World {
     }
 
     fn claimed(mut self, sender: usize) -> Option<Self> {
-        let Some((_, false)) = self.release else { return None };
+        self.release?;
         let mut mask = 0;
         for (place, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.state.is_waiting()) {
             let state = line.state.next(TransmissionEvent::Claim).unwrap();
@@ -340,13 +340,7 @@ impl World {
             Door::Revoke(event) => match self.after(event) {
                 Some(revoked) => self = revoked.over(),
                 // It is being sent to others already: the rest is given up.
-                None => {
-                    for place in Self::each(mask).filter(|place| self.holds(sender, *place)).collect::<Vec<_>>() {
-                        let given_up = TransmissionState::Rejected;
-                        self.lines[place] = Line { state: given_up, holder: None, ..self.lines[place] };
-                    }
-                    self = self.settled();
-                }
+                None => self = self.over().settled(),
             },
         }
         self
@@ -369,7 +363,10 @@ impl World {
         let held: Vec<usize> = Self::each(mask).filter(|place| self.holds(sender, *place)).collect();
         for place in &held {
             let line = self.lines[*place];
-            let state = line.state.next(event).unwrap();
+            let mut state = line.state.next(event).unwrap();
+            if state.is_waiting() && matches!(self.release, Some((_, true))) {
+                state = state.next(TransmissionEvent::GiveUp).unwrap();
+            }
             let tried = line.tried || state == TransmissionState::Deferred;
             self.lines[*place] = Line { state, holder: None, tried, ..line };
         }

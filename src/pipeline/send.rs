@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
+use crate::governance::facts::{Fact, Standing};
 use crate::governance::gate::{Refused, ReleaseRow};
 use crate::governance::lifecycle::{DraftEvent, TransmissionEvent, TransmissionState};
 use crate::governance::{Draft, Ruling, readmit};
@@ -147,8 +148,9 @@ impl Send {
         let stored = tenant.release(claimed.release).await?.ok_or(StoreError::NotFound("release"))?;
         let draft = tenant.draft(claimed.draft).await?.ok_or(StoreError::NotFound("draft"))?;
         let version = tenant.draft_version(draft.id, stored.version).await?.ok_or(StoreError::NotFound("version"))?;
-        let case = self.service.case_of_version(&tenant, &draft, version).await?;
+        let mut case = self.service.case_of_version(&tenant, &draft, version).await?;
         let row = before_claim(&stored, &claimed.positions);
+        forget_those_who_are_done(&mut case.facts.standing, &row);
         let now = self.service.clock().now();
         let from = case.facts.domain.known().map(|domain| domain.name.clone());
         let DraftCase { version, facts, .. } = &case;
@@ -313,6 +315,13 @@ impl Send {
         }
         Ok(tenant.revoke_release(claimed, event, reasons).await?)
     }
+}
+
+/// That mail to one recipient came back, or that he complained of it, says nothing against those who still wait for it.
+fn forget_those_who_are_done(standing: &mut Standing, row: &ReleaseRow) {
+    let Fact::Known(suppressed) = &mut standing.suppressed else { return };
+    let waits = |key: &str| row.transmissions.iter().any(|one| one.state.is_waiting() && one.recipient.key() == key);
+    suppressed.retain(|address| waits(&address.key()));
 }
 
 /// A release with the recipients that one sender holds.

@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
-use super::drafts::{end_release, step, void_approvals};
-use super::sql::{Row, built, query};
+use super::drafts::{end_release, lock_draft, step, void_approvals};
+use super::sql::{Connection, Row, built, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
@@ -285,40 +285,47 @@ impl Store {
         const LATE: &str = "\
 SELECT tenant_id, approval_id, draft_id FROM approvals WHERE state = 'pending' AND expires_at <= $1
 ORDER BY approval_id LIMIT 100";
-        const EXPIRE: &str = "UPDATE approvals SET state = 'expired', decided_at = $3 \
-WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending'";
         let now = self.clock.now();
-        // Most of the time there is none, and the one writer is not asked for it.
-        if query(LATE).bind(now.as_micros()).fetch_all(&self.readers).await?.is_empty() {
-            return Ok(0);
+        let rows = query(LATE).bind(now.as_micros()).fetch_all(&self.readers).await?;
+        let mut count = 0;
+        for row in rows {
+            let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;
+            let id: ApprovalId = from_id("approval_id", row.try_get(1)?)?;
+            let draft = row.try_get::<Option<&str>>(2)?.map(|id| from_id("draft_id", id)).transpose()?;
+            let expired = self.write(move |connection| Box::pin(expire(connection, tenant, id, draft, now))).await?;
+            count += usize::from(expired);
         }
-        self.write(move |connection| {
-            Box::pin(async move {
-                let rows = query(LATE).bind(now.as_micros()).fetch_all(&mut *connection).await?;
-                let mut count = 0;
-                for row in &rows {
-                    let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;
-                    let id: ApprovalId = from_id("approval_id", row.try_get(1)?)?;
-                    let expire = query(EXPIRE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
-                    if expire.execute(&mut *connection).await? == 0 {
-                        continue;
-                    }
-                    count += 1;
-                    let Some(draft) = row.try_get::<Option<&str>>(2)? else { continue };
-                    let draft: DraftId = from_id("draft_id", draft)?;
-                    // A draft that went on otherwise has no such step, and stays as it is.
-                    match step(connection, tenant, draft, DraftEvent::Expire, now).await {
-                        Ok(_) | Err(StoreError::Conflict(_)) => {}
-                        Err(error) => return Err(error),
-                    }
-                    let entry = NewEntry::new(Who::Gateway, "approval.expired", draft, json!({ "approval": id }));
-                    append(connection, tenant, now, vec![entry]).await?;
-                }
-                Ok(count)
-            })
-        })
-        .await
+        Ok(count)
     }
+}
+
+/// Ends one question with its draft, whichever was there first; whether it was still open. The draft is locked first, as
+/// whoever edits or answers it does.
+async fn expire(
+    connection: &mut Connection,
+    tenant: TenantId,
+    id: ApprovalId,
+    draft: Option<DraftId>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const EXPIRE: &str = "UPDATE approvals SET state = 'expired', decided_at = $3 \
+WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending'";
+    if let Some(draft) = draft {
+        lock_draft(connection, tenant, draft).await?;
+    }
+    let expire = query(EXPIRE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
+    if expire.execute(&mut *connection).await? == 0 {
+        return Ok(false);
+    }
+    let Some(draft) = draft else { return Ok(true) };
+    // A draft that went on otherwise has no such step, and stays as it is.
+    match step(connection, tenant, draft, DraftEvent::Expire, now).await {
+        Ok(_) | Err(StoreError::Conflict(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let entry = NewEntry::new(Who::Gateway, "approval.expired", draft, json!({ "approval": id }));
+    append(connection, tenant, now, vec![entry]).await?;
+    Ok(true)
 }
 
 impl ApprovalRow {

@@ -222,15 +222,12 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
     /// [`StoreError::LeaseLost`] when this worker holds none of its recipients any more;
     /// [`StoreError::Conflict`] when it was withdrawn or held meanwhile: nothing may be sent. [`StoreError::NotFound`].
     pub async fn begin_sending(&self, worker: WorkerId, claimed: &ClaimedRelease) -> Result<(), StoreError> {
-        const OPEN: &str =
-            "SELECT release_id FROM releases WHERE tenant_id = $1 AND release_id = $2 AND ended_at IS NULL";
         let (tenant, claimed, now) = (self.tenant, claimed.clone(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     let locked = lock_draft(connection, tenant, claimed.draft).await?;
-                    let open = query(OPEN).bind(tenant.to_string()).bind(claimed.release.to_string());
-                    if open.fetch_optional(&mut *connection).await?.is_none() {
+                    if !is_open(connection, tenant, claimed.release).await? {
                         return Err(StoreError::Conflict("the release is over"));
                     }
                     hold_on(connection, tenant, (worker, claimed.release), now).await?;
@@ -305,10 +302,15 @@ AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND leas
             .write(move |connection| {
                 Box::pin(async move {
                     let mut entries = Vec::with_capacity(outcomes.len());
+                    let is_open = is_open(connection, tenant, claimed.release).await?;
                     for outcome in &outcomes {
-                        let state = TransmissionState::InFlight
-                            .next(outcome.event)
-                            .map_err(|_| StoreError::Conflict("a recipient in flight has no such step"))?;
+                        let state = TransmissionState::InFlight.next(outcome.event).and_then(|state| match state {
+                            // Under a release that is over, nobody tries again.
+                            state if state.is_waiting() && !is_open => state.next(TransmissionEvent::GiveUp),
+                            state => Ok(state),
+                        });
+                        let state =
+                            state.map_err(|_| StoreError::Conflict("a recipient in flight has no such step"))?;
                         finish_one(connection, tenant, (worker, claimed.release), outcome, state, now).await?;
                         let detail = json!({ "release": claimed.release, "position": outcome.position,
                             "state": state, "host": outcome.host, "reply": outcome.reply });
@@ -502,6 +504,13 @@ AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
         .bind(now.as_micros())
         .bind(now.plus(LEASE).as_micros());
     if hold_on.execute(connection).await? == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
+}
+
+/// Whether more may be sent under a release.
+async fn is_open(connection: &mut Connection, tenant: TenantId, release: ReleaseId) -> Result<bool, StoreError> {
+    const OPEN: &str = "SELECT release_id FROM releases WHERE tenant_id = $1 AND release_id = $2 AND ended_at IS NULL";
+    let open = query(OPEN).bind(tenant.to_string()).bind(release.to_string());
+    Ok(open.fetch_optional(connection).await?.is_some())
 }
 
 async fn finish_one(

@@ -4,7 +4,7 @@
 //! A copy is known by the key over its Message-ID and content, never by the Message-ID alone: whoever got a message of ours
 //! knows its id, and must not make other mail disappear under it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ring::digest::{SHA256, digest};
 use serde_json::json;
@@ -155,8 +155,9 @@ ON CONFLICT (tenant_id, draft_id, version, route_id) DO UPDATE SET copies = sent
     Ok(Some(NewEntry::new(Who::Gateway, "draft.copy_seen", draft, detail)))
 }
 
-/// Notes which recipients came back, and suppresses them. Only whom a message was sent to can come back with it: anybody
-/// can write a report, but knows the id of no message that was not sent to him.
+/// Notes which recipients came back, and suppresses them. Only whom a message was sent to can come back with it. Anybody who
+/// has seen its id, in an answer for one, can write such a report: it costs the recipient mail from here, until somebody
+/// lifts it, and gives nothing away.
 async fn record_report(
     connection: &mut Connection,
     now: Timestamp,
@@ -171,11 +172,12 @@ WHERE v.tenant_id = $1 AND v.id_key = $2 ORDER BY t.release_id, t.position LIMIT
 WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NULL";
     let Returned { tenant, event, told } = report;
     let rows = query(SENT).bind(tenant.to_string()).bind(told.id_key.as_slice()).fetch_all(&mut *connection).await?;
+    let recipients: BTreeSet<&str> = rows.iter().map(|row| row.try_get(3)).collect::<Result<_, _>>()?;
     let mut entries = Vec::new();
     for row in &rows {
         let Ok(recipient) = Mailbox::parse(row.try_get(3)?) else { continue };
         let key = recipient.key();
-        if !told.addresses.as_ref().map_or(rows.len() == 1, |addresses| addresses.contains(&key)) {
+        if !told.addresses.as_ref().map_or(recipients.len() == 1, |addresses| addresses.contains(&key)) {
             continue;
         }
         let position: i64 = row.try_get(2)?;

@@ -58,7 +58,7 @@ pub fn zone() -> &'static Zone {
 }
 
 /// How long anything may take that should happen soon; generous, because machines can be busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The first value that `attempt` finds, asked again and again until [`PATIENCE`] is over.
 pub fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {

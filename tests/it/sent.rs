@@ -1,5 +1,7 @@
 //! What comes back of what was sent: copies of it by routes, and answers to it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ on_both_engines!(
     an_answer_comes_back_to_the_conversation_that_was_begun_here,
     a_draft_that_nobody_answers_for_expires,
     what_postfix_could_not_deliver_comes_back_and_its_address_is_written_to_no_more,
+    mail_that_came_back_from_one_recipient_still_reaches_another_who_put_it_off,
 );
 
 const ADD: [&str; 10] =
@@ -95,7 +98,16 @@ fn a_copy_of_what_was_sent_is_proof_of_it_and_no_new_work(engine: Engine) {
         sender.mailbox
     );
     hand_over(gateway, "ann@elsewhere.example", &bcc_address, answer.as_bytes());
-    assert_eq!(text(&newest(gateway, 5).2[0], "/event/threading/method"), "references");
+    let (_, _, events) = newest(gateway, 5);
+    assert_eq!(text(&events[0], "/event/threading/method"), "references");
+    // What is answered is found where it is, although the conversation of the draft is of its mailbox.
+    let body = json!({ "mailbox": sender.mailbox, "to": ["ann@elsewhere.example"], "subject": "Re: Tuesday",
+        "text": "Good.", "answers": text(&events[0], "/event/id") });
+    let draft = sender.call("POST", "/api/v1/drafts", &body).json();
+    let path = format!("/api/v1/drafts/{}/check", text(&draft, "/id"));
+    let checked = sender.call("POST", &path, &Value::Null).json();
+    let unknown: Vec<_> = list(&checked, "/reasons").iter().filter(|reason| reason["unknown"] == true).collect();
+    assert!(unknown.is_empty(), "{checked}");
     // Mail for a mailbox was meant for it, whoever wrote it.
     hand_over(gateway, &sender.mailbox, gateway.field("/mailbox"), &sent);
     let (state, _, events) = newest(gateway, 6);
@@ -206,4 +218,38 @@ fn what_postfix_could_not_deliver_comes_back_and_its_address_is_written_to_no_mo
     assert_ne!(asked(&to[1]).status, 403, "a full mailbox is no reason");
     let log = sender.gateway.json(&["audit", "list", "--tenant", "acme", "--subject", &draft]);
     assert!(list(&log, "").iter().any(|row| text(row, "/action") == "transmission.returned"), "{log}");
+}
+
+fn mail_that_came_back_from_one_recipient_still_reaches_another_who_put_it_off(engine: Engine) {
+    let tries = AtomicU32::new(0);
+    let receiver = Receiver::start(move |recipients| match recipients[0].split('@').next().unwrap() {
+        "later" if tries.fetch_add(1, Ordering::SeqCst) == 0 => Do::Answer("451 4.7.1 greylisted".into()),
+        _ => Do::Take,
+    });
+    let sender = Sender::new(engine, &format!("{}{UNLIMITED}", direct(&receiver)));
+    let gateway = &sender.gateway;
+    let to = ["gone", "later"].map(|local| format!("{local}@{}", domain_of(&receiver)));
+    let draft = sender.release(&to.each_ref().map(String::as_str));
+    let states = |draft: &Value| -> Vec<String> {
+        list(draft, "/transmissions").iter().map(|one| text(one, "/state").to_owned()).collect()
+    };
+    let tried = wait_for("both to be tried", || {
+        let shown = sender.draft(&draft);
+        (states(&shown) == ["accepted", "deferred"]).then_some(shown)
+    });
+    let report = format!(
+        "From: Mailer <mailer-daemon@elsewhere.example>\r\nTo: {}\r\nSubject: Undelivered\r\nMessage-ID: <report@elsewhere.example>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=o\r\n\r\n--o\r\n\r\nSorry.\r\n--o\r\n\
+         Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; elsewhere.example\r\n\r\nFinal-Recipient: rfc822; {}\r\n\
+         Action: failed\r\nStatus: 5.1.1\r\n\r\n--o\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{}>\r\n\r\n--o--\r\n",
+        sender.mailbox,
+        to[0],
+        text(&tried, "/content/messageId")
+    );
+    hand_over(gateway, "", &sender.mailbox, report.as_bytes());
+    wait_for("the report to be read", || {
+        (!sender.draft(&draft)["transmissions"][0]["returnedBy"].is_null()).then_some(())
+    });
+    gateway.alter("UPDATE transmissions SET next_attempt_at = 1 WHERE state = 'deferred'");
+    assert_eq!(states(&sender.until(&draft, "sent")), ["accepted", "accepted"]);
 }

@@ -261,7 +261,9 @@ impl Gateway {
         let reply = self.router.clone().oneshot(open).await.unwrap();
         let mut stream = reply.into_body().into_data_stream();
         let mut text = String::new();
-        while !text.contains(": alive") {
+        // Quiet behind its last event, and not before the first one was read.
+        let is_quiet = |text: &str| text.rsplit("data: ").next().is_some_and(|rest| rest.contains(": alive"));
+        while (text.matches("data: ").count() as i64) < own || !is_quiet(&text) {
             text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
         }
         assert!(!text.contains(MARK), "{text}");

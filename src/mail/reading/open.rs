@@ -207,10 +207,13 @@ impl Opened {
         matches!(self.reader, Reader::Journal(_)) && !self.is_journal() && author.is_some_and(is_robot)
     }
 
-    /// Whether a mail provider's robot asks in it to confirm the address of a forward route. Anybody can write one.
+    /// Whether a mail provider's robot asks in it to confirm the address of a forward route, and of nobody else. Anybody can
+    /// write one.
     #[must_use]
-    pub fn asks_to_confirm_a_forward(&self) -> bool {
-        matches!(self.reader, Reader::Forward) && forward::is_by_a_robot(&self.outer)
+    pub fn asks_to_confirm_a_forward(&self, routes: impl FnOnce() -> RouteAddresses) -> bool {
+        matches!(self.reader, Reader::Forward)
+            && forward::is_by_a_robot(&self.outer)
+            && forward::is_for_routes_only(&self.outer, &routes())
     }
 
     /// As what it was read.

@@ -14,7 +14,7 @@ use crate::event::{self, CanonicalEvent, UntrustedReason, View};
 use crate::ids::{AppId, EventId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::Authentication;
-use crate::mail::copy;
+use crate::mail::copy::{self, RouteAddresses};
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::key;
 use crate::mail::message::Defect;
@@ -91,7 +91,9 @@ impl Ingest {
             let kept_marks = again.and_then(|again| again.marks.as_ref());
             let (recipient, marks) = marked::judged(path.recipient, place.route.as_deref(), authentication, kept_marks);
             let mut read_for_it = opened.iter().filter(|opened| opened.reader() == recipient.reader());
-            let step = read_for_it.find_map(step_of_set_up).filter(|_| may_be_believed(recipient));
+            let step = read_for_it
+                .find_map(|opened| step_of_set_up(opened, manifest, authentication))
+                .filter(|_| may_be_believed(recipient));
             if let Recipient::Route { route, .. } = recipient
                 && copies.iter().all(|copy: &NewCopy| copy.route != route)
             {
@@ -243,6 +245,7 @@ impl Ingest {
         let mode = if quiet { Materialize::None } else { Materialize::Safe };
         let mut work = materialize(mode, &event.subject, &mut answer, clock);
         let observed = observing.map(|row| observe(row, &mut answer, &mut work));
+        let returned = returned(&event, found).filter(|_| !quiet && observed.is_none());
         let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
         if keeps_nothing {
             answer.reasoning.signals.iter_mut().for_each(|signal| signal.evidence = None);
@@ -285,7 +288,7 @@ impl Ingest {
             text,
             is_quiet: quiet || observed.is_some(),
             observed,
-            returned: event.automated.as_ref().and_then(returned),
+            returned,
         }))
     }
 
@@ -340,10 +343,16 @@ const CONNECTOR_VALIDATION: &str = "connector_validation";
 const FORWARD_CONFIRMATION: &str = "forward_confirmation";
 
 /// What a message is that is no mail of anybody's, and no fault of the set-up either: a step of it.
-fn step_of_set_up(opened: &Opened) -> Option<&'static str> {
+fn step_of_set_up(opened: &Opened, manifest: &Manifest, authentication: &Authentication) -> Option<&'static str> {
     match opened {
         opened if opened.tests_a_connector() => Some(CONNECTOR_VALIDATION),
-        opened if opened.asks_to_confirm_a_forward() => Some(FORWARD_CONFIRMATION),
+        // What only pretends to be the provider's must not have its link followed.
+        opened
+            if opened.asks_to_confirm_a_forward(|| RouteAddresses::new(manifest.route_addresses()))
+                && authentication.failure().is_none() =>
+        {
+            Some(FORWARD_CONFIRMATION)
+        }
         _ => None,
     }
 }
@@ -373,8 +382,16 @@ fn profile(app: Option<&App>) -> AppProfile {
     profile
 }
 
-/// What a report tells of a message that may have been sent from here.
-fn returned(found: &Automated) -> Option<NewReturned> {
+/// Types of a feedback report by which a recipient says that he does not want the mail; none is taken as `abuse`.
+const COMPLAINTS: [&str; 5] = ["", "abuse", "fraud", "opt-out", "virus"];
+
+/// What a report tells of a message that may have been sent from here. One that its author's domain disowns is anybody's.
+/// Of quiet and observed mail nothing follows, whatever it tells.
+fn returned(event: &CanonicalEvent, Found { opened, authentication, .. }: Found<'_>) -> Option<NewReturned> {
+    let found = event.automated.as_ref()?;
+    if !opened.is_unwrapped() && authentication.failure().is_some() {
+        return None;
+    }
     let id_key = key::id_key_of(found.original_message_id()?);
     let keys = || {
         let addresses = found.condemned().flat_map(FailedRecipient::addresses);
@@ -382,7 +399,10 @@ fn returned(found: &Automated) -> Option<NewReturned> {
     };
     let (addresses, reason) = match found {
         Automated::Bounce { .. } => (Some(keys()), SuppressionReason::HardBounce),
-        Automated::Complaint { .. } => (None, SuppressionReason::Complaint),
+        // RFC 5965 §7.3: other types tell of failed authentication, or that it was no spam.
+        Automated::Complaint { feedback_type, .. } if COMPLAINTS.contains(&feedback_type.as_str()) => {
+            (None, SuppressionReason::Complaint)
+        }
         _ => return None,
     };
     Some(NewReturned { id_key, addresses, reason })

@@ -1,5 +1,6 @@
 //! The facts of one moment about one version, gathered for the gate. What cannot be found out stays unknown there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -10,7 +11,7 @@ use crate::governance::facts::{
 };
 use crate::governance::similarity::is_near;
 use crate::governance::{Content, Identity, Policy, Version};
-use crate::ids::{MailboxId, OPERATOR};
+use crate::ids::{MailboxId, OPERATOR, ThreadId};
 use crate::mail::address::{Domain, Mailbox};
 use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Service, ServiceError};
@@ -112,15 +113,24 @@ impl Service {
     }
 
     async fn thread_facts(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<ThreadFacts, ServiceError> {
-        let events = match draft.thread {
-            Some(thread) => tenant.thread_events(thread).await?,
-            None => Vec::new(),
+        // What is answered may be of another mailbox or a route, with a conversation of its own.
+        let of_answered = match draft.answers {
+            Some(id) => tenant.event_content(id).await?,
+            None => None,
         };
+        let of_answered = of_answered.and_then(|content| serde_json::from_value::<CanonicalEvent>(content).ok());
+        let threads: BTreeSet<ThreadId> =
+            draft.thread.into_iter().chain(of_answered.map(|event| event.thread_id)).collect();
+        let (mut events, mut is_whole) = (Vec::new(), true);
+        for thread in threads {
+            let some = tenant.thread_events(thread).await?;
+            is_whole &= some.len() < LOOKED_AT as usize;
+            events.extend(some);
+        }
         let mail: Vec<(&ThreadEvent, CanonicalEvent)> = events
             .iter()
             .filter_map(|event| Some((event, serde_json::from_value(event.content.clone()).ok()?)))
             .collect();
-        let is_whole = events.len() < LOOKED_AT as usize;
         let newest = mail.iter().filter(|(_, event)| is_from_person(event)).map(|(row, _)| row.recorded_at).max();
         let last_message_from_person = match newest {
             None if !is_whole => Fact::Unknown,
