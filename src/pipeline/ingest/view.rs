@@ -248,8 +248,7 @@ impl Ingest {
         let returned = returned(&event, found).filter(|_| !quiet && observed.is_none());
         let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
         if keeps_nothing {
-            answer.reasoning.signals.iter_mut().for_each(|signal| signal.evidence = None);
-            answer.trust.abuse_signals.iter_mut().for_each(|signal| signal.evidence = None);
+            forget_evidence(&mut answer);
         }
         let webhook = announce::classified(&Announced {
             tenant,
@@ -419,6 +418,12 @@ fn observe(row: &RouteRow, answer: &mut Answer, work: &mut Work) -> NewObserved 
         approvals: approvals.len(),
         drafts: drafts.len(),
     }
+}
+
+/// Takes the words out by which an answer gives its reasons.
+fn forget_evidence(answer: &mut Answer) {
+    answer.reasoning.signals.iter_mut().for_each(|signal| signal.evidence = None);
+    answer.trust.abuse_signals.iter_mut().for_each(|signal| signal.evidence = None);
 }
 
 /// The event as it is stored where none of its texts is kept.
