@@ -103,8 +103,8 @@ fn a_copy_of_what_was_sent_is_proof_of_it_and_no_new_work(engine: Engine) {
     // What is answered is found where it is, although the conversation of the draft is of its mailbox.
     let body = json!({ "mailbox": sender.mailbox, "to": ["ann@elsewhere.example"], "subject": "Re: Tuesday",
         "text": "Good.", "answers": text(&events[0], "/event/id") });
-    let draft = sender.call("POST", "/api/v1/drafts", &body).json();
-    let path = format!("/api/v1/drafts/{}/check", text(&draft, "/id"));
+    let proposed = sender.call("POST", "/api/v1/drafts", &body).json();
+    let path = format!("/api/v1/drafts/{}/check", text(&proposed, "/id"));
     let checked = sender.call("POST", &path, &Value::Null).json();
     let unknown: Vec<_> = list(&checked, "/reasons").iter().filter(|reason| reason["unknown"] == true).collect();
     assert!(unknown.is_empty(), "{checked}");
@@ -112,6 +112,24 @@ fn a_copy_of_what_was_sent_is_proof_of_it_and_no_new_work(engine: Engine) {
     hand_over(gateway, &sender.mailbox, gateway.field("/mailbox"), &sent);
     let (state, _, events) = newest(gateway, 6);
     assert_eq!((state.as_str(), events.len()), ("emitted", 1));
+    // A report of failed authentication is no complaint; one of abuse is, and the only recipient made it.
+    let returned = || sender.draft(&draft)["transmissions"][0]["returnedBy"].clone();
+    for (count, kind) in [(7, "auth-failure"), (8, "abuse")] {
+        assert_eq!(returned(), Value::Null);
+        hand_over(gateway, "fbl@elsewhere.example", &sender.mailbox, feedback(kind, &sender.mailbox, &id).as_bytes());
+        assert_eq!(newest(gateway, count).0, "emitted");
+    }
+    assert!(returned().is_string());
+}
+
+/// A feedback report (RFC 5965) about the message with this id.
+fn feedback(kind: &str, to: &str, id: &str) -> String {
+    format!(
+        "From: Feedback <fbl@elsewhere.example>\r\nTo: {to}\r\nSubject: Report\r\nMessage-ID: <{kind}@elsewhere.example>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=o\r\n\r\n--o\r\n\r\nA report.\r\n\
+         --o\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {kind}\r\nUser-Agent: fbl/1\r\nVersion: 1\r\n\r\n--o\r\n\
+         Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{id}>\r\n\r\n--o--\r\n"
+    )
 }
 
 /// Sends an answer with smtplib, and gives the event that it became.

@@ -5,11 +5,14 @@ use super::engine::on_both_engines;
 use super::*;
 use crate::ids::RouteId;
 use crate::mail::retention::Keep;
+use crate::store::events::NewReturned;
 use crate::store::ingest::NewCopy;
 use crate::store::sent;
+use crate::store::standing::SuppressionReason;
 
 on_both_engines! {
     a_copy_at_a_route_is_tied_to_what_was_sent_and_anything_else_is_mail,
+    a_report_marks_and_suppresses_those_whom_it_is_about_and_who_got_the_message,
 }
 
 /// Mail of these octets as a route, or a mailbox, sees it.
@@ -63,4 +66,40 @@ async fn a_copy_at_a_route_is_tied_to_what_was_sent_and_anything_else_is_mail(en
     let rows = own.messages(Some("emitted"), 10).await.unwrap();
     let reasons: Vec<_> = rows.iter().rev().map(|row| row.reason.as_deref()).collect();
     assert_eq!(reasons, [Some("message_id_reused"), Some("message_id_reused"), None]);
+}
+
+async fn a_report_marks_and_suppresses_those_whom_it_is_about_and_who_got_the_message(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let own = scene.own();
+    let sending = under_way(scene, "x").await;
+    own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0, 1]).await.unwrap();
+    let release = async || own.release(sending.claimed.release).await.unwrap().unwrap();
+    let first = release().await.row.transmissions[0].recipient.key();
+    let (_, id_key) = sent::keys(&bytes("x"));
+    let id_key = id_key.unwrap();
+    let mut number = 0_u8;
+    let mut report = async |id_key, addresses: Option<&str>, reason| {
+        number += 1;
+        let mut message = scene.message(number);
+        let event = &mut message.views[0].event;
+        event.returned =
+            Some(NewReturned { id_key, addresses: addresses.map(|address| vec![address.to_owned()]), reason });
+        let id = event.event_id;
+        let place = SpoolCursor { segment: number.into(), position: 0 };
+        scene.store.record_mail(vec![message], at(place)).await.unwrap();
+        id
+    };
+    // Of two recipients a complaint names neither; nobody else got the message; and another message is another.
+    report(id_key, None, SuppressionReason::Complaint).await;
+    report(id_key, Some("stranger@lakeside.example"), SuppressionReason::HardBounce).await;
+    report([9; 32], Some(&first), SuppressionReason::HardBounce).await;
+    assert_eq!(own.suppressions(None).await.unwrap(), []);
+    let event = report(id_key, Some(&first), SuppressionReason::HardBounce).await;
+    report(id_key, Some(&first), SuppressionReason::HardBounce).await;
+    let suppressed = own.suppressions(None).await.unwrap();
+    assert_eq!((suppressed.len(), &suppressed[0].address_key), (1, &first));
+    let returned: Vec<_> = release().await.progress.iter().map(|one| one.returned_by).collect();
+    assert_eq!(returned, [Some(event), None], "the first report");
+    let log = own.audit_of(&sending.draft.to_string()).await.unwrap();
+    assert_eq!(log.iter().filter(|row| row.entry.action == "transmission.returned").count(), 1);
 }
