@@ -11,6 +11,8 @@ use super::*;
 use crate::ids::KeyId;
 use crate::mail::address::ReversePath;
 
+mod standing;
+
 type Change<T> = fn(&mut T);
 
 /// The kinds of approval evidence that a draft may come with.

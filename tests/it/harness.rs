@@ -68,12 +68,15 @@ pub fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
 /// As [`wait_for`], with a deadline of its own.
 pub fn wait_within<T>(patience: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
+    // Asking takes work from what is asked: the longer it took already, the longer it may go on alone.
+    let mut pause = Duration::from_millis(5);
     loop {
         if let Some(found) = attempt() {
             return found;
         }
         assert!(start.elapsed() < patience, "waited {patience:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(100));
     }
 }
 
