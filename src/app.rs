@@ -230,6 +230,7 @@ impl App {
         let engine = Arc::new(Engine::new()?);
         let recipients = Arc::new(doors::recipients(&instance, resolver.clone()));
         recipients.ensure_operator().await?;
+        instance.store.keep_public_url(config.server.public_url.clone()).await?;
         let allow = config.webhooks.allow.clone();
         let client = webhook_client(&config, &resolver, &allow, &instance.clock)?;
         let tls = DoorTls::open(&config).await?;

@@ -5,4 +5,5 @@
 
 pub mod answer;
 pub mod request;
+pub mod steps;
 pub mod webhook;

@@ -24,6 +24,7 @@ mod operations;
 mod policy;
 mod signals;
 mod taxonomy;
+pub mod template;
 mod verdict;
 
 use std::collections::BTreeMap;

@@ -123,6 +123,8 @@ identifiers! {
     ApprovalId "apr";
     /// A proposed outbound text.
     DraftId "drf";
+    /// Words of answers that decisions propose.
+    TemplateId "tpl";
     /// A permission to send one content hash.
     ReleaseId "rel";
     /// A conversation.

@@ -18,6 +18,7 @@ pub mod domains;
 pub mod drafts;
 pub mod erasures;
 pub mod events;
+pub mod handoffs;
 mod hints;
 pub mod idempotency;
 pub mod ingest;
@@ -28,6 +29,7 @@ pub mod limits;
 pub mod marks;
 pub mod observed;
 pub mod outcomes;
+mod proposals;
 pub mod reading;
 pub mod redecisions;
 pub mod refusals;
@@ -43,9 +45,11 @@ mod sql;
 pub mod standing;
 mod subscribers;
 pub mod tail;
+pub mod templates;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod threads;
+mod told;
 pub mod watch;
 pub mod webhooks;
 mod writer;
@@ -363,6 +367,24 @@ impl Store {
             Writes::Sqlite(writer) => writer.run(work).await,
             Writes::Postgres { work: pool, .. } => in_transaction(pool, work).await,
         }
+    }
+
+    /// As [`Store::write`], for a step that apps may be told of. The tenant's log is this transaction's from its first statement
+    /// on: two that follow each other there never wait for one another elsewhere.
+    async fn write_step<T, F>(&self, tenant: TenantId, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let step = self.write(move |connection| {
+            Box::pin(async move {
+                dialect::lock_tenants(connection, [tenant]).await?;
+                work(connection).await
+            })
+        });
+        let done = step.await?;
+        self.note_events();
+        Ok(done)
     }
 
     /// As [`Store::write`], for accepting mail; wakes those who read it.

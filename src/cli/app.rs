@@ -8,6 +8,8 @@ use super::place::ListArgs;
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::store::directory::AppProfileRow;
 
+pub mod template;
+
 /// `connex app …`
 #[derive(Debug, Subcommand)]
 pub enum AppCommand {
@@ -25,6 +27,9 @@ pub enum AppCommand {
     /// Remove an app; its webhooks end.
     #[command(after_help = "Example: connex app remove your-saas --tenant acme")]
     Remove(OneArgs),
+    /// The words with which decisions propose answers.
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
 }
 
 /// Arguments of `connex app add`.
@@ -89,6 +94,7 @@ impl AppCommand {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
             Self::Show(args) | Self::Remove(args) => &args.json,
+            Self::Template(command) => command.json(),
         }
     }
 }
@@ -133,6 +139,7 @@ pub async fn run(command: AppCommand, out: &mut Output) -> Result<(), CliError> 
             let text = serde_json::to_string_pretty(&app).map_err(anyhow::Error::new)?;
             out.answer(&app, |out| text.lines().try_for_each(|line| out.line(line)))
         }
+        AppCommand::Template(command) => template::run(command, out).await,
         AppCommand::Remove(args) => {
             let instance = open(&args.data).await?;
             let tenant = installation::tenant(&instance, &args.tenant).await?;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::steps::is_step;
+
 /// `apiVersion` of this envelope: a date, pinned per endpoint.
 pub const API_VERSION: &str = "2026-12-01";
 
@@ -38,7 +40,7 @@ pub struct WebhookEvent {
     /// Where it came from.
     pub source: SourceRef,
     /// By type; for `message.classified` the answer of integration-event with links, for `message.updated` the event that it
-    /// adds to and the recipients that are new.
+    /// adds to and the recipients that are new, for steps of drafts and questions what they are about and how it stands.
     #[schema(value_type = Object)]
     pub data: serde_json::Value,
 }
@@ -69,7 +71,7 @@ pub struct ThreadingRef {
 #[serde(rename_all = "camelCase")]
 pub struct SourceRef {
     /// `direct`, `bcc`, `app`, and with later doors `journal`, `forward`, `milter`, `lmtp`, `report`, `submission`,
-    /// `http`, `import`, `mcp`, `agent`, `human`.
+    /// `http`, `import`, `mcp`, `agent`, `human`, and `gateway` for what it does by itself.
     pub kind: String,
     /// The event's id at its source: the app's own, or the Message-ID.
     pub event_id: Option<String>,
@@ -169,6 +171,11 @@ impl WebhookEvent {
         data.insert("eventId".into(), self.id.clone().into());
         if let Some(status) = self.data.pointer("/canonical/status") {
             data.insert("canonical".into(), serde_json::json!({ "status": status }));
+        }
+        for name in ["draftId", "approvalId", "state", "version"] {
+            if let Some(value) = self.data.get(name).filter(|_| is_step(&self.kind)) {
+                data.insert(name.into(), value.clone());
+            }
         }
         if let Some(links) = self.data.get("links") {
             data.insert("links".into(), links.clone());

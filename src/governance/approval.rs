@@ -35,6 +35,13 @@ pub enum Actor {
         /// Its id.
         agent: String,
     },
+    /// A template, whose words a decision proposed.
+    Template {
+        /// Its id.
+        template: String,
+        /// Its version.
+        version: u32,
+    },
 }
 
 impl Actor {

@@ -32,6 +32,7 @@ impl fmt::Display for Who {
             Self::Actor(Actor::Issued { issuer, subject }) => write!(formatter, "issued:{issuer}#{subject}"),
             Self::Actor(Actor::Key { key }) => write!(formatter, "key:{key}"),
             Self::Actor(Actor::Agent { agent }) => write!(formatter, "agent:{agent}"),
+            Self::Actor(Actor::Template { template, version }) => write!(formatter, "template:{template}#{version}"),
             Self::Operator => formatter.write_str("operator"),
             Self::Gateway => formatter.write_str("gateway"),
         }

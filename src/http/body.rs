@@ -45,6 +45,8 @@ pub struct Shapes {
     pub reply: Shape,
     /// Of [`crate::service::drafts::release::ReleaseRequest`].
     pub release: Shape,
+    /// Of [`crate::service::drafts::report::ReportRequest`].
+    pub report: Shape,
     /// Of [`forms::RouteRequest`].
     pub route: Shape,
     /// Of [`forms::RouteChangeRequest`].
@@ -104,6 +106,12 @@ impl Contract for crate::service::drafts::DraftEdit {
 impl Contract for crate::service::drafts::ReplyRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.reply
+    }
+}
+
+impl Contract for crate::service::drafts::report::ReportRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.report
     }
 }
 

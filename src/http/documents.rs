@@ -15,6 +15,7 @@ use super::limits::Quota;
 use super::openapi::{problems_of, scopes};
 use super::{HttpError, Settings};
 use crate::clock::{Clock, Timestamp};
+use crate::contract::steps::STEP_TYPES;
 use crate::contract::webhook::API_VERSION;
 use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::service::evaluate::sha256;
@@ -173,6 +174,9 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
             "subject": "Tuesday", "text": "See you on Tuesday.",
         }),
         Action::DraftEdit => json!({ "version": 1, "text": "See you on Wednesday." }),
+        Action::DraftReport => {
+            json!({ "outcome": "sent", "messageId": "<1@your-saas.example>", "sentAt": "2026-11-23T10:00:00Z" })
+        }
         Action::ThreadReply => json!({ "text": "See you on Tuesday." }),
         Action::RouteMake => json!({
             "kind": "journal", "format": "exchange", "app": "your-saas", "peers": ["198.51.100.0/24"],
@@ -274,7 +278,7 @@ fn discovery(settings: &Settings) -> Value {
         "webhooks": {
             "standard": "Standard Webhooks 1.0.0, HMAC-SHA-256 (v1)",
             "apiVersion": API_VERSION,
-            "eventTypes": [{ "type": CLASSIFIED, "live": true }, { "type": UPDATED, "live": true }],
+            "eventTypes": event_types(),
             "publicKey": null,
         },
         "stream": { "path": "/api/v1/events/stream", "transport": "sse", "live": true },
@@ -288,6 +292,12 @@ fn discovery(settings: &Settings) -> Value {
         },
         "sending": { "live": false, "note": "This version sends no mail. Replies are drafts, or the source app's own." },
     })
+}
+
+/// Every type of event, and that it is told.
+fn event_types() -> Vec<Value> {
+    let steps = STEP_TYPES.iter().map(|one| one.kind);
+    [CLASSIFIED, UPDATED].into_iter().chain(steps).map(|kind| json!({ "type": kind, "live": true })).collect()
 }
 
 fn llms_text(settings: &Settings) -> String {

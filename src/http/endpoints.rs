@@ -62,6 +62,7 @@ pub enum Action {
     DraftCheck,
     DraftRelease,
     DraftWithdraw,
+    DraftReport,
     ThreadReply,
     Approvals,
     Approval,

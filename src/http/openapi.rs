@@ -11,6 +11,7 @@ use super::endpoints::{Action, Auth, ENDPOINTS, Endpoint, Parameter, Reply};
 use super::error::Code;
 use super::routes::deliveries::final_status;
 use super::{HttpError, Settings};
+use crate::contract::steps::STEP_TYPES;
 use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
@@ -47,6 +48,7 @@ use crate::service::{domains, drafts, events, insights, intake, keys, messages, 
     drafts::CheckAnswer,
     drafts::release::ReleaseRequest,
     drafts::release::ReleaseAnswer,
+    drafts::report::ReportRequest,
     drafts::approvals::ApprovalView,
     drafts::approvals::ApprovalPage,
     routes::forms::RouteRequest,
@@ -90,13 +92,14 @@ const WITH_KEY: [Code; 7] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 10] = [
+const MUST_BE_THERE: [&str; 11] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
     "DraftRequest",
     "DraftEdit",
     "ReplyRequest",
+    "ReportRequest",
     "RouteRequest",
     "RouteChangeRequest",
     "RouteConfirmation",
@@ -283,7 +286,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
-        Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead) => "draft",
+        Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead | Scope::ApprovalsReport) => "draft",
         Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }
@@ -373,7 +376,7 @@ fn webhooks() -> Value {
         "responses": { "2XX": { "description": "Taken; anything else is retried" } },
     } })
     };
-    json!({
+    let mut all = json!({
         CLASSIFIED: webhook(
             "onMessageClassified",
             "An event was decided on",
@@ -384,7 +387,26 @@ fn webhooks() -> Value {
             "A later copy of a message named more recipients",
             "`updatedEventId`, `messageId`, `copyId`, `addedRecipients` and `links`",
         ),
-    })
+    });
+    if let Some(members) = all.as_object_mut() {
+        const DATA: &str = "`draftId`, `state`, `version`, `contentHash` and `identity` of a draft, or `approvalId` of a question, \
+                            with `step`, `by`, `reasons` and `links`; of `draft.handed_off` also `operations`";
+        for told in STEP_TYPES {
+            members.insert(told.kind.to_owned(), webhook(&operation_of(told.kind), told.summary, DATA));
+        }
+    }
+    all
+}
+
+/// `draft.handed_off` is `onDraftHandedOff`.
+fn operation_of(kind: &str) -> String {
+    let mut name = "on".to_owned();
+    for word in kind.split(['.', '_']) {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name
 }
 
 /// serde defaults of optional fields say what leaving them out means, which the descriptions already do; on required

@@ -12,6 +12,7 @@ mod source;
 mod threads;
 mod view;
 pub mod waiting;
+mod words;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;

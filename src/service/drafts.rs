@@ -23,14 +23,17 @@ pub use crate::governance::Policy;
 pub mod approvals;
 pub(crate) mod facts;
 pub mod release;
+pub mod report;
 mod shown;
+pub mod words;
 mod write;
 
 use shown::{Sent, view};
 use write::Parts;
 
 pub use shown::{
-    CheckAnswer, DraftContent, DraftPage, DraftView, ReasonView, SentCopyView, TransmissionView, VerdictView,
+    CheckAnswer, DraftContent, DraftPage, DraftView, HandoffView, ReasonView, SentCopyView, TemplateView,
+    TransmissionView, VerdictView,
 };
 
 /// What drafts are written with.
@@ -167,6 +170,9 @@ impl Service {
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
+        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+            return Ok(known);
+        }
         let mailbox = self.mailbox_named(&tenant, &request.mailbox).await?;
         self.propose((&tenant, &mailbox), Parts::of_request(request), call, caller).await
     }
@@ -183,6 +189,9 @@ impl Service {
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
+        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+            return Ok(known);
+        }
         let thread: ThreadId = thread.parse().map_err(|_| ServiceError::NotFound("thread"))?;
         let (mailbox, parts) = self.reply_parts(&tenant, thread, request).await?;
         self.propose((&tenant, &mailbox), Ok(parts), call, caller).await
@@ -397,7 +406,11 @@ impl Service {
         let draft = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
         let version = tenant.draft_version(id, draft.version).await?;
         let mailbox = self.maybe_mailbox_of(tenant, &draft).await?;
-        let sent = Sent { releases: tenant.releases_of(id).await?, copies: tenant.sent_copies(id).await? };
+        let sent = Sent {
+            releases: tenant.releases_of(id).await?,
+            copies: tenant.sent_copies(id).await?,
+            handoff: tenant.handoff(id).await?,
+        };
         Ok(view(&draft, version.as_ref(), mailbox.as_ref(), &sent))
     }
 }

@@ -7,6 +7,7 @@
 
 use ring::digest;
 
+use super::drafts::words;
 use super::identity::{self, Standing};
 use super::keys::{Authenticated, StatusEvaluate};
 use super::materialize::{self, Materialize};
@@ -15,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Materialized, Operation};
 use crate::contract::request::{AppContext, EventRequest};
 use crate::decide::{AppProfile, Decision, Engine, Matter};
-use crate::ids::{DecisionId, EventId, OperationId, ThreadId};
+use crate::ids::{AppId, DecisionId, EventId, OperationId, ThreadId};
 use crate::mail::address::Mailbox;
 use crate::store::directory::{App, AppProfileRow, MailboxRow};
 use crate::store::events::{NewDecision, NewEvent, NewThreadPlace, Recorded, SourceKey};
@@ -46,6 +47,17 @@ struct Evaluated {
     text: String,
     occurred_at: Timestamp,
     references: Vec<String>,
+    people: People,
+}
+
+/// Who would answer whom, by what the app says.
+#[derive(Default)]
+struct People {
+    mailbox: Option<MailboxRow>,
+    /// Address of the mailbox, or who got the message.
+    own: Option<Mailbox>,
+    author: Option<String>,
+    record_id: Option<String>,
 }
 
 /// How an event came in, beside what it says.
@@ -167,14 +179,16 @@ impl Service {
         caller: &Authenticated<StatusEvaluate>,
     ) -> Result<(NewEvent, Answer), ServiceError> {
         let Arrival { app, mode, content, source_event_id } = arrival;
-        let Evaluated { answer, subject, text, occurred_at, references } = evaluated;
+        let Evaluated { answer, subject, text, occurred_at, references, people } = evaluated;
         let event_id: EventId = self.clock().mint();
         let mut answer = seal(answer, Some(event_id), Some(self.clock()));
         answer.request_id = None;
-        let work = materialize::materialize(mode, &subject, &mut answer, self.clock());
+        let mut work = materialize::materialize(mode, &subject, &mut answer, self.clock());
         // Conversations are kept apart by app: a Message-ID that one app claims says nothing to another.
         let scope = app.id.to_string();
         let thread = self.thread_of(&scope, &references, caller).await?;
+        let place = (app.id, thread.as_ref().map(|place| place.thread_id));
+        self.write_words(place, (&answer, event_id), (&people, &subject), &mut work, caller).await?;
         let event_type = content.get("eventType").and_then(serde_json::Value::as_str).unwrap_or("app_event").to_owned();
         let webhook = announce::classified(&announce::Announced {
             tenant: caller.principal().tenant(),
@@ -210,6 +224,40 @@ impl Service {
             returned: None,
         };
         Ok((event, answer))
+    }
+
+    /// Writes the drafts of an answer, where it can be told who would answer whom.
+    async fn write_words(
+        &self,
+        (app, thread): (AppId, Option<ThreadId>),
+        (answer, event): (&Answer, EventId),
+        (people, subject): (&People, &str),
+        work: &mut materialize::Work,
+        caller: &Authenticated<StatusEvaluate>,
+    ) -> Result<(), ServiceError> {
+        let (Some(own), Some(author)) = (&people.own, &people.author) else { return Ok(()) };
+        if work.drafts.is_empty() {
+            return Ok(());
+        }
+        let tenant = caller.principal().tenant();
+        let templates = self.store.for_tenant(tenant).templates().await?;
+        let name = author.split_once('<').map(|(name, _)| name.trim().trim_matches('"'));
+        let correspondence = words::Correspondence {
+            tenant,
+            event,
+            app: Some(app),
+            mailbox: people.mailbox.as_ref().map(|row| row.id),
+            from: own.clone(),
+            // A conversation of the app is none of the mailbox.
+            thread: thread.filter(|_| people.mailbox.is_none()),
+            answered: None,
+            to: author.clone(),
+            name,
+            subject,
+            record_id: people.record_id.as_deref(),
+        };
+        words::write(work, answer, &correspondence, &templates, (&self.drafts.reply_tokens, self.clock()));
+        Ok(())
     }
 
     async fn thread_of(
@@ -250,6 +298,7 @@ fn evaluate(engine: &Engine, submission: Submission, known: Known, now: Timestam
     let context = request.context.take().unwrap_or_default();
     let (identity, reply) = identity::resolve(request.source_mailbox.as_ref(), known.mailbox.as_ref(), &mut warnings);
     let reading = reading::read(&request, now, &mut warnings).map_err(ServiceError::Invalid)?;
+    let record_id = context.record_id.clone();
     let app = profile_of(request.app.clone(), context, known.profile);
     let matter = Matter {
         event_type: reading.event_type,
@@ -269,8 +318,17 @@ fn evaluate(engine: &Engine, submission: Submission, known: Known, now: Timestam
     let (subject, text) = (reading.subject.clone().into_owned(), reading.visible_text.clone());
     let (occurred_at, references) = (reading.occurred_at, reading.references);
     let trust = trust::block_of(&decision, known.standing);
+    let claimed = request.source_mailbox.as_ref().and_then(|mailbox| mailbox.address.as_ref());
+    let registered = known.mailbox.as_ref().map(|row| &row.address);
+    let bare = |text: &String| {
+        let bare = text.split_once('<').map_or(text.as_str(), |(_, rest)| rest.trim_end().trim_end_matches('>'));
+        Mailbox::parse(bare).ok()
+    };
+    let own = registered.or(claimed).or(reading.recipients.first()).and_then(bare);
+    let author = reading.author.as_deref().map(str::to_owned);
+    let people = People { mailbox: known.mailbox, own, author, record_id };
     let answer = answer_of(decision, identity, trust, warnings, Some(request_id));
-    Ok(Evaluated { answer, subject, text, occurred_at, references })
+    Ok(Evaluated { answer, subject, text, occurred_at, references, people })
 }
 
 pub(crate) fn answer_of(

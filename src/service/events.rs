@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::keys::{Authenticated, EventsRead, MessagesRead, Standing};
 use super::sight::Sight;
 use super::{Service, ServiceError, announce, reading};
+use crate::contract::steps::is_step;
 use crate::contract::webhook::{API_VERSION, CLASSIFIED, SourceRef, ThreadRef, UPDATED, WebhookEvent};
 use crate::event::privacy::{JOURNAL, hide_blind};
 use crate::ids::{EventId, MessageId, TenantId};
@@ -202,6 +203,9 @@ impl View {
 
     fn item(&self, row: EventRow) -> EventItem {
         let is_update = row.event_type == MESSAGE_UPDATED;
+        if is_step(&row.event_type) {
+            return self.step(row);
+        }
         let (kind, mut told) = if is_update { (UPDATED, row.content.clone()) } else { (CLASSIFIED, row.answer) };
         if row.source_kind == JOURNAL && !self.shows_blind {
             hide_blind(&mut told);
@@ -221,6 +225,35 @@ impl View {
             data: announce::data_of(told, row.id, &self.base_url),
         };
         let event = if self.shows_text { event.with_snippet(&reading::stored_text(&row.content)) } else { event };
+        EventItem { cursor: row.cursor, event }
+    }
+
+    /// What was told of a draft or a question, as it is stored; the words that a source app is to send only with the text.
+    fn step(&self, row: EventRow) -> EventItem {
+        let mut data = row.content;
+        if !self.shows_text {
+            let operations = data.get_mut("operations").and_then(Value::as_array_mut).into_iter().flatten();
+            for params in operations.filter_map(|one| one.get_mut("params").and_then(Value::as_object_mut)) {
+                params.retain(|name, _| !matches!(name.as_str(), "subject" | "text" | "html"));
+            }
+        }
+        let caused_by = data.get("causedBy").and_then(Value::as_str).map(str::to_owned);
+        if let Some(members) = data.as_object_mut() {
+            members.remove("causedBy");
+        }
+        let event = WebhookEvent {
+            id: row.id.to_string(),
+            kind: row.event_type,
+            timestamp: row.occurred_at.to_string(),
+            api_version: API_VERSION.to_owned(),
+            tenant_id: self.tenant.to_string(),
+            app: row.app,
+            thread: row.thread.map(|(id, sequence)| ThreadRef { id, sequence }),
+            threading: None,
+            caused_by,
+            source: SourceRef { kind: row.source_kind, event_id: row.source_event_id },
+            data,
+        };
         EventItem { cursor: row.cursor, event }
     }
 }

@@ -52,6 +52,8 @@ pub struct InsightsAnswer {
     pub seconds_to_outcome: Option<f64>,
     /// Reported value by canonical status.
     pub value: Vec<ValueEntry>,
+    /// Noes of people and source apps to drafts, most first.
+    pub rejections: Vec<RejectionEntry>,
     /// Webhook deliveries by state.
     pub deliveries: Vec<CountEntry>,
     /// What was read differently than it was written.
@@ -90,6 +92,20 @@ pub struct RateFigures {
 pub struct CountEntry {
     /// The group.
     pub key: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// How often somebody said no to drafts for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectionEntry {
+    /// The template that they were proposed with; null where a key or a person wrote them.
+    pub template: Option<String>,
+    /// Canonical status of what was to be answered; null where that was not decided on.
+    pub status: Option<String>,
+    /// `wrong_recipient`, `wrong_content`, `not_needed`, `tone`, `other`, or `discarded` by a source app.
+    pub reason: String,
     /// How many.
     pub count: i64,
 }
@@ -156,6 +172,7 @@ impl Service {
                 .into_iter()
                 .map(|(status, currency, amount)| ValueEntry { status, currency, amount })
                 .collect(),
+            rejections: tenant.rejections(span).await?.into_iter().map(rejection).collect(),
             deliveries: entries(tenant.deliveries_by_state(span).await?),
             volumes: VolumeFigures {
                 events: volumes.events,
@@ -222,6 +239,11 @@ fn rates(volumes: crate::store::insights::Volumes, outcomes: &[(String, i64)]) -
 #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^52, and a share needs no more")]
 fn share(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 / whole as f64 * 1000.0).round() / 1000.0)
+}
+
+fn rejection((template, status, reason, count): (String, String, String, i64)) -> RejectionEntry {
+    let known = |text: String| (!text.is_empty()).then_some(text);
+    RejectionEntry { template: known(template), status: known(status), reason, count }
 }
 
 fn entries(pairs: Vec<(String, i64)>) -> Vec<CountEntry> {

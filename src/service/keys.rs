@@ -62,6 +62,8 @@ required_scopes! {
     DraftsWrite = Some(Scope::DraftsWrite);
     /// `approvals:read`.
     ApprovalsRead = Some(Scope::ApprovalsRead);
+    /// `approvals:report`.
+    ApprovalsReport = Some(Scope::ApprovalsReport);
     /// `routes:read`.
     RoutesRead = Some(Scope::RoutesRead);
     /// `routes:write`.

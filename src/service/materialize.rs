@@ -62,7 +62,7 @@ pub fn materialize(mode: Materialize, subject: &str, answer: &mut Answer, clock:
             | OperationType::RequestDocument
             | OperationType::ScheduleMeeting
             | OperationType::Escalate => work.tasks.push(task_of(operation, answer, clock)),
-            OperationType::CreateDraft | OperationType::ReplyInSourceApp => {
+            kind if is_of_draft(kind) => {
                 work.drafts.push(draft_of(operation, subject, answer, clock));
             }
             _ => {}
@@ -75,10 +75,22 @@ pub fn materialize(mode: Materialize, subject: &str, answer: &mut Answer, clock:
             approval_id: clock.mint::<ApprovalId>(),
             draft_id: waiting,
             reasons: answer.canonical.approval_reasons.clone(),
+            about: None,
         });
+    }
+    let drafts = work.drafts.iter().map(|draft| draft.draft_id);
+    let proposing = answer.operations.iter_mut().filter(|one| is_of_draft(one.kind));
+    for (operation, draft) in proposing.zip(drafts) {
+        if let Some(params) = operation.params.as_object_mut() {
+            params.insert("draftId".into(), draft.to_string().into());
+        }
     }
     answer.materialized = named("safe", &work);
     work
+}
+
+const fn is_of_draft(kind: OperationType) -> bool {
+    matches!(kind, OperationType::CreateDraft | OperationType::ReplyInSourceApp)
 }
 
 fn task_of(operation: &Operation, answer: &Answer, clock: &Clock) -> NewTask {
@@ -107,6 +119,7 @@ fn draft_of(operation: &Operation, subject: &str, answer: &Answer, clock: &Clock
         state: state.to_owned(),
         external_reply_url: answer.identity.external_reply_url.clone(),
         content: json!({ "label": operation.label, "subject": reply_subject(subject), "params": operation.params }),
+        words: None,
     }
 }
 

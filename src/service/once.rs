@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::keys::Principal;
 use super::{Conflict, ServiceError};
+use crate::store::TenantStore;
 use crate::store::idempotency::{KeyedCall, Once};
 
 /// An `Idempotency-Key` with the fingerprint of its request.
@@ -22,6 +23,22 @@ pub enum Answered<T> {
     Now(Box<T>),
     /// An earlier one had it; the JSON of that answer.
     Before(String),
+}
+
+/// The answer to a call that was made before; `None` where this is the first. Asked before anything else: what has changed
+/// since then takes nothing from the answer.
+pub(super) async fn before<T>(
+    tenant: &TenantStore,
+    call: Option<&CallKey>,
+    principal: &Principal,
+) -> Result<Option<Answered<T>>, ServiceError> {
+    let Some(call) = call else { return Ok(None) };
+    match tenant.known_call(&principal.key_id().to_string(), &call.key, call.fingerprint).await? {
+        Once::First(()) => Ok(None),
+        Once::Replayed(body) => Ok(Some(Answered::Before(body))),
+        Once::Reused => Err(Conflict::KeyReused.into()),
+        Once::InProgress => Err(Conflict::KeyInProgress.into()),
+    }
 }
 
 /// What the store keeps of a call that is to be answered with `answer`.

@@ -121,7 +121,9 @@ impl Sight {
 fn participants(content: &Value) -> impl Iterator<Item = &str> {
     let one = |pointer: &'static str| content.pointer(pointer).and_then(Value::as_str);
     let list = |pointer: &'static str| content.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-    let named = ["/author/address", "/sender/address", "/sourceMailbox/address"].into_iter().filter_map(one);
+    let named = ["/author/address", "/sender/address", "/sourceMailbox/address", "/identity/mailbox"]
+        .into_iter()
+        .filter_map(one);
     let recipients = list("/recipients").filter_map(|one| one.get("address").and_then(Value::as_str));
     named.chain(recipients).chain(list("/envelope/rcptTo").filter_map(Value::as_str))
 }

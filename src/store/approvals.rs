@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::audit::{NewEntry, append};
 use super::drafts::{end_release, lock_draft, step, void_approvals};
+use super::outcomes::{DraftOutcome, note_outcome};
 use super::sql::{Connection, Row, built, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
@@ -131,7 +132,7 @@ INSERT INTO approvals (tenant_id, approval_id, draft_id, event_id, reasons, stat
 SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7 FROM drafts WHERE tenant_id = $1 AND draft_id = $3";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     step(connection, tenant, new.draft, DraftEvent::Hold, now).await?;
                     void_approvals(connection, tenant, new.draft, now).await?;
@@ -170,7 +171,7 @@ UPDATE approvals SET state = 'approved', decided_at = $3, decided_by = $4, accep
 WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' AND content_hash = $8 AND expires_at > $3 AND draft_id = $9";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let yes = query(YES)
                         .bind(tenant.to_string())
@@ -188,6 +189,8 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' AND content_hash
                         ));
                     }
                     step(connection, tenant, approval.draft, DraftEvent::Approve, now).await?;
+                    let said = DraftOutcome { draft: approval.draft, outcome: "approved", reason: None, note: None };
+                    note_outcome(connection, tenant, said, now).await?;
                     let detail = json!({ "approval": approval.id, "contentHash": approval.content_hash,
                         "accepted": approval.accepted, "steppedUp": approval.is_stepped_up });
                     let entry =
@@ -208,7 +211,7 @@ UPDATE approvals SET state = 'rejected', decided_at = $3, decided_by = $4, rejec
 WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' RETURNING draft_id";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let no = query(NO)
                         .bind(tenant.to_string())
@@ -223,10 +226,38 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' RETURNING draft_
                         row.try_get::<Option<&str>>(0)?.map(|text| from_id("draft_id", text)).transpose()?;
                     if let Some(draft) = draft {
                         step(connection, tenant, draft, DraftEvent::Deny, now).await?;
+                        let reason = Some(rejection.reason.as_str());
+                        let said = DraftOutcome { draft, outcome: "rejected", reason, note: rejection.note.as_deref() };
+                        note_outcome(connection, tenant, said, now).await?;
                     }
                     let subject = draft.map_or_else(|| id.to_string(), |draft| draft.to_string());
                     let detail = json!({ "approval": id, "reason": rejection.reason });
                     let entry = NewEntry::new(Who::Actor(rejection.approver), "approval.rejected", subject, detail);
+                    append(connection, tenant, now, vec![entry]).await
+                })
+            })
+            .await
+    }
+
+    /// Tells that a question nobody answered for long goes to others too; `detail` says to whom, without addresses.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when somebody answered meanwhile; [`StoreError::Unavailable`].
+    pub async fn escalate(&self, id: ApprovalId, mut detail: serde_json::Value) -> Result<(), StoreError> {
+        const WAITING: &str = "\
+UPDATE approvals SET state = state WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' RETURNING draft_id";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write_step(tenant, move |connection| {
+                Box::pin(async move {
+                    let waiting = query(WAITING).bind(tenant.to_string()).bind(id.to_string());
+                    let row = waiting.fetch_optional(&mut *connection).await?;
+                    let row = row.ok_or(StoreError::Conflict("the question does not wait any more"))?;
+                    let subject = row.try_get::<Option<String>>(0)?.unwrap_or_else(|| id.to_string());
+                    if let Some(members) = detail.as_object_mut() {
+                        members.insert("approval".into(), id.to_string().into());
+                    }
+                    let entry = NewEntry::new(Who::Gateway, "approval.escalated", subject, detail);
                     append(connection, tenant, now, vec![entry]).await
                 })
             })
@@ -292,7 +323,8 @@ ORDER BY approval_id LIMIT 100";
             let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;
             let id: ApprovalId = from_id("approval_id", row.try_get(1)?)?;
             let draft = row.try_get::<Option<&str>>(2)?.map(|id| from_id("draft_id", id)).transpose()?;
-            let expired = self.write(move |connection| Box::pin(expire(connection, tenant, id, draft, now))).await?;
+            let expired =
+                self.write_step(tenant, move |connection| Box::pin(expire(connection, tenant, id, draft, now))).await?;
             count += usize::from(expired);
         }
         Ok(count)
@@ -317,13 +349,18 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending'";
     if expire.execute(&mut *connection).await? == 0 {
         return Ok(false);
     }
-    let Some(draft) = draft else { return Ok(true) };
+    let Some(draft) = draft else {
+        let entry = NewEntry::new(Who::Gateway, "approval.expired", id, json!({ "approval": id }));
+        append(connection, tenant, now, vec![entry]).await?;
+        return Ok(true);
+    };
     // A draft that went on otherwise has no such step, and stays as it is.
-    match step(connection, tenant, draft, DraftEvent::Expire, now).await {
-        Ok(_) | Err(StoreError::Conflict(_)) => {}
+    let state = match step(connection, tenant, draft, DraftEvent::Expire, now).await {
+        Ok(state) => Some(state),
+        Err(StoreError::Conflict(_)) => None,
         Err(error) => return Err(error),
-    }
-    let entry = NewEntry::new(Who::Gateway, "approval.expired", draft, json!({ "approval": id }));
+    };
+    let entry = NewEntry::new(Who::Gateway, "approval.expired", draft, json!({ "approval": id, "state": state }));
     append(connection, tenant, now, vec![entry]).await?;
     Ok(true)
 }

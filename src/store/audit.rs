@@ -4,7 +4,7 @@
 //! chain has one order. It is the last that a transaction locks.
 
 use super::sql::{Connection, Row, query};
-use super::{StoreError, TenantStore};
+use super::{StoreError, TenantStore, told};
 use crate::clock::Timestamp;
 use crate::governance::audit::{ChainHash, Entry, Who, digest};
 use crate::ids::TenantId;
@@ -41,7 +41,7 @@ pub struct AuditRow {
     pub detail: Option<String>,
 }
 
-/// Adds rows to the chain of a tenant.
+/// Adds rows to the chain of a tenant. Steps that apps are told of are told here, and nowhere else.
 pub(super) async fn append(
     connection: &mut Connection,
     tenant: TenantId,
@@ -57,6 +57,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     if entries.is_empty() {
         return Ok(());
     }
+    told::tell(connection, tenant, now, &entries).await?;
     let id = tenant.to_string();
     let beginning = ChainHash::beginning(tenant);
     query(BEGIN).bind(&id).bind(beginning.as_bytes()).execute(&mut *connection).await?;

@@ -49,6 +49,8 @@ pub struct DraftRow {
     pub updated_at: Timestamp,
     /// What a decision knew of the text, as JSON.
     pub outline: String,
+    /// The template that a decision proposed it with, and its version.
+    pub template: Option<(String, u32)>,
 }
 
 /// A draft to be made.
@@ -93,6 +95,7 @@ impl NewDraftRow {
             created_at,
             updated_at: created_at,
             outline: "{}".to_owned(),
+            template: None,
         }
     }
 }
@@ -119,7 +122,7 @@ pub struct VersionRow {
 }
 
 const COLUMNS: &str = "SELECT draft_id, event_id, mailbox_id, thread_id, answers, app_id, agent_id, identity_owner, state, \
-external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content FROM drafts";
+external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content, template_id, template_version FROM drafts";
 
 impl TenantStore {
     /// Makes a draft with its first version, once for each call that names a key.
@@ -138,7 +141,7 @@ INSERT INTO drafts (tenant_id, draft_id, mailbox_id, thread_id, answers, app_id,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
         let (tenant, now) = (self.tenant, version.created_at);
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     if let Some(call) = &call {
                         match claim(connection, tenant, call, now).await? {
@@ -184,7 +187,7 @@ UPDATE drafts SET state = $3, version = $4, updated_at = $5, mailbox_id = $7, th
 WHERE tenant_id = $1 AND draft_id = $2 AND version = $6";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let next = next_state(connection, tenant, id, DraftEvent::Edit).await?;
                     let edit = query(EDIT)
@@ -215,7 +218,7 @@ WHERE tenant_id = $1 AND draft_id = $2 AND version = $6";
     pub async fn step_draft(&self, id: DraftId, event: DraftEvent, entry: NewEntry) -> Result<DraftState, StoreError> {
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let next = step(connection, tenant, id, event, now).await?;
                     void_approvals(connection, tenant, id, now).await?;
@@ -276,7 +279,8 @@ fn written(action: &'static str, id: DraftId, version: &VersionRow) -> NewEntry 
     NewEntry::new(Who::Actor(version.author.clone()), action, id, detail)
 }
 
-async fn add_version(
+/// Adds one rendering of a draft.
+pub(super) async fn add_version(
     connection: &mut Connection,
     tenant: TenantId,
     draft: DraftId,
@@ -408,6 +412,9 @@ fn read_draft(row: &Row) -> Result<DraftRow, StoreError> {
         created_at: Timestamp::from_micros(row.try_get(13)?),
         updated_at: Timestamp::from_micros(row.try_get(14)?),
         outline: row.try_get(15)?,
+        template: row
+            .try_get::<Option<String>>(16)?
+            .zip(row.try_get::<Option<i64>>(17)?.and_then(|version| u32::try_from(version).ok())),
     })
 }
 

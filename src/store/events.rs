@@ -4,18 +4,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::drafts::VersionRow;
 use super::sql::{Connection, Target, query};
 use super::standing::SuppressionReason;
 use super::subscribers::{Endpoint, Rendering, enabled_endpoints};
 use super::threads::{self, ReferenceName, SubjectName};
-use super::{StoreError, TenantStore, from_json, observed, rows, to_json};
+use super::{StoreError, TenantStore, from_json, observed, proposals, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
 use crate::contract::webhook::{WebhookEvent, subscribes};
 use crate::event::privacy::{JOURNAL, hide_blind};
 use crate::ids::{
-    AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MessageId, RouteId, TaskId, TenantId,
-    ThreadId,
+    AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MailboxId, MessageId, RouteId, TaskId,
+    TenantId, ThreadId,
 };
 
 /// An event that was decided on, ready to be recorded.
@@ -129,6 +130,8 @@ pub struct NewApproval {
     pub draft_id: Option<DraftId>,
     /// Public codes.
     pub reasons: Vec<String>,
+    /// The content that it is about, and until when an answer is waited for; `None` where nothing is written.
+    pub about: Option<(String, Timestamp)>,
 }
 
 /// A proposed answer.
@@ -144,6 +147,23 @@ pub struct NewDraft {
     pub external_reply_url: Option<String>,
     /// What is known of the text so far.
     pub content: serde_json::Value,
+    /// Its words, where there are some.
+    pub words: Option<NewWords>,
+}
+
+/// The words of a proposed answer, and where they belong.
+#[derive(Debug, Clone)]
+pub struct NewWords {
+    /// The mailbox as which it would be sent; `None` where none of this gateway stands behind it.
+    pub mailbox: Option<MailboxId>,
+    /// The conversation.
+    pub thread: ThreadId,
+    /// The event of the message that it answers; `None` where that is no mail.
+    pub answers: Option<EventId>,
+    /// The template that they are from, and its version.
+    pub template: (String, u32),
+    /// The first version.
+    pub version: VersionRow,
 }
 
 /// What the first and every later call of integration-event with one source id learn.
@@ -248,13 +268,25 @@ WHERE s.tenant_id = $1 AND s.app_id = $2 AND s.source_system = $3 AND s.source_e
     Ok(Some(Recorded::Duplicate(Box::new(answer))))
 }
 
-/// Everything that follows from `events`, in few statements; the order of `events` is the order of their cursors.
+/// Everything that follows from `events`, and tells of the drafts and questions among it.
 pub(super) async fn record(
     connection: &mut Connection,
     clock: &Clock,
-    mut events: Vec<(TenantId, NewEvent)>,
+    events: Vec<(TenantId, NewEvent)>,
 ) -> Result<(), StoreError> {
     let now = clock.now();
+    let events = record_rows(connection, clock, now, events).await?;
+    observed::keep(connection, &events, now).await?;
+    proposals::tell(connection, &events, now).await
+}
+
+/// The rows of `events`, in few statements; the order of `events` is the order of their cursors.
+pub(super) async fn record_rows(
+    connection: &mut Connection,
+    clock: &Clock,
+    now: Timestamp,
+    mut events: Vec<(TenantId, NewEvent)>,
+) -> Result<Vec<(TenantId, NewEvent)>, StoreError> {
     let mut cursors = BTreeMap::new();
     let mut endpoints = BTreeMap::new();
     for (tenant, _) in &events {
@@ -278,7 +310,7 @@ pub(super) async fn record(
         rows.take(*tenant, event, *cursor, sequence)?;
     }
     rows.insert(connection, now).await?;
-    observed::keep(connection, &events, now).await
+    Ok(events)
 }
 
 async fn advance_cursor(connection: &mut Connection, tenant: TenantId, count: i64) -> Result<i64, StoreError> {
@@ -325,7 +357,7 @@ struct Rows<'e> {
     operations: Vec<(String, String, i64, &'e Operation, String)>,
     tasks: Vec<(String, String, Option<String>, &'e NewTask)>,
     approvals: Vec<(String, String, &'e NewApproval, String)>,
-    drafts: Vec<(String, String, &'e NewDraft, String)>,
+    drafts: Vec<proposals::DraftRow<'e>>,
     payloads: Vec<(String, String, Rendering, String)>,
     deliveries: Vec<Delivery>,
 }
@@ -348,7 +380,7 @@ impl<'e> Rows<'e> {
         cursor: i64,
         sequence: Option<i64>,
     ) -> Result<(), StoreError> {
-        let tenant = tenant.to_string();
+        let (of, tenant) = (tenant, tenant.to_string());
         let id = event.event_id.to_string();
         if let (Some(thread), Some(scope)) = (&event.thread, &event.scope) {
             for reference in &thread.references {
@@ -378,7 +410,7 @@ impl<'e> Rows<'e> {
         }
         for draft in &event.drafts {
             let content = to_json("draft", &draft.content)?;
-            self.drafts.push((tenant.clone(), id.clone(), draft, content));
+            self.drafts.push(proposals::DraftRow { tenant: of, event: id.clone(), app: app.clone(), draft, content });
         }
         self.events.push((tenant, event, cursor, sequence));
         Ok(())
@@ -502,8 +534,7 @@ idempotency_key, state, content, created_at) ";
                 .push_bind(now.as_micros());
         })
         .await?;
-        const APPROVALS: &str =
-            "INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at) ";
+        const APPROVALS: &str = "INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at, content_hash, expires_at) ";
         rows::insert(connection, APPROVALS, &self.approvals, |row, (tenant, event, approval, reasons)| {
             row.push_bind(tenant.clone())
                 .push_bind(approval.approval_id.to_string())
@@ -511,23 +542,12 @@ idempotency_key, state, content, created_at) ";
                 .push_bind(approval.draft_id.map(|id| id.to_string()))
                 .push_bind(reasons.clone())
                 .push_bind("pending")
-                .push_bind(now.as_micros());
+                .push_bind(now.as_micros())
+                .push_bind(approval.about.as_ref().map(|(hash, _)| hash.clone()))
+                .push_bind(approval.about.as_ref().map(|(_, until)| until.as_micros()));
         })
         .await?;
-        const DRAFTS: &str = "INSERT INTO drafts (tenant_id, draft_id, event_id, identity_owner, state, \
-external_reply_url, content, created_at) ";
-        rows::insert(connection, DRAFTS, &self.drafts, |row, (tenant, event, draft, content)| {
-            row.push_bind(tenant.clone())
-                .push_bind(draft.draft_id.to_string())
-                .push_bind(event.clone())
-                .push_bind(draft.identity_owner.clone())
-                .push_bind(draft.state.clone())
-                .push_bind(draft.external_reply_url.clone())
-                .push_bind(content.clone())
-                .push_bind(now.as_micros());
-        })
-        .await?;
-        Ok(())
+        proposals::insert(connection, &self.drafts, now).await
     }
 
     async fn insert_deliveries(&self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {

@@ -53,6 +53,34 @@ impl TenantStore {
         self.store.write(move |connection| Box::pin(async move { begin(connection, tenant, call, now).await })).await
     }
 
+    /// What is known of a call's key; [`Once::First`] where nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn known_call(&self, principal: &str, key: &str, fingerprint: [u8; 32]) -> Result<Once<()>, StoreError> {
+        const FIND: &str = "SELECT fingerprint, status, body FROM idempotency_keys \
+WHERE tenant_id = $1 AND principal = $2 AND idempotency_key = $3 AND created_at >= $4";
+        let since = before(self.store.clock.now(), KEPT);
+        let find = query(FIND).bind(self.tenant.to_string()).bind(principal).bind(key).bind(since);
+        let Some(row) = find.fetch_optional(&self.store.readers).await? else { return Ok(Once::First(())) };
+        if row.try_get::<Vec<u8>>(0)? != fingerprint {
+            return Ok(Once::Reused);
+        }
+        Ok(match (row.try_get::<Option<i64>>(1)?, row.try_get::<Option<String>>(2)?) {
+            (Some(_), Some(body)) => Once::Replayed(body),
+            _ => Once::InProgress,
+        })
+    }
+
+    /// Keeps the answer to a call whose effect is made, and makes no second one when it is asked for again.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn keep_call(&self, call: KeyedCall) -> Result<Once<()>, StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store.write(move |connection| Box::pin(async move { claim(connection, tenant, &call, now).await })).await
+    }
+
     /// Marks that the effect of a call is durable: from now on its answer is repeated.
     ///
     /// # Errors

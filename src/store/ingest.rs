@@ -11,7 +11,7 @@ use super::sent::{self, Known, SentCopy};
 use super::spool::{self, Lane};
 use super::sql::{Connection, Query, Row, query};
 use super::watch::Alarm;
-use super::{Store, StoreError, TenantStore, dialect, erasures, from_id, retention, rows, watch};
+use super::{Store, StoreError, TenantStore, dialect, erasures, from_id, handoffs, retention, rows, watch};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{MessageId, RouteId, TenantId, ThreadId};
 use crate::mail::marks::Mark;
@@ -268,7 +268,10 @@ pub(super) async fn without_copies(
                 }
                 Known::Sent(draft, version) => {
                     let (tenant, route, thread) = (message.tenant, view.scope, view.event.thread);
-                    sent.push(SentCopy { tenant, draft, version, route: route.clone(), message: message.id, thread });
+                    let message = message.id;
+                    let copy =
+                        SentCopy { tenant, draft, version, route: route.clone(), message, thread, matched_by: None };
+                    sent.push(copy);
                     folded.push(route);
                     is_sent = true;
                     continue;
@@ -280,6 +283,10 @@ pub(super) async fn without_copies(
                 copies.push(Copy { tenant: message.tenant, earlier: earlier.clone(), event: view.event });
                 folded.push(view.scope);
                 continue;
+            }
+            // What a source app sent is mail like any other, and shows beside that what became of a draft.
+            if is_copy {
+                sent.extend(handoffs::find(connection, message.tenant, &view, message.id).await?);
             }
             let mut event = view.event;
             for key in [Some(view.copy_key), view.id_key].into_iter().flatten() {

@@ -112,6 +112,22 @@ GROUP BY status, o.currency ORDER BY status, o.currency LIMIT 200"
         Ok(self.count(&sql, span).await?.first().map(|row| row.try_get(0)).transpose()?.flatten())
     }
 
+    /// How often people, or source apps, said no to drafts: template (empty where none proposed it), canonical status, reason,
+    /// and how often; most first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn rejections(&self, span: Span) -> Result<Vec<(String, String, String, i64)>, StoreError> {
+        let sql = format!(
+            "SELECT template, status, reason, COUNT(*) FROM (SELECT COALESCE(o.template_id, '') AS template, o.reason AS reason, \
+COALESCE((SELECT d.status FROM decisions AS d WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id LIMIT 1), '') AS status \
+{OUTCOMES} AND o.reason IS NOT NULL) AS rejected
+GROUP BY template, status, reason ORDER BY COUNT(*) DESC, template, status, reason LIMIT 200"
+        );
+        let rows = self.count(&sql, span).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))).collect()
+    }
+
     /// Deliveries by state.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ use crate::ids::WorkerId;
 
 const FINGERPRINT: &str = "key_fingerprint";
 const KEYRING: &str = "keyring";
+/// Where the gateway is reached: what is told of steps names pages there.
+pub(super) const PUBLIC_URL: &str = "public_url";
 const FIND: &str = "SELECT value FROM instance WHERE name = $1";
 const ADD: &str = "INSERT INTO instance (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 /// Nodes that were not seen for so long do not run any more.
@@ -120,6 +122,21 @@ ON CONFLICT (node) DO UPDATE SET name = excluded.name, key_id = excluded.key_id,
             Ok(KeyHolder { node: node.parse().map_err(unreadable)?, name: row.try_get(1)?, key: row.try_get(2)? })
         };
         rows.into_iter().map(holder).collect()
+    }
+
+    /// Keeps where the gateway is reached, without a slash at the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn keep_public_url(&self, url: String) -> Result<(), StoreError> {
+        const KEEP: &str = "INSERT INTO instance (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.write(move |connection| {
+            Box::pin(async move {
+                query(KEEP).bind(PUBLIC_URL).bind(url).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     async fn instance_value(&self, name: &'static str) -> Result<Option<String>, StoreError> {

@@ -3,8 +3,8 @@
 use super::idempotency::{self, KeyedCall, Once};
 use super::sql::{Connection, Row, query};
 use super::{StoreError, TenantStore, from_id};
-use crate::clock::Timestamp;
-use crate::ids::{AppId, EventId, KeyId, OperationId, OutcomeId};
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{AppId, DraftId, EventId, KeyId, OperationId, OutcomeId, TenantId};
 
 /// An outcome to be recorded.
 #[derive(Debug, Clone)]
@@ -42,6 +42,77 @@ pub struct OutcomeTarget {
     pub event: EventId,
     /// The app for which it was decided.
     pub app: Option<AppId>,
+}
+
+/// What a person, or the app, said to a draft.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DraftOutcome<'a> {
+    pub(super) draft: DraftId,
+    /// A word of the contract.
+    pub(super) outcome: &'static str,
+    /// Why, in a word.
+    pub(super) reason: Option<&'a str>,
+    /// Why, in words of their own.
+    pub(super) note: Option<&'a str>,
+}
+
+/// Counts it as an outcome of the event for which the draft was proposed, or which it answers, and of the operation that asked
+/// for it; a draft of no event has none.
+pub(super) async fn note_outcome(
+    connection: &mut Connection,
+    tenant: TenantId,
+    told: DraftOutcome<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const DRAFT: &str = "\
+SELECT COALESCE(h.event_id, d.event_id, d.answers), COALESCE(h.operation_id, o.operation_id), d.app_id, d.agent_id, d.template_id,
+    d.template_version
+FROM drafts AS d LEFT JOIN handoffs AS h ON h.tenant_id = d.tenant_id AND h.draft_id = d.draft_id
+LEFT JOIN operations AS o ON o.tenant_id = d.tenant_id AND o.event_id = d.event_id AND o.kind IN ('create_draft', 'reply_in_source_app')
+WHERE d.tenant_id = $1 AND d.draft_id = $2 LIMIT 1";
+    const ADD: &str = "\
+INSERT INTO outcomes (tenant_id, outcome_id, event_id, operation_id, app_id, outcome, note, agent_id, occurred_at, recorded_at,
+    draft_id, reason, template_id, template_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12, $13)";
+    let row = query(DRAFT).bind(tenant.to_string()).bind(told.draft.to_string());
+    let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(()) };
+    let Some(event) = row.try_get::<Option<&str>>(0)? else { return Ok(()) };
+    let operation: Option<&str> = row.try_get(1)?;
+    let add = query(ADD)
+        .bind(tenant.to_string())
+        .bind(Clock::System.mint::<OutcomeId>().to_string())
+        .bind(event)
+        .bind(operation)
+        .bind(row.try_get::<Option<&str>>(2)?)
+        .bind(told.outcome)
+        .bind(told.note)
+        .bind(row.try_get::<Option<&str>>(3)?)
+        .bind(now.as_micros())
+        .bind(told.draft.to_string())
+        .bind(told.reason)
+        .bind(row.try_get::<Option<&str>>(4)?)
+        .bind(row.try_get::<Option<i64>>(5)?);
+    add.execute(&mut *connection).await?;
+    mark(connection, &tenant.to_string(), operation, told.outcome).await
+}
+
+/// Only a proposal changes: what was applied once stays applied, and the history tells the rest.
+async fn mark(
+    connection: &mut Connection,
+    tenant: &str,
+    operation: Option<&str>,
+    outcome: &str,
+) -> Result<(), StoreError> {
+    const MARK: &str = "\
+UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND state = 'proposed'";
+    let state = match outcome {
+        "applied" | "approved" | "advanced" => "applied",
+        "rejected" | "override" | "ignored" => "rejected",
+        _ => return Ok(()),
+    };
+    if let Some(operation) = operation {
+        query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
+    }
+    Ok(())
 }
 
 impl TenantStore {
@@ -157,9 +228,6 @@ async fn insert(
 INSERT INTO outcomes (tenant_id, outcome_id, event_id, operation_id, app_id, key_id, outcome, applied_status, note, amount, \
 currency, workflow, agent_id, occurred_at, recorded_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-    // Only a proposal changes: what was applied once stays applied, and the history tells the rest.
-    const MARK: &str = "\
-UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND state = 'proposed'";
     let (amount, currency) = outcome.value.unzip();
     let operation = outcome.operation.map(|operation| operation.to_string());
     query(ADD)
@@ -180,15 +248,7 @@ UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND 
         .bind(now.as_micros())
         .execute(&mut *connection)
         .await?;
-    let state = match outcome.outcome.as_str() {
-        "applied" | "approved" | "advanced" => "applied",
-        "rejected" | "override" | "ignored" => "rejected",
-        _ => return Ok(()),
-    };
-    if let Some(operation) = operation {
-        query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
-    }
-    Ok(())
+    mark(connection, tenant, operation.as_deref(), &outcome.outcome).await
 }
 
 #[cfg(test)]

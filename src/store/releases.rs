@@ -115,7 +115,7 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
             "INSERT INTO transmissions (tenant_id, release_id, position, recipient, state, next_attempt_at) ";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let NewRelease { row, version, send_at, agent, similarity, newcomers, asked_by } = new;
                     let (id, release) = (tenant.to_string(), row.id.to_string());
@@ -299,7 +299,7 @@ AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND leas
     ) -> Result<(), StoreError> {
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let mut entries = Vec::with_capacity(outcomes.len());
                     let is_open = is_open(connection, tenant, claimed.release).await?;
@@ -361,17 +361,20 @@ WHERE tenant_id = $1 AND release_id = $2 AND state = 'in_flight' AND lease_owner
     ) -> Result<(), StoreError> {
         let (tenant, claimed, now) = (self.tenant, claimed.clone(), self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     end_release(connection, tenant, claimed.draft, now).await?;
                     let mut entries = Vec::new();
-                    match step(connection, tenant, claimed.draft, event, now).await {
-                        Ok(_) => {}
+                    let state = match step(connection, tenant, claimed.draft, event, now).await {
+                        Ok(state) => Some(state),
                         // It was being sent to others already: what came of all recipients decides.
-                        Err(StoreError::Conflict(_)) => settle(connection, tenant, &claimed, now, &mut entries).await?,
+                        Err(StoreError::Conflict(_)) => {
+                            settle(connection, tenant, &claimed, now, &mut entries).await?;
+                            None
+                        }
                         Err(error) => return Err(error),
-                    }
-                    let detail = json!({ "release": claimed.release, "reasons": reasons });
+                    };
+                    let detail = json!({ "release": claimed.release, "reasons": reasons, "state": state });
                     entries.push(NewEntry::new(Who::Gateway, "release.revoked", claimed.draft, detail));
                     append(connection, tenant, now, entries).await
                 })
@@ -406,9 +409,12 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
         let now = self.clock.now();
         let is_alone = matches!(self.writes, super::Writes::Sqlite(_));
         let lost = if is_start && is_alone { i64::MAX } else { now.as_micros() };
-        self.write(move |connection| {
+        let moved = self.write(move |connection| {
             Box::pin(async move {
                 let rows = query(LOST).bind(lost).fetch_all(&mut *connection).await?;
+                let tenants: Vec<TenantId> =
+                    rows.iter().map(|row| from_id("tenant_id", row.try_get(0)?)).collect::<Result<_, StoreError>>()?;
+                super::dialect::lock_tenants(connection, tenants).await?;
                 let mut moved = 0;
                 for row in &rows {
                     let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;
@@ -449,8 +455,12 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
                 }
                 Ok(moved)
             })
-        })
-        .await
+        });
+        let moved = moved.await?;
+        if moved > 0 {
+            self.note_events();
+        }
+        Ok(moved)
     }
 
     /// Waits for the hint that something may be due to be sent; may wake for nothing.

@@ -14,9 +14,10 @@ use super::events::{NewEvent, NewReturned, NewThreadPlace};
 use super::ingest::NewView;
 use super::sql::{Connection, Row, query};
 use super::standing::suppress;
-use super::{StoreError, TenantStore, from_id, threads};
+use super::{StoreError, TenantStore, from_id, handoffs, threads};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
+use crate::governance::lifecycle::DraftState;
 use crate::ids::{DraftId, EventId, MessageId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::key;
@@ -58,6 +59,8 @@ pub(super) struct SentCopy {
     pub(super) message: MessageId,
     /// By what answers find its conversation at the route.
     pub(super) thread: Option<NewThreadPlace>,
+    /// Of what a source app sent: by what it was known.
+    pub(super) matched_by: Option<&'static str>,
 }
 
 /// The keys by which copies of these exact bytes are known.
@@ -125,7 +128,7 @@ pub(super) async fn record(
 }
 
 /// The first at each route stands in the audit log.
-async fn record_copy(
+pub(super) async fn record_copy(
     connection: &mut Connection,
     now: Timestamp,
     copy: SentCopy,
@@ -134,7 +137,12 @@ async fn record_copy(
 INSERT INTO sent_copies (tenant_id, draft_id, version, route_id, message_id, seen_at, copies)
 VALUES ($1, $2, $3, $4, $5, $6, 1)
 ON CONFLICT (tenant_id, draft_id, version, route_id) DO UPDATE SET copies = sent_copies.copies + 1 RETURNING copies";
-    let SentCopy { tenant, draft, version, route, message, thread } = copy;
+    let SentCopy { tenant, draft, version, route, message, thread, matched_by } = copy;
+    if let Some(matched_by) = matched_by
+        && !handoffs::note_seen(connection, (tenant, &draft, &route, message), matched_by, now).await?
+    {
+        return Ok(None);
+    }
     let record = query(RECORD)
         .bind(tenant.to_string())
         .bind(&draft)
@@ -151,7 +159,9 @@ ON CONFLICT (tenant_id, draft_id, version, route_id) DO UPDATE SET copies = sent
         let references: Vec<_> = thread.references.into_iter().map(name).collect();
         threads::insert_references(connection, &references).await?;
     }
-    let detail = json!({ "version": version, "route": route, "message": message });
+    let state = matched_by.map(|_| DraftState::HandedOff);
+    let detail =
+        json!({ "version": version, "route": route, "message": message, "matchedBy": matched_by, "state": state });
     Ok(Some(NewEntry::new(Who::Gateway, "draft.copy_seen", draft, detail)))
 }
 

@@ -310,7 +310,7 @@ WHERE r.tenant_id = $1 AND r.released_at > $2 ORDER BY r.released_at DESC LIMIT 
         rows.iter().map(read_recent).collect::<Result<Vec<_>, _>>().map(Some)
     }
 
-    /// The newest events of a conversation, newest first.
+    /// The newest events of a conversation, newest first; what was told of its drafts apart.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -318,7 +318,7 @@ WHERE r.tenant_id = $1 AND r.released_at > $2 ORDER BY r.released_at DESC LIMIT 
         const LIST: &str = "\
 SELECT e.event_id, e.recorded_at, e.content, d.status FROM events AS e
 LEFT JOIN decisions AS d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
-WHERE e.tenant_id = $1 AND e.thread_id = $2 ORDER BY e.cursor DESC LIMIT $3";
+WHERE e.tenant_id = $1 AND e.thread_id = $2 AND e.kind NOT LIKE '%.%' ORDER BY e.cursor DESC LIMIT $3";
         let list = query(LIST).bind(self.tenant.to_string()).bind(thread.to_string()).bind(i64::from(LOOKED_AT));
         let rows = list.fetch_all(&self.store.readers).await?;
         let read = |row: &Row| {

@@ -34,6 +34,7 @@ mod routes;
 mod schema;
 mod sent;
 mod sqlite;
+mod told;
 
 use engine::{Engine, Place};
 

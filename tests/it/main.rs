@@ -45,6 +45,7 @@ mod sent;
 mod serve;
 mod systemd;
 mod tls;
+mod told;
 mod trouble;
 mod users;
 mod webhooks;

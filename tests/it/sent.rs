@@ -21,12 +21,12 @@ const ADD: [&str; 10] =
     ["route", "add", "--tenant", "acme", "--app", "crm", "--peer", "127.0.0.0/8", "--observe", "0s"];
 
 /// A route that believes everybody here: its id and address.
-fn route(gateway: &Gateway, more: &[&str]) -> (String, String) {
+pub fn route(gateway: &Gateway, more: &[&str]) -> (String, String) {
     let route = gateway.json(&[&ADD[..], more].concat());
     (text(&route, "/id").to_owned(), text(&route, "/address").to_owned())
 }
 
-fn hand_over(gateway: &Gateway, from: &str, to: &str, bytes: &[u8]) {
+pub fn hand_over(gateway: &Gateway, from: &str, to: &str, bytes: &[u8]) {
     let (code, reply) = Wire::hello(gateway.smtp()).unwrap().mail(from, to, bytes).unwrap();
     assert_eq!(code, 250, "{reply}");
 }
@@ -43,7 +43,7 @@ fn newest(gateway: &Gateway, count: usize) -> (String, Value, Vec<Value>) {
 }
 
 /// A report of Exchange about a message.
-fn report(domain: &str, original: &[u8]) -> Vec<u8> {
+pub fn report(domain: &str, original: &[u8]) -> Vec<u8> {
     let head = format!(
         "From: Microsoft Exchange <journal@{domain}>\r\nTo: journal@{domain}\r\nSubject: Journal Report\r\n\
          X-MS-Journal-Report:\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"_r_\"\r\n\r\n\

@@ -93,7 +93,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 answer names; 403: a rule denies it, and `code` is that rule. The same request again gives the same answer.",
         body: Some("ReleaseRequest"),
         reply: Reply::JsonOrAccepted("ReleaseAnswer"),
+        query: &[IDEMPOTENCY_KEY],
         problems: &[
+            Code::IdempotencyConflict,
             Code::ForbiddenMailbox,
             Code::ForbiddenApp,
             Code::NotFound,
@@ -101,7 +103,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             Code::ContentChanged,
             Code::StateConflict,
         ],
-        ..OPEN
+    },
+    Endpoint {
+        action: Action::DraftReport,
+        verb: Verb::Post,
+        path: "/api/v1/drafts/{id}/report",
+        auth: Auth::Key(Scope::ApprovalsReport),
+        summary: "Report what the source app made of a draft",
+        about: "Only for drafts that were handed off to it. It is kept with the draft and counts as an outcome of the operation; it \
+                approves nothing. With the Message-ID a copy of the mail that comes by a route is known as this draft's.",
+        body: Some("ReportRequest"),
+        reply: Reply::Json("DraftView"),
+        query: &[IDEMPOTENCY_KEY],
+        problems: &[
+            Code::ForbiddenMailbox,
+            Code::ForbiddenApp,
+            Code::NotFound,
+            Code::StateConflict,
+            Code::IdempotencyConflict,
+        ],
     },
     Endpoint {
         action: Action::DraftWithdraw,

@@ -8,9 +8,11 @@ use super::events::{parameter, refuse_unknown};
 use crate::http::body::{JsonBody, OptionalJsonBody};
 use crate::http::error::Problem;
 use crate::http::{SharedApi, idempotency, json};
-use crate::service::drafts::release::ReleaseRequest;
+use crate::service::drafts::release::{ReleaseAnswer, ReleaseRequest};
+use crate::service::drafts::report::ReportRequest;
 use crate::service::drafts::{DraftEdit, DraftRequest, ReplyRequest};
-use crate::service::keys::{ApprovalsRead, Authenticated, DraftsRead, DraftsWrite};
+use crate::service::keys::{ApprovalsRead, ApprovalsReport, Authenticated, DraftsRead, DraftsWrite};
+use crate::service::once::Answered;
 
 /// All of them, page by page.
 ///
@@ -129,16 +131,42 @@ pub async fn release(
     State(api): State<SharedApi>,
     caller: Authenticated<DraftsWrite>,
     Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
+    let call = idempotency::call(&headers, &uri, &body)?;
     let request = body.into_strict::<ReleaseRequest>(&api)?;
-    let answer = api.service.request_release(&id, request, &caller).await?;
-    let mut reply = json(&answer);
-    if answer.verdict.verdict == "hold" {
+    let answered = api.service.request_release(&id, request, call, &caller).await?;
+    let is_held = match &answered {
+        Answered::Now(answer) => answer.verdict.verdict == "hold",
+        Answered::Before(body) => {
+            serde_json::from_str::<ReleaseAnswer>(body).is_ok_and(|answer| answer.verdict.verdict == "hold")
+        }
+    };
+    let mut reply = idempotency::reply(answered);
+    if is_held {
         // RFC 9110 §15.3.3: whether it will be done is for people to say.
         *reply.status_mut() = StatusCode::ACCEPTED;
     }
     Ok(reply)
+}
+
+/// Reports what the source app made of one.
+///
+/// # Errors
+/// As the contract says.
+pub async fn report(
+    State(api): State<SharedApi>,
+    caller: Authenticated<ApprovalsReport>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let call = idempotency::call(&headers, &uri, &body)?;
+    let request = body.into_strict::<ReportRequest>(&api)?;
+    Ok(idempotency::reply(api.service.report_draft(&id, request, call, &caller).await?))
 }
 
 /// What people are asked, page by page.

@@ -57,7 +57,8 @@ async fn the_document_is_openapi_31_and_names_every_endpoint() {
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document, gateway.get("/openapi.json", None).await.json());
     assert!(document.pointer("/components/securitySchemes/apiKey").is_some());
-    for kind in ["message.classified", "message.updated"] {
+    let steps = crate::contract::steps::STEP_TYPES.iter().map(|one| one.kind);
+    for kind in ["message.classified", "message.updated"].into_iter().chain(steps) {
         assert!(document["webhooks"][kind]["post"]["requestBody"].is_object(), "{kind}");
     }
     let mut ids = Vec::new();

@@ -291,10 +291,10 @@ async fn a_no_needs_a_reason_and_denies_the_version() {
     let no = |reason: &str| Answer::Reject { reason: reason.into(), note: Some("No.".into()) };
     let service = &gateway.api.service;
     assert!(matches!(service.answer(&approval, hash, no("because"), &approver).await, Err(ServiceError::Invalid(_))));
-    assert!(service.answer(&approval, hash, no("wrong_tone"), &approver).await.unwrap().is_none());
+    assert!(service.answer(&approval, hash, no("tone"), &approver).await.unwrap().is_none());
     assert_eq!(state(&gateway, &key, &draft).await["state"], "denied");
     let shown = gateway.get(&format!("/api/v1/approvals/{approval}"), Some(&key)).await.json();
-    assert_eq!((shown["state"].as_str(), shown["rejectReason"].as_str()), (Some("rejected"), Some("wrong_tone")));
+    assert_eq!((shown["state"].as_str(), shown["rejectReason"].as_str()), (Some("rejected"), Some("tone")));
     // Of another tenant nobody answers.
     let stranger = Approver::of_test(OPERATOR, UserId::from_bits(1), false);
     assert!(matches!(service.question_for(&approval, &stranger).await, Err(ServiceError::NotFound(_))));
@@ -347,4 +347,130 @@ async fn a_proposal_that_is_made_again_under_its_key_is_one_draft() {
     assert_eq!(drafts().await, 1);
     call("b", &proposal("sales", "Hello")).await;
     assert_eq!(drafts().await, 2, "under another key it is another");
+}
+
+#[tokio::test]
+async fn the_same_call_gets_its_answer_whatever_has_changed_since() {
+    let gateway = Gateway::new().await;
+    mailbox(&gateway, "sales", "connex", "human_approval").await;
+    let key = gateway.key().await;
+    let call = async |path: &str, body: &Value| {
+        let request = request("POST", path, Some(&key)).header("idempotency-key", "a");
+        gateway.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let made = call(DRAFTS, &proposal("sales", "Hello")).await.json();
+    let path = format!("{DRAFTS}/{}/release-request", made["id"].as_str().unwrap());
+    let asking = json!({ "releaseOnApproval": true });
+    let with_key = async |name: &str, body: &Value| {
+        let request = request("POST", &path, Some(&key)).header("idempotency-key", name);
+        gateway.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let asked = with_key("b", &asking).await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text());
+    act(&gateway, &key, &made, "withdraw", &json!({})).await;
+    let tenant = gateway.store.for_tenant(gateway.tenant);
+    let id = tenant.mailboxes().await.unwrap()[0].id;
+    tenant.remove_mailbox(id).await.unwrap();
+    let again = call(DRAFTS, &proposal("sales", "Hello")).await;
+    assert_eq!((again.status, again.json()), (StatusCode::OK, made));
+    let again = with_key("b", &asking).await;
+    assert_eq!((again.status, again.json()), (StatusCode::ACCEPTED, asked.json()));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(with_key("b", &json!({})).await.json()["code"], "idempotency_conflict");
+}
+
+#[tokio::test]
+async fn a_source_app_reports_what_it_was_asked_to_send_and_nothing_else() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    mailbox(&gateway, "app", "source_app", "human_approval").await;
+    mailbox(&gateway, "sales", "connex", "human_approval").await;
+    let draft = propose(&gateway, &key, &proposal("app", "Hello Ann.")).await;
+    let sent = json!({ "outcome": "sent", "messageId": "<1@app.example>", "sentAt": "2026-11-23T09:00:00Z" });
+    act(&gateway, &key, &draft, "report", &sent).await.problem(409, "state_conflict");
+    act(&gateway, &key, &draft, "release-request", &json!({})).await;
+    let unreadable = json!({ "outcome": "sent", "messageId": "no id" });
+    act(&gateway, &key, &draft, "report", &unreadable).await.problem(422, "invalid_request");
+    let reported = act(&gateway, &key, &draft, "report", &sent).await;
+    assert_eq!(reported.status, StatusCode::OK, "{}", reported.text());
+    let shown = reported.json();
+    assert_eq!((shown["state"].as_str(), shown["handoff"]["reported"].as_str()), (Some("handed_off"), Some("sent")));
+    assert_eq!(shown["handoff"]["messageId"], "1@app.example");
+    assert_eq!(state(&gateway, &key, &draft).await, shown);
+    act(&gateway, &key, &draft, "report", &json!({ "outcome": "discarded" })).await.problem(409, "state_conflict");
+    assert_eq!(gateway.get("/api/v1/approvals", Some(&key)).await.json()["items"], json!([]), "it makes no approval");
+    let only_drafts =
+        gateway.key_with(|key| key.scopes = crate::keys::Scopes::of(&[crate::keys::Scope::DraftsWrite])).await;
+    act(&gateway, &only_drafts, &draft, "report", &sent).await.problem(403, "forbidden_scope");
+    let ours = propose(&gateway, &key, &proposal("sales", "Hello Ann.")).await;
+    act(&gateway, &key, &ours, "report", &sent).await.problem(409, "state_conflict");
+    // The event log shows the words of the operation to whoever may read messages alone.
+    let log = async |scopes: &[crate::keys::Scope]| {
+        let reader = gateway.key_with(|key| key.scopes = crate::keys::Scopes::of(scopes)).await;
+        let log = gateway.get("/api/v1/events", Some(&reader)).await.json();
+        let items = log["items"].as_array().unwrap().clone();
+        items.into_iter().find(|item| item["event"]["type"] == "draft.handed_off").unwrap()["event"].clone()
+    };
+    use crate::keys::Scope::{EventsRead, MessagesRead};
+    let (all, some) = (log(&[EventsRead, MessagesRead]).await, log(&[EventsRead]).await);
+    let text = |event: &Value| event["data"]["operations"][0]["params"]["text"].clone();
+    assert_eq!((text(&all), text(&some)), (json!("Hello Ann."), Value::Null));
+    assert_eq!(some["data"]["operations"][0]["params"]["draftId"], draft["id"]);
+}
+
+#[tokio::test]
+async fn a_decision_proposes_words_that_people_answer_and_their_no_is_counted_with_its_reason() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    mailbox(&gateway, "sales", "connex", "human_approval").await;
+    let tenant = gateway.store.for_tenant(gateway.tenant);
+    let body = json!({ "app": "crm", "sourceSystem": "crm", "sourceEventId": "1", "eventType": "inbound_message",
+        "sourceMailbox": { "address": "sales@gate.example" }, "context": { "recordId": "D-17" },
+        "message": { "subject": "Prices", "from": "Ann Lee <ann@lakeside.example>",
+            "body": "Could you please send me a quote? What would it cost for ten people?" } });
+    let answer = gateway.post("/api/connex/integration-event", Some(&key), &body).await.json();
+    let id = answer["materialized"]["drafts"][0].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+    let operation = answer["operations"].as_array().unwrap().iter().find(|one| one["type"] == "create_draft").unwrap();
+    assert_eq!(operation["params"]["draftId"], id);
+    let draft = json!({ "id": id });
+    let shown = state(&gateway, &key, &draft).await;
+    assert_eq!(shown["version"], 1, "{shown}");
+    assert_eq!(shown["content"]["to"], json!(["Ann Lee <ann@lakeside.example>"]));
+    let text = shown["content"]["text"].as_str().unwrap();
+    assert!(text.starts_with("Hello Ann Lee,"), "{text}");
+    assert!(shown["template"]["id"].as_str().unwrap().starts_with("builtin/en/"), "{shown}");
+    assert_eq!(shown["transmissions"], json!([]), "never a send");
+    let approval = answer["materialized"]["approvals"][0].as_str().unwrap();
+    let approver = Approver::of_test(gateway.tenant, UserId::from_bits(1), true);
+    let hash = shown["contentHash"].as_str().unwrap().parse::<ContentHash>().unwrap();
+    let no = |reason: &str| Answer::Reject { reason: reason.into(), note: Some("too stiff".into()) };
+    let service = &gateway.api.service;
+    assert!(service.answer(approval, hash, no("because"), &approver).await.is_err(), "the list is closed");
+    assert!(service.answer(approval, hash, no("tone"), &approver).await.unwrap().is_none());
+    let figures = gateway.post("/api/connex/integration-insights", Some(&key), &json!({})).await.json();
+    let expected = json!([{ "template": shown["template"]["id"], "status": answer["canonical"]["status"],
+        "reason": "tone", "count": 1 }]);
+    assert_eq!(figures["rejections"], expected);
+    assert_eq!(figures["outcomes"], json!([{ "key": "rejected", "count": 1 }]));
+    let mut other = body.clone();
+    other["sourceEventId"] = json!("2");
+    other["app"] = json!("words");
+    gateway.post("/api/connex/integration-event", Some(&key), &other).await;
+    let app = tenant.app_by_name("words").await.unwrap().unwrap().id;
+    let own = crate::store::templates::NewTemplate {
+        app: Some(app),
+        status: answer["canonical"]["status"].as_str().unwrap().into(),
+        language: "en".into(),
+        subject: Some("About {{record_id}}".into()),
+        body: "Dear {{contact_name}}: soon.".into(),
+    };
+    let template = tenant.set_template(own, Who::Operator).await.unwrap();
+    other["sourceEventId"] = json!("3");
+    let answer = gateway.post("/api/connex/integration-event", Some(&key), &other).await.json();
+    let shown = state(&gateway, &key, &json!({ "id": answer["materialized"]["drafts"][0] })).await;
+    assert_eq!(shown["template"], json!({ "id": template.id, "version": 1 }));
+    assert_eq!(
+        (&shown["content"]["subject"], &shown["content"]["text"]),
+        (&json!("About D-17"), &json!("Dear Ann Lee: soon."))
+    );
 }

@@ -166,6 +166,10 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         Action::Draft | Action::DraftCancel | Action::DraftCheck | Action::DraftRelease | Action::DraftWithdraw => {
             vec![of(&ids.draft)]
         }
+        Action::DraftReport => {
+            let path = endpoint.path.replace("{id}", &ids.draft);
+            vec![call(&path, json!({ "outcome": "discarded" }), Answered::Unknown)]
+        }
         Action::Approval => vec![of(&ids.approval)],
         Action::DraftEdit => {
             vec![call(

@@ -8,6 +8,7 @@ use crate::mail::address::{Domain, Mailbox};
 use crate::seal::InstanceKey;
 use crate::store::directory::{App, MailboxRow};
 use crate::store::routes::RouteRow;
+use crate::store::templates::TemplateRow;
 use crate::store::{Store, StoreError};
 
 const KEPT: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ pub(super) struct Directory {
     mailboxes: moka::sync::Cache<(TenantId, MailboxId), Option<Arc<MailboxRow>>>,
     routes: moka::sync::Cache<(TenantId, RouteId), Option<Arc<RouteRow>>>,
     apps: moka::sync::Cache<(TenantId, AppId), Option<Arc<App>>>,
+    templates: moka::sync::Cache<TenantId, Arc<Vec<TemplateRow>>>,
 }
 
 /// What holds for all mail of a tenant.
@@ -35,7 +37,8 @@ pub(super) struct TenantFacts {
 
 impl Directory {
     pub(super) fn new(store: Store, key: Arc<InstanceKey>) -> Self {
-        Self { store, key, tenants: cache(), mailboxes: cache(), routes: cache(), apps: cache() }
+        let templates = cache();
+        Self { store, key, tenants: cache(), mailboxes: cache(), routes: cache(), apps: cache(), templates }
     }
 
     /// The same, knowing nothing yet.
@@ -91,6 +94,15 @@ impl Directory {
         let app = self.store.for_tenant(tenant).app(id).await?.map(Arc::new);
         self.apps.insert((tenant, id), app.clone());
         Ok(app)
+    }
+
+    pub(super) async fn templates(&self, tenant: TenantId) -> Result<Arc<Vec<TemplateRow>>, StoreError> {
+        if let Some(templates) = self.templates.get(&tenant) {
+            return Ok(templates);
+        }
+        let templates = Arc::new(self.store.for_tenant(tenant).templates().await?);
+        self.templates.insert(tenant, Arc::clone(&templates));
+        Ok(templates)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::again::Again;
 use super::threads::{Asked, NewThreads, Placed};
+use super::words::Answered;
 use super::{Ingest, authenticity, marked};
 use crate::contract::answer::Answer;
 use crate::contract::request::AttachmentRef;
@@ -244,9 +245,14 @@ impl Ingest {
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
         let mode = if quiet { Materialize::None } else { Materialize::Safe };
         let mut work = materialize(mode, &event.subject, &mut answer, clock);
+        let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
+        if !keeps_nothing {
+            let (mailbox, app) = (place.mailbox.as_deref(), place.app.as_deref().map(|app| app.id));
+            let answered = Answered { event: &event, mailbox, app, owned_domains: &facts.domains };
+            self.write_words(&answered, &answer, &mut work).await?;
+        }
         let observed = observing.map(|row| observe(row, &mut answer, &mut work));
         let returned = returned(&event, found).filter(|_| !quiet && observed.is_none());
-        let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
         if keeps_nothing {
             forget_evidence(&mut answer);
         }

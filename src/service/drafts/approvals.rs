@@ -119,8 +119,7 @@ pub enum Answer {
 }
 
 /// Words for a no.
-pub const REJECT_REASONS: [&str; 6] =
-    ["wrong_content", "wrong_recipient", "wrong_tone", "not_now", "do_not_answer", "other"];
+pub const REJECT_REASONS: [&str; 5] = ["wrong_recipient", "wrong_content", "not_needed", "tone", "other"];
 /// Questions of a page at most.
 const PAGE: u32 = 100;
 

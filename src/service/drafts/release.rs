@@ -17,6 +17,7 @@ use crate::governance::lifecycle::{DraftEvent, DraftState};
 use crate::governance::{Disposition, Draft, ReleaseRow, Verdict};
 use crate::ids::{ApprovalId, DraftId, ReleaseId};
 use crate::service::keys::{Authenticated, DraftsWrite};
+use crate::service::once::{self, Answered, CallKey};
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
 use crate::store::approvals::NewQuestion;
@@ -87,12 +88,31 @@ impl Service {
         &self,
         id: &str,
         request: ReleaseRequest,
+        call: Option<CallKey>,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<Answered<ReleaseAnswer>, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+            return Ok(known);
+        }
+        let answer = self.ask_for_release(&tenant, id, request, caller).await?;
+        // The step is taken, and is taken once: whoever asks again finds the draft where it is.
+        match once::keyed(call, caller.principal(), &answer)? {
+            Some(call) => once::answered(tenant.keep_call(call).await?, answer),
+            None => Ok(Answered::Now(Box::new(answer))),
+        }
+    }
+
+    async fn ask_for_release(
+        &self,
+        tenant: &TenantStore,
+        id: &str,
+        request: ReleaseRequest,
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<ReleaseAnswer, ServiceError> {
-        let tenant = self.store.for_tenant(caller.principal().tenant());
-        let draft = self.draft_row(&tenant, id).await?;
-        if let Some(mailbox) = self.maybe_mailbox_of(&tenant, &draft).await? {
-            self.may_write_as(&tenant, &mailbox, caller).await?;
+        let draft = self.draft_row(tenant, id).await?;
+        if let Some(mailbox) = self.maybe_mailbox_of(tenant, &draft).await? {
+            self.may_write_as(tenant, &mailbox, caller).await?;
         }
         let now = self.clock().now();
         let send_at = match &request.send_at {
@@ -103,16 +123,16 @@ impl Service {
                     .ok_or_else(|| fault("/sendAt", "is no RFC 3339 time within the next year"))?,
             ),
         };
-        let case = self.case_of(&tenant, &draft).await?;
+        let case = self.case_of(tenant, &draft).await?;
         let is_other = |hash: &String| *hash != case.version.content.hash().to_string();
         if request.content_hash.as_ref().is_some_and(is_other) {
             return Err(Conflict::ContentChanged.into());
         }
-        if let Some(answer) = self.released_before(&tenant, &draft).await? {
+        if let Some(answer) = self.released_before(tenant, &draft).await? {
             return Ok(answer);
         }
         let terms = Terms { release_on_approval: request.release_on_approval.unwrap_or(true), send_at };
-        self.run_gate(&tenant, &draft, case, terms, Who::Actor(actor_of(caller.principal()))).await
+        self.run_gate(tenant, &draft, case, terms, Who::Actor(actor_of(caller.principal()))).await
     }
 
     /// What a request was answered that came before: a caller who lost the answer asks again.

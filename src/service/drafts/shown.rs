@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::write::Parts;
+use crate::clock::Timestamp;
 use crate::governance::Verdict;
 use crate::governance::audit::Who;
 use crate::store::directory::MailboxRow;
 use crate::store::drafts::{DraftRow, VersionRow};
+use crate::store::handoffs::{HandoffRow, NewReport};
 use crate::store::releases::StoredRelease;
 use crate::store::sent::SentCopyRow;
 
@@ -47,6 +49,72 @@ pub struct DraftView {
     pub transmissions: Vec<TransmissionView>,
     /// Where copies of what was sent came in by a route: proof that it was sent.
     pub copies: Vec<SentCopyView>,
+    /// The words that a decision proposed it with.
+    pub template: Option<TemplateView>,
+    /// What the source app made of it, where it was asked to send it.
+    pub handoff: Option<HandoffView>,
+}
+
+/// Words that a decision proposed a draft with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateView {
+    /// Its id; `builtin/…` for those that are there from the start.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+}
+
+/// A draft that the source app was asked to send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HandoffView {
+    /// The operation that asked for it.
+    pub operation_id: Option<String>,
+    /// What the app reported: `sent` or `discarded`; null while it did not.
+    pub reported: Option<String>,
+    /// When it reported, RFC 3339.
+    pub reported_at: Option<String>,
+    /// The Message-ID that it reported.
+    pub message_id: Option<String>,
+    /// When it sent it by its own word, RFC 3339.
+    pub sent_at: Option<String>,
+    /// Why not, or what else it said.
+    pub note: Option<String>,
+    /// When the first copy of the mail was seen at a route, RFC 3339.
+    pub seen_at: Option<String>,
+    /// That copy.
+    pub seen_message_id: Option<String>,
+    /// By what it was known: `message_id`, or `likeness` of words, recipients and what is answered.
+    pub matched_by: Option<String>,
+}
+
+impl HandoffView {
+    fn of(row: &HandoffRow) -> Self {
+        Self {
+            operation_id: row.operation.map(|id| id.to_string()),
+            reported: row.outcome.clone(),
+            reported_at: row.reported_at.map(|at| at.to_string()),
+            message_id: row.message_id.clone(),
+            sent_at: row.sent_at.map(|at| at.to_string()),
+            note: row.note.clone(),
+            seen_at: row.seen.map(|(_, at)| at.to_string()),
+            seen_message_id: row.seen.map(|(id, _)| id.to_string()),
+            matched_by: row.matched_by.clone(),
+        }
+    }
+
+    /// As it is once a report stands.
+    pub(super) fn reported(self, report: &NewReport, now: Timestamp) -> Self {
+        Self {
+            reported: Some(report.outcome.to_owned()),
+            reported_at: Some(now.to_string()),
+            message_id: report.message_id.clone(),
+            sent_at: report.sent_at.map(|at| at.to_string()),
+            note: report.note.clone(),
+            ..self
+        }
+    }
 }
 
 /// What a version was written from.
@@ -180,6 +248,7 @@ impl From<&Verdict> for VerdictView {
 pub(super) struct Sent {
     pub(super) releases: Vec<StoredRelease>,
     pub(super) copies: Vec<SentCopyRow>,
+    pub(super) handoff: Option<HandoffRow>,
 }
 
 pub(super) fn view(
@@ -207,6 +276,8 @@ pub(super) fn view(
         updated_at: draft.updated_at.to_string(),
         transmissions,
         copies: sent.copies.iter().map(copy).collect(),
+        template: draft.template.clone().map(|(id, version)| TemplateView { id, version }),
+        handoff: sent.handoff.as_ref().map(HandoffView::of),
     }
 }
 

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DraftContent, DraftEdit, DraftRequest, ReplyRequest, conflict, fault};
+use crate::clock::Timestamp;
 use crate::event::{CanonicalEvent, Participant, Scope};
 use crate::governance::{Actor, Content, IdentityOwner};
-use crate::ids::{DraftId, EventId, ThreadId};
+use crate::ids::{DraftId, EventId, TenantId, ThreadId};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::compose::{Named, NewMessage, Writer, compose};
+use crate::mail::reply_token::ReplyTokens;
 use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Fault, Service, ServiceError};
 use crate::store::TenantStore;
@@ -244,45 +246,76 @@ impl Service {
         place: &Place<'_>,
     ) -> Result<VersionRow, ServiceError> {
         let own = registered_mailbox(mailbox).ok_or_else(|| fault("/mailbox", "has no address that mail can carry"))?;
-        let now = self.clock().now();
-        let unique = unique_word(draft, number);
-        let domain = own.address.domain().as_str();
         let (scope, answered) = (mailbox.id.to_string(), place.answered);
-        let message_id = self.drafts.reply_tokens.message_id(tenant.tenant(), &scope, place.thread, &unique, domain);
-        let (to, cc, bcc) = (named(&parts.to, "/to")?, named(&parts.cc, "/cc")?, named(&parts.bcc, "/bcc")?);
-        let recipients = recipients(&[&to, &cc, &bcc])?;
-        let in_reply_to = answered.and_then(|event| event.rfc_message_id.clone()).filter(|id| is_id(id));
-        let message = compose(&NewMessage {
-            from: Named { name: parts.name.clone(), mailbox: own.address.clone() },
-            reply_to: None,
-            to,
-            cc,
-            subject: parts.subject.clone(),
-            text: parts.text.clone(),
-            html: parts.html.clone(),
-            files: Vec::new(),
-            message_id: message_id.clone(),
-            references: references(answered, in_reply_to.as_ref()),
-            in_reply_to,
-            date: now,
-            boundary: unique,
-            writer: Writer::Person,
-        });
-        let reverse_path = ReversePath::Mailbox(own.address);
-        let content = Content::new(reverse_path.clone(), recipients.clone(), message.clone().into())
-            .map_err(|error| fault("/to", error.to_string()))?;
-        let parts = Parts { message_id, ..parts };
-        Ok(VersionRow {
-            version: number,
-            author,
-            reverse_path,
-            recipients,
-            message,
-            content_hash: content.hash().to_string(),
-            parts: serde_json::to_string(&parts).map_err(|error| ServiceError::Internal(error.into()))?,
-            created_at: now,
-        })
+        let frame = Frame {
+            tokens: &self.drafts.reply_tokens,
+            tenant: tenant.tenant(),
+            scope: &scope,
+            own: own.address,
+            thread: place.thread,
+            references: references_of(answered, answered.and_then(|event| event.rfc_message_id.clone())),
+            now: self.clock().now(),
+        };
+        fixed(&frame, (draft, number), parts, author)
     }
+}
+
+/// Whose a rendering is, and where it belongs.
+pub(super) struct Frame<'a> {
+    pub(super) tokens: &'a ReplyTokens,
+    pub(super) tenant: TenantId,
+    /// The mailbox, in which answers come back.
+    pub(super) scope: &'a str,
+    pub(super) own: Mailbox,
+    pub(super) thread: ThreadId,
+    /// `In-Reply-To`, and `References`.
+    pub(super) references: (Option<String>, Vec<String>),
+    pub(super) now: Timestamp,
+}
+
+/// The exact bytes of `parts`, with all that is set once.
+pub(super) fn fixed(
+    frame: &Frame<'_>,
+    (draft, number): (DraftId, u32),
+    parts: Parts,
+    author: Actor,
+) -> Result<VersionRow, ServiceError> {
+    let unique = unique_word(draft, number);
+    let domain = frame.own.domain().as_str();
+    let message_id = frame.tokens.message_id(frame.tenant, frame.scope, frame.thread, &unique, domain);
+    let (to, cc, bcc) = (named(&parts.to, "/to")?, named(&parts.cc, "/cc")?, named(&parts.bcc, "/bcc")?);
+    let recipients = recipients(&[&to, &cc, &bcc])?;
+    let (in_reply_to, references) = frame.references.clone();
+    let message = compose(&NewMessage {
+        from: Named { name: parts.name.clone(), mailbox: frame.own.clone() },
+        reply_to: None,
+        to,
+        cc,
+        subject: parts.subject.clone(),
+        text: parts.text.clone(),
+        html: parts.html.clone(),
+        files: Vec::new(),
+        message_id: message_id.clone(),
+        references,
+        in_reply_to,
+        date: frame.now,
+        boundary: unique,
+        writer: Writer::Person,
+    });
+    let reverse_path = ReversePath::Mailbox(frame.own.clone());
+    let content = Content::new(reverse_path.clone(), recipients.clone(), message.clone().into())
+        .map_err(|error| fault("/to", error.to_string()))?;
+    let parts = Parts { message_id, ..parts };
+    Ok(VersionRow {
+        version: number,
+        author,
+        reverse_path,
+        recipients,
+        message,
+        content_hash: content.hash().to_string(),
+        parts: serde_json::to_string(&parts).map_err(|error| ServiceError::Internal(error.into()))?,
+        created_at: frame.now,
+    })
 }
 
 /// A word that no other version of a conversation's drafts has: letters and digits. Short, as it makes the Message-ID long
@@ -331,11 +364,18 @@ fn named(texts: &[String], pointer: &str) -> Result<Vec<Named>, ServiceError> {
     if faults.is_empty() { Ok(good) } else { Err(ServiceError::Invalid(faults)) }
 }
 
-fn written(participant: &Participant) -> String {
+pub(super) fn written(participant: &Participant) -> String {
     match participant.display_name.as_deref().filter(|name| !name.chars().any(char::is_control)) {
         Some(name) => format!("{name} <{}>", participant.address),
         None => participant.address.clone(),
     }
+}
+
+/// `In-Reply-To` and `References` of an answer to a message with this id.
+pub(super) fn references_of(answered: Option<&CanonicalEvent>, own: Option<String>) -> (Option<String>, Vec<String>) {
+    let own = own.filter(|id| is_id(id));
+    let references = references(answered, own.as_ref());
+    (own, references)
 }
 
 /// RFC 5322 §3.6.4: those of the message that is answered, and its own id behind them.
@@ -354,7 +394,7 @@ fn is_id(id: &str) -> bool {
     (1..=250).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>')
 }
 
-fn reply_subject(subject: &str) -> String {
+pub(super) fn reply_subject(subject: &str) -> String {
     let subject: String = subject.chars().filter(|letter| !letter.is_control()).take(490).collect();
     let is_reply = subject.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("re:"));
     if is_reply { subject } else { format!("Re: {subject}") }

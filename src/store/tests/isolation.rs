@@ -24,6 +24,7 @@ use crate::store::accounts::NewUser;
 use crate::store::accounts::invitations::NewInvitation;
 use crate::store::accounts::sign_ins::{Lapsed, NewSignIn};
 use crate::store::events::{NewApproval, NewDraft, NewObserved};
+use crate::store::handoffs::NewReport;
 use crate::store::idempotency::KeyedCall;
 use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
@@ -33,6 +34,7 @@ use crate::store::retention::Overdue;
 use crate::store::routes::{NewRoute, RouteChange, RouteStep};
 use crate::store::spool::NewAccepted;
 use crate::store::standing::{Paused, SuppressionReason};
+use crate::store::templates::NewTemplate;
 use crate::store::watch::Alarm;
 
 /// What stands in every text of the one tenant.
@@ -202,6 +204,10 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         release(owned.sending.claimed.release) => "Ok(None)";
         releases_of(owned.sending.draft) => "Ok([])";
         sent_copies(owned.sending.draft) => "Ok([])";
+        handoff(owned.draft) => "Ok(None)";
+        templates() => "Ok([])";
+        rejections(span) => "Ok([])";
+        known_call("key_of_both", "once", [1; 32]) => "Ok(First(()))";
         recent_releases() => "Ok(Some([]))";
         audit_after(0, 9) => "Ok([])";
         audit_of(&owned.sending.draft.to_string()) => "Ok([])";
@@ -308,6 +314,10 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         ask_approval(drafts::question(clock, draft, approval)) => "Err(NotFound";
         approve(drafts::yes(clock, called.stranger, draft, approval)) => "Err(Conflict";
         reject(approval, drafts::no()) => "Err(Conflict";
+        escalate(approval, serde_json::json!({})) => "Err(Conflict";
+        report_handoff(report(owned.draft), None) => "Err(Conflict";
+        set_template(template("own"), Who::Operator) => "Ok(TemplateRow";
+        keep_call(KeyedCall { key: "kept".into(), body: "{}".into(), ..call(4) }) => "Ok(First(()))";
         release_draft(drafts::release(clock, called.stranger, draft)) => "Err(NotFound";
         begin_sending(worker, claimed) => "Err(NotFound";
         hold_transmissions(worker, claimed.release) => "Err(LeaseLost";
@@ -521,6 +531,8 @@ async fn fill(scene: &Scene) -> Owned {
         Some(NewObserved { route: route_id, operations: vec![MARK.into()], tasks: 1, approvals: 1, drafts: 1 });
     scene.store.record_mail(vec![message, held, copy], at(CURSOR)).await.unwrap();
     see_sent(scene, &owned.sending, route_id).await;
+    own.report_handoff(report(owned.draft), None).await.unwrap();
+    own.set_template(template(MARK), Who::Operator).await.unwrap();
     own.ask_again(route_id, all_held(), MARK.into()).await.unwrap();
     let mut source = scene.event("mbx_a", clock.mint());
     mark(&mut source, clock.mint(), clock.mint());
@@ -538,6 +550,16 @@ async fn fill(scene: &Scene) -> Owned {
     accept(scene).await;
     scene.place.run("UPDATE tenants SET suspended_at = 1 WHERE name = 'harbor'").await;
     owned
+}
+
+fn report(draft: DraftId) -> NewReport {
+    let by = crate::governance::Actor::Agent { agent: MARK.into() };
+    NewReport { draft, outcome: "discarded", message_id: None, sent_at: None, note: Some(MARK.into()), by }
+}
+
+fn template(body: &str) -> NewTemplate {
+    let (status, language) = ("complaint".to_owned(), "en".to_owned());
+    NewTemplate { app: None, status, language, subject: None, body: body.into() }
 }
 
 /// Has a copy of what the tenant sent come back by its route.
@@ -568,13 +590,19 @@ fn mark(event: &mut NewEvent, draft_id: DraftId, approval_id: ApprovalId) {
     event.text = MARK.into();
     event.tasks[0].title = MARK.into();
     event.decision.as_mut().unwrap().answer.canonical.next_best_action = MARK.into();
-    event.approvals.push(NewApproval { approval_id, draft_id: Some(draft_id), reasons: vec![MARK.into()] });
+    event.approvals.push(NewApproval {
+        approval_id,
+        draft_id: Some(draft_id),
+        reasons: vec![MARK.into()],
+        about: None,
+    });
     event.drafts.push(NewDraft {
         draft_id,
         identity_owner: "source_app".into(),
         state: "handed_off".into(),
         external_reply_url: Some("https://saltwater.example/reply".into()),
         content: serde_json::json!({ "mark": MARK }),
+        words: None,
     });
 }
 

@@ -1,0 +1,63 @@
+//! The words of an answer that a decision about mail proposes.
+
+use super::Ingest;
+use crate::contract::answer::Answer;
+use crate::event::CanonicalEvent;
+use crate::ids::AppId;
+use crate::mail::address::{Domain, Mailbox};
+use crate::mail::copy::{self, RecipientType};
+use crate::service::drafts::words::{Correspondence, addressee, write};
+use crate::service::materialize::Work;
+use crate::store::StoreError;
+use crate::store::directory::MailboxRow;
+
+/// Mail, and who would answer it.
+pub(super) struct Answered<'a> {
+    pub(super) event: &'a CanonicalEvent,
+    pub(super) mailbox: Option<&'a MailboxRow>,
+    pub(super) app: Option<AppId>,
+    pub(super) owned_domains: &'a [Domain],
+}
+
+impl Ingest {
+    /// Writes the drafts of an answer, where there are some and whose answer it would be can be told.
+    pub(super) async fn write_words(
+        &self,
+        answered: &Answered<'_>,
+        answer: &Answer,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Answered { event, mailbox, app, owned_domains } = *answered;
+        if work.drafts.is_empty() {
+            return Ok(());
+        }
+        let from = match mailbox {
+            Some(row) => Mailbox::parse(&row.address).ok(),
+            None => reached(event, owned_domains),
+        };
+        let (Some(from), Some(to)) = (from, addressee(event)) else { return Ok(()) };
+        let templates = self.directory.templates(event.tenant).await?;
+        let correspondence = Correspondence {
+            tenant: event.tenant,
+            event: event.id,
+            app,
+            mailbox: mailbox.map(|row| row.id),
+            from,
+            thread: Some(event.thread_id),
+            answered: Some(event),
+            to,
+            name: event.author.as_ref().and_then(|author| author.display_name.as_deref()),
+            subject: &event.subject,
+            record_id: None,
+        };
+        write(work, answer, &correspondence, &templates, (&self.tokens, self.store.clock()));
+        Ok(())
+    }
+}
+
+/// Of a copy: the first of the tenant's own whom everybody sees that it was sent to.
+fn reached(event: &CanonicalEvent, owned_domains: &[Domain]) -> Option<Mailbox> {
+    let open = event.recipients.iter().filter(|one| one.recipient_type != RecipientType::Bcc);
+    let mut own = open.filter_map(|one| Mailbox::parse(&one.address).ok());
+    own.find(|one| copy::is_owned(one.domain(), owned_domains))
+}
