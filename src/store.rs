@@ -46,6 +46,7 @@ pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod threads;
+pub mod uploads;
 pub mod watch;
 pub mod webhooks;
 mod writer;

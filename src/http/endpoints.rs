@@ -63,6 +63,7 @@ pub enum Action {
     DraftRelease,
     DraftWithdraw,
     ThreadReply,
+    Upload,
     Approvals,
     Approval,
     Routes,

@@ -65,6 +65,9 @@ fn draft_desk() -> crate::service::drafts::DraftDesk {
     crate::service::drafts::DraftDesk {
         platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
         reply_tokens: Arc::new(crate::mail::reply_token::ReplyTokens::new(&[7; 32])),
+        uploads: crate::service::drafts::uploads::UploadDesk::new(Arc::clone(
+            crate::seal::InstanceKey::new(&[7; 32]).bodies(),
+        )),
     }
 }
 
