@@ -260,7 +260,8 @@ impl App {
         let serve = supervisor.spawner(Phase::Serve);
         let mail = doors::mail_door(&config, &recipients, &acceptor);
         let service = service(&instance, &spool, &engine, mail, &resolver, serve.stopping());
-        let submissions = doors::bind_submission(&config, &service, (&recipients, &acceptor), &pool, tls.mail.as_ref())?;
+        let submissions =
+            doors::bind_submission(&config, &service, (&recipients, &acceptor), &pool, tls.mail.as_ref())?;
         let api = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = ui::beside(api, Ui::new(service.clone(), config.http.request_timeout));
         let public = http::serve::bounded(public, config.http.concurrency);

@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn the_development_configuration_is_sound_and_stays_on_loopback() {
         let pem = certificate();
-        let listen = [20_000, 20_001, 20_002, 20_003, 20_005, 20_006, 20_007].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let listen = [20_000, 20_001, 20_002, 20_003, 20_005, 20_006, 20_007]
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let config = loader(Path::new("/tmp/connex-dev"), listen, pem.path(), pem.path()).load().unwrap();
         let (smtp, http, submission) = (&config.smtp, &config.http, &config.submission);
         let bound = [

@@ -37,6 +37,7 @@ mod messages;
 mod outcomes;
 mod problems;
 mod routes;
+mod submissions;
 
 const HOST: &str = "https://gate.example";
 

@@ -111,9 +111,8 @@ pub(in crate::mail) fn markup_and_files(
     message: &Message,
 ) -> Option<(Option<String>, Vec<Attachment>)> {
     let structure = structure::walk(bytes, limits);
-    let is_elsewhere = |part: &structure::Part| {
-        matches!(part.media.name.as_str(), "message/partial" | "message/external-body")
-    };
+    let is_elsewhere =
+        |part: &structure::Part| matches!(part.media.name.as_str(), "message/partial" | "message/external-body");
     if structure.parts.iter().any(is_elsewhere) {
         return None;
     }

@@ -412,8 +412,11 @@ pub const BAD_FIELD_ADDRESS: Reply =
 pub const BAD_PARTS: Reply =
     Reply::refusal(550, "unfit", "5.6.0 The MIME parts have no closing boundary, are too many, or too deep");
 /// Text that cannot be shown to who approves it.
-pub const BAD_TEXT: Reply =
-    Reply::refusal(550, "unfit", "5.6.0 The text is not in its charset or encoding, is elsewhere, or too long to be shown");
+pub const BAD_TEXT: Reply = Reply::refusal(
+    550,
+    "unfit",
+    "5.6.0 The text is not in its charset or encoding, is elsewhere, or too long to be shown",
+);
 
 /// The address does not exist here; the same for an unknown route.
 pub const UNKNOWN_RECIPIENT: Reply = Reply::refusal(550, "unknown_recipient", "5.1.1 No such recipient here");

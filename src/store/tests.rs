@@ -34,6 +34,7 @@ mod routes;
 mod schema;
 mod sent;
 mod sqlite;
+mod uploads;
 
 use engine::{Engine, Place};
 

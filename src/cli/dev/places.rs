@@ -42,7 +42,8 @@ impl Places {
 
     /// The configuration of the instance.
     pub(super) fn config(&self) -> Result<Config, CliError> {
-        let listen = [self.smtp(), self.smtps(), self.http(), self.admin(), self.lmtp(), self.submission(), self.submissions()];
+        let listen =
+            [self.smtp(), self.smtps(), self.http(), self.admin(), self.lmtp(), self.submission(), self.submissions()];
         Ok(config::dev::loader(&self.dir, listen, &self.certificate.cert_file, &self.certificate.key_file).load()?)
     }
 

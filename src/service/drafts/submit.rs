@@ -66,14 +66,14 @@ impl Service {
         if !self.standing(caller).is_valid().await? {
             return Err(Stopped::Refused(SubmissionRefusal::KeyGone));
         }
-        let read =
-            submitted::read(&mail.bytes).map_err(|unfit| Stopped::Refused(SubmissionRefusal::Unfit(unfit)))?;
+        let read = submitted::read(&mail.bytes).map_err(|unfit| Stopped::Refused(SubmissionRefusal::Unfit(unfit)))?;
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let not_yours = |_| Stopped::Refused(SubmissionRefusal::NotYours);
-        let mailbox = self.mailbox_named(&tenant, &read.from.mailbox.to_string()).await.map_err(|error| match error {
-            ServiceError::Invalid(_) => not_yours(()),
-            error => error.into(),
-        })?;
+        let mailbox =
+            self.mailbox_named(&tenant, &read.from.mailbox.to_string()).await.map_err(|error| match error {
+                ServiceError::Invalid(_) => not_yours(()),
+                error => error.into(),
+            })?;
         self.may_write_as(&tenant, &mailbox, caller).await?;
         let id = self.add_submitted((&tenant, &mailbox), (mail, read), caller).await?;
         self.ask_gate(&tenant, id, caller).await

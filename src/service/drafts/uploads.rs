@@ -82,7 +82,10 @@ impl UploadName {
         }
         let media_type = media_type.trim().to_ascii_lowercase();
         if !is_media_type(&media_type) {
-            return Err(fault("", "needs `content-type: type/subtype` without parameters, of a file and not of a message"));
+            return Err(fault(
+                "",
+                "needs `content-type: type/subtype` without parameters, of a file and not of a message",
+            ));
         }
         Ok(Self { name: name.to_owned(), media_type })
     }
@@ -149,8 +152,12 @@ impl Service {
         let unopened = || ServiceError::Internal("an upload cannot be opened".into());
         let sealed = SealedKey::from_octets(&row.sealed_key).ok_or_else(unopened)?;
         self.drafts.uploads.keys.look_up(sealed.data_key()).await;
-        let opener =
-            self.drafts.uploads.keys.open(&sealed, id.to_string().as_bytes()).map_err(|error| ServiceError::Internal(error.into()))?;
+        let opener = self
+            .drafts
+            .uploads
+            .keys
+            .open(&sealed, id.to_string().as_bytes())
+            .map_err(|error| ServiceError::Internal(error.into()))?;
         let bytes = opener.open(0, row.content).map_err(|error| ServiceError::Internal(error.into()))?;
         let told = DraftFile {
             id: id.to_string(),
@@ -181,9 +188,8 @@ fn is_media_type(text: &str) -> bool {
         (1..=127).contains(&part.len())
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
     };
-    text.split_once('/').is_some_and(|(kind, subtype)| {
-        is_token(kind) && is_token(subtype) && !matches!(kind, "multipart" | "message")
-    })
+    text.split_once('/')
+        .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype) && !matches!(kind, "multipart" | "message"))
 }
 
 #[cfg(test)]
@@ -199,7 +205,9 @@ mod tests {
         for name in ["", " a", "a ", "..", "../a", "a\\b", "a\r\nBcc: x", "fdp.\u{202e}exe", "a\0", &long] {
             assert!(UploadName::new(name, "application/pdf").is_err(), "{name:?}");
         }
-        for media in ["", "pdf", "a/b/c", "text/plain; charset=x", "a /b", "multipart/mixed", "message/rfc822", "a/b\r\nX: y"] {
+        for media in
+            ["", "pdf", "a/b/c", "text/plain; charset=x", "a /b", "multipart/mixed", "message/rfc822", "a/b\r\nX: y"]
+        {
             assert!(UploadName::new("a", media).is_err(), "{media:?}");
         }
     }
