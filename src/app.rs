@@ -198,6 +198,10 @@ pub struct Addresses {
     pub smtp: Vec<SocketAddr>,
     /// SMTP with TLS from the first byte.
     pub smtps: Vec<SocketAddr>,
+    /// Submission with STARTTLS.
+    pub submission: Vec<SocketAddr>,
+    /// Submission with TLS from the first byte.
+    pub submissions: Vec<SocketAddr>,
     /// LMTP.
     pub lmtp: Vec<SocketAddr>,
     /// Milter.
@@ -257,6 +261,8 @@ impl App {
         let serve = supervisor.spawner(Phase::Serve);
         let mail = doors::mail_door(&config, &recipients, &acceptor);
         let service = service(&instance, &spool, &engine, mail, &resolver, serve.stopping());
+        let submissions =
+            doors::bind_submission(&config, &service, (&recipients, &acceptor), &pool, tls.mail.as_ref())?;
         let api = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = ui::beside(api, Ui::new(service.clone(), config.http.request_timeout));
         let public = http::serve::bounded(public, config.http.concurrency);
@@ -313,6 +319,7 @@ impl App {
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
         doors::serve(doors, files, milters, &serve, (&listeners, &mut addresses));
+        doors::serve_submission(submissions, &serve, (&listeners, &mut addresses));
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &instance.clock);
         if let Some(acme) = acme {

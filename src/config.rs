@@ -26,6 +26,7 @@ pub mod sections;
 pub mod sending;
 pub mod show;
 pub mod smtp;
+pub mod submission;
 pub mod tls;
 pub mod units;
 pub mod webhooks;
@@ -46,6 +47,7 @@ pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool};
 pub use sending::Sending;
 pub use smtp::{Smtp, SmtpLimits};
+pub use submission::Submission;
 pub use tls::{Acme, Tls};
 pub use webhooks::{Schedule, Webhooks};
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub server: Server,
     /// `[smtp]`: the mail listener and its limits.
     pub smtp: Smtp,
+    /// `[submission]`: where programs hand mail in to be sent.
+    pub submission: Submission,
     /// `[lmtp]`: the door of local mail servers.
     pub lmtp: Lmtp,
     /// `[milter]`: the door through which mail servers show mail.
@@ -125,6 +129,7 @@ impl Config {
         let acme = Acme::read(reader);
         let has_tls = !tls.own.is_empty() || acme.is_some();
         let smtp = Smtp::read(reader, has_tls);
+        let submission = Submission::read(reader, has_tls);
         let lmtp = Lmtp::read(reader);
         let milter = Milter::read(reader);
         let providers = Providers::read(reader);
@@ -142,6 +147,8 @@ impl Config {
         check_listeners(&[
             ("smtp.listen", &smtp.listen),
             ("smtp.listen_tls", &smtp.listen_tls),
+            ("submission.listen", &submission.listen),
+            ("submission.listen_tls", &submission.listen_tls),
             ("lmtp.listen", &lmtp.listen),
             ("http.listen", &http.listen),
             ("http.listen_tls", &http.listen_tls),
@@ -154,6 +161,7 @@ impl Config {
             Ok(Self {
                 server,
                 smtp,
+                submission,
                 lmtp,
                 milter,
                 providers,

@@ -232,6 +232,7 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::DraftWithdraw => on(verb, routes::drafts::withdraw),
         Action::DraftReport => on(verb, routes::drafts::report),
         Action::ThreadReply => on(verb, routes::drafts::reply),
+        Action::Upload => on(verb, routes::uploads::upload),
         Action::Approvals => on(verb, routes::drafts::approvals),
         Action::Approval => on(verb, routes::drafts::approval),
         Action::Routes => on(verb, routes::intake_routes::all),

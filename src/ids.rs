@@ -137,6 +137,8 @@ identifiers! {
     DeliveryId "dlv";
     /// One try of a delivery.
     AttemptId "att";
+    /// A file that waits to go along with a draft.
+    UploadId "upl";
     /// One HTTP request.
     RequestId "req";
     /// One SMTP connection.

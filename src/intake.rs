@@ -8,9 +8,11 @@
 mod credentials;
 pub mod provider;
 mod recipient;
+mod submission;
 
 pub use credentials::{AuthenticationAnswer, Credentials};
 pub use recipient::{ForwardName, Intake, RecipientAnswer, RecipientQuery};
+pub use submission::{DraftOutcome, Drafted, SubmissionAnswer, SubmissionRefusal, SubmittedMail};
 
 use std::sync::Arc;
 

@@ -21,5 +21,6 @@ pub mod reply_token;
 pub mod retention;
 pub mod selection;
 pub mod setup;
+pub mod submitted;
 pub mod text;
 pub mod thread;

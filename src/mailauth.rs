@@ -305,7 +305,7 @@ impl Check<'_> {
         let is_senders_door = match origin.door {
             Door::Smtp | Door::Smtps | Door::Milter => true,
             Door::Http => origin.client.is_some(),
-            Door::Lmtp | Door::Inject | Door::Import => false,
+            Door::Lmtp | Door::Inject | Door::Import | Door::Submission | Door::Submissions => false,
         };
         let is_relay = |peer: IpAddr| self.settings.relays.iter().any(|network| network.contains(&peer));
         !is_senders_door || self.peer().is_none_or(is_relay)

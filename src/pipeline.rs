@@ -11,5 +11,6 @@ pub mod retention;
 mod rounds;
 pub mod send;
 pub mod signing;
+pub mod submissions;
 pub mod verdict;
 pub mod watch;

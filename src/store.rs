@@ -50,6 +50,7 @@ pub mod templates;
 pub(crate) mod tests;
 pub mod threads;
 mod told;
+pub mod uploads;
 pub mod watch;
 pub mod webhooks;
 mod writer;

@@ -49,7 +49,7 @@ fn feed(machine: &mut Machine, packet: &[u8]) -> bool {
                 Effect::Close => return false,
                 Effect::Admit => Input::Admission(Admission::Open),
                 Effect::Recipient => Input::Recipient(answer(machine)),
-                Effect::Commit(_) => Input::NotStored,
+                Effect::Commit(_) | Effect::Submit(_) => Input::NotStored,
                 Effect::Authenticate(_) => Input::Authenticated(AuthenticationAnswer::Refused),
                 Effect::Secure => Input::Secured,
             };

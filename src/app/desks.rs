@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::mail::reply_token::ReplyTokens;
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::DraftDesk;
+use crate::service::drafts::uploads::UploadDesk;
 use crate::service::routes::RouteDesk;
 
 /// What drafts are written with.
@@ -14,6 +15,7 @@ pub(super) fn draft_desk(instance: &Instance) -> DraftDesk {
     DraftDesk {
         platform_domains: instance.config.smtp.platform_domains.as_slice().into(),
         reply_tokens: Arc::new(ReplyTokens::new(instance.key.reply_tokens())),
+        uploads: UploadDesk::new(Arc::clone(instance.key.bodies())),
     }
 }
 

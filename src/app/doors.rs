@@ -15,6 +15,8 @@ use crate::mail::address::Mailbox;
 use crate::mail::envelope::Door;
 use crate::milter;
 use crate::pipeline::recipients::{GuessSettings, RecipientSettings, Recipients, StrangerSettings};
+use crate::pipeline::submissions::Submissions;
+use crate::service::Service;
 use crate::service::intake::MailDoor;
 use crate::service::intake::deliveries::DeliverySettings;
 use crate::smtp::{Limits, Listener, ListenerOptions, Pool};
@@ -68,6 +70,43 @@ pub(super) fn bind_smtp(
             };
             let listener = Listener::bind(address, options, Arc::clone(recipients), acceptor.clone());
             let fail = |source| AppError::Listen { key, address, source };
+            let listener = listener.map_err(fail)?;
+            bound.push((door, listener.local_addr().map_err(fail)?, listener));
+        }
+    }
+    Ok(bound)
+}
+
+/// Binds the submission listeners of the configuration.
+///
+/// # Errors
+/// An address that cannot be bound.
+pub(super) fn bind_submission(
+    config: &Config,
+    service: &Service,
+    (recipients, acceptor): (&Recipients, &Acceptor),
+    pool: &Pool,
+    tls: Option<&Arc<ServerTls>>,
+) -> Result<Vec<(Door, SocketAddr, Listener<Submissions>)>, AppError> {
+    let own = &config.submission;
+    let submissions = Arc::new(Submissions::new(service.clone(), recipients));
+    let doors = [
+        ("submission.listen", Door::Submission, &own.listen),
+        ("submission.listen_tls", Door::Submissions, &own.listen_tls),
+    ];
+    let mut bound = Vec::new();
+    for (key, door, addresses) in doors {
+        for &address in addresses {
+            let options = ListenerOptions {
+                door,
+                hostname: config.server.hostname.clone(),
+                limits: Limits { message: own.message_size, copy: 0, ..smtp_limits(config) },
+                pool: pool.clone(),
+                tls: tls.cloned(),
+                proxy_from: Vec::new(),
+            };
+            let fail = |source| AppError::Listen { key, address, source };
+            let listener = Listener::bind(address, options, Arc::clone(&submissions), acceptor.clone());
             let listener = listener.map_err(fail)?;
             bound.push((door, listener.local_addr().map_err(fail)?, listener));
         }
@@ -304,5 +343,20 @@ pub(super) fn serve(
     for listener in milters {
         addresses.milter.extend(listener.local_addr());
         spawner.spawn_once("milter", listener.among(listeners).run(spawner.stopping()));
+    }
+}
+
+/// The same for the submission doors.
+pub(super) fn serve_submission(
+    doors: Vec<(Door, SocketAddr, Listener<Submissions>)>,
+    spawner: &Spawner,
+    (listeners, addresses): (&Listeners, &mut Addresses),
+) {
+    for (door, address, listener) in doors {
+        match door {
+            Door::Submissions => addresses.submissions.push(address),
+            _ => addresses.submission.push(address),
+        }
+        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
 }

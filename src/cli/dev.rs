@@ -115,6 +115,8 @@ async fn tell(
             "smtp": places.smtp(),
             "smtps": places.smtps(),
             "lmtp": places.lmtp(),
+            "submission": places.submission(),
+            "submissions": places.submissions(),
             "setup": setup,
             "apiKey": seed.api_key,
             "tenant": seed.tenant,

@@ -38,6 +38,10 @@ pub async fn run(args: ServeArgs, out: &mut Output) -> Result<(), CliError> {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         out.line(&format!("smtp {}  smtps {}", list(&addresses.smtp), list(&addresses.smtps)))?;
+        if !(addresses.submission.is_empty() && addresses.submissions.is_empty()) {
+            let [clear, tls] = [&addresses.submission, &addresses.submissions].map(|some| list(some));
+            out.line(&format!("submission {clear}  submissions {tls}"))?;
+        }
         if !addresses.lmtp.is_empty() {
             out.line(&format!("lmtp {}", list(&addresses.lmtp)))?;
         }

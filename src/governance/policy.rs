@@ -77,6 +77,9 @@ pub struct Policy {
     pub tenant_per_day: u32,
     /// Messages without a person's yes that one correspondent may get in 24 hours (RFC 3834 §2).
     pub automatic_per_correspondent: u32,
+    /// Whether a submission that is denied is refused at once (550), and not only told so with its 250. What is handed off or
+    /// held is a draft either way.
+    pub refuse_denied: bool,
 }
 
 impl Default for Policy {
@@ -91,6 +94,7 @@ impl Default for Policy {
             agent_per_day: 200,
             tenant_per_day: 2_000,
             automatic_per_correspondent: 3,
+            refuse_denied: false,
         }
     }
 }

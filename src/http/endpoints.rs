@@ -64,6 +64,7 @@ pub enum Action {
     DraftWithdraw,
     DraftReport,
     ThreadReply,
+    Upload,
     Approvals,
     Approval,
     Routes,

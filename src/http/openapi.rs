@@ -45,6 +45,7 @@ use crate::service::{domains, drafts, events, insights, intake, keys, messages, 
     drafts::ReplyRequest,
     drafts::DraftView,
     drafts::DraftPage,
+    drafts::uploads::UploadView,
     drafts::CheckAnswer,
     drafts::release::ReleaseRequest,
     drafts::release::ReleaseAnswer,
@@ -231,6 +232,7 @@ fn mail_body(action: Action) -> Option<(&'static str, Value)> {
         Action::IntakeRaw => {
             Some(("message/rfc822", json!({ "type": "string", "contentMediaType": "message/rfc822" })))
         }
+        Action::Upload => Some(("application/octet-stream", json!({ "type": "string", "format": "binary" }))),
         Action::Delivery(Provider::Postmark) => {
             Some(("application/json", object(&["MessageID", "OriginalRecipient", "RawEmail"])))
         }

@@ -37,6 +37,7 @@ mod messages;
 mod outcomes;
 mod problems;
 mod routes;
+mod submissions;
 
 const HOST: &str = "https://gate.example";
 
@@ -65,6 +66,9 @@ fn draft_desk() -> crate::service::drafts::DraftDesk {
     crate::service::drafts::DraftDesk {
         platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
         reply_tokens: Arc::new(crate::mail::reply_token::ReplyTokens::new(&[7; 32])),
+        uploads: crate::service::drafts::uploads::UploadDesk::new(Arc::clone(
+            crate::seal::InstanceKey::new(&[7; 32]).bodies(),
+        )),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use super::{AuthenticationAnswer, Credentials};
+use super::{AuthenticationAnswer, Credentials, SubmissionAnswer, SubmissionRefusal, SubmittedMail};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{Origin, Recipient};
 
@@ -28,6 +28,12 @@ pub trait Intake: Send + Sync + 'static {
         credentials: &Credentials,
         origin: &Origin,
     ) -> impl Future<Output = AuthenticationAnswer> + Send;
+
+    /// Makes a draft of a message that a submission door hands up, and asks for its release. Other doors hand up none.
+    fn submit(&self, mail: SubmittedMail) -> impl Future<Output = SubmissionAnswer> + Send {
+        drop(mail);
+        std::future::ready(SubmissionAnswer::Refused(SubmissionRefusal::Unavailable))
+    }
 }
 
 /// One RCPT, with what is known of the peer so far.

@@ -14,6 +14,7 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::mime::{BodyPart, MimePart};
 
 use super::address::Mailbox;
+use super::submitted::Entity;
 use crate::clock::Timestamp;
 
 /// Somebody in a header field.
@@ -81,9 +82,27 @@ pub struct NewMessage {
 /// The message.
 #[must_use]
 pub fn compose(new: &NewMessage) -> Vec<u8> {
-    let mut builder = MessageBuilder::new()
-        .header("From", address(new.from.name.as_deref(), &new.from.mailbox))
-        .header("To", list(&new.to))
+    let mut bytes = Vec::new();
+    header(new).body(body(new)).serialize(&mut bytes);
+    bytes
+}
+
+/// The message with a body that is there already, to the octet: its text, HTML and files are not those of `new`.
+#[must_use]
+pub fn compose_around(new: &NewMessage, entity: &Entity) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A part without fields of the builder's own is written as it is: its fields and its body are here already.
+    header(new).body(MimePart::raw(BodyPart::Binary(entity.octets().into()))).serialize(&mut bytes);
+    bytes
+}
+
+/// Every field but those of the body.
+fn header(new: &NewMessage) -> MessageBuilder<'_> {
+    let mut builder = MessageBuilder::new().header("From", address(new.from.name.as_deref(), &new.from.mailbox));
+    if !new.to.is_empty() {
+        builder = builder.header("To", list(&new.to));
+    }
+    builder = builder
         .header("Subject", mail_builder::headers::text::Text::new(new.subject.as_str()))
         .header("Date", Raw::new(new.date.to_rfc5322()))
         .header("Message-ID", MessageId::new(new.message_id.as_str()));
@@ -103,9 +122,7 @@ pub fn compose(new: &NewMessage) -> Vec<u8> {
     if new.writer == Writer::Machine {
         builder = builder.header("Auto-Submitted", Raw::new("auto-replied"));
     }
-    let mut bytes = Vec::new();
-    builder.header("MIME-Version", Raw::new("1.0")).body(body(new)).serialize(&mut bytes);
-    bytes
+    builder.header("MIME-Version", Raw::new("1.0"))
 }
 
 /// Text alone, or with HTML beside it, or with files behind that.

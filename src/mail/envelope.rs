@@ -160,6 +160,10 @@ pub enum Door {
     Smtp,
     /// SMTP with TLS from the first byte.
     Smtps,
+    /// Submission, with STARTTLS: what comes becomes a draft, and no message of this gateway.
+    Submission,
+    /// The same with TLS from the first byte.
+    Submissions,
     /// LMTP: a mail server of this machine, or of its network.
     Lmtp,
     /// The hook of a mail server, which shows what passes through it.
@@ -173,12 +177,26 @@ pub enum Door {
 }
 
 impl Door {
+    /// Whether TLS begins with the first byte there.
+    #[must_use]
+    pub const fn is_tls_first(self) -> bool {
+        matches!(self, Self::Smtps | Self::Submissions)
+    }
+
+    /// Whether drafts are handed in there.
+    #[must_use]
+    pub const fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Submissions)
+    }
+
     /// Its word in logs, metrics and rules.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
             Self::Smtps => "smtps",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
             Self::Lmtp => "lmtp",
             Self::Milter => "milter",
             Self::Http => "http",

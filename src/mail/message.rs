@@ -103,6 +103,22 @@ pub fn attachment(bytes: &[u8], index: usize, limits: &Limits) -> Option<Vec<u8>
     attachment::content(bytes, &structure::walk(bytes, limits), limits, index)
 }
 
+/// The markup of every HTML part of a message that was read as `message`, and the parts that are files; `None` where not all
+/// of it can be shown: the markup is longer than is kept, or content is somewhere else (RFC 2046 §5.2).
+pub(in crate::mail) fn markup_and_files(
+    bytes: &[u8],
+    limits: &Limits,
+    message: &Message,
+) -> Option<(Option<String>, Vec<Attachment>)> {
+    let structure = structure::walk(bytes, limits);
+    let is_elsewhere =
+        |part: &structure::Part| matches!(part.media.name.as_str(), "message/partial" | "message/external-body");
+    if structure.parts.iter().any(is_elsewhere) {
+        return None;
+    }
+    Some((body::markup(bytes, &structure, limits)?, message.attachments.clone()))
+}
+
 /// How many parts the bare parser finds, within none of the bounds: what [`read`] is measured beside.
 #[must_use]
 pub fn parse_alone(bytes: &[u8]) -> usize {

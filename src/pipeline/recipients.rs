@@ -6,7 +6,7 @@
 //!
 //! Standards: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
 
-mod callers;
+pub(super) mod callers;
 mod certificates;
 pub(super) mod ranges;
 mod refused;
@@ -128,6 +128,11 @@ impl Recipients {
     #[must_use]
     pub fn resolving(self, resolver: Resolver) -> Self {
         Self { ranges: Ranges::new(self.store.clock().clone(), Some(resolver)), ..self }
+    }
+
+    /// Who is who at every door: guesses at one count at the others.
+    pub(super) fn callers(&self) -> Callers {
+        self.callers.clone()
     }
 
     /// Makes sure that postmaster and abuse of every platform domain exist, owned by the operator's tenant.

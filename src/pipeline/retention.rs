@@ -1,5 +1,5 @@
 //! Makes unreadable what routes do not keep: what they said before a copy came is done with its event; what they said
-//! later, what a legal hold put off, and what has been kept long enough, is done here.
+//! later, what a legal hold put off, and what has been kept long enough, is done here. Uploads that are over go too.
 //!
 //! Of several nodes one does so at a time.
 
@@ -45,6 +45,7 @@ impl Retain {
         let now = self.store.clock().now();
         for tenant in self.store.tenants().await? {
             let own = self.store.for_tenant(tenant.id);
+            own.drop_uploads().await?;
             for (route, retention) in own.retentions().await? {
                 let over = retention.over_before(now).map(|before| (Keep::None, Overdue::Before(before)));
                 let undecided = retention.undecided_before(now);

@@ -22,14 +22,20 @@ pub use crate::governance::Policy;
 
 pub mod approvals;
 pub(crate) mod facts;
+mod files;
+mod parts;
 pub mod release;
 pub mod report;
 mod shown;
+mod submit;
+pub mod uploads;
 pub mod words;
 mod write;
 
+use parts::{Parts, Writing};
 use shown::{Sent, view};
-use write::Parts;
+
+pub use parts::DraftFile;
 
 pub use shown::{
     CheckAnswer, DraftContent, DraftPage, DraftView, HandoffView, ReasonView, SentCopyView, TemplateView,
@@ -43,6 +49,8 @@ pub struct DraftDesk {
     pub platform_domains: std::sync::Arc<[crate::mail::address::Domain]>,
     /// Makes Message-IDs by which answers come back to their conversation.
     pub reply_tokens: std::sync::Arc<crate::mail::reply_token::ReplyTokens>,
+    /// What uploads wait sealed with, and how many are taken in at a time.
+    pub uploads: uploads::UploadDesk,
 }
 
 impl DraftDesk {
@@ -87,6 +95,10 @@ pub struct DraftRequest {
     #[serde(default)]
     #[schema(max_length = 400000)]
     pub html: Option<String>,
+    /// Ids of uploads that go along, in order.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub attachments: Vec<String>,
     /// The event of the message that it answers.
     #[serde(default)]
     #[schema(max_length = 40)]
@@ -104,6 +116,10 @@ pub struct ReplyRequest {
     #[serde(default)]
     #[schema(max_length = 400000)]
     pub html: Option<String>,
+    /// Ids of uploads that go along, in order.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub attachments: Vec<String>,
     /// The name in front of the mailbox's address.
     #[serde(default)]
     #[schema(max_length = 100)]
@@ -145,6 +161,9 @@ pub struct DraftEdit {
     /// The same as HTML.
     #[schema(max_length = 400000)]
     pub html: Option<String>,
+    /// What goes along, in order: ids of uploads, and of attachments that the version has.
+    #[schema(max_items = 20)]
+    pub attachments: Option<Vec<String>>,
 }
 
 /// Drafts of a page at most.
@@ -193,20 +212,35 @@ impl Service {
             return Ok(known);
         }
         let thread: ThreadId = thread.parse().map_err(|_| ServiceError::NotFound("thread"))?;
+        let attachments = request.attachments.clone();
         let (mailbox, parts) = self.reply_parts(&tenant, thread, request).await?;
-        self.propose((&tenant, &mailbox), Ok(parts), call, caller).await
+        self.propose((&tenant, &mailbox), Ok((parts, attachments)), call, caller).await
     }
 
     /// Writes a draft that the caller may propose for the mailbox; what is wrong with its parts is told only then.
     async fn propose(
         &self,
         (tenant, mailbox): (&TenantStore, &MailboxRow),
-        parts: Result<Parts, ServiceError>,
+        parts: Result<(Parts, Vec<String>), ServiceError>,
         call: Option<CallKey>,
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<Answered<DraftView>, ServiceError> {
         self.may_write_as(tenant, mailbox, caller).await?;
-        let (new, version) = self.write_draft(tenant, mailbox, parts?, actor_of(caller.principal())).await?;
+        let (parts, attachments) = parts?;
+        let (files, body) = self.attach(tenant, &attachments).await?;
+        let writing = Writing { parts: Parts { files, ..parts }, body };
+        self.add_written((tenant, mailbox), (writing, None), call, caller).await
+    }
+
+    /// Writes a draft of what was checked, in the conversation that it belongs to.
+    async fn add_written(
+        &self,
+        (tenant, mailbox): (&TenantStore, &MailboxRow),
+        writing: (Writing, Option<ThreadId>),
+        call: Option<CallKey>,
+        caller: &Authenticated<DraftsWrite>,
+    ) -> Result<Answered<DraftView>, ServiceError> {
+        let (new, version) = self.write_draft(tenant, mailbox, writing, actor_of(caller.principal())).await?;
         let shown = view(&new.row(version.created_at), Some(&version), Some(mailbox), &Sent::default());
         let call = once::keyed(call, caller.principal(), &shown)?;
         once::answered(tenant.add_draft(new, version, call).await?, shown)

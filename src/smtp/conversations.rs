@@ -2,8 +2,8 @@
 //!
 //! Lines: `C:` the client sends (CRLF is added unless the line ends in `\c`; escapes `\r \n \t \0 \\ \xHH`, and `{300}`
 //! behind `\*` repeats the text before it on the line), `S:` the server replies (`*` at the end stands for anything),
-//! `M:` a message became durable (envelope), `B:` a line of its bytes, `D:` a defect of it, `!` something happens to the
-//! session: `lmtp`, `tls`, `clear`, `secured`, `shutdown`, `timeout`, `spool fails`, `spool full`, `body fails`, `limit NAME N`.
+//! `M:` a message became durable (envelope), `U:` a draft (its recipients), `B:` a line of its bytes, `D:` a defect of it, `!` something happens to the
+//! session: `lmtp`, `submission`, `tls`, `clear`, `secured`, `shutdown`, `timeout`, `spool fails`, `spool full`, `body fails`, `limit NAME N`.
 //! `X:` the server closes. `#` is a comment. All `C:` lines up to the next other line are one packet.
 
 use std::collections::VecDeque;
@@ -181,6 +181,16 @@ impl Stage {
                 assert!(self.kept.is_empty(), "a transaction begins with the bytes of another");
                 Input::Admission(self.admission)
             }
+            Effect::Submit(recipients) => {
+                let kept = std::mem::take(&mut self.kept);
+                let to: Vec<_> = recipients.iter().map(ToString::to_string).collect();
+                self.told.push_back(format!("U: {}", to.join(" ")));
+                self.told.extend(lines("B", &kept));
+                match self.storing {
+                    Storing::Works => Input::Stored(Accepted::for_tests(self.clock.mint::<MessageId>())),
+                    _ => Input::NotDrafted(crate::smtp::reply::NOT_YOURS),
+                }
+            }
             Effect::Recipient => Input::Recipient(directory(self.machine.asked().unwrap().name)),
             Effect::Commit(commission) => {
                 let kept = std::mem::take(&mut self.kept);
@@ -340,6 +350,7 @@ fn check(script: &str, cut: Cut) -> Result<(), String> {
             "! tls" => channel = Channel::Encrypted,
             "! clear" => channel = Channel::Clear,
             "! lmtp" => dialect = Dialect::Lmtp,
+            "! submission" => dialect = Dialect::Submission,
             _ => {
                 let stage = stage.get_or_insert_with(|| Stage::speaking(dialect, limits.clone(), channel));
                 if let Some(text) = line.strip_prefix("C: ") {

@@ -35,8 +35,8 @@ mod proxied;
 /// How a listener is set up.
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
-    /// [`Door::Smtp`] (STARTTLS where there is a certificate) or [`Door::Smtps`] (TLS from the first byte); every other door
-    /// speaks LMTP, in the clear.
+    /// [`Door::Smtp`] (STARTTLS where there is a certificate), [`Door::Smtps`] (TLS from the first byte), and the same two for
+    /// submission; every other door speaks LMTP, in the clear.
     pub door: Door,
     /// What the server calls itself.
     pub hostname: Domain,
@@ -44,7 +44,7 @@ pub struct ListenerOptions {
     pub limits: Limits,
     /// What it has together with the other listeners.
     pub pool: Pool,
-    /// Certificate; [`Door::Smtps`] needs one.
+    /// Certificate; without one there is neither TLS from the first byte nor submission.
     pub tls: Option<Arc<ServerTls>>,
     /// Load balancers whose connections begin with a PROXY header.
     pub proxy_from: Vec<IpNet>,
@@ -68,10 +68,10 @@ impl<I: Intake> Listener<I> {
     /// Binds `address`; connections wait in the backlog until [`Listener::run`].
     ///
     /// # Errors
-    /// The address cannot be bound, or implicit TLS is asked for without a certificate. Needs a tokio runtime.
+    /// The address cannot be bound, or a door that needs a certificate has none. Needs a tokio runtime.
     pub fn bind(address: SocketAddr, options: ListenerOptions, intake: Arc<I>, acceptor: Acceptor) -> io::Result<Self> {
-        if options.door == Door::Smtps && options.tls.is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "implicit TLS needs a certificate"));
+        if (options.door.is_tls_first() || options.door.is_submission()) && options.tls.is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "implicit TLS and submission need a certificate"));
         }
         Ok(Self::new(Socket::at(address)?, options, intake, acceptor))
     }
@@ -93,10 +93,11 @@ impl<I: Intake> Listener<I> {
         let ListenerOptions { door, hostname, limits, pool, tls, proxy_from } = options;
         let dialect = match door {
             Door::Smtp | Door::Smtps => Dialect::Smtp,
+            Door::Submission | Door::Submissions => Dialect::Submission,
             _ => Dialect::Lmtp,
         };
         let settings = Arc::new(Settings::new(&hostname, limits).speaking(dialect));
-        let tls = tls.filter(|_| dialect == Dialect::Smtp);
+        let tls = tls.filter(|_| dialect != Dialect::Lmtp);
         Self { socket, door, settings, pool, tls, proxy_from, intake, acceptor, listeners: Listeners::default() }
     }
 
@@ -217,6 +218,8 @@ impl<I: Intake> Entrance<I> {
 const fn name(door: Door, socket: &Socket) -> &'static str {
     match (door, socket) {
         (Door::Smtps, _) => "smtps",
+        (Door::Submission, _) => "submission",
+        (Door::Submissions, _) => "submissions",
         (Door::Lmtp, Socket::Tcp(_)) => "lmtp_tcp",
         (Door::Lmtp, Socket::Local(_)) => "lmtp_unix",
         (Door::Inject, _) => "inject",
@@ -228,7 +231,7 @@ const fn name(door: Door, socket: &Socket) -> &'static str {
 /// Says goodbye without waiting for anything: the send buffer of a new connection has room for a 421.
 fn say_too_many(stream: io::Result<impl Write>, door: Door, peer: Option<IpAddr>) {
     debug!(peer.ip = peer.map(tracing::field::display), "A connection too many is sent away");
-    if door == Door::Smtps {
+    if door.is_tls_first() {
         return;
     }
     let mut farewell = Vec::new();

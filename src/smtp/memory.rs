@@ -51,6 +51,16 @@ impl Share {
     }
 }
 
+impl Share {
+    /// As [`Share::grow`], for a body that stays in memory as a whole.
+    pub(super) fn hold(&mut self, octets: usize) -> bool {
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        let used = self.memory.used.fetch_add(octets, Ordering::Relaxed);
+        self.octets = self.octets.saturating_add(octets);
+        used.saturating_add(octets) <= self.memory.most
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.memory.used.fetch_sub(self.octets, Ordering::Relaxed);
@@ -70,6 +80,15 @@ mod tests {
         drop(other);
         assert!(!memory.is_spent() && one.grow(1));
         drop(one);
+        assert_eq!(memory.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_body_that_stays_in_memory_counts_as_a_whole() {
+        let memory = Memory::new(3 * OF_ONE_BODY);
+        let mut share = memory.share();
+        assert!(share.hold(1024 * 1024) && share.hold(512 * 1024) && !share.hold(1));
+        drop(share);
         assert_eq!(memory.used.load(Ordering::Relaxed), 0);
     }
 

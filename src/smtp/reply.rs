@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use crate::intake::RecipientAnswer;
+use crate::intake::{DraftOutcome, Drafted, RecipientAnswer, SubmissionRefusal};
 use crate::mail::address::Domain;
+use crate::mail::submitted::Unfit;
 use crate::smtp::limits::Limits;
 use crate::spool::SpooledMessage;
 
@@ -97,6 +98,51 @@ fn accepted_as(id: crate::ids::MessageId) -> Accepted {
     Accepted(Reply { code: 250, text: Text::Made(format!("2.0.0 Ok: {id}").into_boxed_str()), reason: "" })
 }
 
+/// The reply to a submission that is a draft now: its id, and what the gate says.
+#[must_use]
+pub fn drafted(drafted: &Drafted) -> Accepted {
+    let (draft, held) = (drafted.draft(), |codes: &[String]| codes.join(" "));
+    let text = match drafted.outcome() {
+        DraftOutcome::Released => format!("2.0.0 draft {draft} released"),
+        DraftOutcome::Waits(codes) => format!("2.0.0 draft {draft} waits for approval: {}", held(codes)),
+        DraftOutcome::HandedOff => format!("2.0.0 draft {draft} handed off to the source app"),
+        DraftOutcome::Denied(codes) => format!("2.0.0 draft {draft} denied: {}", held(codes)),
+        DraftOutcome::Ended => format!("2.0.0 draft {draft} was taken back"),
+    };
+    Accepted(Reply { code: 250, text: Text::Made(within(text)), reason: "" })
+}
+
+/// The reply to a submission that the gate denies, where the tenant wants that said.
+#[must_use]
+pub fn denied(draft: crate::ids::DraftId, codes: &[String]) -> Reply {
+    let text = format!("5.7.1 {} (draft {draft})", codes.join(" "));
+    Reply { code: 550, text: Text::Made(within(text)), reason: "denied" }
+}
+
+/// The reply to a submission that is no draft.
+#[must_use]
+pub const fn not_drafted(refusal: &SubmissionRefusal) -> Reply {
+    match refusal {
+        SubmissionRefusal::KeyGone => KEY_GONE,
+        SubmissionRefusal::NotYours => NOT_YOURS,
+        SubmissionRefusal::NotAddressed => NOT_ADDRESSED,
+        SubmissionRefusal::Value => BAD_VALUE,
+        SubmissionRefusal::Unavailable => NO_DRAFT_NOW,
+        SubmissionRefusal::Unfit(Unfit::Lines) => BAD_BODY_LINE,
+        SubmissionRefusal::Unfit(Unfit::Header) => BAD_HEADER,
+        SubmissionRefusal::Unfit(Unfit::Author) => BAD_AUTHOR,
+        SubmissionRefusal::Unfit(Unfit::Recipients) => BAD_FIELD_ADDRESS,
+        SubmissionRefusal::Unfit(Unfit::Parts) => BAD_PARTS,
+        SubmissionRefusal::Unfit(Unfit::Text) => BAD_TEXT,
+    }
+}
+
+/// RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF. Only ids and codes of ours are in such texts.
+fn within(mut text: String) -> Box<str> {
+    text.truncate(500);
+    text.into_boxed_str()
+}
+
 impl Accepted {
     /// The reply itself.
     #[must_use]
@@ -126,6 +172,17 @@ impl HostReplies {
     /// The texts of a host with these limits.
     #[must_use]
     pub fn new(hostname: &Domain, limits: &Limits) -> Self {
+        Self::offering(hostname, limits, &["8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN"])
+    }
+
+    /// The same for programs that want mail sent: reports come back to the mailbox, whatever they ask for, and nothing is
+    /// handed on as binary.
+    #[must_use]
+    pub fn of_submission(hostname: &Domain, limits: &Limits) -> Self {
+        Self::offering(hostname, limits, &["8BITMIME", "CHUNKING", "SMTPUTF8"])
+    }
+
+    fn offering(hostname: &Domain, limits: &Limits, extensions: &[&str]) -> Self {
         let ehlo = |last: &[&str]| {
             let size = format!("SIZE {}", limits.largest()); // RFC 1870 §4
             // RFC 9422 §3
@@ -133,19 +190,9 @@ impl HostReplies {
                 u32::MAX => format!("LIMITS RCPTMAX={}", limits.recipients),
                 messages => format!("LIMITS MAILMAX={messages} RCPTMAX={}", limits.recipients),
             };
-            let keywords = [
-                "PIPELINING",
-                &size,
-                "8BITMIME",
-                "BINARYMIME",
-                "CHUNKING",
-                "SMTPUTF8",
-                "DSN",
-                "ENHANCEDSTATUSCODES",
-                &most,
-            ];
-            let mut lines: Vec<&str> = vec![hostname.as_str()];
-            lines.extend(keywords);
+            let mut lines: Vec<&str> = vec![hostname.as_str(), "PIPELINING", &size];
+            lines.extend(extensions);
+            lines.extend(["ENHANCEDSTATUSCODES", &most]);
             lines.extend(last);
             Arc::from(block(250, &lines))
         };
@@ -329,6 +376,48 @@ pub const TLS_NOT_HERE: Reply = Reply::refusal(554, "tls_first", "5.5.1 TLS begi
 /// Bytes before the greeting (RFC 5321 §3.1, §4.3.1).
 pub const TALKS_FIRST: Reply = Reply::refusal(554, "talks_first", "5.5.1 Wait for the greeting; closing");
 
+/// MAIL before AUTH where mail is handed in to be sent (RFC 4954 §6).
+pub const AUTH_FIRST: Reply = Reply::refusal(530, "auth_first", "5.7.0 Authentication required");
+/// The same before STARTTLS (RFC 3207 §4).
+pub const STARTTLS_FIRST: Reply = Reply::refusal(530, "auth_first", "5.7.0 Must issue a STARTTLS command first");
+/// The key was revoked or has expired since AUTH.
+pub const KEY_GONE: Reply = Reply::refusal(550, "key_gone", "5.7.1 The API key is not valid any more");
+/// From is no mailbox as which the key may write.
+pub const NOT_YOURS: Reply =
+    Reply::refusal(550, "forbidden_mailbox", "5.7.1 forbidden_mailbox: From is no mailbox as which this key may write");
+/// A visible recipient who would not get it.
+pub const NOT_ADDRESSED: Reply =
+    Reply::refusal(550, "not_addressed", "5.6.0 To or Cc names somebody who is no recipient of this transaction");
+/// A name, subject or address that cannot be taken.
+pub const BAD_VALUE: Reply =
+    Reply::refusal(550, "invalid_request", "5.6.0 A name, address or subject of the header cannot be taken");
+/// The database does not answer, or the gate could not be asked: handed in again it is the same draft.
+pub const NO_DRAFT_NOW: Reply =
+    Reply::refusal(451, "store_down", "4.3.0 The draft cannot be made now; try again later");
+/// A line that mail cannot have (RFC 5322 §2.1.1, §2.3).
+pub const BAD_BODY_LINE: Reply = Reply::refusal(
+    554,
+    "bare_line_break",
+    "5.6.11 Lines end with CR LF, have no other CR, LF or NUL, and at most 998 octets",
+);
+/// A header that cannot be read in one way only.
+pub const BAD_HEADER: Reply =
+    Reply::refusal(550, "unfit", "5.6.0 The header is not well-formed UTF-8 fields, or has one of them twice");
+/// No author, or several.
+pub const BAD_AUTHOR: Reply = Reply::refusal(550, "unfit", "5.6.0 From must name one mailbox");
+/// A field with what is no address.
+pub const BAD_FIELD_ADDRESS: Reply =
+    Reply::refusal(550, "unfit", "5.6.0 To, Cc or Reply-To names what is no mailbox, or Reply-To several");
+/// Structure that readers may take differently.
+pub const BAD_PARTS: Reply =
+    Reply::refusal(550, "unfit", "5.6.0 The MIME parts have no closing boundary, are too many, or too deep");
+/// Text that cannot be shown to who approves it.
+pub const BAD_TEXT: Reply = Reply::refusal(
+    550,
+    "unfit",
+    "5.6.0 The text is not in its charset or encoding, is elsewhere, or too long to be shown",
+);
+
 /// The address does not exist here; the same for an unknown route.
 pub const UNKNOWN_RECIPIENT: Reply = Reply::refusal(550, "unknown_recipient", "5.1.1 No such recipient here");
 /// The domain is not ours.
@@ -404,6 +493,21 @@ mod tests {
     fn an_accepted_message_is_named_by_its_id() {
         let id = Clock::fixed(Timestamp::from_micros(0)).mint();
         assert_eq!(wire(&accepted_as(id).into_reply()), format!("250 2.0.0 Ok: {id}\r\n"));
+    }
+
+    #[test]
+    fn a_draft_is_named_with_what_the_gate_says_in_one_line_of_bounded_length() {
+        let id = Clock::fixed(Timestamp::from_micros(0)).mint();
+        let says = |outcome| wire(&drafted(&Drafted::confirmed(id, outcome)).into_reply());
+        let codes = || vec!["approval_required".to_owned(), "new_recipient".to_owned()];
+        assert_eq!(says(DraftOutcome::Released), format!("250 2.0.0 draft {id} released\r\n"));
+        assert_eq!(
+            says(DraftOutcome::Waits(codes())),
+            format!("250 2.0.0 draft {id} waits for approval: approval_required new_recipient\r\n")
+        );
+        assert_eq!(says(DraftOutcome::HandedOff), format!("250 2.0.0 draft {id} handed off to the source app\r\n"));
+        assert!(says(DraftOutcome::Denied(vec!["x".repeat(900)])).len() <= 512);
+        assert_eq!(wire(&denied(id, &codes())), format!("550 5.7.1 approval_required new_recipient (draft {id})\r\n"));
     }
 
     #[test]

@@ -34,11 +34,13 @@ use crate::tls::{self, ClientCertificates, ServerTls};
 use head::Head;
 use ledger::Ledger;
 use pace::Pace;
+use submitting::Gathered;
 
 mod counters;
 mod head;
 mod ledger;
 mod pace;
+mod submitting;
 mod wire;
 
 pub(super) use wire::Wire;
@@ -78,7 +80,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
     let id: SessionId = shared.acceptor.clock().mint();
     let channel = match (&shared.tls, shared.door) {
         (None, _) => Channel::Clear,
-        (Some(_), Door::Smtps) => Channel::Encrypted,
+        (Some(_), door) if door.is_tls_first() => Channel::Encrypted,
         (Some(_), _) => Channel::Upgradable,
     };
     let now = Instant::now();
@@ -93,6 +95,7 @@ pub(super) async fn run<I: Intake>(shared: Arc<Shared<I>>, wire: Wire, peer: Pee
         out: Vec::new(),
         incoming: None,
         head: None,
+        gathered: None,
         ledger: None,
         command_deadline: now + shared.settings.limits().command_timeout,
         pace: Pace::new(now, shared.settings.limits()),
@@ -125,6 +128,8 @@ struct Session<I> {
     incoming: Option<Box<(Incoming, Share)>>,
     /// Its beginning, where it may be all that there will be of it.
     head: Option<Box<Head>>,
+    /// A submission that is coming in.
+    gathered: Option<Box<Gathered>>,
     /// What is written to the log about the open transaction.
     ledger: Option<Box<Ledger>>,
     command_deadline: Instant,
@@ -142,13 +147,13 @@ enum Heard {
 
 impl<I: Intake> Session<I> {
     async fn serve(&mut self) -> io::Result<()> {
-        if self.shared.door == Door::Smtps {
+        if self.shared.door.is_tls_first() {
             self.handshake().await?;
         }
         let patience = self.shared.settings.limits().greeting_delay;
         // RFC 5321 §3.1: the server speaks first. Who does not wait does not read answers either.
         // A balancer's timing is not its client's.
-        let is_watched = self.shared.door == Door::Smtp && self.peer.proxy.is_none();
+        let is_watched = matches!(self.shared.door, Door::Smtp | Door::Submission) && self.peer.proxy.is_none();
         if is_watched && self.wire.talks_within(patience).await {
             self.say(&reply::TALKS_FIRST);
             self.flush().await?;
@@ -202,13 +207,17 @@ impl<I: Intake> Session<I> {
             let answer = match step.effect {
                 Effect::None | Effect::Close => return Ok(()),
                 Effect::Body(run) => {
-                    if self.keep(run).await {
+                    if self.shared.door.is_submission() {
+                        if self.gather(run) {
+                            return Ok(());
+                        }
+                    } else if self.keep(run).await {
                         return Ok(());
                     }
                     Input::BodyFailed
                 }
                 Effect::Discard => {
-                    self.incoming = None;
+                    (self.incoming, self.gathered) = (None, None);
                     if !self.machine.is_in_transaction() {
                         self.head = None;
                     }
@@ -243,6 +252,10 @@ impl<I: Intake> Session<I> {
                     self.flush().await?;
                     self.commit(*commission).await
                 }
+                Effect::Submit(recipients) => {
+                    self.flush().await?;
+                    self.submit(recipients).await
+                }
                 Effect::Authenticate(credentials) => {
                     self.flush().await?;
                     Input::Authenticated(self.authenticate(*credentials).await)
@@ -261,7 +274,7 @@ impl<I: Intake> Session<I> {
 
     /// Drops all there is of a message that was not committed.
     fn forget_message(&mut self) {
-        (self.incoming, self.head) = (None, None);
+        (self.incoming, self.head, self.gathered) = (None, None, None);
         self.close_ledger(0);
     }
 

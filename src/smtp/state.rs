@@ -3,10 +3,11 @@
 //! It must never read a clock, wait, or keep more of the input than one command line. One call of [`Machine::on`] makes
 //! one [`Step`]; whoever drives it writes the reply, does the effect, and comes back with the effect's answer, or else with
 //! the bytes that were not used, also when none are left, until a step does nothing. How bytes are cut into pieces changes nothing.
-//! LMTP is this machine with another word for EHLO and a reply for each recipient ([`Dialect`]).
+//! LMTP is this machine with another word for EHLO and a reply for each recipient; submission asks nobody about recipients,
+//! and takes nothing from who has not said who it is ([`Dialect`]).
 //!
 //! Standards: RFC 5321 §3.3, §4.1.4 (order of commands), RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 3207 §4 (STARTTLS),
-//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8), RFC 2033 §4 (LMTP), RFC 4954 (AUTH).
+//! RFC 1870 §6 (SIZE), RFC 6531 §3 (SMTPUTF8), RFC 2033 §4 (LMTP), RFC 4954 (AUTH), RFC 6409 §4.3 (submission needs it).
 //!
 //! # Security
 //! STARTTLS inside a transaction is refused, so that no byte sent in the clear can become part of a message under TLS. What
@@ -34,6 +35,7 @@ use transaction::{Asked, Transaction};
 #[derive(Debug)]
 pub struct Settings {
     dialect: Dialect,
+    hostname: Domain,
     replies: HostReplies,
     postmaster: Option<Mailbox>,
     limits: Limits,
@@ -45,6 +47,7 @@ impl Settings {
     pub fn new(hostname: &Domain, limits: Limits) -> Self {
         Self {
             dialect: Dialect::Smtp,
+            hostname: hostname.clone(),
             replies: HostReplies::new(hostname, &limits),
             postmaster: Mailbox::parse(&format!("postmaster@{hostname}")).ok(),
             limits,
@@ -53,7 +56,10 @@ impl Settings {
 
     /// The same for a listener that speaks `dialect`; without it, that is SMTP.
     #[must_use]
-    pub const fn speaking(mut self, dialect: Dialect) -> Self {
+    pub fn speaking(mut self, dialect: Dialect) -> Self {
+        if dialect == Dialect::Submission {
+            self.replies = HostReplies::of_submission(&self.hostname, &self.limits);
+        }
         self.dialect = dialect;
         self
     }
@@ -72,6 +78,8 @@ pub enum Dialect {
     Smtp,
     /// LMTP: LHLO, and one reply for each recipient of a message.
     Lmtp,
+    /// SMTP from programs that want mail sent (RFC 6409): AUTH comes first, and recipients may be anywhere.
+    Submission,
 }
 
 /// How the bytes travel.
@@ -163,7 +171,7 @@ impl Machine {
     #[must_use]
     pub fn greeting(&self) -> Reply {
         match self.settings.dialect {
-            Dialect::Smtp => self.settings.replies.greeting(),
+            Dialect::Smtp | Dialect::Submission => self.settings.replies.greeting(),
             Dialect::Lmtp => self.settings.replies.greeting_lmtp(),
         }
     }
@@ -266,6 +274,7 @@ impl Machine {
             (State::Committing { greeted, replies }, Input::NotStored) => {
                 (State::Greeted(greeted), Step::reply(reply::TRY_AGAIN.times(replies)))
             }
+            (State::Committing { greeted, .. }, Input::NotDrafted(reply)) => self.fault(State::Greeted(greeted), reply),
             (State::Verifying(greeted), Input::Authenticated(answer)) => self.authenticated(greeted, answer),
             (State::Committing { greeted, replies }, Input::Refused) => {
                 (State::Greeted(greeted), Step::reply(reply::NOT_AUTHENTIC.times(replies)))
@@ -339,7 +348,7 @@ impl Machine {
             (state, Command::Vrfy) => (state, Step::reply(reply::CANNOT_VERIFY)),
             (state, Command::Help) => (state, Step::reply(reply::HELP)),
             (state, Command::Rset) => Self::reset(state),
-            (state, Command::Lhlo(_)) if self.settings.dialect == Dialect::Smtp => {
+            (state, Command::Lhlo(_)) if self.settings.dialect != Dialect::Lmtp => {
                 self.fault(state, reply::UNKNOWN_COMMAND)
             }
             (state, Command::Ehlo(_) | Command::Helo(_)) if self.settings.dialect == Dialect::Lmtp => {

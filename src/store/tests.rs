@@ -35,6 +35,7 @@ mod schema;
 mod sent;
 mod sqlite;
 mod told;
+mod uploads;
 
 use engine::{Engine, Place};
 

@@ -22,6 +22,8 @@ pub const CONNECTIONS_REFUSED: &str = "connex_connections_refused_total";
 pub const ACCEPT_ERRORS: &str = "connex_accept_errors_total";
 /// SMTP transactions that reached end of data, by outcome.
 pub const SMTP_MESSAGES: &str = "connex_smtp_messages_total";
+/// Messages that were handed in to be sent, by outcome.
+pub const SUBMISSIONS: &str = "connex_submissions_total";
 /// Messages, recipients and sessions answered 4xx or 5xx, by reason.
 pub const SMTP_REFUSED: &str = "connex_smtp_refused_total";
 /// Replies of SMTP and LMTP sessions, by door and code.
@@ -95,6 +97,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (CONNECTIONS_REFUSED, Kind::Counter, "Connections sent away at once, by door and reason"),
     (ACCEPT_ERRORS, Kind::Counter, "Connections that the operating system could not hand over, by door"),
     (SMTP_MESSAGES, Kind::Counter, "SMTP transactions that reached end of data, by outcome"),
+    (SUBMISSIONS, Kind::Counter, "Messages that were handed in to be sent, by outcome"),
     (SMTP_REFUSED, Kind::Counter, "Messages, recipients and sessions answered 4xx or 5xx, by reason"),
     (SMTP_REPLIES, Kind::Counter, "Replies of SMTP and LMTP sessions, by door and code"),
     (SMTP_HELD_BACK, Kind::Counter, "Replies that were held back as the peer was refused again and again, by door"),

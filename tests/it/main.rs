@@ -43,6 +43,7 @@ mod routes;
 mod sending;
 mod sent;
 mod serve;
+mod submission;
 mod systemd;
 mod tls;
 mod told;

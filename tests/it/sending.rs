@@ -22,7 +22,7 @@ on_both_engines!(
 pub struct Sender {
     pub gateway: Gateway,
     pub mailbox: String,
-    key: String,
+    pub key: String,
 }
 
 /// Drafts are looked at more often than an app may.

@@ -13,15 +13,16 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::devcert::{self, DevCertificate};
 
-/// Ports of a development instance without `--port-base`: SMTP, SMTP over TLS, API, admin, receiver, LMTP.
-const PORTS: [u16; 6] = [2525, 2465, 8080, 8081, 8082, 2424];
+/// Ports of a development instance without `--port-base`: SMTP, SMTP over TLS, API, admin, receiver, LMTP, submission with
+/// STARTTLS and with TLS.
+const PORTS: [u16; 8] = [2525, 2465, 8080, 8081, 8082, 2424, 2587, 2588];
 
 /// Files and addresses.
 #[derive(Debug)]
 pub(super) struct Places {
     dir: PathBuf,
     certificate: DevCertificate,
-    ports: [u16; 6],
+    ports: [u16; 8],
 }
 
 impl Places {
@@ -41,7 +42,8 @@ impl Places {
 
     /// The configuration of the instance.
     pub(super) fn config(&self) -> Result<Config, CliError> {
-        let listen = [self.smtp(), self.smtps(), self.http(), self.admin(), self.lmtp()];
+        let listen =
+            [self.smtp(), self.smtps(), self.http(), self.admin(), self.lmtp(), self.submission(), self.submissions()];
         Ok(config::dev::loader(&self.dir, listen, &self.certificate.cert_file, &self.certificate.key_file).load()?)
     }
 
@@ -69,6 +71,14 @@ impl Places {
 
     pub(super) fn lmtp(&self) -> SocketAddr {
         self.address(5)
+    }
+
+    pub(super) fn submission(&self) -> SocketAddr {
+        self.address(6)
+    }
+
+    pub(super) fn submissions(&self) -> SocketAddr {
+        self.address(7)
     }
 
     fn http(&self) -> SocketAddr {
@@ -117,8 +127,8 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Ports that are free now; held together, so that they differ.
-fn free_ports() -> Result<[u16; 6], CliError> {
-    let mut ports = [0; 6];
+fn free_ports() -> Result<[u16; 8], CliError> {
+    let mut ports = [0; 8];
     let mut held = Vec::new();
     for port in &mut ports {
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -43,9 +43,11 @@ pub(super) async fn gather(config: &Config, outbound: Option<&str>, time_server:
 
 fn ports(config: &Config) -> Vec<Finding> {
     let answers = config.acme.as_ref().map_or(&[][..], |acme| &acme.http_listen);
-    let doors: [(&str, &[SocketAddr]); 8] = [
+    let doors: [(&str, &[SocketAddr]); 10] = [
         ("smtp.listen", &config.smtp.listen),
         ("smtp.listen_tls", &config.smtp.listen_tls),
+        ("submission.listen", &config.submission.listen),
+        ("submission.listen_tls", &config.submission.listen_tls),
         ("lmtp.listen", &config.lmtp.listen),
         ("milter.listen", &config.milter.listen),
         ("acme.http_listen", answers),

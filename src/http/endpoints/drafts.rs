@@ -13,6 +13,13 @@ const BEFORE: Parameter =
 const AFTER: Parameter =
     Parameter { name: "after", place: "query", about: "Only those newer than the one of this id.", range: None };
 
+const FILE_NAME: Parameter = Parameter {
+    name: "name",
+    place: "query",
+    about: "The file's name, percent-encoded: 1 to 200 characters without folders. Must be there.",
+    range: None,
+};
+
 /// Each of them.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
@@ -152,6 +159,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             Code::StateConflict,
             Code::IdempotencyConflict,
         ],
+    },
+    Endpoint {
+        action: Action::Upload,
+        verb: Verb::Post,
+        path: "/api/v1/uploads",
+        auth: WRITE,
+        summary: "Upload a file for a draft",
+        about: "The bytes as the body, at most 10 MiB, with their media type as `content-type`. Name the id in `attachments` of a \
+                draft within 24 hours; after that the upload is gone, and what drafts have of it stays.",
+        reply: Reply::Created("UploadView"),
+        query: &[FILE_NAME],
+        problems: &[
+            Code::InvalidRequest,
+            Code::PayloadTooLarge,
+            Code::StateConflict,
+            Code::RequestTimeout,
+            Code::TemporarilyUnavailable,
+        ],
+        ..OPEN
     },
     Endpoint {
         action: Action::Approvals,

@@ -12,10 +12,10 @@ use crate::store::directory::NewMailbox;
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 
-const DRAFTS: &str = "/api/v1/drafts";
+pub(super) const DRAFTS: &str = "/api/v1/drafts";
 
 /// A mailbox of the tenant, and a signing key of the platform domain that DNS was seen to have.
-async fn mailbox(gateway: &Gateway, local: &str, owner: &str, policy: &str) {
+pub(super) async fn mailbox(gateway: &Gateway, local: &str, owner: &str, policy: &str) {
     let new = NewMailbox {
         address: Mailbox::parse(&format!("{local}@gate.example")).unwrap(),
         app: None,
@@ -41,12 +41,12 @@ async fn mailbox(gateway: &Gateway, local: &str, owner: &str, policy: &str) {
     operator.note_signing_key("gate.example", "s1", true).await.unwrap();
 }
 
-fn proposal(local: &str, text: &str) -> Value {
+pub(super) fn proposal(local: &str, text: &str) -> Value {
     json!({ "mailbox": format!("{local}@gate.example"), "name": "Sales", "to": ["Ann Lee <ann@lakeside.example>"],
         "bcc": ["boss@lakeside.example"], "subject": "Tuesday", "text": text })
 }
 
-async fn propose(gateway: &Gateway, key: &str, body: &Value) -> Value {
+pub(super) async fn propose(gateway: &Gateway, key: &str, body: &Value) -> Value {
     let reply = gateway.post(DRAFTS, Some(key), body).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     reply.json()
@@ -56,10 +56,16 @@ async fn act(gateway: &Gateway, key: &str, draft: &Value, action: &str, body: &V
     gateway.post(&format!("{DRAFTS}/{}/{action}", draft["id"].as_str().unwrap()), Some(key), body).await
 }
 
-async fn state(gateway: &Gateway, key: &str, draft: &Value) -> Value {
+pub(super) async fn state(gateway: &Gateway, key: &str, draft: &Value) -> Value {
     let reply = gateway.get(&format!("{DRAFTS}/{}", draft["id"].as_str().unwrap()), Some(key)).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     reply.json()
+}
+
+/// An edit.
+pub(super) async fn patch(gateway: &Gateway, key: &str, draft: impl std::fmt::Display, body: Value) -> Reply {
+    let request = request("PATCH", &format!("{DRAFTS}/{draft}"), Some(key));
+    gateway.send(request.body(Body::from(body.to_string())).unwrap()).await
 }
 
 /// The gate's refusal, by the code of a rule.
@@ -83,7 +89,7 @@ pub(crate) async fn ask(gateway: &Gateway, key: &str, word: &str) -> (String, St
 }
 
 /// A person's yes to a question, to all that the page showed.
-async fn approve(
+pub(super) async fn approve(
     gateway: &Gateway,
     approval: &str,
     hash: &str,

@@ -197,6 +197,8 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
             vec![call(&path, crate::http::documents::example_of(endpoint), Answered::Unknown)]
         }
         Action::ProblemPage => vec![call("/problems/not-found", Value::Null, Answered::Own)],
+        // What is uploaded is one's own; a draft that names another's upload is for the tests of drafts.
+        Action::Upload => Vec::new(),
         // Has no JSON body: `tests/it` hands mail in for another's mailbox.
         Action::IntakeRaw | Action::Delivery(_) => Vec::new(),
         // Does not end by itself: `follow_nothing`.

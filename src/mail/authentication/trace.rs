@@ -54,7 +54,7 @@ fn received(manifest: &Manifest, hostname: &str) -> String {
     let secured = if origin.tls.is_some() { "S" } else { "" };
     let with = match origin.door {
         Door::Smtp | Door::Smtps | Door::Milter if manifest.envelope.smtputf8 => format!("UTF8SMTP{secured}"),
-        Door::Smtp | Door::Smtps | Door::Milter => format!("ESMTP{secured}"),
+        Door::Smtp | Door::Smtps | Door::Milter | Door::Submission | Door::Submissions => format!("ESMTP{secured}"),
         Door::Lmtp | Door::Inject | Door::Import => format!("LMTP{secured}"),
         Door::Http => format!("HTTP{secured}"),
     };

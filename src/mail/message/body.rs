@@ -58,6 +58,23 @@ pub(super) fn read(bytes: &[u8], structure: &Structure, limits: &Limits, message
     }
 }
 
+/// The markup of every part that is HTML of the message itself; `None` where one is longer than the limit, or is not in its
+/// charset.
+pub(super) fn markup(bytes: &[u8], structure: &Structure, limits: &Limits) -> Option<Option<String>> {
+    let mut all: Option<String> = None;
+    let own = structure.parts.iter().enumerate().filter(|(_, part)| part.messages == 0);
+    for (_, part) in own.filter(|(index, part)| is_text(*index, part, "text/html")) {
+        let decoded = transfer::decode(part.body(bytes), part.encoding, limits.text);
+        let (markup, fit) = charset::read(&decoded.kept, part.media.parameter("charset"));
+        let is_whole = decoded.size <= u64::try_from(limits.text).unwrap_or(u64::MAX);
+        if !is_whole || !decoded.is_clean || matches!(fit, Fit::Unknown | Fit::Mismatch) {
+            return None;
+        }
+        all.get_or_insert_default().push_str(&markup);
+    }
+    Some(all)
+}
+
 /// Whether the part is text of the message itself. A text with a file name or marked `attachment` is a file.
 fn is_text(index: usize, part: &Part, media: &str) -> bool {
     let is_file = disposition(part) == Disposition::Attachment || !filename(part).is_empty();

@@ -15,7 +15,7 @@ use crate::intake::{AuthenticationAnswer, Credentials};
 use crate::keys::{Pepper, Scope};
 use crate::mail::envelope::Origin;
 use crate::service::ServiceError;
-use crate::service::keys::authenticate;
+use crate::service::keys::{Principal, authenticate};
 use crate::store::Store;
 
 /// The user name for those who do not know their key's id.
@@ -34,7 +34,7 @@ pub struct GuessSettings {
 
 /// Checks credentials.
 #[derive(Clone)]
-pub(super) struct Callers {
+pub(in crate::pipeline) struct Callers {
     store: Store,
     pepper: Pepper,
     allowed: u32,
@@ -53,35 +53,49 @@ impl Callers {
         Self { store, pepper, allowed: settings.failures, failures }
     }
 
+    /// The answer of a door that takes mail in.
     pub(super) async fn check(&self, credentials: &Credentials, origin: &Origin) -> AuthenticationAnswer {
+        match self.principal(credentials, origin, Scope::MailIngest).await {
+            Ok(principal) => AuthenticationAnswer::Known(principal.key_id()),
+            Err(answer) => answer,
+        }
+    }
+
+    /// Whose credentials these are, where its key has the scope of the door's work.
+    pub(in crate::pipeline) async fn principal(
+        &self,
+        credentials: &Credentials,
+        origin: &Origin,
+        scope: Scope,
+    ) -> Result<Arc<Principal>, AuthenticationAnswer> {
         let failures = self.failures.get_with(guesser(origin.peer), Arc::default);
         // Counted before the answer is known: guesses that come at once must not all be looked at.
         if failures.fetch_add(1, Ordering::Relaxed) >= self.allowed {
-            return AuthenticationAnswer::TooOften;
+            return Err(AuthenticationAnswer::TooOften);
         }
-        let answer = self.look_up(credentials, origin).await;
-        if answer != AuthenticationAnswer::Refused {
+        let answer = self.look_up(credentials, origin, scope).await;
+        if !matches!(answer, Err(AuthenticationAnswer::Refused)) {
             failures.fetch_sub(1, Ordering::Relaxed);
         }
         answer
     }
 
-    async fn look_up(&self, credentials: &Credentials, origin: &Origin) -> AuthenticationAnswer {
+    async fn look_up(
+        &self,
+        credentials: &Credentials,
+        origin: &Origin,
+        scope: Scope,
+    ) -> Result<Arc<Principal>, AuthenticationAnswer> {
         let principal = match authenticate(&self.store, &self.pepper, &credentials.password, origin.peer).await {
             Ok(principal) => principal,
-            Err(ServiceError::Refused(_)) => return AuthenticationAnswer::Refused,
+            Err(ServiceError::Refused(_)) => return Err(AuthenticationAnswer::Refused),
             Err(error) => {
                 tracing::warn!(error.kind = "store", temporary = true, "Credentials cannot be checked: {error}");
-                return AuthenticationAnswer::Unavailable;
+                return Err(AuthenticationAnswer::Unavailable);
             }
         };
-        let id = principal.key_id();
-        let is_named = credentials.user == ANY_USER || credentials.user == id.to_string();
-        if is_named && principal.has(Scope::MailIngest) {
-            AuthenticationAnswer::Known(id)
-        } else {
-            AuthenticationAnswer::Refused
-        }
+        let is_named = credentials.user == ANY_USER || credentials.user == principal.key_id().to_string();
+        if is_named && principal.has(scope) { Ok(principal) } else { Err(AuthenticationAnswer::Refused) }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::write::Parts;
+use super::parts::{DraftFile, Parts};
 use crate::clock::Timestamp;
 use crate::governance::Verdict;
 use crate::governance::audit::Who;
@@ -123,6 +123,8 @@ impl HandoffView {
 pub struct DraftContent {
     /// The visible author.
     pub from: String,
+    /// Where answers are to go, where that is told apart.
+    pub reply_to: Option<String>,
     /// Recipients.
     pub to: Vec<String>,
     /// Recipients of a copy.
@@ -135,6 +137,8 @@ pub struct DraftContent {
     pub text: String,
     /// The same as HTML.
     pub html: Option<String>,
+    /// What goes along.
+    pub attachments: Vec<DraftFile>,
     /// Message-ID, without angle brackets.
     pub message_id: String,
 }

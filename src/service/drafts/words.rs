@@ -3,7 +3,8 @@
 //! What is written is a draft like any other: nothing leaves by it. Where no words can be made, the draft stays without.
 
 use super::release::APPROVAL_LIFE;
-use super::write::{Frame, Parts, fixed, references_of, reply_subject, written};
+use super::parts::{Body, Parts, Writing};
+use super::write::{Frame, fixed, references_of, reply_subject, written};
 use crate::clock::Clock;
 use crate::contract::answer::{Answer, OperationType};
 use crate::decide::template::{ANY, Known, Template, built_in};
@@ -93,8 +94,9 @@ pub(crate) fn write(
             answers: from.answered.map(|_| from.event),
             ..Parts::default()
         };
+        let writing = Writing { parts, body: Body::Written(Vec::new()) };
         let author = Actor::Template { template: chosen.id.clone(), version: chosen.version };
-        let Ok(version) = fixed(&frame, (draft.draft_id, 1), parts, author) else { continue };
+        let Ok(version) = fixed(&frame, (draft.draft_id, 1), writing, author) else { continue };
         let about = (version.content_hash.clone(), now.plus(APPROVAL_LIFE));
         for approval in work.approvals.iter_mut().filter(|one| one.draft_id == Some(draft.draft_id)) {
             approval.about = Some(about.clone());

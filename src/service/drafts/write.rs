@@ -1,84 +1,19 @@
 //! From parts to a fixed version: addresses are read, ids and times are set once, and the bytes are made.
 
-use serde::{Deserialize, Serialize};
-
-use super::{DraftContent, DraftEdit, DraftRequest, ReplyRequest, conflict, fault};
+use super::parts::{Body, Parts, Writing};
+use super::{DraftEdit, ReplyRequest, conflict, fault};
 use crate::clock::Timestamp;
 use crate::event::{CanonicalEvent, Participant, Scope};
 use crate::governance::{Actor, Content, IdentityOwner};
 use crate::ids::{DraftId, EventId, TenantId, ThreadId};
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::compose::{Named, NewMessage, Writer, compose};
+use crate::mail::compose::{Named, NewMessage, Writer, compose, compose_around};
 use crate::mail::reply_token::ReplyTokens;
 use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Fault, Service, ServiceError};
 use crate::store::TenantStore;
 use crate::store::directory::MailboxRow;
 use crate::store::drafts::{DraftRow, NewDraftRow, VersionRow};
-
-/// What a version is written from; kept with it, so that an edit can change one of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Parts {
-    pub(super) name: Option<String>,
-    pub(super) to: Vec<String>,
-    pub(super) cc: Vec<String>,
-    pub(super) bcc: Vec<String>,
-    pub(super) subject: String,
-    pub(super) text: String,
-    pub(super) html: Option<String>,
-    pub(super) answers: Option<EventId>,
-    /// Set when the version is written.
-    pub(super) message_id: String,
-}
-
-impl Parts {
-    pub(super) fn of_request(request: DraftRequest) -> Result<Self, ServiceError> {
-        let answers = request.answers.map(|text| text.parse().map_err(|_| fault("/answers", "is no id of an event")));
-        Ok(Self {
-            name: request.name,
-            to: request.to,
-            cc: request.cc,
-            bcc: request.bcc,
-            subject: request.subject,
-            text: request.text,
-            html: request.html,
-            answers: answers.transpose()?,
-            message_id: String::new(),
-        })
-    }
-
-    fn edited(self, edit: DraftEdit) -> Self {
-        Self {
-            name: edit.name.or(self.name),
-            to: edit.to.unwrap_or(self.to),
-            cc: edit.cc.unwrap_or(self.cc),
-            bcc: edit.bcc.unwrap_or(self.bcc),
-            subject: edit.subject.unwrap_or(self.subject),
-            text: edit.text.unwrap_or(self.text),
-            html: edit.html.or(self.html),
-            answers: self.answers,
-            message_id: String::new(),
-        }
-    }
-
-    pub(super) fn shown(self, mailbox: &MailboxRow) -> DraftContent {
-        let from = match &self.name {
-            Some(name) => format!("{name} <{}>", mailbox.address),
-            None => mailbox.address.clone(),
-        };
-        DraftContent {
-            from,
-            to: self.to,
-            cc: self.cc,
-            bcc: self.bcc,
-            subject: self.subject,
-            text: self.text,
-            html: self.html,
-            message_id: self.message_id,
-        }
-    }
-}
 
 /// Where a version belongs.
 struct Place<'a> {
@@ -97,13 +32,13 @@ impl Service {
         &self,
         tenant: &TenantStore,
         mailbox: &MailboxRow,
-        parts: Parts,
+        (writing, thread): (Writing, Option<ThreadId>),
         author: Actor,
     ) -> Result<(NewDraftRow, VersionRow), ServiceError> {
         let id: DraftId = self.clock().mint();
-        let answered = self.answered(tenant, parts.answers).await?;
-        let place = self.place(None, mailbox, answered.as_ref());
-        let version = self.version(tenant, mailbox, (id, 1), (parts, author.clone()), &place)?;
+        let answered = self.answered(tenant, writing.parts.answers).await?;
+        let place = self.place(thread, mailbox, answered.as_ref());
+        let version = self.version(tenant, mailbox, (id, 1), (writing, author.clone()), &place)?;
         let new = NewDraftRow {
             id,
             mailbox: mailbox.id,
@@ -132,17 +67,20 @@ impl Service {
         if edit.version != draft.version {
             return Err(Conflict::State("the draft has another version by now").into());
         }
-        let parts = match tenant.draft_version(draft.id, draft.version).await? {
+        let (parts, message) = match tenant.draft_version(draft.id, draft.version).await? {
             Some(version) => {
-                serde_json::from_str(&version.parts).map_err(|error| ServiceError::Internal(error.into()))?
+                let parts: Parts =
+                    serde_json::from_str(&version.parts).map_err(|error| ServiceError::Internal(error.into()))?;
+                (parts, version.message)
             }
-            None => self.outline(tenant, draft).await?,
+            None => (self.outline(tenant, draft).await?, Vec::new()),
         };
-        let parts = Parts { answers: draft.answers.or(draft.event), ..Parts::edited(parts, edit) };
+        let (files, body) = self.body_after(tenant, (&parts, &message), &edit).await?;
+        let parts = Parts { files, answers: draft.answers.or(draft.event), ..Parts::edited(parts, edit) };
         let answered = self.answered(tenant, parts.answers).await?;
         let number = draft.version.saturating_add(1);
         let place = self.place(draft.thread, mailbox, answered.as_ref());
-        let version = self.version(tenant, mailbox, (draft.id, number), (parts, editor), &place)?;
+        let version = self.version(tenant, mailbox, (draft.id, number), (Writing { parts, body }, editor), &place)?;
         let answers = answered.as_ref().map(|event| event.id);
         tenant.edit_draft(draft.id, version, mailbox.id, (place.thread, answers)).await.map_err(conflict)
     }
@@ -209,7 +147,7 @@ impl Service {
             text: request.text,
             html: request.html,
             answers: Some(event.id),
-            message_id: String::new(),
+            ..Parts::default()
         };
         Ok((mailbox.clone(), parts))
     }
@@ -242,21 +180,22 @@ impl Service {
         tenant: &TenantStore,
         mailbox: &MailboxRow,
         (draft, number): (DraftId, u32),
-        (parts, author): (Parts, Actor),
+        (writing, author): (Writing, Actor),
         place: &Place<'_>,
     ) -> Result<VersionRow, ServiceError> {
         let own = registered_mailbox(mailbox).ok_or_else(|| fault("/mailbox", "has no address that mail can carry"))?;
         let (scope, answered) = (mailbox.id.to_string(), place.answered);
+        let own_id = answered.and_then(|event| event.rfc_message_id.clone()).or_else(|| writing.parts.follows.clone());
         let frame = Frame {
             tokens: &self.drafts.reply_tokens,
             tenant: tenant.tenant(),
             scope: &scope,
             own: own.address,
             thread: place.thread,
-            references: references_of(answered, answered.and_then(|event| event.rfc_message_id.clone())),
+            references: references_of(answered, own_id),
             now: self.clock().now(),
         };
-        fixed(&frame, (draft, number), parts, author)
+        fixed(&frame, (draft, number), writing, author)
     }
 }
 
@@ -273,11 +212,11 @@ pub(super) struct Frame<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The exact bytes of `parts`, with all that is set once.
+/// The exact bytes of what is written, with all that is set once.
 pub(super) fn fixed(
     frame: &Frame<'_>,
     (draft, number): (DraftId, u32),
-    parts: Parts,
+    Writing { parts, body }: Writing,
     author: Actor,
 ) -> Result<VersionRow, ServiceError> {
     let unique = unique_word(draft, number);
@@ -285,23 +224,29 @@ pub(super) fn fixed(
     let message_id = frame.tokens.message_id(frame.tenant, frame.scope, frame.thread, &unique, domain);
     let (to, cc, bcc) = (named(&parts.to, "/to")?, named(&parts.cc, "/cc")?, named(&parts.bcc, "/bcc")?);
     let recipients = recipients(&[&to, &cc, &bcc])?;
+    let reply_to = named(parts.reply_to.as_slice(), "/replyTo")?.pop().map(|named| named.mailbox);
     let (in_reply_to, references) = frame.references.clone();
-    let message = compose(&NewMessage {
+    let (files, entity) = match body {
+        Body::Written(files) => (files, None),
+        Body::Submitted(entity) => (Vec::new(), Some(entity)),
+    };
+    let new = NewMessage {
         from: Named { name: parts.name.clone(), mailbox: frame.own.clone() },
-        reply_to: None,
+        reply_to,
         to,
         cc,
         subject: parts.subject.clone(),
         text: parts.text.clone(),
         html: parts.html.clone(),
-        files: Vec::new(),
+        files,
         message_id: message_id.clone(),
         references,
         in_reply_to,
         date: frame.now,
         boundary: unique,
-        writer: Writer::Person,
-    });
+        writer: if parts.is_automatic { Writer::Machine } else { Writer::Person },
+    };
+    let message = entity.map_or_else(|| compose(&new), |entity| compose_around(&new, &entity));
     let reverse_path = ReversePath::Mailbox(frame.own.clone());
     let content = Content::new(reverse_path.clone(), recipients.clone(), message.clone().into())
         .map_err(|error| fault("/to", error.to_string()))?;
@@ -380,8 +325,8 @@ pub(super) fn references_of(answered: Option<&CanonicalEvent>, own: Option<Strin
 
 /// RFC 5322 §3.6.4: those of the message that is answered, and its own id behind them.
 fn references(answered: Option<&CanonicalEvent>, own: Option<&String>) -> Vec<String> {
-    let Some(event) = answered else { return Vec::new() };
-    let mut all: Vec<String> = event.references.iter().chain(own).filter(|id| is_id(id)).cloned().collect();
+    let before = answered.map(|event| event.references.as_slice()).unwrap_or_default();
+    let mut all: Vec<String> = before.iter().chain(own).filter(|id| is_id(id)).cloned().collect();
     if all.len() > REFERENCES {
         // The first names the conversation, and the last ones the way here.
         all.drain(1..=all.len() - REFERENCES);

@@ -4,7 +4,7 @@ use tracing::info;
 
 use super::Session;
 use crate::clock::Timestamp;
-use crate::ids::MessageId;
+use crate::ids::{DraftId, MessageId};
 use crate::intake::RecipientAnswer;
 use crate::smtp::tenants::{Seat, Tenants};
 use crate::spool::SpooledMessage;
@@ -19,11 +19,12 @@ pub(super) struct Ledger {
     recipients: u32,
     refused: u32,
     stored: Option<(MessageId, u64)>,
+    drafted: Option<DraftId>,
 }
 
 impl Ledger {
     pub(super) fn open(now: Timestamp, helo: &str) -> Self {
-        Self { opened: now, helo: helo.into(), seat: None, recipients: 0, refused: 0, stored: None }
+        Self { opened: now, helo: helo.into(), seat: None, recipients: 0, refused: 0, stored: None, drafted: None }
     }
 
     /// Notes what is known of a recipient; whether its tenant may have this transaction too. All recipients of one are of
@@ -46,9 +47,16 @@ impl Ledger {
         self.stored = Some((message.id(), message.size()));
     }
 
+    /// Notes the draft that a submission for so many recipients became.
+    pub(super) fn drafted(&mut self, draft: DraftId, recipients: usize) {
+        self.drafted = Some(draft);
+        self.recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
+    }
+
     /// Closes the account with the code of the last reply, 0 when the peer went away.
     pub(super) fn close<I>(&self, session: &Session<I>, code: u16) {
         let outcome = match (self.stored, code) {
+            _ if self.drafted.is_some() && code < 400 => "drafted",
             (Some(_), _) => "accepted",
             (None, 400..=499) => "deferred",
             (None, 500..) => "refused",
@@ -61,6 +69,7 @@ impl Ledger {
         info!(
             session.id = %session.id,
             message.id = message,
+            draft.id = self.drafted.map(tracing::field::display),
             peer.ip = session.peer.address.map(tracing::field::display),
             door = session.shared.door.as_str(),
             helo = &*self.helo,

@@ -34,7 +34,7 @@ impl Exchange {
 impl Machine {
     /// Whether EHLO offers AUTH.
     pub(super) fn offers_auth(&self) -> bool {
-        self.channel == Channel::Encrypted && self.settings.dialect == Dialect::Smtp
+        self.channel == Channel::Encrypted && self.settings.dialect != Dialect::Lmtp
     }
 
     pub(super) fn auth<'a>(&mut self, state: State, mechanism: &str, initial: Option<&str>) -> Next<'a> {

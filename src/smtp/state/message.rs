@@ -242,6 +242,12 @@ fn lose(transaction: Transaction, mut defects: Vec<TransferDefect>) -> (State, B
 
 fn commit<'a>(transaction: Transaction, defects: Vec<TransferDefect>) -> Next<'a> {
     let replies = transaction.replies();
+    let transaction = match transaction.into_submission() {
+        Ok((greeted, recipients)) => {
+            return (State::Committing { greeted, replies }, Step::effect(Effect::Submit(recipients)));
+        }
+        Err(transaction) => transaction,
+    };
     let (greeted, envelope) = transaction.into_parts();
     (State::Committing { greeted, replies }, Step::effect(Effect::Commit(Box::new(Commission { envelope, defects }))))
 }

@@ -1,7 +1,7 @@
 //! What goes into the machine and what comes out of it.
 
 use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, RecipientAnswer};
-use crate::mail::address::ReversePath;
+use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{Envelope, TransferDefect};
 use crate::smtp::reply::{Accepted, Reply};
 use crate::spool::Admission;
@@ -19,10 +19,12 @@ pub enum Input<'a> {
     TenantBusy,
     /// Answer to [`Effect::Body`] when the spool did not take it; nothing is said when it did.
     BodyFailed,
-    /// Answer to [`Effect::Commit`]: the message is on disk.
+    /// Answer to [`Effect::Commit`]: the message is on disk; to [`Effect::Submit`]: the draft is.
     Stored(Accepted),
     /// Answer to [`Effect::Commit`]: it is not.
     NotStored,
+    /// Answer to [`Effect::Submit`]: nothing will be sent of it, or it is not known yet.
+    NotDrafted(Reply),
     /// Answer to [`Effect::Authenticate`].
     Authenticated(AuthenticationAnswer),
     /// Answer to [`Effect::Commit`]: its recipients do not want it.
@@ -66,6 +68,8 @@ pub enum Effect<'a> {
     Lose(Box<Commission>),
     /// Make the message durable.
     Commit(Box<Commission>),
+    /// Make a draft for these recipients of the message, and ask for its release.
+    Submit(Vec<Mailbox>),
     /// Ask whether the peer is who it says.
     Authenticate(Box<Credentials>),
     /// Write what waits, then take up TLS.

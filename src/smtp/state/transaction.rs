@@ -1,9 +1,10 @@
 //! MAIL and RCPT: one transaction from its reverse-path to its last recipient.
 //!
 //! All recipients of a transaction belong to one tenant and are either all mailboxes or all copy routes, so that one
-//! message is one piece of mail with one policy. The others are asked to come in a transaction of their own.
+//! message is one piece of mail with one policy. The others are asked to come in a transaction of their own. Those of a
+//! submission are nobody's here: whether they get it is for the gate to say.
 
-use super::{Dialect, Effect, Greeted, Machine, Next, Question, State, Step};
+use super::{Channel, Dialect, Effect, Greeted, Machine, Next, Question, State, Step};
 use crate::intake::{ForwardName, RecipientAnswer};
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{BodyKind, Envelope, ForwardPath, Recipient, Return};
@@ -18,6 +19,8 @@ pub(super) struct Transaction {
     reverse_path: ReversePath,
     announced_size: Option<u64>,
     forward_paths: Vec<ForwardPath>,
+    /// Recipients of a submission.
+    submitted_to: Vec<Mailbox>,
     body: BodyKind,
     smtputf8: bool,
     returned: Option<Return>,
@@ -46,7 +49,7 @@ impl Transaction {
     }
 
     pub(super) fn has_recipients(&self) -> bool {
-        !self.forward_paths.is_empty()
+        !self.forward_paths.is_empty() || !self.submitted_to.is_empty()
     }
 
     /// Whether the message is a copy, which is kept also with bare line breaks.
@@ -63,7 +66,7 @@ impl Transaction {
     /// How many replies the end of the message has (RFC 2033 §4.2): as many as there are recipients in LMTP.
     pub(super) fn replies(&self) -> usize {
         match self.greeted.dialect {
-            Dialect::Smtp => 1,
+            Dialect::Smtp | Dialect::Submission => 1,
             Dialect::Lmtp => self.forward_paths.len(),
         }
     }
@@ -71,6 +74,14 @@ impl Transaction {
     /// The session after the transaction.
     pub(super) fn end(self) -> State {
         State::Greeted(self.greeted)
+    }
+
+    /// The session behind a submission, and its recipients; the transaction again where it is none.
+    pub(super) fn into_submission(self) -> Result<(Greeted, Vec<Mailbox>), Self> {
+        match self.greeted.dialect {
+            Dialect::Submission => Ok((self.greeted, self.submitted_to)),
+            Dialect::Smtp | Dialect::Lmtp => Err(self),
+        }
     }
 
     pub(super) fn into_parts(self) -> (Greeted, Envelope) {
@@ -114,7 +125,13 @@ impl Machine {
             State::Addressing(transaction) => return self.fault(State::Addressing(transaction), reply::NESTED_MAIL),
             state => return self.fault(state, self.hello_first()),
         };
+        if let Some(reply) = self.wants_first() {
+            return self.fault(State::Greeted(greeted), reply);
+        }
         let parameters = mail.parameters;
+        if self.settings.dialect == Dialect::Submission && parameters.body == BodyKind::BinaryMime {
+            return self.fault(State::Greeted(greeted), reply::UNKNOWN_PARAMETER); // RFC 3030 §3: it was not offered.
+        }
         if parameters.has_auth && !self.offers_auth() {
             return self.fault(State::Greeted(greeted), reply::UNKNOWN_PARAMETER); // RFC 4954 §5
         }
@@ -133,6 +150,7 @@ impl Machine {
             reverse_path: mail.reverse_path,
             announced_size: parameters.size,
             forward_paths: Vec::new(),
+            submitted_to: Vec::new(),
             body: parameters.body,
             smtputf8: parameters.smtputf8,
             returned: parameters.returned,
@@ -145,9 +163,17 @@ impl Machine {
 
     fn hello_first(&self) -> Reply {
         match self.settings.dialect {
-            Dialect::Smtp => reply::HELO_FIRST,
+            Dialect::Smtp | Dialect::Submission => reply::HELO_FIRST,
             Dialect::Lmtp => reply::LHLO_FIRST,
         }
+    }
+
+    /// What a submission needs before MAIL, where it was not done (RFC 6409 §4.3, RFC 3207 §4).
+    fn wants_first(&self) -> Option<Reply> {
+        if self.settings.dialect != Dialect::Submission || self.is_authenticated {
+            return None;
+        }
+        Some(if self.channel == Channel::Encrypted { reply::AUTH_FIRST } else { reply::STARTTLS_FIRST })
     }
 
     pub(super) fn admitted<'a>(&mut self, transaction: Box<Transaction>, admission: Admission) -> Next<'a> {
@@ -165,11 +191,26 @@ impl Machine {
         if rcpt.is_international && !transaction.smtputf8 {
             return self.fault(State::Addressing(transaction), reply::NEEDS_SMTPUTF8);
         }
-        if transaction.forward_paths.len() >= self.settings.limits.recipients {
+        if transaction.forward_paths.len() + transaction.submitted_to.len() >= self.settings.limits.recipients {
             return self.fault(State::Addressing(transaction), reply::TOO_MANY_RECIPIENTS); // RFC 5321 §4.5.3.1.10
+        }
+        if self.settings.dialect == Dialect::Submission {
+            return self.address(transaction, rcpt.path);
         }
         let asked = Asked { transaction, path: rcpt.path, parameters: rcpt.parameters };
         (State::Asking(Box::new(asked)), Step::effect(Effect::Recipient))
+    }
+
+    /// Adds a recipient to a submission.
+    fn address<'a>(&mut self, mut transaction: Box<Transaction>, path: ForwardPathName) -> Next<'a> {
+        match path {
+            ForwardPathName::Mailbox(mailbox) => {
+                transaction.submitted_to.push(mailbox);
+                (State::Addressing(transaction), Step::reply(reply::RECIPIENT_OK))
+            }
+            // Whose postmaster that would be, nobody says.
+            ForwardPathName::Postmaster => self.fault(State::Addressing(transaction), reply::BAD_RECIPIENT),
+        }
     }
 
     pub(super) fn answered<'a>(&mut self, asked: Asked, answer: RecipientAnswer) -> Next<'a> {

@@ -11,7 +11,8 @@ use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
 use crate::governance::role::Role;
 use crate::ids::{
-    ApprovalId, DeliveryId, DraftId, InvitationId, MailboxId, OperationId, OutcomeId, RouteId, SignInId, TaskId, UserId,
+    ApprovalId, DeliveryId, DraftId, InvitationId, MailboxId, OperationId, OutcomeId, RouteId, SignInId, TaskId,
+    UploadId, UserId,
 };
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
@@ -35,6 +36,7 @@ use crate::store::routes::{NewRoute, RouteChange, RouteStep};
 use crate::store::spool::NewAccepted;
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::templates::NewTemplate;
+use crate::store::uploads::{NewUpload, UploadRoom};
 use crate::store::watch::Alarm;
 
 /// What stands in every text of the one tenant.
@@ -61,6 +63,7 @@ struct Owned {
     user: UserId,
     sign_in: SignInId,
     invitation: InvitationId,
+    upload: UploadId,
 }
 
 #[tokio::test]
@@ -214,6 +217,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         audit_head() => "Ok((0, ";
         pauses() => "Ok([])";
         suppressions(None) => "Ok([])";
+        upload(owned.upload) => "Ok(None)";
         policy() => "Ok(Policy { version: \"default\"";
         thread_events(owned.thread) => "Ok([])";
         event_content(owned.event) => "Ok(None)";
@@ -334,6 +338,8 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         suppress("ann@lakeside.example".into(), SuppressionReason::Manual, None, Who::Operator) => "Ok(())";
         pause_sending(Paused::Tenant, true, Who::Operator) => "Ok(true)";
         set_policy(crate::governance::Policy::default(), Who::Operator) => "Ok(\"v1\")";
+        add_upload(upload(owned.upload, clock), ROOM) => "Ok(())";
+        drop_uploads() => "Ok(0)";
         audit(vec![entry()]) => "Ok(())";
     }
 }
@@ -367,6 +373,22 @@ fn invitation(id: InvitationId, user: Option<UserId>, token: u8) -> NewInvitatio
         user,
         invited_by: user,
         expires_at: Timestamp::from_micros(i64::MAX),
+    }
+}
+
+const ROOM: UploadRoom = UploadRoom { files: 9, octets: 9_000 };
+
+fn upload(id: UploadId, clock: &Clock) -> NewUpload {
+    NewUpload {
+        id,
+        key: clock.mint(),
+        name: MARK.into(),
+        media_type: "text/plain".into(),
+        size: 4,
+        sha256: MARK.into(),
+        sealed_key: vec![1],
+        content: MARK.into(),
+        expires_at: clock.now().plus(LEASE),
     }
 }
 
@@ -506,7 +528,9 @@ async fn fill(scene: &Scene) -> Owned {
         user: clock.mint(),
         sign_in: clock.mint(),
         invitation: clock.mint(),
+        upload: clock.mint(),
     };
+    own.add_upload(upload(owned.upload, clock), ROOM).await.unwrap();
     own.add_user(user(owned.user)).await.unwrap();
     own.add_sign_in(sign_in(owned.user, owned.sign_in, 11), MARK.into(), lapsed()).await.unwrap();
     own.add_invitation(invitation(owned.invitation, Some(owned.user), 21)).await.unwrap();
