@@ -255,7 +255,8 @@ impl App {
         };
         let serve = supervisor.spawner(Phase::Serve);
         let mail = doors::mail_door(&config, &recipients, &acceptor);
-        let service = service(&instance, &spool, &engine, mail, &resolver, serve.stopping());
+        let accounts = desks::accounts(&config, &resolver, &instance.clock)?;
+        let service = service(&instance, &spool, &engine, (mail, accounts), &resolver, serve.stopping());
         let api = http::router(http::Api::new(service.clone(), http_settings(&config))?);
         let public = ui::beside(api, Ui::new(service.clone(), config.http.request_timeout));
         let public = http::serve::bounded(public, config.http.concurrency);
@@ -393,7 +394,7 @@ fn service(
     instance: &Instance,
     spool: &Spool,
     engine: &Arc<Engine>,
-    mail: MailDoor,
+    (mail, accounts): (MailDoor, Accounts),
     resolver: &Resolver,
     stop: CancellationToken,
 ) -> Service {
@@ -412,7 +413,7 @@ fn service(
             LinkKey::new(instance.key.attachment_links()),
         ),
         mail: Some(mail),
-        accounts: Accounts::default(),
+        accounts,
         domains: domain_desk(&instance.config),
         drafts: desks::draft_desk(instance),
         routes: route_desk(instance),

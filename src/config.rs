@@ -25,6 +25,7 @@ pub mod secret;
 pub mod sections;
 pub mod sending;
 pub mod show;
+pub mod sign_in;
 pub mod smtp;
 pub mod tls;
 pub mod units;
@@ -45,6 +46,7 @@ pub use routes::Routes;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool};
 pub use sending::Sending;
+pub use sign_in::SignIn;
 pub use smtp::{Smtp, SmtpLimits};
 pub use tls::{Acme, Tls};
 pub use webhooks::{Schedule, Webhooks};
@@ -84,6 +86,8 @@ pub struct Config {
     pub authentication: Authentication,
     /// `[http]`: the API and the admin listener.
     pub http: Http,
+    /// `[sign_in]`: where else people sign in.
+    pub sign_in: SignIn,
     /// `[keys]`: the secret of API keys.
     pub keys: Keys,
     /// `[webhooks]`: delivery to apps.
@@ -134,6 +138,7 @@ impl Config {
         let dns = Dns::read(reader);
         let authentication = Authentication::read(reader);
         let http = Http::read(reader, has_tls);
+        let sign_in = SignIn::read(reader);
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
         let sending = Sending::read(reader);
@@ -165,6 +170,7 @@ impl Config {
                 dns,
                 authentication,
                 http,
+                sign_in,
                 keys,
                 webhooks,
                 sending,

@@ -14,3 +14,4 @@ pub mod intake_routes;
 pub mod keys;
 pub mod messages;
 pub mod outcomes;
+pub mod people;

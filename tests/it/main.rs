@@ -43,6 +43,7 @@ mod routes;
 mod sending;
 mod sent;
 mod serve;
+mod sign_in;
 mod systemd;
 mod tls;
 mod trouble;
