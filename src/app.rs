@@ -260,7 +260,8 @@ impl App {
         };
         let serve = supervisor.spawner(Phase::Serve);
         let mail = doors::mail_door(&config, &recipients, &acceptor);
-        let service = service(&instance, &spool, &engine, mail, &resolver, serve.stopping());
+        let accounts = desks::accounts(&config, &resolver, &instance.clock)?;
+        let service = service(&instance, &spool, &engine, (mail, accounts), &resolver, serve.stopping());
         let submissions =
             doors::bind_submission(&config, &service, (&recipients, &acceptor), &pool, tls.mail.as_ref())?;
         let api = http::router(http::Api::new(service.clone(), http_settings(&config))?);
@@ -401,7 +402,7 @@ fn service(
     instance: &Instance,
     spool: &Spool,
     engine: &Arc<Engine>,
-    mail: MailDoor,
+    (mail, accounts): (MailDoor, Accounts),
     resolver: &Resolver,
     stop: CancellationToken,
 ) -> Service {
@@ -420,7 +421,7 @@ fn service(
             LinkKey::new(instance.key.attachment_links()),
         ),
         mail: Some(mail),
-        accounts: Accounts::default(),
+        accounts,
         domains: domain_desk(&instance.config),
         drafts: desks::draft_desk(instance),
         routes: route_desk(instance),

@@ -24,7 +24,8 @@ pub mod inject;
 mod inspect;
 mod installation;
 pub mod instance;
-pub mod key;
+pub mod issuer;
+mod key;
 pub mod listen;
 mod lmtp_client;
 pub mod mailbox;
@@ -117,6 +118,9 @@ pub enum Command {
     /// People with an account, who sign in to the console.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex user list --tenant acme")]
     User(user::UserCommand),
+    /// Issuers of OpenID Connect whose users decide about a tenant's drafts, in the pages of its app.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex issuer list --tenant acme")]
+    Issuer(issuer::IssuerCommand),
     /// Stored messages: their ids, and their exact bytes.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex messages list")]
     Messages(messages::MessagesCommand),
@@ -187,6 +191,7 @@ impl Command {
             Self::Audit(command) => command.json(),
             Self::Key(command) => command.json(),
             Self::User(command) => command.json(),
+            Self::Issuer(command) => command.json(),
             Self::Messages(command) => command.json(),
             Self::Explain(args) => &args.json,
             Self::Inspect(args) => &args.json,
@@ -252,6 +257,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Audit(command) => audit::run(command, out).await,
         Command::Key(command) => key::run(command, out).await,
         Command::User(command) => user::run(command, out).await,
+        Command::Issuer(command) => issuer::run(command, out).await,
         Command::Messages(command) => messages::run(command, out).await,
         Command::Explain(args) => explain::run(args, out).await,
         Command::Inspect(args) => inspect::run(&args, out),

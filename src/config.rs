@@ -25,6 +25,7 @@ pub mod secret;
 pub mod sections;
 pub mod sending;
 pub mod show;
+pub mod sign_in;
 pub mod smtp;
 pub mod submission;
 pub mod tls;
@@ -46,6 +47,7 @@ pub use routes::Routes;
 pub use secret::Secret;
 pub use sections::{Database, Dns, Keys, Log, LogFormat, Pipeline, Server, Spool};
 pub use sending::Sending;
+pub use sign_in::SignIn;
 pub use smtp::{Smtp, SmtpLimits};
 pub use submission::Submission;
 pub use tls::{Acme, Tls};
@@ -88,6 +90,8 @@ pub struct Config {
     pub authentication: Authentication,
     /// `[http]`: the API and the admin listener.
     pub http: Http,
+    /// `[sign_in]`: where else people sign in.
+    pub sign_in: SignIn,
     /// `[keys]`: the secret of API keys.
     pub keys: Keys,
     /// `[webhooks]`: delivery to apps.
@@ -139,6 +143,7 @@ impl Config {
         let dns = Dns::read(reader);
         let authentication = Authentication::read(reader);
         let http = Http::read(reader, has_tls);
+        let sign_in = SignIn::read(reader);
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
         let sending = Sending::read(reader);
@@ -173,6 +178,7 @@ impl Config {
                 dns,
                 authentication,
                 http,
+                sign_in,
                 keys,
                 webhooks,
                 sending,

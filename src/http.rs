@@ -21,8 +21,9 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
+use crate::browser::origin::Origin;
 use crate::clock::Clock;
-use crate::ids::{KeyId, TenantId};
+use crate::ids::{KeyId, SignInId, TenantId};
 use crate::service::Service;
 
 pub mod auth;
@@ -38,6 +39,7 @@ pub mod openapi;
 pub mod operations;
 pub mod routes;
 pub mod serve;
+pub mod session;
 pub mod shape;
 pub mod streams;
 
@@ -115,6 +117,9 @@ pub struct Api {
     preview_limit: Limiter<u64>,
     key_limit: Limiter<KeyId>,
     tenant_limit: Limiter<TenantId>,
+    session_limit: Limiter<SignInId>,
+    decision_limit: Limiter<u64>,
+    own: Origin,
     streams: Arc<Streams>,
 }
 
@@ -142,6 +147,12 @@ impl Api {
             route_learning: shape::Shape::compile(&document, "RouteLearning")?,
             route_confirmation: shape::Shape::compile(&document, "RouteConfirmation")?,
             redecision: shape::Shape::compile(&document, "RedecisionRequest")?,
+            decision: shape::Shape::compile(&document, "DecisionRequest")?,
+            login: shape::Shape::compile(&document, "LoginRequest")?,
+            step_up: shape::Shape::compile(&document, "StepUpRequest")?,
+            invite: shape::Shape::compile(&document, "InviteRequest")?,
+            user_change: shape::Shape::compile(&document, "UserChange")?,
+            issuer: shape::Shape::compile(&document, "IssuerRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -149,6 +160,9 @@ impl Api {
             preview_limit: Limiter::new("preview", settings.preview_quota, nodes),
             key_limit: Limiter::new("default", settings.key_quota, nodes),
             tenant_limit: Limiter::new("daily", settings.tenant_quota, nodes),
+            session_limit: Limiter::new("session", settings.key_quota, nodes),
+            decision_limit: Limiter::new("decision", settings.key_quota, nodes),
+            own: Origin::of(&settings.base_url),
             streams: Arc::new(Streams::new(settings.streams)),
             service,
             settings,
@@ -235,6 +249,20 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Upload => on(verb, routes::uploads::upload),
         Action::Approvals => on(verb, routes::drafts::approvals),
         Action::Approval => on(verb, routes::drafts::approval),
+        Action::Decision => on(verb, routes::people::decide),
+        Action::Login => on(verb, routes::people::login),
+        Action::Logout => on(verb, routes::people::logout),
+        Action::StepUp => on(verb, routes::people::step_up),
+        Action::Sessions => on(verb, routes::people::sessions),
+        Action::SessionEnd => on(verb, routes::people::end_session),
+        Action::Users => on(verb, routes::people::users),
+        Action::UserAdd | Action::InviteMake => on(verb, routes::people::invite),
+        Action::UserChange => on(verb, routes::people::change_user),
+        Action::Invites => on(verb, routes::people::invites),
+        Action::InviteWithdraw => on(verb, routes::people::withdraw_invite),
+        Action::Issuers => on(verb, routes::people::issuers),
+        Action::IssuerRegister => on(verb, routes::people::register_issuer),
+        Action::IssuerRemove => on(verb, routes::people::remove_issuer),
         Action::Routes => on(verb, routes::intake_routes::all),
         Action::RouteMake => on(verb, routes::intake_routes::make),
         Action::Route => on(verb, routes::intake_routes::one),
@@ -253,7 +281,9 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         }),
     };
     match endpoint.auth {
-        Auth::Open | Auth::Link => methods,
+        Auth::Open | Auth::Link | Auth::Password => methods,
+        Auth::Session(_) => methods.layer(middleware::from_fn_with_state(Arc::clone(api), session::require_session)),
+        Auth::Person => methods.layer(middleware::from_fn_with_state(Arc::clone(api), session::require_person)),
         Auth::AnyKey | Auth::Key(_) => {
             methods.layer(middleware::from_fn_with_state(Arc::clone(api), auth::require_key))
         }

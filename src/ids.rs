@@ -149,6 +149,8 @@ identifiers! {
     SignInId "sin";
     /// A link by which a person gets an account or sets a new password.
     InvitationId "inv";
+    /// An issuer whose users may decide about a tenant's drafts.
+    IssuerId "iss";
     /// One worker process, as named in leases.
     WorkerId "wrk";
 }

@@ -3,11 +3,12 @@
 //! Six layers; a module imports from layers below its own, never above (`tests/architecture.rs` holds the table):
 //! vocabulary ([`ids`], [`clock`], [`reach`], [`mail`], [`event`], [`contract`]), rules ([`decide`], [`governance`]), resources and
 //! edges ([`store`], [`dns`], [`spool`], [`intake`], [`tls`], [`acme`], [`smtp`], [`milter`], [`mailauth`],
-//! [`webhook`], [`outbound`]), services ([`service`], [`pipeline`]), surfaces ([`http`],
-//! [`ui`]) and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
+//! [`webhook`], [`oidc`], [`outbound`]), services ([`service`], [`pipeline`]), surfaces ([`http`],
+//! [`ui`], and what both know of browsers: [`browser`]) and the root ([`config`], [`telemetry`], [`supervisor`], [`app`], [`cli`]).
 
 pub mod acme;
 pub mod app;
+pub mod browser;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod keys;
 pub mod mail;
 pub mod mailauth;
 pub mod milter;
+pub mod oidc;
 pub mod outbound;
 pub mod pipeline;
 pub mod reach;

@@ -23,6 +23,7 @@ pub mod events;
 pub mod identity;
 pub mod insights;
 pub mod intake;
+pub mod issuers;
 pub mod keys;
 pub mod limits;
 pub mod links;

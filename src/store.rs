@@ -24,6 +24,7 @@ pub mod idempotency;
 pub mod ingest;
 pub mod insights;
 pub mod instance;
+pub mod issuers;
 pub mod keys;
 pub mod limits;
 pub mod marks;

@@ -23,13 +23,12 @@ use axum::http::request::Parts;
 use axum::middleware;
 use axum::routing::{get, post};
 
+use crate::browser::{cookie, origin};
 use crate::service::Service;
 
-pub mod cookie;
 pub mod error;
 pub mod form;
 mod frame;
-pub mod origin;
 pub mod page;
 mod routes;
 mod stylesheet;
@@ -39,7 +38,7 @@ pub mod visitor;
 mod tests;
 
 use origin::Origin;
-use routes::{account, approvals, join, sign_in, users};
+use routes::{account, approvals, elsewhere, join, sign_in, users};
 
 /// What handlers share.
 pub type SharedUi = Arc<Ui>;
@@ -88,6 +87,9 @@ fn pages(ui: SharedUi) -> Router {
         .route("/login", get(sign_in::login_page).post(sign_in::login))
         .route("/logout", post(sign_in::logout))
         .route("/step-up", get(sign_in::step_up_page).post(sign_in::step_up))
+        .route("/auth/oidc/start", get(elsewhere::start))
+        .route("/auth/oidc/callback", get(elsewhere::callback))
+        .route("/account/link", post(elsewhere::link))
         .route("/setup", get(join::no_setup_link))
         .route("/setup/{token}", get(join::setup_page).post(join::setup))
         .route("/invitations/{token}", get(join::invitation_page).post(join::accept))

@@ -18,6 +18,7 @@
 
 pub mod deliver;
 pub mod endpoint;
+pub mod fetch;
 pub mod health;
 pub mod outcome;
 pub mod receiver;

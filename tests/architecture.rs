@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&str] = &["ids", "clock", "reach", "mail", "contract", "keys", "event"];
 const RULES: &[&str] = &["trust", "graph", "outcome", "decide", "governance"];
 const RESOURCES: &[&str] = &["store", "blob", "dns", "seal"];
-const EDGES: &[&str] = &["spool", "intake", "tls", "acme", "smtp", "milter", "mailauth", "webhook", "outbound"];
+const EDGES: &[&str] = &["spool", "intake", "tls", "acme", "smtp", "milter", "mailauth", "webhook", "oidc", "outbound"];
 
 /// Module, and what it may import.
 fn table() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -42,6 +42,8 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         // Checks what the doors took in; what it finds is vocabulary (`mail::authentication`).
         ("mailauth", with(&[VOCABULARY, &["dns"]])),
         ("webhook", with(&[VOCABULARY, &["dns"]])),
+        // Asks issuers by the rules of webhooks.
+        ("oidc", with(&[VOCABULARY, &["webhook"]])),
         // Where every door ends.
         ("intake", with(&[VOCABULARY, &["spool"]])),
         // Certificates from an authority.
@@ -55,10 +57,12 @@ fn table() -> Vec<(&'static str, Vec<&'static str>)> {
         // Services and surfaces.
         ("service", with(&[VOCABULARY, RULES, RESOURCES, EDGES])),
         ("pipeline", with(&[VOCABULARY, RULES, RESOURCES, EDGES, &["service"]])),
-        ("http", with(&[VOCABULARY, &["service", "connections", "tls"]])),
+        // Cookies and origins, the same for pages and the API.
+        ("browser", vec!["service"]),
+        ("http", with(&[VOCABULARY, &["service", "browser", "connections", "tls"]])),
         ("ws", with(&[VOCABULARY, &["service"]])),
         ("mcp", with(&[VOCABULARY, &["service"]])),
-        ("ui", with(&[VOCABULARY, &["service"]])),
+        ("ui", with(&[VOCABULARY, &["service", "browser"]])),
         // Root.
         // Checked settings are of the types that the edge itself checks with.
         ("config", vec!["ids", "clock", "mail", "webhook", "tls"]),

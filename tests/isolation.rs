@@ -74,6 +74,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ),
     ("accounts/sign_ins.rs", "WHERE s.token_hash = $1", "asked of every request: the token names its tenant"),
     (
+        "issuers.rs",
+        "WHERE a.approval_id = $1 AND i.url = $2",
+        "asked of who shows a token: the question and its tenant's issuer name the tenant",
+    ),
+    (
         "accounts/invitations.rs",
         "FROM invitations WHERE token_hash = $1",
         "asked of who follows a link: the token names its tenant",

@@ -1,14 +1,21 @@
 //! What use cases are held against, from the configuration and the instance key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Instance;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::dns::Resolver;
 use crate::mail::reply_token::ReplyTokens;
+use crate::oidc::Issuers;
+use crate::service::accounts::{Accounts, Desk, Provider, Role};
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::DraftDesk;
 use crate::service::drafts::uploads::UploadDesk;
 use crate::service::routes::RouteDesk;
+use crate::webhook::deliver::{ClientError, ClientSettings};
+use crate::webhook::fetch::Fetcher;
 
 /// What drafts are written with.
 pub(super) fn draft_desk(instance: &Instance) -> DraftDesk {
@@ -38,4 +45,24 @@ pub fn route_desk(instance: &Instance) -> RouteDesk {
         domain: instance.config.smtp.platform_domains.first().cloned(),
         largest: instance.config.routes.message_size,
     }
+}
+
+/// What signing in shares, with the providers of this configuration.
+pub(super) fn accounts(config: &Config, resolver: &Resolver, clock: &Clock) -> Result<Accounts, ClientError> {
+    // A person waits for it, within the time of one call.
+    let settings = ClientSettings { total_timeout: Duration::from_secs(8), ..ClientSettings::default() };
+    let fetcher = Fetcher::new(&settings, resolver, &config.sign_in.allow)?;
+    let providers = config.sign_in.providers.iter().map(|one| Provider {
+        name: one.name.clone(),
+        label: one.label.clone(),
+        issuer: one.issuer.clone(),
+        client_id: one.client_id.clone(),
+        client_secret: one.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
+        tenant: one.tenant.clone(),
+        first_role: one.first_role.as_deref().and_then(Role::parse),
+    });
+    let desk = Desk::new(providers.collect(), Issuers::new(fetcher, clock.clone()));
+    let mut accounts = Accounts::default();
+    accounts.elsewhere = Some(desk);
+    Ok(accounts)
 }

@@ -13,7 +13,8 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{Fault, Place};
 
 /// Keys that hold secrets: never in a file or on the command line, never shown.
-pub const SECRETS: &[&str] = &["keys.instance_secret", "milter.route", "providers.mailgun_signing_keys"];
+pub const SECRETS: &[&str] =
+    &["keys.instance_secret", "milter.route", "providers.mailgun_signing_keys", "sign_in.providers"];
 
 /// A value as it stands in a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,7 +73,7 @@ impl Webhooks {
 }
 
 /// An entry that names something; "all addresses" is none.
-fn allow_entry(text: &str) -> Option<AllowEntry> {
+pub(super) fn allow_entry(text: &str) -> Option<AllowEntry> {
     match text.parse().ok()? {
         AllowEntry::Range(range) if range.prefix_len() == 0 => None,
         entry => Some(entry),

@@ -59,6 +59,18 @@ pub struct Shapes {
     pub route_confirmation: Shape,
     /// Of [`RedecisionRequest`].
     pub redecision: Shape,
+    /// Of [`crate::service::drafts::decisions::DecisionRequest`].
+    pub decision: Shape,
+    /// Of [`crate::service::accounts::LoginRequest`].
+    pub login: Shape,
+    /// Of [`crate::service::accounts::StepUpRequest`].
+    pub step_up: Shape,
+    /// Of [`crate::service::accounts::InviteRequest`].
+    pub invite: Shape,
+    /// Of [`crate::service::accounts::UserChange`].
+    pub user_change: Shape,
+    /// Of [`crate::service::issuers::IssuerRequest`].
+    pub issuer: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -148,6 +160,42 @@ impl Contract for forms::RouteLearning {
 impl Contract for forms::RouteConfirmation {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.route_confirmation
+    }
+}
+
+impl Contract for crate::service::drafts::decisions::DecisionRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.decision
+    }
+}
+
+impl Contract for crate::service::accounts::LoginRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.login
+    }
+}
+
+impl Contract for crate::service::accounts::StepUpRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.step_up
+    }
+}
+
+impl Contract for crate::service::accounts::InviteRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.invite
+    }
+}
+
+impl Contract for crate::service::accounts::UserChange {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.user_change
+    }
+}
+
+impl Contract for crate::service::issuers::IssuerRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.issuer
     }
 }
 

@@ -196,7 +196,7 @@ fn contract(endpoint: &Endpoint, openapi: &Value, settings: &Settings, service: 
     let example = example_of(endpoint);
     let (auth, scope) = auth_words(endpoint.auth);
     let key_line = match endpoint.auth {
-        Auth::Open | Auth::Link => String::new(),
+        Auth::Open | Auth::Link | Auth::Password | Auth::Session(_) | Auth::Person => String::new(),
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => {
             " \\\n-H 'authorization: Bearer cxk_live_your_key_here'".to_owned()
         }
@@ -242,6 +242,9 @@ const fn auth_words(auth: Auth) -> (&'static str, Option<&'static str>) {
     match auth {
         Auth::Open => ("none", None),
         Auth::Link => ("link", None),
+        Auth::Password => ("password", None),
+        Auth::Session(role) => ("session", Some(role.as_str())),
+        Auth::Person => ("session or user token", Some("approver")),
         Auth::AnyKey => ("key", None),
         Auth::Key(scope) => ("key", Some(scope.as_str())),
         Auth::KeyOrPassword(scope) => ("key or password", Some(scope.as_str())),

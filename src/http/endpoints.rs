@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use super::error::Code;
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
+use crate::service::accounts::Role;
 use crate::service::routes::RouteStep;
 
 mod discover;
@@ -15,6 +16,7 @@ mod drafts;
 mod evaluate;
 mod intake;
 mod messages;
+mod people;
 mod read;
 mod routes;
 
@@ -67,6 +69,21 @@ pub enum Action {
     Upload,
     Approvals,
     Approval,
+    Decision,
+    Login,
+    Logout,
+    StepUp,
+    Sessions,
+    SessionEnd,
+    Users,
+    UserAdd,
+    UserChange,
+    Invites,
+    InviteMake,
+    InviteWithdraw,
+    Issuers,
+    IssuerRegister,
+    IssuerRemove,
     Routes,
     RouteMake,
     Route,
@@ -90,6 +107,12 @@ pub enum Auth {
     AnyKey,
     /// A key with this scope.
     Key(Scope),
+    /// Whoever has a password, to sign in: from a page of ours.
+    Password,
+    /// A signed-in person with at least this role.
+    Session(Role),
+    /// A signed-in person, or a user of an issuer that the tenant registered; the handler sees to the role.
+    Person,
     /// Whoever has the URL, which is signed and names one thing.
     Link,
     /// A key with this scope, also as the password of Basic authentication: for callers that can be told nothing else.
@@ -223,6 +246,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     messages::ENDPOINTS,
     domains::ENDPOINTS,
     drafts::ENDPOINTS,
+    people::ENDPOINTS,
     routes::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
@@ -233,6 +257,7 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + messages::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
     + drafts::ENDPOINTS.len()
+    + people::ENDPOINTS.len()
     + routes::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 

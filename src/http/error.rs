@@ -26,6 +26,13 @@ pub enum Code {
     ForbiddenApp,
     ForbiddenMailbox,
     ForbiddenNetwork,
+    NotSignedIn,
+    InvalidToken,
+    WrongCredentials,
+    PeopleOnly,
+    ForbiddenRole,
+    ForbiddenOrigin,
+    StepUpRequired,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -60,7 +67,7 @@ pub struct About {
 }
 
 /// Every code there is.
-pub const CODES: [About; 25] = [
+pub const CODES: [About; 32] = [
     about(
         Code::MalformedJson,
         "malformed_json",
@@ -125,6 +132,58 @@ pub const CODES: [About; 25] = [
         StatusCode::FORBIDDEN,
         "The API key may not be used from this network",
         "The key names the networks from which it may be used, and the request came from another.",
+    ),
+    about(
+        Code::NotSignedIn,
+        "not_signed_in",
+        StatusCode::UNAUTHORIZED,
+        "Nobody is signed in",
+        "The call is for signed-in people. Sign in with `POST /auth/login`, and send the cookie; or, for a decision, the token of a \
+         registered issuer's user.",
+    ),
+    about(
+        Code::InvalidToken,
+        "invalid_token",
+        StatusCode::UNAUTHORIZED,
+        "The token is not taken",
+        "It must be an ID token of a user whose issuer the tenant registered: signed by it, for the registered audience, not \
+         expired, of a user who signed in at most ten minutes ago, with the content hash as its nonce. `detail` says what is amiss.",
+    ),
+    about(
+        Code::WrongCredentials,
+        "wrong_credentials",
+        StatusCode::FORBIDDEN,
+        "Organisation, address or password is not right",
+        "Which of them, is not said. After some wrong ones it takes a while until another may be tried.",
+    ),
+    about(
+        Code::PeopleOnly,
+        "people_only",
+        StatusCode::FORBIDDEN,
+        "Only people may do this",
+        "No key can, whatever its scopes: a signed-in person, or, for a decision, a user of a registered issuer.",
+    ),
+    about(
+        Code::ForbiddenRole,
+        "forbidden_role",
+        StatusCode::FORBIDDEN,
+        "The person has not the role",
+        "`detail` names the role that is needed; an owner or admin gives roles.",
+    ),
+    about(
+        Code::ForbiddenOrigin,
+        "forbidden_origin",
+        StatusCode::FORBIDDEN,
+        "The call is not from a page of this gateway",
+        "What changes something needs `Sec-Fetch-Site: same-origin`, or an Origin that is this gateway's, and the session's own \
+         `X-CSRF-Token`.",
+    ),
+    about(
+        Code::StepUpRequired,
+        "step_up_required",
+        StatusCode::FORBIDDEN,
+        "The person must prove again who they are",
+        "`POST /auth/step-up` with the password, or sign in again elsewhere: it counts for ten minutes.",
     ),
     about(
         Code::NotFound,
@@ -366,7 +425,7 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750 §3: no error code where no key was sent at all.
             let challenge = match self.code {
-                Code::MissingKey => "Bearer realm=\"connex\"",
+                Code::MissingKey | Code::NotSignedIn => "Bearer realm=\"connex\"",
                 _ => "Bearer realm=\"connex\", error=\"invalid_token\"",
             };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

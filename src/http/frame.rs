@@ -35,7 +35,9 @@ impl CallId {
 pub async fn frame(State(api): State<SharedApi>, mut request: Request, next: Next) -> Response {
     let call_id = call_id(&api, request.headers());
     let path = request.uri().path().to_owned();
-    let has_credentials = request.headers().contains_key(header::AUTHORIZATION);
+    let has_credentials = request.headers().contains_key(header::AUTHORIZATION)
+        || has_session(request.headers())
+        || path.starts_with("/auth/");
     request.extensions_mut().insert(call_id.clone());
     let reply = match exposed_key(&request) {
         Some(problem) => problem.into_response(),

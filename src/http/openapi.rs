@@ -16,7 +16,10 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{domains, drafts, events, insights, intake, keys, messages, outcomes, routes, trust};
+use crate::service::accounts::SESSION_COOKIE;
+use crate::service::{
+    accounts, domains, drafts, events, insights, intake, issuers, keys, messages, outcomes, routes, trust,
+};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -52,6 +55,21 @@ use crate::service::{domains, drafts, events, insights, intake, keys, messages, 
     drafts::report::ReportRequest,
     drafts::approvals::ApprovalView,
     drafts::approvals::ApprovalPage,
+    drafts::decisions::DecisionRequest,
+    drafts::decisions::DecisionAnswer,
+    accounts::LoginRequest,
+    accounts::StepUpRequest,
+    accounts::InviteRequest,
+    accounts::UserChange,
+    accounts::SignedInView,
+    accounts::SessionPage,
+    accounts::UserPage,
+    accounts::UserView,
+    accounts::InvitePage,
+    accounts::LinkView,
+    issuers::IssuerRequest,
+    issuers::IssuerView,
+    issuers::IssuerPage,
     routes::forms::RouteRequest,
     routes::forms::RouteChangeRequest,
     routes::forms::RouteRotation,
@@ -92,8 +110,18 @@ const WITH_KEY: [Code; 7] = [
     Code::TemporarilyUnavailable,
 ];
 
+/// Problems of endpoints for people.
+const WITH_SESSION: [Code; 6] = [
+    Code::NotSignedIn,
+    Code::PeopleOnly,
+    Code::ForbiddenRole,
+    Code::ForbiddenOrigin,
+    Code::RateLimited,
+    Code::TemporarilyUnavailable,
+];
+
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 11] = [
+const MUST_BE_THERE: [&str; 16] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
@@ -105,6 +133,11 @@ const MUST_BE_THERE: [&str; 11] = [
     "RouteChangeRequest",
     "RouteConfirmation",
     "RedecisionRequest",
+    "DecisionRequest",
+    "LoginRequest",
+    "StepUpRequest",
+    "InviteRequest",
+    "IssuerRequest",
 ];
 
 /// The whole document.
@@ -130,6 +163,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             { "name": "evaluate", "description": "Events in, operations out, outcomes back" },
             { "name": "read", "description": "What was recorded" },
             { "name": "draft", "description": "What is proposed to be sent, and what the gate says" },
+            { "name": "people", "description": "Who signs in, and what they may do" },
             { "name": "administer", "description": "What the tenant's mail is read by" },
             { "name": "discover", "description": "What is served here" },
         ],
@@ -143,6 +177,12 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
+            }, "session": {
+                "type": "apiKey", "in": "cookie", "name": SESSION_COOKIE,
+                "description": "A signed-in person, who has at least the role that is named. What changes something also needs `X-CSRF-Token`, and `Sec-Fetch-Site: same-origin` or this gateway's own Origin.",
+            }, "userToken": {
+                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "description": "An ID token of a user of a registered issuer, whose nonce is the content hash.",
             } },
         },
     }))
@@ -165,6 +205,7 @@ pub fn problems_of(endpoint: &Endpoint) -> Vec<Code> {
     match endpoint.auth {
         Auth::Open if endpoint.body.is_some() => codes.push(Code::RateLimited),
         Auth::Open | Auth::Link => {}
+        Auth::Password | Auth::Session(_) | Auth::Person => codes.extend(WITH_SESSION),
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => codes.extend(WITH_KEY),
     }
     codes.sort_by_key(|code| (code.about().status, code.about().word));
@@ -286,6 +327,8 @@ fn operation_id(endpoint: &Endpoint) -> String {
 fn tag(endpoint: &Endpoint) -> &'static str {
     match endpoint.auth {
         _ if endpoint.has_contract() => "evaluate",
+        Auth::Password | Auth::Session(_) => "people",
+        Auth::Person => "draft",
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
         Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead | Scope::ApprovalsReport) => "draft",
@@ -296,7 +339,9 @@ fn tag(endpoint: &Endpoint) -> &'static str {
 /// Bearer has no scopes in OpenAPI 3.0; 3.1 lets them be named as roles.
 fn security(auth: Auth) -> Value {
     match auth {
-        Auth::Open | Auth::Link => json!([]),
+        Auth::Open | Auth::Link | Auth::Password => json!([]),
+        Auth::Session(role) => json!([{ "session": [role.as_str()] }]),
+        Auth::Person => json!([{ "session": ["approver"] }, { "userToken": [] }]),
         Auth::AnyKey => json!([{ "apiKey": [] }]),
         Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
         Auth::KeyOrPassword(scope) => json!([{ "apiKey": [scope.as_str()] }, { "password": [scope.as_str()] }]),

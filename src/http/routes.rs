@@ -14,4 +14,5 @@ pub mod intake_routes;
 pub mod keys;
 pub mod messages;
 pub mod outcomes;
+pub mod people;
 pub mod uploads;

@@ -17,6 +17,7 @@ use crate::ids::TenantId;
 use crate::keys::{Environment, KeyBindings, Pepper, Scopes};
 use crate::mail::message::Limits;
 use crate::service::Service;
+use crate::service::accounts::{Desk, Provider};
 use crate::service::intake::MailDoor;
 use crate::service::keys::{NewKey, make_key};
 use crate::service::links::LinkKey;
@@ -35,6 +36,7 @@ mod keys;
 mod limits;
 mod messages;
 mod outcomes;
+mod people;
 mod problems;
 mod routes;
 mod submissions;
@@ -201,6 +203,15 @@ impl Gateway {
         change(&mut settings);
         let api = Api::new(service, settings).unwrap();
         Self { router: router(Arc::clone(&api)), api, clock: store.clock().clone(), store, tenant, place }
+    }
+
+    /// The same with providers at which people sign in, and issuers on loopback.
+    pub(crate) fn with_providers(self, providers: Vec<Provider>) -> Self {
+        let issuers = crate::oidc::tests::issuers(self.clock.clone(), &["127.0.0.1"]);
+        let mut service = self.api.service.clone();
+        service.accounts.elsewhere = Some(Desk::new(providers, issuers));
+        let api = Api::new(service, self.api.settings.clone()).unwrap();
+        Self { router: router(Arc::clone(&api)), api, ..self }
     }
 
     /// A new key of the tenant with every scope.

@@ -11,6 +11,8 @@
 //!
 //! Standards: RFC 9106 (argon2id), NIST SP 800-63B (passwords, sessions).
 
+mod api;
+pub mod elsewhere;
 mod joining;
 mod password;
 mod people;
@@ -32,6 +34,11 @@ use crate::ids::{SignInId, TenantId, UserId};
 use crate::store::StoreError;
 use crate::store::accounts::sign_ins::{Lapsed, SignInRecord};
 
+pub use api::{
+    InvitePage, InviteRequest, InviteView, LinkView, LoginRequest, PersonView, SessionPage, SessionView, SignedInView,
+    StepUpRequest, UserChange, UserPage, UserView,
+};
+pub use elsewhere::{Desk, ELSEWHERE, Provider};
 pub use joining::{LINK_VALID, Link, Offer, SETUP_VALID, invite, make_account, reset_link, set_password, setup_link};
 pub use password::{LEAST_CHARACTERS, Password};
 pub use secret::Secret;
@@ -57,6 +64,8 @@ const NOTE_EVERY: Duration = Duration::from_mins(1);
 /// What the accounts of one instance share: the places where passwords are digested, and counts of wrong ones.
 #[derive(Debug, Clone, Default)]
 pub struct Accounts {
+    /// Where else people sign in.
+    pub elsewhere: Option<Arc<Desk>>,
     digester: password::Digester,
     throttle: Arc<throttle::Throttle>,
 }
@@ -82,6 +91,14 @@ pub enum AccountError {
         /// When another may be tried.
         retry_after: Duration,
     },
+    /// Somebody else was to say who the person is, and did not.
+    #[error("the other place did not confirm who you are; begin again")]
+    Unconfirmed,
+    /// Whoever signs in elsewhere has no account here, or one that is disabled: which, is not said.
+    #[error(
+        "this sign-in is not known here; ask your administrator for an invitation to the address that you sign in with"
+    )]
+    NotKnown,
     /// Too many sign in at this moment.
     #[error("too many sign in at this moment")]
     Busy,

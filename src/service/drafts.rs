@@ -21,6 +21,7 @@ use crate::store::{StoreError, TenantStore};
 pub use crate::governance::Policy;
 
 pub mod approvals;
+pub mod decisions;
 pub(crate) mod facts;
 mod files;
 mod parts;

@@ -1,8 +1,9 @@
 //! Accounts of people: who they are, what they may do, and the digest of their password.
 //!
-//! Where they are signed in is [`sign_ins`]; how they got in is [`invitations`]. Passwords and tokens never come here, only
+//! Where they are signed in is [`sign_ins`]; how they got in is [`invitations`]; as whom they sign in elsewhere is [`identities`]. Passwords and tokens never come here, only
 //! their digests. That a tenant keeps an owner who can sign in is seen to by the statements themselves.
 
+pub mod identities;
 pub mod invitations;
 pub mod setup;
 pub mod sign_ins;

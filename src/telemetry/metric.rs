@@ -91,6 +91,9 @@ pub const TASK_PANICS: &str = "connex_task_panics_total";
 /// Tasks started again after a failure, by task.
 pub const TASK_RESTARTS: &str = "connex_task_restarts_total";
 
+/// Tokens of issuers that decided nothing.
+pub const DECISION_TOKENS_REFUSED: &str = "connex_decision_tokens_refused_total";
+
 /// Every metric: name, kind, help.
 pub const ALL: &[(&str, Kind, &str)] = &[
     (CONNECTIONS, Kind::Gauge, "Connections open now, by door"),
@@ -110,7 +113,12 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (MILTER_MESSAGES, Kind::Counter, "Messages kept as a mail server showed them"),
     (MILTER_MISSED, Kind::Counter, "Messages that a mail server delivered and that are not kept here, by reason"),
     (HTTP_TIMEOUTS, Kind::Counter, "HTTP connections closed for silence, by door and what was waited for"),
-    (SIGN_INS, Kind::Counter, "Passwords given to sign in, by outcome"),
+    (
+        DECISION_TOKENS_REFUSED,
+        Kind::Counter,
+        "Tokens of issuers by which somebody wanted to decide, and which count for nothing",
+    ),
+    (SIGN_INS, Kind::Counter, "Passwords given to sign in, and people who came back from a provider, by outcome"),
     (HTTP_HANDSHAKES, Kind::Counter, "TLS handshakes of HTTP connections, by outcome"),
     (HTTP_MAIL, Kind::Counter, "Messages handed in by HTTP, by door and outcome"),
     (TLS_RELOADS, Kind::Counter, "Certificates read again, by outcome"),

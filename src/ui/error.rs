@@ -130,6 +130,7 @@ fn of_account(error: &AccountError) -> (StatusCode, &'static str, String) {
         AccountError::NotSignedIn | AccountError::StepUp | AccountError::WrongCredentials => {
             (StatusCode::FORBIDDEN, "That is not right", words)
         }
+        AccountError::Unconfirmed | AccountError::NotKnown => (StatusCode::FORBIDDEN, "You are not signed in", words),
         AccountError::Role(_) => (StatusCode::FORBIDDEN, "You may not do that", words),
         AccountError::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many tries", words),
         AccountError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many at this moment", words),

@@ -103,6 +103,8 @@ pub enum Done {
     Enabled,
     /// An invitation was taken back.
     Withdrawn,
+    /// The account was linked to a sign-in elsewhere.
+    Linked,
     /// A draft was approved, and released.
     Released,
     /// A draft was approved, and waits.
@@ -123,6 +125,7 @@ impl Done {
             Self::Disabled => "The account is disabled, and its sessions have ended.",
             Self::Enabled => "The account is enabled.",
             Self::Withdrawn => "The invitation is taken back.",
+            Self::Linked => "Your account is linked: you can sign in that way from now on.",
             Self::Released => "The draft is approved and released: it is being sent.",
             Self::Approved => {
                 "The draft is approved. It is not released yet: the gate holds it, or whoever asked wants to release it later."

@@ -9,7 +9,9 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::http::tests::Gateway;
 use crate::ids::UserId;
-use crate::service::accounts::{Role, STEP_UP, make_account, setup_link};
+use crate::service::accounts::{Provider, Role, STEP_UP, make_account, setup_link};
+
+mod elsewhere;
 
 const PASSWORD: &str = "lantern over the quay";
 
@@ -21,6 +23,12 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let gateway = Gateway::new().await;
+        let router = beside(gateway.router(), Ui::new(gateway.service().clone(), Duration::from_secs(30)));
+        Self { gateway, router }
+    }
+
+    async fn with(providers: Vec<Provider>) -> Self {
+        let gateway = Gateway::new().await.with_providers(providers);
         let router = beside(gateway.router(), Ui::new(gateway.service().clone(), Duration::from_secs(30)));
         Self { gateway, router }
     }
@@ -186,6 +194,7 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/account/password", &[("present", PASSWORD), ("password", "another long password")]),
     ("/account/end", &[("session", "sin_01kb3r8x7g0000000000000000")]),
     ("/account/end-others", &[]),
+    ("/account/link", &[("provider", "acme")]),
     ("/users/invite", &[("email", "new@acme.example"), ("role", "viewer")]),
     ("/users/withdraw", &[("invitation", "inv_01kb3r8x7g0000000000000000")]),
     ("/users/role", &[("user", "usr_01kb3r8x7g0000000000000000"), ("role", "viewer")]),

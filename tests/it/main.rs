@@ -44,6 +44,7 @@ mod sending;
 mod sent;
 mod serve;
 mod submission;
+mod sign_in;
 mod systemd;
 mod tls;
 mod told;

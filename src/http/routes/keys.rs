@@ -23,7 +23,7 @@ pub async fn key_check(
         .filter_map(|endpoint| {
             let path = format!("{} {}", endpoint.verb.as_str(), endpoint.path);
             match endpoint.auth {
-                Auth::Open | Auth::Link => None,
+                Auth::Open | Auth::Link | Auth::Password | Auth::Session(_) | Auth::Person => None,
                 Auth::AnyKey => Some((path, None)),
                 Auth::Key(scope) | Auth::KeyOrPassword(scope) => Some((path, Some(scope))),
             }

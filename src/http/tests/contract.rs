@@ -29,6 +29,11 @@ async fn every_endpoint_of_the_table_is_served_and_holds_to_its_authentication()
         };
         match endpoint.auth {
             Auth::Open => assert!(![401, 403, 404, 405].contains(&send(None).await.status.as_u16()), "{path}"),
+            Auth::Password => drop(send(None).await.problem(403, "forbidden_origin")),
+            Auth::Session(_) | Auth::Person => {
+                send(None).await.problem(401, "not_signed_in");
+                send(Some(&gateway.key().await)).await.problem(403, "people_only");
+            }
             Auth::Link => drop(send(None).await.problem(404, "not_found")),
             Auth::AnyKey => drop(send(None).await.problem(401, "missing_key")),
             Auth::Key(scope) => {
@@ -70,7 +75,9 @@ async fn the_document_is_openapi_31_and_names_every_endpoint() {
         assert_eq!(
             operation["security"],
             match endpoint.auth {
-                Auth::Open | Auth::Link => json!([]),
+                Auth::Open | Auth::Link | Auth::Password => json!([]),
+                Auth::Session(role) => json!([{ "session": [role.as_str()] }]),
+                Auth::Person => json!([{ "session": ["approver"] }, { "userToken": [] }]),
                 Auth::AnyKey => json!([{ "apiKey": [] }]),
                 Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
                 Auth::KeyOrPassword(scope) => {

@@ -194,7 +194,7 @@ impl Service {
 }
 
 /// An address as it is shown, and in the form for comparison.
-fn checked_email(text: &str) -> Result<(String, String), AccountError> {
+pub(super) fn checked_email(text: &str) -> Result<(String, String), AccountError> {
     let text = text.trim();
     match Mailbox::parse(text) {
         Ok(mailbox) if text.len() <= MOST_EMAIL => Ok((text.to_owned(), mailbox.key())),
@@ -205,7 +205,7 @@ fn checked_email(text: &str) -> Result<(String, String), AccountError> {
 /// RFC 5321 §4.5.3.1.3: a path of 256 octets, with its angle brackets.
 const MOST_EMAIL: usize = 254;
 
-fn checked_name(text: &str) -> Result<String, AccountError> {
+pub(super) fn checked_name(text: &str) -> Result<String, AccountError> {
     let text = text.trim();
     if text.chars().count() > MOST_CHARACTERS || text.chars().any(char::is_control) {
         return Err(AccountError::Invalid { field: "name", message: "must be one line of at most 200 characters" });

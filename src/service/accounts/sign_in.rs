@@ -11,7 +11,7 @@ use crate::ids::{SignInId, TenantId, UserId};
 use crate::mail::address::Mailbox;
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::store::accounts::sign_ins::NewSignIn;
+use crate::store::accounts::sign_ins::{NewSignIn, Proof};
 use crate::store::accounts::{Credentials, UserState};
 
 /// What somebody gives to sign in.
@@ -77,19 +77,32 @@ impl Service {
         let Some(Credentials { tenant, user, password_hash: Some(password_hash), .. }) = found else {
             return Err(AccountError::WrongCredentials);
         };
+        let from = (attempt.peer, attempt.user_agent);
+        match self.begin((tenant, user), Proof::Password(password_hash), from).await? {
+            Some(begun) => Ok(begun),
+            // Disabled, or the password was changed, while it was judged.
+            None => Err(AccountError::WrongCredentials),
+        }
+    }
+
+    /// Keeps a sign-in; `None` when the person cannot sign in, or has not the proof any more.
+    pub(super) async fn begin(
+        &self,
+        (tenant, user): (TenantId, UserId),
+        proof: Proof,
+        (peer, user_agent): (Option<IpAddr>, Option<&str>),
+    ) -> Result<Option<Begun>, AccountError> {
         let token = Secret::new();
         let id = self.clock().mint();
-        let user_agent = attempt.user_agent.map(words);
-        let address = attempt.peer.map(|peer| peer.to_canonical().to_string());
+        let user_agent = user_agent.map(words);
+        let address = peer.map(|peer| peer.to_canonical().to_string());
         let new = NewSignIn { id, user, token_hash: token.hash(), user_agent, address };
-        let kept = self.store.for_tenant(tenant).add_sign_in(new, password_hash, lapsed(self.clock().now())).await;
-        match kept {
-            // Disabled, or the password was changed, while it was judged.
-            Err(StoreError::NotFound(_)) => return Err(AccountError::WrongCredentials),
+        match self.store.for_tenant(tenant).add_sign_in(new, proof, lapsed(self.clock().now())).await {
+            Err(StoreError::NotFound(_)) => return Ok(None),
             kept => kept?,
         }
         tracing::info!(tenant.id = %tenant, user.id = %user, "Signed in `{user}`");
-        Ok(Begun { token, browser: self.new_browser(tenant, user) })
+        Ok(Some(Begun { token, browser: self.new_browser(tenant, user) }))
     }
 
     /// Notes that the password was given again; the sign-in has another token then.
@@ -149,7 +162,7 @@ impl Service {
         Ok(found)
     }
 
-    async fn renew<R>(&self, who: &SignedIn<R>) -> Result<Secret, AccountError> {
+    pub(super) async fn renew<R>(&self, who: &SignedIn<R>) -> Result<Secret, AccountError> {
         let token = Secret::new();
         let own = self.store.for_tenant(who.tenant());
         match own.renew_sign_in(who.sign_in(), who.person.token_hash, token.hash()).await {

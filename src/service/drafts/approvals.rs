@@ -1,4 +1,5 @@
-//! People's answers. Only a signed-in person can give one, and only to the content that the page showed.
+//! People's answers. Only a signed-in person can give one (here, or at an issuer that the tenant registered), and only to
+//! the content that they were shown.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,7 +18,7 @@ use crate::store::approvals::{ApprovalRow, ApprovalState, NewRejection};
 
 pub use crate::governance::ContentHash;
 
-/// A person who may answer: made only from a session of one with the role.
+/// A person who may answer: made only from a session of one with the role, or from a token that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approver {
     tenant: TenantId,
@@ -30,6 +31,30 @@ impl Approver {
     #[must_use]
     pub fn of(who: &SignedIn<accounts::Approver>, now: Timestamp) -> Self {
         Self { tenant: who.tenant(), actor: Actor::User { user: who.user() }, is_stepped_up: who.is_stepped_up(now) }
+    }
+
+    /// A user of an issuer that the tenant registered, whose token says that they signed in just before.
+    #[must_use]
+    pub(in crate::service) const fn of_token(tenant: TenantId, actor: Actor) -> Self {
+        Self { tenant, actor, is_stepped_up: true }
+    }
+
+    /// The tenant for which they answer.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Whether they proved who they are just before.
+    #[must_use]
+    pub const fn is_stepped_up(&self) -> bool {
+        self.is_stepped_up
     }
 
     /// The same for tests of the layers above.
@@ -274,12 +299,12 @@ impl Service {
         Ok(ApprovalPage { items: rows.iter().map(|row| self.view_of(row)).collect(), next_after })
     }
 
-    async fn question_row(&self, tenant: &TenantStore, id: &str) -> Result<ApprovalRow, ServiceError> {
+    pub(super) async fn question_row(&self, tenant: &TenantStore, id: &str) -> Result<ApprovalRow, ServiceError> {
         let id: ApprovalId = id.parse().map_err(|_| ServiceError::NotFound("approval"))?;
         tenant.approval(id).await?.ok_or(ServiceError::NotFound("approval"))
     }
 
-    fn view_of(&self, row: &ApprovalRow) -> ApprovalView {
+    pub(super) fn view_of(&self, row: &ApprovalRow) -> ApprovalView {
         ApprovalView {
             id: row.id.to_string(),
             state: row.state.as_str().to_owned(),

@@ -1,12 +1,17 @@
 //! Where people are signed in: one row for each browser, found by the digest of its cookie's token.
 
 use serde::Serialize;
+use serde_json::json;
 
+use super::identities::Identity;
 use super::read_role;
 use crate::clock::Timestamp;
+use crate::governance::Actor;
+use crate::governance::audit::Who;
 use crate::governance::role::Role;
 use crate::ids::{SignInId, TenantId, UserId};
-use crate::store::sql::{Row, query};
+use crate::store::audit::{NewEntry, append};
+use crate::store::sql::{Connection, Row, query};
 use crate::store::{Store, StoreError, TenantStore, from_id};
 
 /// Who is behind a token. Whether it still counts is for the caller to judge.
@@ -65,6 +70,22 @@ pub struct NewSignIn {
     pub address: Option<String>,
 }
 
+/// By what somebody signs in, which must still be so when the sign-in is kept: judging it took a while.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// The password with this digest.
+    Password(String),
+    /// An issuer says so, who asked the person for proof at this moment, if it says when.
+    Issuer(Identity, Option<Timestamp>),
+}
+
+#[cfg(test)]
+impl From<&str> for Proof {
+    fn from(digest: &str) -> Self {
+        Self::Password(digest.to_owned())
+    }
+}
+
 /// Sign-ins that count no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lapsed {
@@ -108,29 +129,23 @@ JOIN tenants AS t ON t.tenant_id = s.tenant_id WHERE s.token_hash = $1 AND u.sta
 }
 
 impl TenantStore {
-    /// Keeps a sign-in of a person who can sign in and whose password still is the one with the digest `password_hash`, and
-    /// forgets those of the tenant that count no more. The digest was judged before, which took a while.
+    /// Keeps a sign-in of a person who can sign in and has the proof still, and forgets those of the tenant that count no
+    /// more. One by an issuer is written into the audit log.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such person, or no such one any more.
-    pub async fn add_sign_in(
-        &self,
-        sign_in: NewSignIn,
-        password_hash: String,
-        lapsed: Lapsed,
-    ) -> Result<(), StoreError> {
+    pub async fn add_sign_in(&self, sign_in: NewSignIn, proof: Proof, lapsed: Lapsed) -> Result<(), StoreError> {
         const FORGET: &str = "DELETE FROM sign_ins WHERE tenant_id = $1 AND (created_at < $2 OR last_used_at < $3)";
-        const NOTE: &str = "UPDATE users SET last_signed_in_at = $3 \
-WHERE tenant_id = $1 AND user_id = $2 AND state = 'active' AND password_hash = $4";
         const ADD: &str = "\
 INSERT INTO sign_ins (tenant_id, sign_in_id, user_id, token_hash, created_at, last_used_at, stepped_up_at, user_agent, address)
-VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)";
+VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8)";
         const BOUND: &str = "\
 DELETE FROM sign_ins WHERE tenant_id = $1 AND user_id = $2 AND sign_in_id NOT IN (
     SELECT s.sign_in_id FROM sign_ins AS s WHERE s.tenant_id = $1 AND s.user_id = $2
     ORDER BY s.last_used_at DESC, s.sign_in_id DESC LIMIT $3
 )";
-        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        let (id, now) = (self.tenant, self.store.clock.now());
+        let tenant = id.to_string();
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -138,22 +153,29 @@ DELETE FROM sign_ins WHERE tenant_id = $1 AND user_id = $2 AND sign_in_id NOT IN
                     let forget = forget.bind(lapsed.made_before.as_micros()).bind(lapsed.used_before.as_micros());
                     forget.execute(&mut *connection).await?;
                     let user = sign_in.user.to_string();
-                    let note = query(NOTE).bind(&tenant).bind(&user).bind(now.as_micros()).bind(password_hash);
-                    if note.execute(&mut *connection).await? == 0 {
-                        return Err(StoreError::NotFound("user"));
-                    }
+                    note(connection, (&tenant, &user), &proof, now).await?;
+                    let proved_at = match &proof {
+                        Proof::Password(_) => now,
+                        // Where nobody says when, it may have been long ago.
+                        Proof::Issuer(_, at) => at.unwrap_or(Timestamp::from_micros(0)).min(now),
+                    };
                     query(ADD)
                         .bind(&tenant)
                         .bind(sign_in.id.to_string())
                         .bind(&user)
                         .bind(&sign_in.token_hash)
                         .bind(now.as_micros())
+                        .bind(proved_at.as_micros())
                         .bind(sign_in.user_agent)
                         .bind(sign_in.address)
                         .execute(&mut *connection)
                         .await?;
-                    query(BOUND).bind(&tenant).bind(&user).bind(PER_USER).execute(connection).await?;
-                    Ok(())
+                    query(BOUND).bind(&tenant).bind(&user).bind(PER_USER).execute(&mut *connection).await?;
+                    let Proof::Issuer(identity, _) = proof else { return Ok(()) };
+                    let who = Who::Actor(Actor::User { user: sign_in.user });
+                    let detail = json!({ "issuer": identity.issuer, "subject": identity.subject });
+                    let entry = NewEntry::new(who, "user.signed_in", sign_in.id, detail);
+                    append(connection, id, now, vec![entry]).await
                 })
             })
             .await
@@ -248,4 +270,25 @@ WHERE tenant_id = $1 AND sign_in_id = $2 AND token_hash = $3";
             })
             .await
     }
+}
+
+/// Notes that a person signs in, if they can and have the proof.
+async fn note(
+    connection: &mut Connection,
+    (tenant, user): (&str, &str),
+    proof: &Proof,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const BY_PASSWORD: &str = "UPDATE users SET last_signed_in_at = $3 \
+WHERE tenant_id = $1 AND user_id = $2 AND state = 'active' AND password_hash = $4";
+    const BY_ISSUER: &str = "UPDATE users SET last_signed_in_at = $3 \
+WHERE tenant_id = $1 AND user_id = $2 AND state = 'active' AND EXISTS (
+    SELECT 1 FROM identities AS i WHERE i.tenant_id = $1 AND i.user_id = $2 AND i.issuer = $4 AND i.subject = $5
+)";
+    let by = |sql: &'static str| query(sql).bind(tenant).bind(user).bind(now.as_micros());
+    let note = match proof {
+        Proof::Password(hash) => by(BY_PASSWORD).bind(hash),
+        Proof::Issuer(identity, _) => by(BY_ISSUER).bind(&identity.issuer).bind(&identity.subject),
+    };
+    if note.execute(connection).await? == 0 { Err(StoreError::NotFound("user")) } else { Ok(()) }
 }

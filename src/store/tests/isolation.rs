@@ -11,8 +11,8 @@ use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
 use crate::governance::role::Role;
 use crate::ids::{
-    ApprovalId, DeliveryId, DraftId, InvitationId, MailboxId, OperationId, OutcomeId, RouteId, SignInId, TaskId,
-    UploadId, UserId,
+    ApprovalId, DeliveryId, DraftId, InvitationId, IssuerId, MailboxId, OperationId, OutcomeId, RouteId, SignInId,
+    TaskId, UploadId, UserId,
 };
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
 use crate::mail::address::Domain;
@@ -22,6 +22,7 @@ use crate::mail::reading::Reader;
 use crate::mail::retention::Keep;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::accounts::NewUser;
+use crate::store::accounts::identities::{Identity, Newcomer};
 use crate::store::accounts::invitations::NewInvitation;
 use crate::store::accounts::sign_ins::{Lapsed, NewSignIn};
 use crate::store::events::{NewApproval, NewDraft, NewObserved};
@@ -29,6 +30,7 @@ use crate::store::handoffs::NewReport;
 use crate::store::idempotency::KeyedCall;
 use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
+use crate::store::issuers::NewIssuer;
 use crate::store::outcomes::NewOutcome;
 use crate::store::redecisions::HeldCopies;
 use crate::store::retention::Overdue;
@@ -64,6 +66,7 @@ struct Owned {
     sign_in: SignInId,
     invitation: InvitationId,
     upload: UploadId,
+    issuer: IssuerId,
 }
 
 #[tokio::test]
@@ -197,6 +200,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         user_credentials(owned.user) => "Ok(None)";
         sign_ins(owned.user, lapsed()) => "Ok([])";
         invitations() => "Ok([])";
+        issuers() => "Ok([])";
+        user_of_identity(&identity()) => "Ok(None)";
         suspended_since() => "Ok(None)";
         draft(owned.sending.draft) => "Ok(None)";
         drafts(None, None, 9) => "Ok([])";
@@ -247,10 +252,16 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         end_sign_in(owned.user, owned.sign_in) => "Err(NotFound";
         end_other_sign_ins(owned.user, clock.mint()) => "Ok(())";
         withdraw_invitation(owned.invitation) => "Err(NotFound";
+        link_identity(owned.user, identity()) => "Err(NotFound";
+        join_by_invitation(newcomer()) => "Ok(None)";
+        remove_issuer(owned.issuer, Who::Operator) => "Err(NotFound";
+        add_issuer(issuer(owned.issuer), Who::Operator) => "Ok(())";
+        spend_token([31; 32], clock.now()) => "Ok(())";
         accept_invitation([21; 32], MARK.into(), MARK.into()) => "Err(NotFound";
         add_invitation(invitation(owned.invitation, Some(owned.user), 22)) => "Err(NotFound";
         add_invitation(invitation(clock.mint(), None, 23)) => "Ok(())";
         add_user(user(clock.mint())) => "Ok(())";
+        join_by_issuer(NewUser { email_key: "other@harbor.example".into(), ..user(clock.mint()) }, identity()) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
         set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
@@ -529,11 +540,15 @@ async fn fill(scene: &Scene) -> Owned {
         sign_in: clock.mint(),
         invitation: clock.mint(),
         upload: clock.mint(),
+        issuer: clock.mint(),
     };
     own.add_upload(upload(owned.upload, clock), ROOM).await.unwrap();
     own.add_user(user(owned.user)).await.unwrap();
     own.add_sign_in(sign_in(owned.user, owned.sign_in, 11), MARK.into(), lapsed()).await.unwrap();
     own.add_invitation(invitation(owned.invitation, Some(owned.user), 21)).await.unwrap();
+    own.link_identity(owned.user, identity()).await.unwrap();
+    own.add_issuer(issuer(owned.issuer), Who::Operator).await.unwrap();
+    own.spend_token([31; 32], clock.now().plus(LEASE)).await.unwrap();
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
     let mut copy = scene.message(1);
@@ -628,6 +643,18 @@ fn mark(event: &mut NewEvent, draft_id: DraftId, approval_id: ApprovalId) {
         content: serde_json::json!({ "mark": MARK }),
         words: None,
     });
+}
+
+fn identity() -> Identity {
+    Identity { issuer: "https://login.saltwater.example".into(), subject: MARK.into() }
+}
+
+fn newcomer() -> Newcomer {
+    Newcomer { identity: identity(), email_key: "nobody@harbor.example".into(), name: MARK.into() }
+}
+
+fn issuer(id: IssuerId) -> NewIssuer {
+    NewIssuer { id, url: "https://login.saltwater.example".into(), audience: MARK.into(), role: Role::Approver }
 }
 
 /// All rows of a tenant.

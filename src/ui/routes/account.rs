@@ -6,9 +6,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::elsewhere::{Button, buttons};
 use super::on_to;
 use super::sign_in::{Nothing, again, keep};
 use crate::ids::SignInId;
+use crate::service::accounts::elsewhere::Errand;
 use crate::service::accounts::{LEAST_CHARACTERS, Password, Viewer};
 use crate::ui::error::Refused;
 use crate::ui::form::Form;
@@ -26,6 +28,7 @@ struct AccountPage {
     role: &'static str,
     sessions: Vec<Session>,
     least: usize,
+    buttons: Vec<Button>,
 }
 
 struct Session {
@@ -81,6 +84,7 @@ async fn show(ui: &SharedUi, visitor: &Visitor<Viewer>, page: Page, status: Stat
         role: who.role().as_str(),
         sessions: sessions.collect(),
         least: LEAST_CHARACTERS,
+        buttons: buttons(ui, "", Errand::Link),
     };
     Ok(render(status, &account))
 }

@@ -6,7 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::elsewhere::{Button, buttons};
 use super::on_to;
+use crate::service::accounts::elsewhere::Errand;
 use crate::service::accounts::{AccountError, Attempt, Password, Viewer};
 use crate::ui::error::{Refused, beside_form};
 use crate::ui::form::{Form, OpenForm};
@@ -21,6 +23,7 @@ struct LoginPage {
     organisation: String,
     email: String,
     next: String,
+    buttons: Vec<Button>,
 }
 
 #[derive(Template)]
@@ -28,6 +31,7 @@ struct LoginPage {
 struct StepUpPage {
     page: Page,
     next: String,
+    buttons: Vec<Button>,
 }
 
 /// Fields of the login.
@@ -51,7 +55,7 @@ pub struct StepUp {
 pub struct Nothing {}
 
 /// Where a person is when nothing else was asked for.
-const HOME: &str = "/account";
+pub(super) const HOME: &str = "/account";
 const LOGIN: &str = "Sign in";
 const STEP_UP: &str = "Confirm your password";
 
@@ -61,13 +65,18 @@ pub async fn home(_: Visitor<Viewer>) -> Response {
 }
 
 /// The login.
-pub async fn login_page(visitor: Result<Visitor<Viewer>, Refused>, Query(asked): Query<Asked>) -> Response {
+pub async fn login_page(
+    State(ui): State<SharedUi>,
+    visitor: Result<Visitor<Viewer>, Refused>,
+    Query(asked): Query<Asked>,
+) -> Response {
     let next = asked.next().unwrap_or_default();
     if visitor.is_ok() {
         return on_to(if next.is_empty() { HOME } else { next });
     }
     let page = Page::open(LOGIN).after(asked.done());
-    let login = LoginPage { page, organisation: String::new(), email: String::new(), next: next.to_owned() };
+    let buttons = buttons(&ui, next, Errand::SignIn);
+    let login = LoginPage { page, organisation: String::new(), email: String::new(), next: next.to_owned(), buttons };
     render(StatusCode::OK, &login)
 }
 
@@ -104,7 +113,8 @@ pub async fn login(
             let Some((status, fault)) = beside_form(&error) else { return Err(error.into()) };
             let (organisation, email) = (fields.organisation, fields.email);
             let page = Page::open(LOGIN).with_fault(fault);
-            let mut reply = render(status, &LoginPage { page, organisation, email, next: fields.next });
+            let buttons = buttons(&ui, own_path(&fields.next).unwrap_or_default(), Errand::SignIn);
+            let mut reply = render(status, &LoginPage { page, organisation, email, next: fields.next, buttons });
             wait(&mut reply, &error);
             Ok(reply)
         }
@@ -123,9 +133,14 @@ pub async fn logout(
 }
 
 /// Asks for the password again.
-pub async fn step_up_page(visitor: Visitor<Viewer>, Query(asked): Query<Asked>) -> Response {
+pub async fn step_up_page(
+    State(ui): State<SharedUi>,
+    visitor: Visitor<Viewer>,
+    Query(asked): Query<Asked>,
+) -> Response {
     let next = asked.next().unwrap_or(HOME).to_owned();
-    render(StatusCode::OK, &StepUpPage { page: visitor.page(STEP_UP), next })
+    let buttons = buttons(&ui, &next, Errand::StepUp);
+    render(StatusCode::OK, &StepUpPage { page: visitor.page(STEP_UP), next, buttons })
 }
 
 /// Takes the password again.
@@ -142,7 +157,8 @@ pub async fn step_up(
         Err(error) => {
             let Some((status, fault)) = again(&error) else { return Err(error.into()) };
             let page = visitor.page(STEP_UP).with_fault(fault);
-            let mut reply = render(status, &StepUpPage { page, next: fields.next });
+            let buttons = buttons(&ui, own_path(&fields.next).unwrap_or_default(), Errand::StepUp);
+            let mut reply = render(status, &StepUpPage { page, next: fields.next, buttons });
             wait(&mut reply, &error);
             Ok(reply)
         }

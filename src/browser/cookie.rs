@@ -1,13 +1,13 @@
-//! The cookies of the console (RFC 6265): what they are called, and how they are read and set.
+//! The cookies of browsers (RFC 6265): what they are called, and how they are read and set.
 //!
 //! # Security
 //! `__Host-` lets a browser take the cookie only from this very host, by a secure connection and for all its paths: no other
 //! host of the domain can set one. No script reads it, and requests from other sites carry it only where a person follows a
 //! link. Browsers take `Secure` cookies over plain HTTP from `localhost` and loopback alone (Safari from nowhere).
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use ::http::{HeaderMap, HeaderValue, header};
 
-use crate::service::accounts::{ABSOLUTE, SESSION_COOKIE, Secret};
+use crate::service::accounts::{ABSOLUTE, ELSEWHERE, SESSION_COOKIE, Secret};
 
 /// What a browser shows from which a person signed in before.
 const BROWSER_COOKIE: &str = "__Host-connex_browser";
@@ -42,6 +42,27 @@ pub fn forget_session() -> Option<HeaderValue> {
 #[must_use]
 pub fn set_browser(value: &str) -> Option<HeaderValue> {
     set(BROWSER_COOKIE, value, BROWSER_AGE)
+}
+
+/// What a browser keeps while its person signs in elsewhere.
+const ELSEWHERE_COOKIE: &str = "__Host-connex_oidc";
+
+/// What the browser was given when its person went to sign in elsewhere.
+#[must_use]
+pub fn elsewhere(headers: &HeaderMap) -> Option<&str> {
+    value(headers, ELSEWHERE_COOKIE)
+}
+
+/// Lets the browser be known when its person comes back.
+#[must_use]
+pub fn set_elsewhere(value: &str) -> Option<HeaderValue> {
+    set(ELSEWHERE_COOKIE, value, ELSEWHERE.as_secs())
+}
+
+/// Takes that away.
+#[must_use]
+pub fn forget_elsewhere() -> Option<HeaderValue> {
+    set(ELSEWHERE_COOKIE, "", 0)
 }
 
 fn set(name: &str, value: &str, age: u64) -> Option<HeaderValue> {

@@ -4,7 +4,7 @@
 //! those that do not (which is `null` for pages that tell no referrer, as ours). A page cannot set either. Where both are
 //! missing nobody is believed.
 
-use axum::http::{HeaderMap, header};
+use ::http::{HeaderMap, header};
 
 /// Scheme, host and port of the address at which this gateway is reached (RFC 6454 §4).
 #[derive(Debug, Clone, PartialEq, Eq)]

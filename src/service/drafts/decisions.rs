@@ -1,0 +1,167 @@
+//! People's answers over JSON: by a signed-in person, or by a user of an issuer that the tenant registered. Both go the one
+//! way of [`Service::answer`], as the pages do.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::approvals::{Answer, ApprovalView, Approver, ContentHash};
+use super::fault;
+use super::release::ReleaseAnswer;
+use crate::service::issuers::{Shown, TokenRefusal};
+use crate::service::{Service, ServiceError};
+use crate::store::StoreError;
+use crate::store::approvals::{ApprovalRow, ApprovalState};
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Yes.
+    Approve,
+    /// No.
+    Reject,
+}
+
+/// Body of an answer.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DecisionRequest {
+    /// Yes or no.
+    pub decision: Decision,
+    /// The content that the person was shown: 64 hexadecimal digits.
+    #[schema(min_length = 64, max_length = 64)]
+    pub content_hash: String,
+    /// Why it is a no: `wrong_content`, `wrong_recipient`, `wrong_tone`, `not_now`, `do_not_answer` or `other`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 40)]
+    pub reason: Option<String>,
+    /// The same in the person's own words.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    pub note: Option<String>,
+    /// Codes of the holds that the person was shown and says yes to; those of others stay.
+    #[serde(default)]
+    #[schema(max_items = 40)]
+    pub accepts: Vec<String>,
+}
+
+/// What came of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionAnswer {
+    /// The question, as it stands now.
+    pub approval: ApprovalView,
+    /// What the gate said to the draft then, where a yes was to release it at once.
+    pub release: Option<ReleaseAnswer>,
+}
+
+/// Why an answer was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    /// A yes to this needs a person who proved who they are not long ago.
+    #[error("a yes to what is of high risk needs a person who signed in again just before")]
+    StepUp,
+    /// The token counts for nothing here.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
+    /// As every call.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl From<StoreError> for Undecided {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl Service {
+    /// Takes the answer of a person. The same again is answered with how the question stands.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn decide(
+        &self,
+        id: &str,
+        request: DecisionRequest,
+        approver: &Approver,
+    ) -> Result<DecisionAnswer, Undecided> {
+        let hash = content_hash(&request)?;
+        match self.decided_alike(id, (&request, hash), approver).await? {
+            Some(answer) => Ok(answer),
+            None => self.decide_now(id, (request, hash), approver).await,
+        }
+    }
+
+    /// Takes the answer of a user of a registered issuer.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn decide_by_token(
+        &self,
+        id: &str,
+        request: DecisionRequest,
+        token: &str,
+    ) -> Result<DecisionAnswer, Undecided> {
+        let hash = content_hash(&request)?;
+        let Shown { approver, token_hash, expires_at } = self.shown_token(id, token, hash).await?;
+        if let Some(answer) = self.decided_alike(id, (&request, hash), &approver).await? {
+            return Ok(answer);
+        }
+        match self.store.for_tenant(approver.tenant()).spend_token(token_hash, expires_at).await {
+            Err(StoreError::Exists(_)) => {
+                let used = "the token decided before; a user signs in anew for each decision";
+                return Err(TokenRefusal::Invalid(used.to_owned()).into());
+            }
+            spent => spent?,
+        }
+        self.decide_now(id, (request, hash), &approver).await
+    }
+
+    async fn decide_now(
+        &self,
+        id: &str,
+        (request, hash): (DecisionRequest, ContentHash),
+        approver: &Approver,
+    ) -> Result<DecisionAnswer, Undecided> {
+        let tenant = self.store.for_tenant(approver.tenant());
+        let answer = match request.decision {
+            Decision::Approve => {
+                let row = self.question_row(&tenant, id).await?;
+                // Without it the gate would hold what the person believes to have let go.
+                let is_grave = row.reasons.iter().any(|code| code == "risk_high");
+                if is_grave && row.state == ApprovalState::Pending && !approver.is_stepped_up() {
+                    return Err(Undecided::StepUp);
+                }
+                Answer::Approve { shown: request.accepts }
+            }
+            Decision::Reject => {
+                let reason = request.reason.ok_or_else(|| fault("/reason", "is needed for a no"))?;
+                Answer::Reject { reason, note: request.note.filter(|note| !note.trim().is_empty()) }
+            }
+        };
+        let release = self.answer(id, hash, answer, approver).await?;
+        Ok(DecisionAnswer { approval: self.view_of(&self.question_row(&tenant, id).await?), release })
+    }
+
+    /// How the question stands, where this very person gave this very answer before.
+    async fn decided_alike(
+        &self,
+        id: &str,
+        (request, hash): (&DecisionRequest, ContentHash),
+        approver: &Approver,
+    ) -> Result<Option<DecisionAnswer>, Undecided> {
+        let row = self.question_row(&self.store.for_tenant(approver.tenant()), id).await?;
+        let is_same = |row: &ApprovalRow| match (row.state, request.decision) {
+            (ApprovalState::Approved, Decision::Approve) => true,
+            (ApprovalState::Rejected, Decision::Reject) => row.reject_reason == request.reason,
+            _ => false,
+        };
+        let by_same = row.decided_by.as_ref() == Some(approver.actor()) && row.content_hash == Some(hash);
+        Ok((by_same && is_same(&row)).then(|| DecisionAnswer { approval: self.view_of(&row), release: None }))
+    }
+}
+
+fn content_hash(request: &DecisionRequest) -> Result<ContentHash, ServiceError> {
+    request.content_hash.parse().map_err(|_| fault("/contentHash", "must be 64 hexadecimal digits"))
+}
