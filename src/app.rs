@@ -557,11 +557,15 @@ fn webhook_client(
 /// # Errors
 /// [`DnsError`] where no server is known.
 pub fn resolver(config: &Config) -> Result<Resolver, DnsError> {
-    Resolver::new(&ResolverSettings {
+    Resolver::new(&resolver_settings(config))
+}
+
+fn resolver_settings(config: &Config) -> ResolverSettings {
+    ResolverSettings {
         servers: config.dns.servers.clone(),
         timeout: config.dns.timeout,
         attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
-    })
+    }
 }
 
 /// Cancelled at SIGTERM or SIGINT.

@@ -1,5 +1,7 @@
 //! Messages against a server on loopback that says what a script tells it.
 
+mod reuse;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use super::*;
 use crate::dns::Resolver;
 use crate::outbound::dialogue::Credentials;
+use crate::outbound::pool::Reuse;
 use crate::outbound::route::{Relay, RelayTls};
 use crate::outbound::tests::Turn::{
     Closes, Encrypts, Hears, HearsBody, HearsMessage, HearsRest, Says, SaysForEver, Silent,
@@ -38,7 +41,8 @@ fn terms(roots: &[CertificateDer<'static>]) -> Terms {
         quit: long,
         until_end_of_data: long,
     };
-    Terms { hello: domain("mx.gateway.example"), timeouts, tls: ClientTls::new(roots).unwrap() }
+    let (tls, pool) = (ClientTls::new(roots).unwrap(), Pool::new(Reuse::NEVER));
+    Terms { hello: domain("mx.gateway.example"), timeouts, tls, pool }
 }
 
 /// What every server here says up to DATA.

@@ -313,7 +313,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         hold_transmissions(worker, claimed.release) => "Err(LeaseLost";
         begin_end_of_data(worker, claimed.release, vec![0, 1]) => "Err(LeaseLost";
         finish_transmissions(worker, claimed.clone(), vec![drafts::accepted(0)]) => "Err(LeaseLost";
-        put_back(worker, claimed, clock.now()) => "Ok(())";
+        put_back(worker, claimed.clone(), clock.now()) => "Ok(())";
         revoke_release(claimed, DraftEvent::Deny, Vec::new()) => "Err(NotFound";
         note_signing_key(DOMAIN, "s1", true) => "Err(NotFound";
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
