@@ -305,7 +305,8 @@ impl App {
         let sending_resolver = resolver.clone();
         let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
         work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
-        let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
+        let hosts = domain_desk(&config).hosts;
+        let domains = Domains::new(instance.store.clone(), resolver, hosts, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         sending::start(&work, &instance, &service, &sending_resolver)?;
         let limits = deliver_limits(&config);

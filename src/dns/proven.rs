@@ -123,6 +123,7 @@ impl Resolver {
             Err(NetError::Dns(Answer::Nsec { proof: Proof::Insecure, .. })) => Ok(None),
             Err(NetError::Dns(Answer::NoRecordsFound(none))) => {
                 let why = none.authorities.iter().flat_map(|records| records.iter());
+                let why = why.filter(|record| record.record_type() != RecordType::RRSIG);
                 Ok((standing(why) == Proof::Secure).then(Vec::new))
             }
             Err(NetError::Dns(Answer::Nsec { .. } | Answer::DnssecBogus)) => {

@@ -398,6 +398,21 @@ impl Route {
     }
 }
 
+#[cfg(test)]
+impl Route {
+    pub(super) fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    pub(super) const fn encryption(&self) -> Encryption {
+        self.encryption
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        self.trust.clone()
+    }
+}
+
 /// A name that DNS cannot hold is no domain; all else is to be asked again.
 fn dns(error: DnsError, domain: String) -> NoRoute {
     match error {

@@ -6,9 +6,11 @@ use super::{DraftContent, DraftEdit, DraftRequest, ReplyRequest, conflict, fault
 use crate::event::{CanonicalEvent, Participant, Scope};
 use crate::governance::{Actor, Content, IdentityOwner};
 use crate::ids::{DraftId, EventId, ThreadId};
-use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::bounce_path;
 use crate::mail::compose::{Named, NewMessage, Writer, compose};
 use crate::service::identity::registered_mailbox;
+use crate::service::tokens::new_token;
 use crate::service::{Conflict, Fault, Service, ServiceError};
 use crate::store::TenantStore;
 use crate::store::directory::MailboxRow;
@@ -101,7 +103,7 @@ impl Service {
         let id: DraftId = self.clock().mint();
         let answered = self.answered(tenant, parts.answers).await?;
         let place = self.place(None, mailbox, answered.as_ref());
-        let version = self.version(tenant, mailbox, (id, 1), (parts, author.clone()), &place)?;
+        let version = self.version(tenant, mailbox, (id, 1), (parts, author.clone()), &place).await?;
         let new = NewDraftRow {
             id,
             mailbox: mailbox.id,
@@ -140,7 +142,7 @@ impl Service {
         let answered = self.answered(tenant, parts.answers).await?;
         let number = draft.version.saturating_add(1);
         let place = self.place(draft.thread, mailbox, answered.as_ref());
-        let version = self.version(tenant, mailbox, (draft.id, number), (parts, editor), &place)?;
+        let version = self.version(tenant, mailbox, (draft.id, number), (parts, editor), &place).await?;
         let answers = answered.as_ref().map(|event| event.id);
         tenant.edit_draft(draft.id, version, mailbox.id, (place.thread, answers)).await.map_err(conflict)
     }
@@ -235,7 +237,7 @@ impl Service {
     }
 
     /// The fixed rendering of `parts`.
-    fn version(
+    async fn version(
         &self,
         tenant: &TenantStore,
         mailbox: &MailboxRow,
@@ -268,7 +270,7 @@ impl Service {
             boundary: unique,
             writer: Writer::Person,
         });
-        let reverse_path = ReversePath::Mailbox(own.address);
+        let reverse_path = ReversePath::Mailbox(self.reverse_path(tenant, own.address).await?);
         let content = Content::new(reverse_path.clone(), recipients.clone(), message.clone().into())
             .map_err(|error| fault("/to", error.to_string()))?;
         let parts = Parts { message_id, ..parts };
@@ -282,6 +284,16 @@ impl Service {
             parts: serde_json::to_string(&parts).map_err(|error| ServiceError::Internal(error.into()))?,
             created_at: now,
         })
+    }
+}
+
+impl Service {
+    /// Where reports about a message from `author` go: to a path of its own on the host that the author's domain delegates,
+    /// by which SPF passes for that domain, else to the author.
+    async fn reverse_path(&self, tenant: &TenantStore, author: Mailbox) -> Result<Mailbox, ServiceError> {
+        let delegated = tenant.bounce_host(author.domain().as_str()).await?.filter(|row| row.seen_at.is_some());
+        let host = delegated.and_then(|row| Domain::parse(&row.host).ok());
+        Ok(host.and_then(|host| bounce_path::make(&new_token(), &host)).unwrap_or(author))
     }
 }
 

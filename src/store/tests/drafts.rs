@@ -76,7 +76,7 @@ fn content(text: &str) -> Content {
     Content::new(ReversePath::Null, to(), bytes(text).into()).unwrap()
 }
 
-fn hash(text: &str) -> ContentHash {
+pub(super) fn hash(text: &str) -> ContentHash {
     content(text).hash()
 }
 
