@@ -313,7 +313,8 @@ impl App {
         let sending_resolver = resolver.clone();
         let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
         work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
-        let domains = Domains::new(instance.store.clone(), resolver, config.routes.watch_interval);
+        let hosts = domain_desk(&config).hosts;
+        let domains = Domains::new(instance.store.clone(), resolver, hosts, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         sending::start(&work, &instance, &service, &sending_resolver)?;
         let limits = deliver_limits(&config);
@@ -566,11 +567,15 @@ fn webhook_client(
 /// # Errors
 /// [`DnsError`] where no server is known.
 pub fn resolver(config: &Config) -> Result<Resolver, DnsError> {
-    Resolver::new(&ResolverSettings {
+    Resolver::new(&resolver_settings(config))
+}
+
+fn resolver_settings(config: &Config) -> ResolverSettings {
+    ResolverSettings {
         servers: config.dns.servers.clone(),
         timeout: config.dns.timeout,
         attempts: usize::try_from(config.dns.attempts).unwrap_or(usize::MAX),
-    })
+    }
 }
 
 /// Cancelled at SIGTERM or SIGINT.

@@ -8,8 +8,11 @@
 //!
 //! Every look-up ends within `timeout` × `attempts`, and every error says whether asking again can help.
 
+mod proven;
 mod records;
 pub mod zone;
+
+pub use proven::{Anchor, Tlsa};
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,11 +20,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::Name;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 /// Which servers to ask, how long, how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +110,13 @@ impl Resolver {
     /// # Errors
     /// When no servers are configured and the system's cannot be read.
     pub fn new(settings: &ResolverSettings) -> Result<Self, DnsError> {
+        Self::build(settings, |builder| builder)
+    }
+
+    fn build(
+        settings: &ResolverSettings,
+        more: impl FnOnce(ResolverBuilder<TokioRuntimeProvider>) -> ResolverBuilder<TokioRuntimeProvider>,
+    ) -> Result<Self, DnsError> {
         let refused = |error: NetError| DnsError::NoServers { detail: error.to_string() };
         let mut builder = if settings.servers.is_empty() {
             TokioResolver::builder_tokio().map_err(refused)?
@@ -130,7 +140,7 @@ impl Resolver {
         options.attempts = settings.attempts.max(1).saturating_sub(1);
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let tries = u32::try_from(settings.attempts.max(1)).unwrap_or(u32::MAX);
-        let resolver = builder.build().map_err(refused)?;
+        let resolver = more(builder).build().map_err(refused)?;
         Ok(Self { source: Source::Live(Box::new(resolver)), limit: settings.timeout.saturating_mul(tries) })
     }
 

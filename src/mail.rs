@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod authentication;
+pub mod bounce_path;
 pub mod compose;
 pub mod copy;
 pub mod crlf;

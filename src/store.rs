@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
+pub mod bounces;
 pub mod copies;
 pub mod deliveries;
 pub mod dialect;

@@ -93,7 +93,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["dns"]),
     ("rcgen", &["devcert", "acme"]),
     ("instant_acme", &["acme"]),
-    ("x509_parser", &["tls"]),
+    ("x509_parser", &["tls", "outbound::dane"]),
+    // It makes keys, and signs nothing (RUSTSEC-2023-0071).
+    ("rsa", &["outbound::keys"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -25,6 +25,8 @@ use statement::{Tables, faults};
 /// Statements over all tenants: file, words of it, and why it may.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("domains.rs", "WHERE domain = $1 AND state IN", "asked at RCPT, before a tenant is known: the domain names it"),
+    ("bounces.rs", "WHERE v.reverse_path = $1", "asked at RCPT, before a tenant is known: the reverse-path names it"),
+    ("bounces.rs", "WHERE b.host = $1", "asked at RCPT, before a tenant is known: the host names it"),
     (
         "approvals.rs",
         "WHERE state = 'pending' AND expires_at <= $1",

@@ -1,13 +1,16 @@
 //! Puts the senders of a node together from its configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AppError, Instance};
 use crate::config::Config;
 use crate::config::sending::RelayTls as Section;
 use crate::dns::Resolver;
 use crate::mail::address::Domain;
+use crate::outbound::destination::Destinations;
 use crate::outbound::dialogue::Credentials;
+use crate::outbound::pool::{Pool, Reuse};
 use crate::outbound::route::{Relay, RelayTls, RouteSettings, Router};
 use crate::outbound::sts::Policies;
 use crate::outbound::tls::ClientTls;
@@ -58,6 +61,12 @@ fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Resul
     let policies = sending.mta_sts.then(|| Policies::new(resolver, &tls, &opened, 443)).transpose();
     let policies = policies.map_err(|error| AppError::Sending(error.to_string()))?;
     let router = Router::new(resolver.clone(), settings, policies);
+    let router = if sending.dane {
+        let prover = Resolver::proving(&super::resolver_settings(config), None);
+        router.proving(prover.map_err(|error| AppError::Sending(error.to_string()))?)
+    } else {
+        router
+    };
     let relay = sending.relay.as_ref().map(|relay| {
         let tls = match relay.tls {
             Section::StartTls => RelayTls::StartTls,
@@ -69,11 +78,18 @@ fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Resul
         Relay::new(&relay.host, relay.port, tls, credentials)
     });
     let relay = relay.transpose().map_err(|error| AppError::Sending(error.to_string()))?;
-    let terms = Terms { hello: config.server.hostname.clone(), timeouts: Timeouts::default(), tls };
-    let workers = usize::try_from(sending.workers).unwrap_or(1);
-    let settings = SendSettings { workers, terms, relay };
+    let reuse = Reuse { transactions: sending.messages_per_connection, age: sending.connection_age, idle: IDLE };
+    let (hello, timeouts, pool) = (config.server.hostname.clone(), Timeouts::default(), Pool::new(reuse));
+    let terms = Terms { hello, timeouts, tls, pool };
+    let count = |setting: u32| usize::try_from(setting).unwrap_or(1);
+    let destinations = Destinations::new(count(sending.connections_per_destination));
+    let (workers, per_minute) = (count(sending.workers), sending.messages_per_minute);
+    let settings = SendSettings { workers, terms, relay, destinations, per_minute };
     Ok(Some(Send::new(service.clone(), Arc::clone(&instance.key), router, settings)))
 }
+
+/// How long a connection waits for the next message. Servers wait for minutes, but not all, and each holds a place there.
+const IDLE: Duration = Duration::from_secs(10);
 
 fn own_names(config: &Config) -> Vec<Domain> {
     let others = config.acme.iter().flat_map(|acme| &acme.domains);

@@ -13,7 +13,10 @@ mod gateway;
 mod idle;
 mod load;
 mod pipeline;
+mod postfix;
 mod read;
+mod release;
+mod sink;
 mod steps;
 
 use std::path::PathBuf;
@@ -31,6 +34,10 @@ pub enum BenchCommand {
     /// How long it takes from a message to its signed webhook, and which rate lasts.
     #[command(after_help = "Example: connex bench pipeline --sessions 10 --rate 200")]
     Pipeline(PipelineArgs),
+    /// How many released messages a second leave, to a sink on this machine that comes with Postfix.
+    #[command(after_help = "Example: connex bench release --messages 2000 --rounds 5\n\
+                            Example: connex bench release --postfix /tmp/cxpf/etc --postfix-server 127.0.0.1:2600")]
+    Release(ReleaseArgs),
     /// What a client notices of many peers that hold connections and hand nothing over.
     #[command(after_help = "Example: connex bench attack --attackers 1000 --rounds 3")]
     Attack(AttackArgs),
@@ -77,6 +84,41 @@ pub struct PipelineArgs {
     /// What is sent.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// A file with the URL of an empty PostgreSQL database to measure on, which is filled; without it, SQLite.
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<PathBuf>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex bench release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// Messages of one round.
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub messages: u64,
+    /// Rounds; with Postfix, each has one of its own beside it.
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Connections at the same time.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub connections: u32,
+    /// Size of one message's text.
+    #[arg(long, value_name = "SIZE", default_value = "4KiB", value_parser = size)]
+    pub size: u64,
+    /// Where smtp-sink listens on loopback.
+    #[arg(long, value_name = "PORT", default_value_t = 2_599)]
+    pub sink_port: u16,
+    /// Folder with the settings of a running Postfix that relays all to the sink, to be measured in turns.
+    #[arg(long, value_name = "DIR", requires = "postfix_server")]
+    pub postfix: Option<PathBuf>,
+    /// Where that Postfix takes mail.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "postfix")]
+    pub postfix_server: Option<std::net::SocketAddr>,
     /// A file with the URL of an empty PostgreSQL database to measure on, which is filled; without it, SQLite.
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
@@ -186,6 +228,7 @@ impl BenchCommand {
         match self {
             Self::Accept(args) => &args.json,
             Self::Pipeline(args) => &args.json,
+            Self::Release(args) => &args.json,
             Self::Attack(args) => &args.json,
             Self::Bombs(args) => &args.json,
             Self::Read(args) => &args.json,
@@ -202,6 +245,7 @@ pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError
     match command {
         BenchCommand::Accept(args) => accept::run(args, out).await,
         BenchCommand::Pipeline(args) => pipeline::run(args, out).await,
+        BenchCommand::Release(args) => release::run(args, out).await,
         BenchCommand::Attack(args) => attack::run(args, out).await,
         BenchCommand::Bombs(args) => bombs::run(&args, out),
         BenchCommand::Read(args) => read::run(&args, out),

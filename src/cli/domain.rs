@@ -10,7 +10,8 @@ use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output};
 use crate::app::{Instance, domain_desk};
 use crate::mail::address::Domain;
-use crate::service::domains::{ClaimError, unicode};
+use crate::service::audit::Who;
+use crate::service::domains::{ClaimError, DelegateError, unicode};
 use crate::store::domains::{DomainRow, DomainState};
 
 /// `connex domain …`
@@ -31,6 +32,9 @@ pub enum DomainCommand {
     /// Let a suspended domain count again, once its record is seen.
     #[command(after_help = "Example: connex domain resume acme.example --tenant acme")]
     Resume(OneArgs),
+    /// Delegate reports about a domain's mail to a host below it that leads here: it stands in reverse-paths, for SPF.
+    #[command(after_help = "Example: connex domain bounces acme.example --host bounces.acme.example --tenant acme")]
+    Bounces(BouncesArgs),
     /// Give a domain up; mail from and to it no longer counts as the tenant's.
     #[command(after_help = "Example: connex domain remove acme.example --tenant acme")]
     Remove(OneArgs),
@@ -53,11 +57,23 @@ pub struct AddArgs {
     pub json: JsonArgs,
 }
 
+/// Arguments of `connex domain bounces`.
+#[derive(Debug, Args)]
+pub struct BouncesArgs {
+    /// The domain, and whose it is.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// The host; without it, the delegation ends.
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+}
+
 impl DomainCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
+            Self::Bounces(args) => &args.one.json,
             Self::Check(args) | Self::Suspend(args) | Self::Resume(args) | Self::Remove(args) => &args.json,
         }
     }
@@ -94,6 +110,7 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
                 out.line(&format!("{} is suspended; its mail counts as nobody's of the tenant", beside(&row.domain)))
             })
         }
+        DomainCommand::Bounces(args) => bounces(&args, out).await,
         DomainCommand::Resume(args) => resume(&args, out).await,
         DomainCommand::Remove(args) => {
             let (instance, row) = one(&args).await?;
@@ -123,6 +140,28 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
         ))?;
         out.line(&format!("{} IN TXT \"{}\"", view.record.name, view.record.value))?;
         out.line(&format!("{} IN CNAME {}", view.alias.name, view.alias.value))
+    })
+}
+
+async fn bounces(args: &BouncesArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, row) = one(&args.one).await?;
+    let Some(host) = &args.host else {
+        let domain = Domain::parse(&row.domain).map_err(|error| CliError::Usage(error.to_string()))?;
+        instance.store.for_tenant(row.tenant).withdraw_bounces(&domain, Who::Operator).await?;
+        return out.answer(&serde_json::json!({ "domain": row.domain, "bounceHost": null }), |out| {
+            out.line(&format!("Reports about mail of {} go to the mailboxes that sent it", beside(&row.domain)))
+        });
+    };
+    let desk = domain_desk(&instance.config);
+    let host = desk.delegate_bounces(&instance.store, &row, host).await.map_err(|error| match error {
+        DelegateError::NoHost(_) | DelegateError::Elsewhere { .. } => CliError::Usage(error.to_string()),
+        DelegateError::Store(error) => error.into(),
+    })?;
+    out.answer(&serde_json::json!({ "domain": row.domain, "bounceHost": host }), |out| {
+        let own = desk.hosts.first().map_or("localhost", String::as_str);
+        out.line("Set these records, and run `connex domain check`; the host counts once it leads here:")?;
+        out.line(&format!("{host}. IN MX 10 {}.", own.trim_end_matches('.')))?;
+        out.line(&format!("{host}. IN TXT \"v=spf1 a:{} -all\"", own.trim_end_matches('.')))
     })
 }
 

@@ -199,7 +199,7 @@ fn read_text(file: &Path) -> Result<String, CliError> {
 
 /// The client for the gateway and for the application. No proxy of the environment sees a key or an event, and no
 /// redirect is followed, as with webhooks.
-fn client(ca_file: Option<&Path>) -> Result<Client, CliError> {
+pub(super) fn client(ca_file: Option<&Path>) -> Result<Client, CliError> {
     let extra: Vec<CertificateDer<'static>> = match ca_file {
         None => Vec::new(),
         Some(file) => CertificateDer::pem_file_iter(file)

@@ -12,7 +12,7 @@ use crate::app::{Instance, resolver};
 use crate::ids::OPERATOR;
 use crate::mail::address::Domain;
 use crate::service::audit::Who;
-use crate::service::signing::{SigningError, holders, look, make_key};
+use crate::service::signing::{SigningError, holders, look, make_key, make_pair, signing};
 use crate::store::TenantStore;
 use crate::store::signing::SigningKeyRow;
 
@@ -22,6 +22,12 @@ pub enum SigningCommand {
     /// Make a key for a domain, and show the TXT record to publish. It signs once the record was seen.
     #[command(after_help = "Example: connex signing add in.example.org --selector s1")]
     Add(AddArgs),
+    /// Make two keys for a domain, Ed25519 and RSA, and show the records to publish: every message is signed with both.
+    #[command(after_help = "Example: connex signing pair acme.example --tenant acme")]
+    Pair(PairArgs),
+    /// Make two new keys for a domain. Each signs in place of the one before it once its record was seen.
+    #[command(after_help = "Example: connex signing rotate acme.example")]
+    Rotate(RotateArgs),
     /// List keys.
     #[command(after_help = "Example: connex signing list")]
     List(ListArgs),
@@ -48,6 +54,43 @@ pub struct AddArgs {
     /// Take this key, RSA or Ed25519 in PEM, in place of making an Ed25519 one.
     #[arg(long, value_name = "FILE")]
     pub pem: Option<PathBuf>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex signing pair`.
+#[derive(Debug, Args)]
+pub struct PairArgs {
+    /// The domain, exactly as it stands in From.
+    #[arg(value_name = "DOMAIN")]
+    pub domain: String,
+    /// Beginning of both selectors, behind which stands e or r; without it, the day.
+    #[arg(long, value_name = "NAME")]
+    pub selector: Option<String>,
+    /// Its tenant, by id or name; without it, the domain is the gateway's own.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex signing rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// The domain, which has keys already.
+    #[arg(value_name = "DOMAIN")]
+    pub domain: String,
+    /// Beginning of both selectors, behind which stands e or r; without it, the day.
+    #[arg(long, value_name = "NAME")]
+    pub selector: Option<String>,
     /// Which installation.
     #[command(flatten)]
     pub data: DataArgs,
@@ -91,6 +134,8 @@ impl SigningCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
             Self::Add(args) => &args.json,
+            Self::Pair(args) => &args.json,
+            Self::Rotate(args) => &args.json,
             Self::List(args) => &args.json,
             Self::Check(args) => &args.json,
             Self::Retire(args) => &args.json,
@@ -105,6 +150,18 @@ impl SigningCommand {
 pub async fn run(command: SigningCommand, out: &mut Output) -> Result<(), CliError> {
     match command {
         SigningCommand::Add(args) => add(args, out).await,
+        SigningCommand::Pair(args) => {
+            let instance = open(&args.data).await?;
+            let domain = domain(&args.domain)?;
+            let tenant = holder(&instance, &domain, args.tenant.as_deref()).await?;
+            pair(&instance, &tenant, &domain, args.selector, out).await
+        }
+        SigningCommand::Rotate(args) => {
+            let instance = open(&args.data).await?;
+            let rows = of_domain(&instance, &args.domain).await?;
+            let Some((tenant, _)) = rows.into_iter().next_back() else { return Ok(()) };
+            pair(&instance, &tenant, &domain(&args.domain)?, args.selector, out).await
+        }
         SigningCommand::List(args) => {
             let instance = open(&args.data).await?;
             let rows = match &args.tenant {
@@ -130,7 +187,7 @@ pub async fn run(command: SigningCommand, out: &mut Output) -> Result<(), CliErr
 }
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
-    let domain = Domain::parse(&args.domain).map_err(|error| CliError::Usage(format!("{}: {error}", args.domain)))?;
+    let domain = domain(&args.domain)?;
     let pem = match &args.pem {
         None => None,
         Some(path) => Some(
@@ -138,24 +195,51 @@ async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
         ),
     };
     let instance = open(&args.data).await?;
-    let is_platform = instance.config.smtp.platform_domains.contains(&domain);
-    let tenant = match &args.tenant {
-        Some(name) if !is_platform => installation::tenant(&instance, name).await?,
-        None if is_platform => instance.store.for_tenant(OPERATOR),
-        Some(_) => return Err(CliError::Usage(format!("{domain} is the gateway's own: leave --tenant out"))),
-        None => return Err(CliError::Usage(format!("{domain} is not in smtp.platform_domains: name its --tenant"))),
-    };
-    let row =
-        make_key(&tenant, &instance.key, domain, &args.selector, pem.as_deref()).await.map_err(
-            |error| match error {
-                SigningError::Key(error) => CliError::Usage(error.to_string()),
-                SigningError::Store(error) => error.into(),
-            },
-        )?;
+    let tenant = holder(&instance, &domain, args.tenant.as_deref()).await?;
+    let row = make_key(&tenant, &instance.key, domain, &args.selector, pem.as_deref()).await.map_err(refused)?;
     out.answer(&shown(&row), |out| {
         out.line("Publish this record, and run `connex signing check`; the key signs once the record was seen:")?;
         out.line(&record_line(&row))
     })
+}
+
+fn domain(text: &str) -> Result<Domain, CliError> {
+    Domain::parse(text).map_err(|error| CliError::Usage(format!("{text}: {error}")))
+}
+
+/// Whose the keys of a domain are: the operator's, where it is the gateway's own.
+async fn holder(instance: &Instance, domain: &Domain, tenant: Option<&str>) -> Result<TenantStore, CliError> {
+    let is_platform = instance.config.smtp.platform_domains.contains(domain);
+    match tenant {
+        Some(name) if !is_platform => installation::tenant(instance, name).await,
+        None if is_platform => Ok(instance.store.for_tenant(OPERATOR)),
+        Some(_) => Err(CliError::Usage(format!("{domain} is the gateway's own: leave --tenant out"))),
+        None => Err(CliError::Usage(format!("{domain} is not in smtp.platform_domains: name its --tenant"))),
+    }
+}
+
+async fn pair(
+    instance: &Instance,
+    tenant: &TenantStore,
+    domain: &Domain,
+    selector: Option<String>,
+    out: &mut Output,
+) -> Result<(), CliError> {
+    // `2026-12-01T…` to `cx20261201`.
+    let day = || instance.clock.now().to_string().chars().take(10).filter(char::is_ascii_digit).collect::<String>();
+    let name = selector.unwrap_or_else(|| format!("cx{}", day()));
+    let rows = make_pair(tenant, &instance.key, domain, &name).await.map_err(refused)?;
+    out.answer(&rows.iter().map(shown).collect::<Vec<_>>(), |out| {
+        out.line("Publish these records, and run `connex signing check`; each key signs once its record was seen:")?;
+        rows.iter().try_for_each(|row| out.line(&record_line(row)))
+    })
+}
+
+fn refused(error: SigningError) -> CliError {
+    match error {
+        SigningError::Key(error) => CliError::Usage(error.to_string()),
+        SigningError::Store(error) => error.into(),
+    }
 }
 
 async fn check(args: DomainArgs, out: &mut Output) -> Result<(), CliError> {
@@ -176,10 +260,11 @@ async fn check(args: DomainArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 fn show(rows: &[SigningKeyRow], out: &mut Output) -> Result<(), CliError> {
-    let mut table = Table::new(["DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "SEEN"]);
+    let mut table = Table::new(["DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "SIGNS", "SEEN"]);
     for row in rows {
+        let signs = if signing(rows, &row.domain).contains(&row) { "yes" } else { "no" }.to_owned();
         let seen = row.seen_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
-        table.row([row.domain.clone(), row.selector.clone(), row.algorithm.clone(), row.state.clone(), seen]);
+        table.row([row.domain.clone(), row.selector.clone(), row.algorithm.clone(), row.state.clone(), signs, seen]);
     }
     out.answer(&rows.iter().map(shown).collect::<Vec<_>>(), |out| out.table(&table))
 }

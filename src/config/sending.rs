@@ -5,6 +5,7 @@
 //! dialled wherever it is; its password goes over TLS only.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -20,12 +21,22 @@ pub struct Sending {
     pub enabled: bool,
     /// Messages that are on the wire at the same time.
     pub workers: u32,
+    /// Connections to one destination at the same time, of this node: a domain, or the relay.
+    pub connections_per_destination: u32,
+    /// Messages to one destination in a minute, of all nodes together; 0 sets no limit.
+    pub messages_per_minute: u32,
+    /// Messages that go over one connection; 1 makes one for each.
+    pub messages_per_connection: u32,
+    /// For so long a connection is used.
+    pub connection_age: Duration,
     /// The port of recipients' servers.
     pub port: u16,
     /// Networks that may be dialled although they are not public.
     pub allow: Vec<IpNet>,
     /// Whether domains are asked for their MTA-STS policies.
     pub mta_sts: bool,
+    /// Whether domains are asked for what they say, in signed DNS, of their servers' certificates.
+    pub dane: bool,
     /// A server that takes everything, in place of the recipients' own.
     pub relay: Option<RelaySection>,
 }
@@ -59,9 +70,14 @@ impl Sending {
         Self {
             enabled: reader.flag("sending.enabled"),
             workers: reader.count("sending.workers", 1..=1_000),
+            connections_per_destination: reader.count("sending.connections_per_destination", 1..=1_000),
+            messages_per_minute: reader.count("sending.messages_per_minute", 0..=1_000_000),
+            messages_per_connection: reader.count("sending.messages_per_connection", 1..=10_000),
+            connection_age: reader.duration("sending.connection_age", 1_000..=3_600_000),
             port: u16::try_from(reader.count("sending.port", 1..=65_535)).unwrap_or(25),
             allow: networks(reader, "sending.allow"),
             mta_sts: reader.flag("sending.mta_sts"),
+            dane: reader.flag("sending.dane"),
             relay: relay(reader),
         }
     }

@@ -3,6 +3,8 @@
 //! It knows only what it was told, can be told to fail, and is never part of a running gateway. It answers on threads of its
 //! own until it is dropped.
 
+mod signed;
+
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -11,9 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
+use hickory_resolver::proto::op::{Edns, Message, OpCode, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+
+use self::signed::{Signed, authority};
+use super::Anchor;
 
 /// Octets of one text of a TXT record (RFC 1035 §3.3.14).
 const TEXT: usize = 255;
@@ -37,6 +42,7 @@ struct Table {
     trouble: HashMap<Name, Trouble>,
     trouble_everywhere: Option<Trouble>,
     asked: u64,
+    signed: Option<Signed>,
 }
 
 /// A running name server. Clones are the same one.
@@ -121,6 +127,40 @@ impl Zone {
     /// Makes a name an alias of another, which need not exist.
     pub fn cname(&self, name: &str, target: &str) -> &Self {
         self.add(name, RData::CNAME(CNAME(absolute(target))))
+    }
+
+    /// Says of a server's certificate (RFC 6698 §2.1); the name is `_25._tcp.` and the server's.
+    pub fn tlsa(&self, name: &str, usage: u8, selector: u8, matching: u8, data: &[u8]) -> &Self {
+        self.add(name, RData::TLSA(TLSA::new(usage.into(), selector.into(), matching.into(), data.to_vec())))
+    }
+
+    /// Signs all answers from now on, with a key that is believed by [`Zone::anchor`].
+    pub fn sign(&self) -> &Self {
+        let made = Signed::new().ok();
+        self.lock().signed = made;
+        self
+    }
+
+    /// The key that answers are signed with; empty while they are not.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.lock().signed.as_ref().map(|signed| Anchor(signed.key.clone()))
+    }
+
+    /// Leaves a domain and all below it out of what is signed, provably.
+    pub fn unsigned(&self, name: &str) -> &Self {
+        if let Some(signed) = &mut self.lock().signed {
+            signed.unsigned.insert(absolute(name));
+        }
+        self
+    }
+
+    /// Answers this name with signatures that are wrong.
+    pub fn forge(&self, name: &str) -> &Self {
+        if let Some(signed) = &mut self.lock().signed {
+            signed.forged.insert(absolute(name));
+        }
+        self
     }
 
     /// Answers `name` with trouble from now on.
@@ -241,9 +281,15 @@ fn fill(reply: &mut Message, name: &Name, kind: RecordType, table: &Table) {
         // RFC 8020: a name above another one exists.
         let exists = records.is_some() || table.records.keys().any(|other| name.zone_of(other));
         reply.metadata.response_code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
-        // RFC 2308 §3: what is not there is remembered for as long as this says.
-        let authority = SOA::new(Name::root(), Name::root(), 1, 1, 1, 1, 0);
-        reply.add_authority(Record::from_rdata(Name::root(), 0, RData::SOA(authority)));
+        reply.add_authority(authority(&Name::root()));
+    }
+    if let Some(signed) = &table.signed {
+        let types: Vec<RecordType> = records.into_iter().flatten().map(RData::record_type).collect();
+        signed.finish(reply, name, kind, &types);
+        // Whoever asks for signatures says how much it takes (RFC 6891 §6.1.1).
+        let mut edns = Edns::new();
+        edns.set_dnssec_ok(true);
+        reply.set_edns(edns);
     }
 }
 

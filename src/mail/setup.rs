@@ -5,6 +5,8 @@
 //! Standards: RFC 1035 §5.1 (lines of a zone), RFC 5321 §5.1 (MX), RFC 7208 §4.5 (SPF), RFC 9989 §4.10 (DMARC), RFC 8461 §3.1
 //! (MTA-STS), RFC 8460 §3 (TLS-RPT), RFC 8552 (records about a name stand at a name with an underscore below it).
 
+pub mod bounces;
+
 use serde::Serialize;
 
 use super::address::Domain;
@@ -32,6 +34,8 @@ pub enum Purpose {
     MtaSts,
     /// Where failures of TLS are reported.
     TlsRpt,
+    /// Reports about its mail come here.
+    BounceHost,
 }
 
 impl Purpose {
@@ -46,6 +50,7 @@ impl Purpose {
             Self::Dmarc => "dmarc",
             Self::MtaSts => "mta_sts",
             Self::TlsRpt => "tls_rpt",
+            Self::BounceHost => "bounce_host",
         }
     }
 }

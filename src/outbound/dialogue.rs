@@ -1,4 +1,4 @@
-//! The client's side of an SMTP session with one transaction, as a state machine without IO: what came in, what to do.
+//! The client's side of one transaction of an SMTP session, and of what goes before it, as a state machine without IO: what came in, what to do.
 //!
 //! [`Dialogue::on`] consumes a state and gives the next one with one [`Action`]; whoever owns the socket does it and tells
 //! what came of it. MAIL and the RCPTs go out together where PIPELINING is announced; DATA waits for their replies, so
@@ -35,7 +35,7 @@ pub struct Envelope {
 }
 
 /// When the session is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encryption {
     /// Not at all.
     Never,
@@ -59,7 +59,7 @@ pub struct Rules {
 }
 
 /// A user's name and password at a relay.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
     user: String,
     password: String,
@@ -154,6 +154,10 @@ pub struct Dialogue {
     envelope: Envelope,
     rules: Rules,
     is_encrypted: bool,
+    /// What the server announced, once a transaction may be begun.
+    offer: Option<Offer>,
+    /// Whether another transaction went before on the same connection.
+    is_resumed: bool,
     settled: Vec<Attempt>,
 }
 
@@ -201,8 +205,31 @@ impl Dialogue {
     #[must_use]
     pub fn begin(envelope: Envelope, rules: Rules) -> (Self, Action) {
         let is_encrypted = rules.encryption == Encryption::Begun;
-        let dialogue = Self { state: State::Greeting, envelope, rules, is_encrypted, settled: Vec::new() };
+        let dialogue = Self {
+            state: State::Greeting,
+            envelope,
+            rules,
+            is_encrypted,
+            offer: None,
+            is_resumed: false,
+            settled: Vec::new(),
+        };
         (dialogue, Action::Listen(Step::Greeting))
+    }
+
+    /// The next transaction of a session that was reset, whose server made this offer.
+    #[must_use]
+    pub fn resume(envelope: Envelope, rules: Rules, offer: Offer, is_encrypted: bool) -> (Self, Action) {
+        let state = State::Finished;
+        let dialogue =
+            Self { state, envelope, rules, is_encrypted, offer: None, is_resumed: true, settled: Vec::new() };
+        dialogue.transaction(offer)
+    }
+
+    /// What the server announced; empty before a transaction could be begun.
+    #[must_use]
+    pub const fn offer(&self) -> Option<Offer> {
+        self.offer
     }
 
     /// Whether the session is encrypted.
@@ -379,6 +406,7 @@ impl Dialogue {
 
     /// MAIL, where the server can take the message.
     fn transaction(mut self, offer: Offer) -> (Self, Action) {
+        self.offer = Some(offer);
         let mut recipients = std::mem::take(&mut self.envelope.recipients);
         if let Some(report) = self.misses(&offer) {
             self.settled.extend(Attempt::all(recipients, Outcome::Rejected, &report));
@@ -479,6 +507,10 @@ impl Dialogue {
         if let Some(refusal) = transaction.refusal.take() {
             let recipients = transaction.undecided();
             return match outcome_of(&refusal) {
+                // Many a server limits the messages of a connection, each with words of its own: a new one may do.
+                Some(Outcome::Deferred) if self.is_resumed => {
+                    self.finish(Some((recipients, Report::of(&refusal))), true)
+                }
                 Some(outcome) => {
                     self.settled.extend(Attempt::all(recipients, outcome, &Report::of(&refusal)));
                     self.finish(None, true)

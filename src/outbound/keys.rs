@@ -1,8 +1,7 @@
 //! Keys that sign: made here or brought along, and the record that publishes each.
 //!
-//! Ed25519 keys are made here. RSA keys are read: no library of this program makes them, and the one that would
-//! has an open advisory (RUSTSEC-2023-0071). `openssl genrsa 2048` makes one. Many receivers check RSA alone, so a domain
-//! should have both.
+//! Many receivers check RSA alone, so a domain should have a key of each kind. All sign with ring; what makes an RSA key
+//! does nothing else (`deny.toml` has the advisory on it).
 //!
 //! Standards: RFC 6376 §3.6.1 (the record), RFC 8301 (RSA sizes), RFC 8463 (Ed25519), RFC 5958 and RFC 8410 (PKCS#8),
 //! RFC 7468 (PEM).
@@ -10,8 +9,11 @@
 //! # Security
 //! A private key is shown by nothing here but [`PrivatePem::as_str`], which is for the sealed store.
 
+use std::convert::Infallible;
 use std::fmt;
 
+use ::rsa::pkcs8::EncodePrivateKey as _;
+use ::rsa::rand_core::{TryCryptoRng, TryRng};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::rand::SystemRandom;
@@ -126,6 +128,20 @@ impl SigningKey {
         Ok((Self::from_pem(domain, selector, &pem)?, PrivatePem(pem)))
     }
 
+    /// Makes an RSA key of 2048 bits: what every receiver checks, and what fits a record (RFC 8301 §3.2). It takes a moment.
+    ///
+    /// # Errors
+    /// [`InvalidKey::Domain`]; [`InvalidKey::Unusable`] where the library makes none.
+    pub fn generate_rsa(domain: Domain, selector: Selector) -> Result<(Self, PrivatePem), InvalidKey> {
+        let made = ::rsa::PrivateKey::new(&mut Random, RSA_BITS).map_err(|_| InvalidKey::Unusable)?;
+        let der = made.to_pkcs8_der().map_err(|_| InvalidKey::Unusable)?;
+        let text = BASE64_STANDARD.encode(der.as_bytes());
+        // RFC 7468 §3: lines of 64 characters.
+        let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{lines}\n-----END PRIVATE KEY-----\n");
+        Ok((Self::from_pem(domain, selector, &pem)?, PrivatePem(pem)))
+    }
+
     /// Reads a key: Ed25519 in PKCS#8, or RSA in PKCS#8 or PKCS#1.
     ///
     /// # Errors
@@ -214,6 +230,35 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// The randomness of the program, for the library that makes RSA keys.
+struct Random;
+
+impl TryRng for Random {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        random_bytes(&mut bytes);
+        Ok(u32::from_ne_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        random_bytes(&mut bytes);
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        random_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Random {}
+
+/// Of the RSA keys that are made here.
+const RSA_BITS: usize = 2_048;
+
 /// PKCS#8 of an Ed25519 seed, up to the seed (RFC 8410 §7).
 const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
@@ -257,6 +302,24 @@ mod tests {
         assert_eq!(key.algorithm(), Algorithm::Ed25519Sha256);
         let (other, _) = SigningKey::generate(domain("acme.example"), Selector::parse("c1").unwrap()).unwrap();
         assert_ne!(key.published_record(), other.published_record());
+        let secret = pem.as_str().lines().nth(1).unwrap();
+        assert!(!format!("{pem:?}{key:?}").contains(secret));
+    }
+
+    #[test]
+    fn a_made_rsa_key_is_one_that_ring_signs_with_and_everybody_checks() {
+        let selector = || Selector::parse("r1").unwrap();
+        let (key, pem) = SigningKey::generate_rsa(domain("acme.example"), selector()).unwrap();
+        let again = SigningKey::from_pem(domain("acme.example"), selector(), pem.as_str()).unwrap();
+        assert_eq!((key.algorithm(), key.published_record()), (Algorithm::RsaSha256, again.published_record()));
+        let Pair::Rsa(pair) = &key.pair else { panic!("an RSA key") };
+        assert_eq!(pair.public().modulus_len(), RSA_BITS / 8);
+        let signature = again.sign(b"from:a\r\n").unwrap();
+        let public = ring::signature::UnparsedPublicKey::new(
+            &ring::signature::RSA_PKCS1_2048_8192_SHA256,
+            pair.public().as_ref(),
+        );
+        public.verify(b"from:a\r\n", &signature).unwrap();
         let secret = pem.as_str().lines().nth(1).unwrap();
         assert!(!format!("{pem:?}{key:?}").contains(secret));
     }

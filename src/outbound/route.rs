@@ -2,7 +2,8 @@
 //!
 //! [`Router`] is the only maker of a [`Route`], and [`super::wire`] dials nothing that is not in one.
 //!
-//! Standards: RFC 5321 §5.1 (MX, addresses, loops), RFC 7505 (null MX), RFC 8461 §5 (MTA-STS).
+//! Standards: RFC 5321 §5.1 (MX, addresses, loops), RFC 7505 (null MX), RFC 8461 §5 (MTA-STS),
+//! RFC 7672 §2 (DANE).
 //!
 //! # Security
 //! A domain chooses its mail servers, and with them addresses that this machine is to dial: those that are not public are
@@ -12,9 +13,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Outcome, Reason, Report};
+use super::dane::Asked;
 use super::dialogue::{Credentials, Encryption};
+use super::pool::Peer;
 use super::reply::EnhancedCode;
-use super::sts::{Mode, Policies};
+use super::sts::{Mode, Policies, Policy};
 use super::tls::Trust;
 use crate::clock::Timestamp;
 use crate::dns::{DnsError, Resolver};
@@ -58,6 +61,8 @@ pub struct Host {
     pub(super) name: String,
     /// Where it is; never empty.
     pub(super) addresses: Vec<SocketAddr>,
+    /// What signed DNS asks of it.
+    pub(super) asked: Asked,
 }
 
 /// How a relay is spoken to.
@@ -180,6 +185,8 @@ pub struct Router {
     resolver: Resolver,
     settings: Arc<RouteSettings>,
     policies: Option<Policies>,
+    /// Proves what DNS says; without it, DANE is not asked for.
+    prover: Option<Resolver>,
 }
 
 /// What became of the hosts of a domain.
@@ -189,6 +196,8 @@ struct Found {
     /// The preference of the best server that is ourselves.
     loop_from: Option<u16>,
     is_blocked: bool,
+    /// Whether one is left out that the domain's policy does not name.
+    is_not_named: bool,
     failure: Option<DnsError>,
 }
 
@@ -196,7 +205,13 @@ impl Router {
     /// Looks up with `resolver`; without `policies`, MTA-STS is not asked for.
     #[must_use]
     pub fn new(resolver: Resolver, settings: RouteSettings, policies: Option<Policies>) -> Self {
-        Self { resolver, settings: Arc::new(settings), policies }
+        Self { resolver, settings: Arc::new(settings), policies, prover: None }
+    }
+
+    /// Also asks domains for what they say of their servers' certificates, of a resolver that proves it (RFC 7672).
+    #[must_use]
+    pub fn proving(self, prover: Resolver) -> Self {
+        Self { prover: Some(prover), ..self }
     }
 
     /// The way to a domain's own mail servers. `spread` is any number: it decides among servers of one preference.
@@ -207,21 +222,13 @@ impl Router {
         if domain.as_str().starts_with('[') {
             return Err(NoRoute::Literal);
         }
-        let shown = || domain.to_string();
-        let exchangers = self.exchangers(domain, spread).await?;
+        let (exchangers, prover) = self.exchangers(domain, spread).await?;
         let policy = match &self.policies {
             Some(policies) => policies.of(domain, now).await,
             None => None,
         };
         let enforced = policy.as_ref().filter(|policy| policy.mode == Mode::Enforce);
-        let permitted: Vec<_> = match enforced {
-            Some(policy) => exchangers.into_iter().filter(|(_, host)| policy.names(host)).collect(),
-            None => exchangers,
-        };
-        if permitted.is_empty() {
-            return Err(NoRoute::Sts { domain: shown() });
-        }
-        let hosts = self.hosts(domain, permitted).await?;
+        let hosts = self.hosts(domain, exchangers, enforced, prover).await?;
         let (encryption, trust) = match enforced {
             Some(_) => (Encryption::Required, Trust::Verified),
             None => (Encryption::IfOffered, Trust::Any),
@@ -247,15 +254,28 @@ impl Router {
             RelayTls::StartTls => (Encryption::Required, Trust::Verified),
             RelayTls::Never => (Encryption::Never, Trust::Any),
         };
-        let hosts = vec![Host { name: relay.host.clone(), addresses }];
+        let hosts = vec![Host { name: relay.host.clone(), addresses, asked: Asked::Nothing }];
         let credentials = relay.credentials.clone();
         Ok(Route { domain: None, hosts, encryption, trust, credentials, policy: None })
     }
 
-    /// Preference and name of the servers that come before ourselves, best first; never empty.
-    async fn exchangers(&self, domain: &Domain, spread: u32) -> Result<Vec<(u16, String)>, NoRoute> {
+    /// Preference and name of the servers that come before ourselves, best first, never empty; and who proves what is said of
+    /// them, where the domain's DNS is signed. What fails to be proven is no answer (RFC 7672 §2.1.1).
+    async fn exchangers(
+        &self,
+        domain: &Domain,
+        spread: u32,
+    ) -> Result<(Vec<(u16, String)>, Option<&Resolver>), NoRoute> {
         let shown = || domain.to_string();
-        let records = self.resolver.exchangers(domain.as_str()).await.map_err(|error| dns(error, shown()))?;
+        let proven = match &self.prover {
+            Some(prover) => prover.proven_exchangers(domain.as_str()).await.map_err(|error| dns(error, shown()))?,
+            None => None,
+        };
+        let prover = self.prover.as_ref().filter(|_| proven.is_some());
+        let records = match proven {
+            Some(records) => records,
+            None => self.resolver.exchangers(domain.as_str()).await.map_err(|error| dns(error, shown()))?,
+        };
         // RFC 7505 §3: one record alone, whose name is the root.
         if let [(_, only)] = records.as_slice()
             && only == "."
@@ -279,17 +299,43 @@ impl Router {
             let turn = usize::try_from(spread).unwrap_or(0) % group.len().max(1);
             group.rotate_left(turn);
         }
-        Ok(found)
+        Ok((found, prover))
     }
 
     /// The servers with their addresses.
-    async fn hosts(&self, domain: &Domain, exchangers: Vec<(u16, String)>) -> Result<Vec<Host>, NoRoute> {
+    async fn hosts(
+        &self,
+        domain: &Domain,
+        exchangers: Vec<(u16, String)>,
+        enforced: Option<&Policy>,
+        prover: Option<&Resolver>,
+    ) -> Result<Vec<Host>, NoRoute> {
         let shown = || domain.to_string();
-        let mut found = Found::default();
-        for (preference, name) in exchangers.into_iter().take(MOST_HOSTS) {
-            if found.loop_from.is_some_and(|from| preference >= from) {
+        let (mut found, mut looked) = (Found::default(), 0);
+        for (preference, name) in exchangers {
+            if looked >= MOST_HOSTS || found.loop_from.is_some_and(|from| preference >= from) {
                 break;
             }
+            let asked = match prover {
+                Some(prover) => prover.tlsa(&name, self.settings.port).await,
+                None => Ok(None),
+            };
+            let asked = match asked {
+                Ok(records) => Asked::of(records, domain.as_str()),
+                // RFC 7672 §2.2: a server of which it cannot be told what it must prove is not spoken to.
+                Err(error) => {
+                    looked += 1;
+                    found.failure = Some(error);
+                    continue;
+                }
+            };
+            // A server that proves itself by DNS needs no policy beside (RFC 8461 §2).
+            let is_named = enforced.is_none_or(|policy| policy.names(&name));
+            if !is_named && !matches!(asked, Asked::Authentication(_)) {
+                found.is_not_named = true;
+                continue;
+            }
+            looked += 1;
             let addresses = match self.resolver.addresses(&name).await {
                 Ok(addresses) => addresses,
                 Err(error) if error.is_temporary() => {
@@ -308,7 +354,7 @@ impl Router {
             if addresses.is_empty() {
                 found.is_blocked = true;
             } else {
-                found.hosts.push((preference, Host { name, addresses }));
+                found.hosts.push((preference, Host { name, addresses, asked }));
             }
         }
         found.hosts.retain(|(preference, _)| found.loop_from.is_none_or(|from| *preference < from));
@@ -317,6 +363,7 @@ impl Router {
             Found { failure: Some(error), .. } => Err(NoRoute::Dns(error)),
             Found { loop_from: Some(_), .. } => Err(NoRoute::Loop { domain: shown() }),
             Found { is_blocked: true, .. } => Err(NoRoute::NotPublic { domain: shown() }),
+            Found { is_not_named: true, .. } => Err(NoRoute::Sts { domain: shown() }),
             _ => Err(NoRoute::NoDomain { domain: shown() }),
         }
     }
@@ -335,6 +382,24 @@ impl Route {
         self.domain.as_ref().is_none_or(|domain| domain == recipient.domain())
     }
 
+    /// Each address of each server, in the order in which they are tried, with what is asked of it.
+    pub(super) fn peers(&self) -> impl Iterator<Item = Peer> {
+        let addresses = self.hosts.iter().flat_map(|host| host.addresses.iter().map(move |address| (host, *address)));
+        addresses.map(|(host, address)| {
+            let (encryption, trust) = match &host.asked {
+                Asked::Authentication(dane) => (Encryption::Required, Trust::Dane(Arc::clone(dane))),
+                // A policy asks for more.
+                Asked::Encryption => (Encryption::Required, self.trust.clone()),
+                Asked::Nothing => (self.encryption, self.trust.clone()),
+            };
+            let (name, credentials) = (host.name.clone(), self.credentials.clone());
+            Peer { name, address, encryption, trust, credentials }
+        })
+    }
+}
+
+#[cfg(test)]
+impl Route {
     pub(super) fn hosts(&self) -> &[Host] {
         &self.hosts
     }
@@ -343,12 +408,8 @@ impl Route {
         self.encryption
     }
 
-    pub(super) const fn trust(&self) -> Trust {
-        self.trust
-    }
-
-    pub(super) const fn credentials(&self) -> Option<&Credentials> {
-        self.credentials.as_ref()
+    pub(super) fn trust(&self) -> Trust {
+        self.trust.clone()
     }
 }
 

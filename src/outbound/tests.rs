@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -134,6 +135,27 @@ impl Server {
             for script in scripts {
                 let (stream, _) = listener.accept().await.unwrap();
                 play(stream, script).await;
+            }
+        };
+        let both = async { tokio::join!(server, work).1 };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("the conversation hangs")
+    }
+}
+
+impl Server {
+    /// The same, with each connection served beside those before it.
+    pub(super) async fn plays_together<T>(self, scripts: &[Vec<Turn>], work: impl Future<Output = T>) -> T {
+        let listener = self.listener;
+        let server = async move {
+            let (mut playing, mut scripts) = (FuturesUnordered::new(), scripts.iter());
+            loop {
+                tokio::select! {
+                    accepted = listener.accept(), if scripts.len() > 0 => {
+                        playing.push(play(accepted.unwrap().0, scripts.next().unwrap()));
+                    }
+                    Some(()) = playing.next(), if !playing.is_empty() => {}
+                    else => return,
+                }
             }
         };
         let both = async { tokio::join!(server, work).1 };

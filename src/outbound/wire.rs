@@ -1,4 +1,5 @@
 //! Puts a signed message onto the wire: one transaction with one server, the next server where the first gives no answer.
+//! A connection that waits from an earlier transaction is used again, behind RSET.
 //!
 //! [`send`] spends the message, asks the caller to record the begin of the end of data before the final dot is written,
 //! and tells for each recipient what came of it. It decides nothing of its own: [`super::dialogue`] does, and this does what
@@ -22,7 +23,8 @@ use tokio::time::{Instant, timeout_at};
 use super::attempt::{Attempt, Outcome, Reason, Report};
 use super::data::{self, END, Pieces};
 use super::dialogue::{Action, Dialogue, Encryption, Ending, Envelope, Input, Rules, Step};
-use super::reply::ReplyBuffer;
+use super::pool::{Kept, Peer, Pool};
+use super::reply::{Offer, ReplyBuffer};
 use super::route::Route;
 use super::sign::{Outgoing, SignedMessage};
 use super::tls::{ClientTls, Trust};
@@ -96,6 +98,8 @@ pub struct Terms {
     pub timeouts: Timeouts,
     /// Certificates that are believed.
     pub tls: ClientTls,
+    /// Connections that were made before.
+    pub pool: Pool,
 }
 
 /// What is about to be ended: to be recorded before it is.
@@ -126,7 +130,6 @@ where
     let mut done = Attempt::all(strangers, Outcome::Deferred, &misled);
     let mut sending = Sending {
         outgoing: &outgoing,
-        route,
         terms,
         record: Some(begin_end_of_data),
         deadline: Instant::now() + terms.timeouts.until_end_of_data,
@@ -134,16 +137,11 @@ where
     let mut why = Report::because(Reason::Unreachable, "the route has no server");
     // RFC 7504 §2.1: 521 says that there is no mail service; it counts when every server says so.
     let mut is_no_service = true;
-    let servers: Vec<(&str, SocketAddr)> = route
-        .hosts()
-        .iter()
-        .flat_map(|host| host.addresses.iter().map(|address| (host.name.as_str(), *address)))
-        .collect();
-    for (name, address) in servers {
+    for peer in route.peers() {
         if open.is_empty() || !sending.may_go_on() {
             break;
         }
-        let ending = sending.try_server(name, address, open).await;
+        let ending = sending.try_server(peer, open).await;
         done.extend(ending.settled);
         open = Vec::new();
         if let Some((recipients, report)) = ending.open {
@@ -159,7 +157,6 @@ where
 
 struct Sending<'a, F> {
     outgoing: &'a Outgoing,
-    route: &'a Route,
     terms: &'a Terms,
     /// Taken when it is called.
     record: Option<F>,
@@ -177,85 +174,134 @@ where
     }
 
     /// One address, once more in clear where the offered TLS is broken and nobody asks for it.
-    async fn try_server(&mut self, name: &str, address: SocketAddr, recipients: Vec<Mailbox>) -> Ending {
-        let encryption = self.route.encryption();
-        let mut ending = self.session(name, address, recipients, encryption).await;
-        if encryption == Encryption::IfOffered
+    async fn try_server(&mut self, peer: Peer, recipients: Vec<Mailbox>) -> Ending {
+        let in_clear = (peer.encryption == Encryption::IfOffered).then(|| Peer {
+            encryption: Encryption::Never,
+            trust: Trust::Any,
+            ..peer.clone()
+        });
+        let mut ending = self.session(peer, recipients).await;
+        if let Some(peer) = in_clear
             && self.may_go_on()
             && let Some((open, _)) = ending.open.take_if(|(_, report)| report.reason == Reason::Tls)
         {
             let settled = std::mem::take(&mut ending.settled);
-            ending = self.session(name, address, open, Encryption::Never).await;
+            ending = self.session(peer, open).await;
             ending.settled.extend(settled);
         }
         ending
     }
 
-    async fn session(
-        &mut self,
-        name: &str,
-        address: SocketAddr,
-        recipients: Vec<Mailbox>,
-        encryption: Encryption,
-    ) -> Ending {
-        let is_encrypted = encryption == Encryption::Begun;
-        let unheard = |reason, text: &str, open| {
+    /// A connection that waits, else a new one; also where the server wants no more of the one that waited.
+    async fn session(&mut self, peer: Peer, recipients: Vec<Mailbox>) -> Ending {
+        let Some(kept) = self.again(&peer).await else { return self.new_session(peer, recipients).await };
+        let Kept { offer, is_encrypted, transactions, since, wire, .. } = kept;
+        let begun = Dialogue::resume(self.envelope(recipients), self.rules(&peer), offer, is_encrypted);
+        let mut ending = self.converse(Line { peer: peer.clone(), wire, transactions, since }, begun).await;
+        if self.may_go_on()
+            && let Some((open, _)) = ending.open.take()
+        {
+            let settled = std::mem::take(&mut ending.settled);
+            ending = self.new_session(peer, open).await;
+            ending.settled.extend(settled);
+        }
+        ending
+    }
+
+    /// A connection that waited, and that the server says is ready.
+    async fn again(&self, peer: &Peer) -> Option<Kept> {
+        while let Some(mut kept) = self.terms.pool.take(peer) {
+            kept.wire.deadline = self.deadline;
+            if kept.wire.reset().await {
+                return Some(kept);
+            }
+        }
+        None
+    }
+
+    async fn new_session(&mut self, peer: Peer, recipients: Vec<Mailbox>) -> Ending {
+        let is_encrypted = peer.encryption == Encryption::Begun;
+        let unheard = |peer: &Peer, reason, text: &str, open| {
             let ending =
                 Ending { settled: Vec::new(), open: Some((open, Report::because(reason, text))), is_quit_due: false };
-            located(ending, name, address, is_encrypted)
+            located(ending, peer, is_encrypted)
         };
-        let mut wire = match self.connect(name, address).await {
+        let mut wire = match self.connect(&peer).await {
             Ok(wire) => wire,
-            Err((reason, text)) => return unheard(reason, &text, recipients),
+            Err((reason, text)) => return unheard(&peer, reason, &text, recipients),
         };
-        if is_encrypted && let Err(text) = wire.encrypt(self.route.trust()).await {
-            return unheard(Reason::Tls, &text, recipients);
+        if is_encrypted && let Err(text) = wire.encrypt(&peer).await {
+            return unheard(&peer, Reason::Tls, &text, recipients);
         }
-        let rules =
-            Rules { hello: self.terms.hello.clone(), encryption, credentials: self.route.credentials().cloned() };
-        let envelope = Envelope {
+        let begun = Dialogue::begin(self.envelope(recipients), self.rules(&peer));
+        self.converse(Line { peer, wire, transactions: 0, since: Instant::now() }, begun).await
+    }
+
+    fn rules(&self, peer: &Peer) -> Rules {
+        Rules { hello: self.terms.hello.clone(), encryption: peer.encryption, credentials: peer.credentials.clone() }
+    }
+
+    fn envelope(&self, recipients: Vec<Mailbox>) -> Envelope {
+        Envelope {
             reverse_path: self.outgoing.reverse_path.clone(),
             recipients,
             size: data::size(&self.outgoing.bytes),
             needs: self.outgoing.needs,
-        };
-        let (mut dialogue, mut action) = Dialogue::begin(envelope, rules);
+        }
+    }
+
+    async fn converse(&mut self, line: Line, (mut dialogue, mut action): (Dialogue, Action)) -> Ending {
+        let Line { peer, mut wire, transactions, since } = line;
         loop {
             let input = match action {
                 Action::Say(bytes, step) => wire.say(&bytes, step).await,
                 Action::Listen(step) => wire.listen(step).await,
-                Action::Encrypt => match wire.encrypt(self.route.trust()).await {
+                Action::Encrypt => match wire.encrypt(&peer).await {
                     Ok(()) => Input::Encrypted,
                     Err(text) => Input::NotEncrypted(text),
                 },
                 Action::WriteMessage => wire.write_message(&self.outgoing.bytes).await,
                 Action::Record(recipients) => {
-                    let end = EndOfData { recipients, host: name.to_owned(), address };
+                    let end = EndOfData { recipients, host: peer.name.clone(), address: peer.address };
                     self.record(&mut wire, end).await
                 }
                 Action::WriteEnd => wire.write_end().await,
                 Action::Finish(ending) => {
+                    let is_encrypted = dialogue.is_encrypted();
+                    let ending = located(ending, &peer, is_encrypted);
                     if ending.is_quit_due {
-                        wire.quit().await;
+                        let line = Line { peer, wire, transactions, since };
+                        // A server that decided nothing is not asked on the same connection again.
+                        let offer = dialogue.offer().filter(|_| ending.open.is_none());
+                        self.put_away(line, offer, is_encrypted).await;
                     }
-                    return located(ending, name, address, dialogue.is_encrypted());
+                    return ending;
                 }
             };
             (dialogue, action) = dialogue.on(input);
         }
     }
 
-    async fn connect<'w>(&self, name: &'w str, address: SocketAddr) -> Result<Wire<'w>, (Reason, String)>
-    where
-        Self: 'w,
-    {
+    /// Keeps the connection for the next message, or ends it.
+    async fn put_away(&self, line: Line, offer: Option<Offer>, is_encrypted: bool) {
+        let Line { peer, mut wire, transactions, since } = line;
+        if let Some(offer) = offer {
+            let (transactions, idle_since) = (transactions + 1, Instant::now());
+            let kept = Kept { wire, offer, is_encrypted, transactions, since, idle_since };
+            let Some(unwanted) = self.terms.pool.keep(peer, kept) else { return };
+            wire = unwanted.wire;
+        }
+        wire.quit().await;
+    }
+
+    async fn connect(&self, peer: &Peer) -> Result<Wire, (Reason, String)> {
         let timeouts = self.terms.timeouts;
         let until = self.deadline.min(Instant::now() + timeouts.connect);
         #[expect(
             clippy::disallowed_methods,
             reason = "this is one of the two clients; the route has judged the address"
         )]
-        let connecting = TcpStream::connect(address);
+        let connecting = TcpStream::connect(peer.address);
         let stream = match timeout_at(until, connecting).await {
             Err(_) => return Err((Reason::Timeout, "no connection in time".to_owned())),
             Ok(Err(error)) => return Err((Reason::Unreachable, error.to_string())),
@@ -266,8 +312,6 @@ where
         Ok(Wire {
             stream: Box::new(stream),
             replies: ReplyBuffer::default(),
-            name,
-            address,
             tls: self.terms.tls.clone(),
             timeouts,
             deadline: self.deadline,
@@ -276,7 +320,7 @@ where
 
     /// Has the caller record the end, where the server is still there and silent; it is looked at once more behind it, since
     /// a server that is gone can still be told from one that may have the message.
-    async fn record(&mut self, wire: &mut Wire<'_>, end: EndOfData) -> Input {
+    async fn record(&mut self, wire: &mut Wire, end: EndOfData) -> Input {
         if let Some(spoken) = wire.spoken() {
             return spoken;
         }
@@ -289,11 +333,11 @@ where
 }
 
 /// Where it happened.
-fn located(mut ending: Ending, name: &str, address: SocketAddr, is_encrypted: bool) -> Ending {
+fn located(mut ending: Ending, peer: &Peer, is_encrypted: bool) -> Ending {
     let settled = ending.settled.iter_mut().map(|attempt| &mut attempt.report);
     for report in settled.chain(ending.open.as_mut().map(|(_, report)| report)) {
-        name.clone_into(&mut report.host);
-        report.address = Some(address.ip());
+        report.host.clone_from(&peer.name);
+        report.address = Some(peer.address.ip());
         report.encrypted = is_encrypted;
     }
     ending
@@ -302,18 +346,36 @@ fn located(mut ending: Ending, name: &str, address: SocketAddr, is_encrypted: bo
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
+/// A connection in use.
+struct Line {
+    peer: Peer,
+    wire: Wire,
+    /// Transactions that went before.
+    transactions: u32,
+    since: Instant,
+}
+
 /// A connection.
-struct Wire<'a> {
+pub(super) struct Wire {
     stream: Box<dyn Stream>,
     replies: ReplyBuffer,
-    name: &'a str,
-    address: SocketAddr,
     tls: ClientTls,
     timeouts: Timeouts,
     deadline: Instant,
 }
 
-impl Wire<'_> {
+impl Wire {
+    /// Ends the transaction before (RFC 5321 §4.1.1.5); whether the server is ready for the next one. It is not waited for as
+    /// long as it may take: a new connection costs less.
+    async fn reset(&mut self) -> bool {
+        if self.spoken().is_some() {
+            return false;
+        }
+        let until = self.until(self.timeouts.quit);
+        let written = timeout_at(until, self.write(b"RSET\r\n")).await;
+        matches!(written, Ok(Ok(()))) && matches!(self.reply(until).await, Input::Reply(reply) if reply.is_success())
+    }
+
     async fn say(&mut self, bytes: &[u8], step: Step) -> Input {
         // What came without being asked for would be taken for the reply to this.
         match self.unread() {
@@ -357,7 +419,8 @@ impl Wire<'_> {
         }
     }
 
-    async fn quit(&mut self) {
+    /// Says goodbye.
+    pub(super) async fn quit(&mut self) {
         let until = Instant::now() + self.timeouts.quit;
         let quitting = async {
             self.write(b"QUIT\r\n").await?;
@@ -368,14 +431,14 @@ impl Wire<'_> {
         let _ = timeout_at(until, quitting).await;
     }
 
-    async fn encrypt(&mut self, trust: Trust) -> Result<(), String> {
+    async fn encrypt(&mut self, peer: &Peer) -> Result<(), String> {
         // RFC 3207 §5: nothing said in clear counts behind TLS.
         if !self.replies.is_empty() {
             return Err("the server says more in clear behind its answer to STARTTLS".to_owned());
         }
         let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let until = self.until(self.timeouts.handshake);
-        let handshake = self.tls.handshake(trust, self.name, self.address.ip(), stream);
+        let handshake = self.tls.handshake(&peer.trust, &peer.name, peer.address.ip(), stream);
         let stream = timeout_at(until, handshake).await.map_err(|_| "no TLS in time".to_owned())?;
         self.stream = Box::new(stream.map_err(|error| error.to_string())?);
         Ok(())

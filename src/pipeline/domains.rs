@@ -2,6 +2,7 @@
 //!
 //! Only what DNS says counts as a look: trouble of the DNS changes nothing. Of several nodes one looks at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::rounds;
 use crate::clock::Timestamp;
 use crate::dns::Resolver;
-use crate::service::domains::look::{look, settle};
+use crate::service::domains::look::{look, look_for_host, settle};
 use crate::store::domains::{DomainRow, DomainState};
 use crate::store::{Store, StoreError};
 
@@ -21,14 +22,16 @@ const RECHECK: Duration = Duration::from_secs(6 * 3_600);
 pub struct Domains {
     store: Store,
     resolver: Resolver,
+    /// Names of this gateway, the one for MX first.
+    hosts: Arc<[String]>,
     every: Duration,
 }
 
 impl Domains {
     /// Looks every so often for domains that are due.
     #[must_use]
-    pub const fn new(store: Store, resolver: Resolver, every: Duration) -> Self {
-        Self { store, resolver, every }
+    pub const fn new(store: Store, resolver: Resolver, hosts: Arc<[String]>, every: Duration) -> Self {
+        Self { store, resolver, hosts, every }
     }
 
     /// Works until `stop`.
@@ -47,6 +50,8 @@ impl Domains {
         let now = self.store.clock().now();
         for tenant in self.store.tenants().await? {
             for row in self.store.for_tenant(tenant.id).domains().await?.iter().filter(|row| is_due(row, now)) {
+                // Its host first: of a domain that is given up meanwhile nothing is noted.
+                look_for_host(&self.store.for_tenant(tenant.id), &self.resolver, &self.hosts, &row.domain).await?;
                 match look(&self.resolver, row).await {
                     Ok(is_proven) => match settle(&self.store, row, is_proven).await {
                         // It was given up meanwhile.
@@ -95,7 +100,8 @@ mod tests {
         let domain = Domain::parse("lake.example").unwrap();
         tenant.claim_domain(&domain, "proof".into()).await.unwrap();
         let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 2 };
-        let watch = Domains::new(store.clone(), Resolver::new(&settings).unwrap(), Duration::from_secs(1));
+        let watch =
+            Domains::new(store.clone(), Resolver::new(&settings).unwrap(), Arc::default(), Duration::from_secs(1));
         let row = async || tenant.domains().await.unwrap().remove(0);
         let round = async |hours: u64| {
             clock.advance(Duration::from_secs(hours * 3_600));

@@ -25,6 +25,7 @@ use crate::intake::{AuthenticationAnswer, Credentials, ForwardName, Intake, Reci
 use crate::keys::Pepper;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::bounce_path::bounce_path;
 use crate::mail::envelope::{Origin, Recipient};
 use crate::service::tokens::{TOKEN_LETTERS, token_hash};
 use crate::store::directory::{MailboxRow, NewMailbox};
@@ -88,6 +89,11 @@ enum Found {
     /// The domain is nobody's here.
     Foreign,
     Mailbox {
+        recipient: Recipient,
+        suspended_since: Option<Timestamp>,
+    },
+    /// A reverse-path of ours, which takes reports alone.
+    Path {
         recipient: Recipient,
         suspended_since: Option<Timestamp>,
     },
@@ -178,7 +184,10 @@ impl Recipients {
             match self.route_token(address) {
                 Some((prefix, token)) => self.find_route(prefix, token).await,
                 None if self.platform_domains.contains(address.domain()) => self.find_mailbox(&key, None).await,
-                None => self.find_on_owned(address, &key).await,
+                None => match self.find_delegated(address, &key).await? {
+                    Some(found) => Ok(found),
+                    None => self.find_on_owned(address, &key).await,
+                },
             }
         };
         // However many ask for one address at the same time: the store is asked once.
@@ -206,6 +215,24 @@ impl Recipients {
             *suspended_since = earliest(*suspended_since, of_domain);
         }
         Ok(found)
+    }
+
+    /// On a host to which reports are delegated: the mailbox whose message it is that the reverse-path was made for, or the
+    /// operator. `None` for all else.
+    async fn find_delegated(&self, address: &Mailbox, key: &str) -> Result<Option<Found>, StoreError> {
+        if let Some(path) = bounce_path(address)
+            && let Some((tenant, mailbox)) = self.store.sender_by_reverse_path(&path).await?
+        {
+            return Ok(Some(match self.find_mailbox(&mailbox, Some(tenant)).await? {
+                Found::Mailbox { recipient, suspended_since } => Found::Path { recipient, suspended_since },
+                other => other,
+            }));
+        }
+        // Where the host has mailboxes of its own as well, it has postmasters, too.
+        let is_role_there = is_role(key)
+            && self.store.owner_of_domain(address.domain()).await?.is_none()
+            && self.store.is_bounce_host(address.domain()).await?;
+        Ok(if is_role_there { Some(self.operators_postmaster().await?) } else { None })
     }
 
     /// Where mail goes that must be taken (RFC 5321 §4.5.1) and that the tenant has no mailbox for.
@@ -263,7 +290,9 @@ impl Recipients {
         match found {
             Found::Foreign => Ok(RecipientAnswer::Foreign),
             Found::Nobody => Ok(RecipientAnswer::Unknown),
-            Found::Mailbox { recipient, suspended_since } => {
+            // RFC 3464 §2.1: a report has the null reverse-path.
+            Found::Path { .. } if query.reverse_path.mailbox().is_some() => Ok(RecipientAnswer::Unknown),
+            Found::Mailbox { recipient, suspended_since } | Found::Path { recipient, suspended_since } => {
                 Ok(self.suspended(suspended_since).unwrap_or(RecipientAnswer::known(recipient)))
             }
             Found::Route { row, suspended_since, retired_at } => {

@@ -20,8 +20,9 @@ use crate::governance::gate::{Refused, ReleaseRow};
 use crate::governance::lifecycle::{DraftEvent, TransmissionEvent, TransmissionState};
 use crate::governance::{Draft, Ruling, readmit};
 use crate::ids::WorkerId;
-use crate::mail::address::Domain;
+use crate::mail::address::{Domain, Mailbox};
 use crate::outbound::attempt::{Attempt, Outcome as Ended};
+use crate::outbound::destination::{Destinations, Permit};
 use crate::outbound::retry;
 use crate::outbound::route::{Relay, Router};
 use crate::outbound::sign::{SignedMessage, sign};
@@ -31,6 +32,7 @@ use crate::service::drafts::facts::DraftCase;
 use crate::service::drafts::release::is_lifted_by_time;
 use crate::service::signing::keys_of;
 use crate::service::{Service, ServiceError};
+use crate::store::limits::BlockRequest;
 use crate::store::releases::{ClaimedRelease, Outcome, StoredRelease};
 use crate::store::{StoreError, TenantStore};
 
@@ -43,6 +45,10 @@ pub struct SendSettings {
     pub terms: Terms,
     /// A relay for everything, where mail does not go to the recipients' own servers.
     pub relay: Option<Relay>,
+    /// How many of this node's senders may be at one destination.
+    pub destinations: Destinations,
+    /// Messages to one destination in a minute, of all nodes; 0 sets no limit.
+    pub per_minute: u32,
 }
 
 /// The senders of one node.
@@ -62,6 +68,10 @@ const RECOVERY: Duration = Duration::from_secs(5);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// How long what is paused waits before the gate is asked again.
 const PAUSED: Duration = Duration::from_secs(1);
+/// How long what finds no place at its destination waits for one.
+const BUSY: Duration = Duration::from_secs(2);
+/// The window of messages in a minute.
+const MINUTE: i64 = 60_000_000;
 /// How long what came of an attempt is tried to be recorded: with it unrecorded, the recipient ends as unknown.
 const INSISTENCE: Duration = Duration::from_secs(120);
 
@@ -80,6 +90,7 @@ impl Send {
         }
         let workers = (0..self.settings.workers.max(1)).map(|_| self.clone().work(stop.clone()));
         futures_util::future::join(self.recover(&stop), futures_util::future::join_all(workers)).await;
+        self.settings.terms.pool.close_all().await;
     }
 
     async fn work(self, stop: CancellationToken) {
@@ -112,6 +123,7 @@ impl Send {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RECOVERY) => {}
             }
+            self.settings.terms.pool.close_old().await;
             self.recover_once(false).await;
             match self.service.store.expire_approvals().await {
                 Ok(0) => {}
@@ -176,17 +188,57 @@ impl Send {
                 return Ok(tenant.finish_transmissions(worker, claimed.clone(), outcomes).await?);
             }
         };
-        match tenant.begin_sending(worker, claimed).await {
-            Ok(()) => {}
-            // Withdrawn or held since it was claimed: whoever did that gave the recipients up.
-            Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
         let held = Held { tenant: &tenant, worker, claimed, stored: &stored };
+        let mut has_begun = false;
         for (domain, message) in self.parts(signed) {
+            let Some(permit) = self.enter(&held, domain.as_ref(), &message).await? else { continue };
+            if !has_begun {
+                match tenant.begin_sending(worker, claimed).await {
+                    Ok(()) => has_begun = true,
+                    // Withdrawn or held since it was claimed: whoever did that gave the recipients up.
+                    Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
             self.send(&held, domain, message).await?;
+            drop(permit);
         }
         Ok(())
+    }
+
+    /// Leave to send to a destination now; without it, its recipients were given back, to be sent to later.
+    async fn enter(
+        &self,
+        held: &Held<'_>,
+        domain: Option<&Domain>,
+        message: &SignedMessage,
+    ) -> Result<Option<Permit>, SendTrouble> {
+        // The relay has no name among domains.
+        let destination = domain.map_or("", Domain::as_str);
+        let now = self.service.clock().now();
+        let until = match self.settings.destinations.enter(destination).await {
+            Some(permit) => match self.taken_up(destination, now).await? {
+                None => return Ok(Some(permit)),
+                Some(until) => until,
+            },
+            None => now.plus(BUSY),
+        };
+        let positions = message.recipients().iter().filter_map(|recipient| held.position_of(recipient)).collect();
+        let part = ClaimedRelease { positions, ..held.claimed.clone() };
+        held.tenant.put_back(held.worker, part, until).await?;
+        Ok(None)
+    }
+
+    /// Counts one message to a destination; when the minute is over whose messages are all taken up, where they are.
+    async fn taken_up(&self, destination: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let quota = self.settings.per_minute;
+        if quota == 0 {
+            return Ok(None);
+        }
+        let ends_at = Timestamp::from_micros((now.as_micros().div_euclid(MINUTE) + 1).saturating_mul(MINUTE));
+        let (policy, subject) = ("sending_per_minute", destination.to_owned());
+        let block = self.service.store.take_block(BlockRequest { policy, subject, ends_at, quota, wanted: 1 }).await?;
+        Ok((block.granted == 0).then_some(ends_at))
     }
 
     /// A relay takes everything at once; else each domain has servers of its own.
@@ -206,10 +258,7 @@ impl Send {
             (Some(domain), None) => self.router.direct(domain, crate::clock::random_number(), now).await,
             (None, None) => return Ok(()),
         };
-        let position_of = |recipient: &crate::mail::address::Mailbox| {
-            let place = stored.row.transmissions.iter().position(|one| one.recipient == *recipient);
-            place.and_then(|place| u32::try_from(place).ok()).filter(|place| claimed.positions.contains(place))
-        };
+        let position_of = |recipient: &Mailbox| held.position_of(recipient);
         let attempts = match route {
             Err(no_route) => no_route.attempts(&recipients),
             Ok(route) => {
@@ -293,7 +342,7 @@ impl Send {
         let (event, reasons) = match &refused {
             Refused::Verdict(verdict) if verdict.reasons().iter().all(|one| is_lifted_by_time(one.code)) => {
                 let again = self.service.clock().now().plus(PAUSED);
-                return Ok(tenant.put_back(worker, claimed, again).await?);
+                return Ok(tenant.put_back(worker, claimed.clone(), again).await?);
             }
             Refused::Verdict(verdict) => match verdict.ruling() {
                 Ruling::Deny => (DraftEvent::Deny, codes(verdict)),
@@ -331,6 +380,14 @@ struct Held<'h> {
     worker: WorkerId,
     claimed: &'h ClaimedRelease,
     stored: &'h StoredRelease,
+}
+
+impl Held<'_> {
+    /// The place of a recipient that is held.
+    fn position_of(&self, recipient: &Mailbox) -> Option<u32> {
+        let place = self.stored.row.transmissions.iter().position(|one| one.recipient == *recipient);
+        place.and_then(|place| u32::try_from(place).ok()).filter(|place| self.claimed.positions.contains(place))
+    }
 }
 
 /// Why a release was left to the next attempt.

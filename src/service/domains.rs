@@ -14,6 +14,7 @@ use super::keys::{Authenticated, DomainsRead, DomainsWrite};
 use super::tokens::new_token;
 use super::{Fault, Service, ServiceError, signing};
 use crate::dns::{DnsError, Resolver};
+use crate::governance::audit::Who;
 use crate::ids::TenantId;
 use crate::mail::address::{AddressError, Domain};
 use crate::mail::setup::{self, Check, Wanted, proof_name, proof_target};
@@ -109,7 +110,7 @@ pub struct DomainRecords {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordView {
-    /// `ownership`, `mx`, `spf`, `dkim`, `dmarc`, `mta_sts` or `tls_rpt`.
+    /// `ownership`, `mx`, `spf`, `dkim`, `dmarc`, `mta_sts`, `tls_rpt` or `bounce_host`.
     pub record: String,
     /// Where it stands, with the final dot; empty where no place is known.
     pub name: String,
@@ -148,6 +149,25 @@ pub enum ClaimError {
     /// The tenant claims as many as it may.
     #[error("the tenant claims {DOMAINS} domains already")]
     TooMany,
+    /// The store does not take it now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why reports cannot be delegated to a host.
+#[derive(Debug, thiserror::Error)]
+pub enum DelegateError {
+    /// The text names no host.
+    #[error(transparent)]
+    NoHost(#[from] AddressError),
+    /// It is not below the domain: SPF would not pass for the domain, and nobody has proven that it is theirs.
+    #[error("{host} is not below {domain}")]
+    Elsewhere {
+        /// What was given.
+        host: Domain,
+        /// The domain.
+        domain: Domain,
+    },
     /// The store does not take it now.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -198,6 +218,19 @@ impl DomainDesk {
         Ok(claimed.ok_or(StoreError::NotFound("domain"))?)
     }
 
+    /// Delegates reports about a domain's mail to a host below it. It counts once it leads here.
+    ///
+    /// # Errors
+    /// [`DelegateError`].
+    pub async fn delegate_bounces(&self, store: &Store, row: &DomainRow, text: &str) -> Result<Domain, DelegateError> {
+        let (domain, host) = (Domain::parse(&row.domain)?, Domain::parse(text)?);
+        if !host.as_str().ends_with(&format!(".{domain}")) {
+            return Err(DelegateError::Elsewhere { host, domain });
+        }
+        store.for_tenant(row.tenant).delegate_bounces(&domain, &host, Who::Operator).await?;
+        Ok(host)
+    }
+
     /// Looks for every record that a domain needs, and changes nothing.
     ///
     /// # Errors
@@ -214,7 +247,12 @@ impl DomainDesk {
         let Ok(domain) = Domain::parse(&row.domain) else { return Err(StoreError::NotFound("domain")) };
         let takes_mail = store.for_tenant(row.tenant).has_mailboxes_on(&domain).await?;
         let wanted = Wanted { domain: &domain, proof: &row.proof, hosts: &self.hosts, takes_mail, keys: &keys };
-        Ok(Looked { proof, state: row.state, records: setup::compare(&wanted, &held) })
+        let mut records = setup::compare(&wanted, &held);
+        if let Some(delegated) = store.for_tenant(row.tenant).bounce_host(&row.domain).await? {
+            let held = look::survey_host(resolver, &delegated.host).await;
+            records.push(setup::bounces::compare_host(&delegated.host, &self.hosts, &held));
+        }
+        Ok(Looked { proof, state: row.state, records })
     }
 
     /// The same, and what the look for the proof says counts. Trouble of the DNS says nothing: the domain keeps its state.
@@ -223,6 +261,7 @@ impl DomainDesk {
     /// [`StoreError::NotFound`] where it was given up meanwhile; [`StoreError::Unavailable`].
     pub async fn check(&self, resolver: &Resolver, store: &Store, row: &DomainRow) -> Result<Looked, StoreError> {
         let mut looked = self.survey(resolver, store, row).await?;
+        look::look_for_host(&store.for_tenant(row.tenant), resolver, &self.hosts, &row.domain).await?;
         if matches!(looked.proof, Proof::Unknown(_)) {
             return Ok(looked);
         }

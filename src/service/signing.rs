@@ -28,7 +28,7 @@ pub enum SigningError {
     Store(#[from] StoreError),
 }
 
-/// Makes a key with which a domain signs, and stores it sealed; or takes the one whose PEM is given.
+/// Makes an Ed25519 key with which a domain signs, and stores it sealed; or takes the one whose PEM is given.
 ///
 /// # Errors
 /// [`SigningError`]
@@ -47,10 +47,37 @@ pub async fn make_key(
             (made, pem.as_str().to_owned())
         }
     };
-    let selector = made.selector().as_str().to_owned();
+    add_key(tenant, key, &made, &pem).await
+}
+
+/// Makes a key of each kind, whose selectors are `name` with `e` or `r` behind it: what a domain needs to be believed by
+/// receivers that know RSA alone, and by those that want no RSA any more.
+///
+/// # Errors
+/// [`SigningError`]
+pub async fn make_pair(
+    tenant: &TenantStore,
+    key: &InstanceKey,
+    domain: &Domain,
+    name: &str,
+) -> Result<[SigningKeyRow; 2], SigningError> {
+    let (ed25519, rsa) = (Selector::parse(&format!("{name}e"))?, Selector::parse(&format!("{name}r"))?);
+    let ed25519 = SigningKey::generate(domain.clone(), ed25519)?;
+    let rsa = SigningKey::generate_rsa(domain.clone(), rsa)?;
+    let ed25519 = add_key(tenant, key, &ed25519.0, ed25519.1.as_str()).await?;
+    Ok([ed25519, add_key(tenant, key, &rsa.0, rsa.1.as_str()).await?])
+}
+
+async fn add_key(
+    tenant: &TenantStore,
+    key: &InstanceKey,
+    made: &SigningKey,
+    pem: &str,
+) -> Result<SigningKeyRow, SigningError> {
+    let (domain, selector) = (made.domain().to_string(), made.selector().as_str().to_owned());
     let row = SigningKeyRow {
-        secret_sealed: key.seal(&place(domain.as_str(), &selector), &pem),
-        domain: domain.to_string(),
+        secret_sealed: key.seal(&place(&domain, &selector), pem),
+        domain,
         selector,
         algorithm: if made.algorithm().as_str().starts_with("rsa") { "rsa" } else { "ed25519" }.to_owned(),
         record: made.published_record(),
@@ -63,7 +90,16 @@ pub async fn make_key(
     Ok(row)
 }
 
-/// The active keys of a domain whose records were seen.
+/// Of the keys of a domain, oldest first, those that sign: of each kind the newest whose record was seen. So a new key takes
+/// the place of the one before it when receivers can find it, and no sooner.
+#[must_use]
+pub fn signing<'r>(rows: &'r [SigningKeyRow], domain: &str) -> Vec<&'r SigningKeyRow> {
+    let usable = |row: &&SigningKeyRow| row.domain == domain && row.state == "active" && row.seen_at.is_some();
+    let newest = |algorithm: &str| rows.iter().rev().filter(usable).find(|row| row.algorithm == algorithm);
+    ["rsa", "ed25519"].into_iter().filter_map(newest).collect()
+}
+
+/// The keys that sign for a domain.
 ///
 /// # Errors
 /// [`ServiceError::Unavailable`]; [`ServiceError::Internal`] for one that cannot be opened.
@@ -76,9 +112,7 @@ pub async fn keys_of(
     let is_platform = service.drafts.is_platform(domain);
     let tenant = if is_platform { service.store.for_tenant(OPERATOR) } else { tenant.clone() };
     let rows = tenant.signing_keys().await?;
-    let usable =
-        rows.iter().filter(|row| row.domain == domain.as_str() && row.state == "active" && row.seen_at.is_some());
-    let opened = usable.map(|row| {
+    let opened = signing(&rows, domain.as_str()).into_iter().map(|row| {
         let pem = key.open(&place(&row.domain, &row.selector), &row.secret_sealed);
         let pem = pem.map_err(|error| ServiceError::Internal(error.into()))?;
         let selector = Selector::parse(&row.selector).map_err(|error| ServiceError::Internal(error.into()))?;
@@ -140,4 +174,44 @@ pub async fn holders(store: &Store) -> Result<Vec<TenantStore>, StoreError> {
 /// What a sealed key is bound to.
 fn place(domain: &str, selector: &str) -> String {
     format!("dkim {selector}._domainkey.{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn row(selector: &str, algorithm: &str, state: &str, is_seen: bool) -> SigningKeyRow {
+        SigningKeyRow {
+            domain: "acme.example".to_owned(),
+            selector: selector.to_owned(),
+            algorithm: algorithm.to_owned(),
+            record: String::new(),
+            state: state.to_owned(),
+            created_at: Timestamp::from_micros(0),
+            seen_at: is_seen.then(|| Timestamp::from_micros(1)),
+            checked_at: None,
+            secret_sealed: String::new(),
+        }
+    }
+
+    #[test]
+    fn of_each_kind_the_newest_key_signs_whose_record_was_seen() {
+        let mut rows = vec![
+            row("1e", "ed25519", "active", true),
+            row("1r", "rsa", "active", true),
+            row("2e", "ed25519", "active", false),
+            row("2r", "rsa", "active", false),
+            row("3r", "rsa", "retired", true),
+        ];
+        let selectors = |rows: &[SigningKeyRow]| {
+            signing(rows, "acme.example").into_iter().map(|row| row.selector.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(selectors(&rows), ["1r", "1e"]);
+        rows[3].seen_at = Some(Timestamp::from_micros(2));
+        assert_eq!(selectors(&rows), ["2r", "1e"], "each kind goes over by itself");
+        rows[2].seen_at = Some(Timestamp::from_micros(2));
+        assert_eq!(selectors(&rows), ["2r", "2e"]);
+        assert!(signing(&rows, "other.example").is_empty());
+    }
 }

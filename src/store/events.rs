@@ -65,8 +65,10 @@ pub struct NewEvent {
 /// A report about mail that may have been sent from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReturned {
-    /// The key of the Message-ID that it names.
-    pub id_key: [u8; 32],
+    /// The key of the Message-ID that it names; `None` where it names none.
+    pub id_key: Option<[u8; 32]>,
+    /// The reverse-path that it was sent to, where that is one of a delegated host: it says which message it is about.
+    pub path: Option<String>,
     /// Keys of the addresses that it is about; `None` where it does not say, which tells of the only recipient there was.
     pub addresses: Option<Vec<String>>,
     /// What becomes of the addresses.

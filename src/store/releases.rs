@@ -323,26 +323,30 @@ AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND leas
             .await
     }
 
-    /// Gives recipients back that were claimed and not tried: the gate holds them for now.
+    /// Gives recipients back that were claimed and not tried: `claimed` names them.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn put_back(
         &self,
         worker: WorkerId,
-        claimed: &ClaimedRelease,
+        claimed: ClaimedRelease,
         until: Timestamp,
     ) -> Result<(), StoreError> {
         const BACK: &str = "\
 UPDATE transmissions SET state = CASE WHEN attempts <= 1 AND reply IS NULL THEN 'pending' ELSE 'deferred' END,
-    attempts = attempts - 1, lease_owner = NULL, lease_until = NULL, next_attempt_at = $4
-WHERE tenant_id = $1 AND release_id = $2 AND state = 'in_flight' AND lease_owner = $3 AND eod_started_at IS NULL";
+    attempts = attempts - 1, lease_owner = NULL, lease_until = NULL, next_attempt_at = $5
+WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_flight' AND lease_owner = $4 AND eod_started_at IS NULL";
         let (tenant, release) = (self.tenant.to_string(), claimed.release.to_string());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let back = query(BACK).bind(tenant).bind(release).bind(worker.to_string()).bind(until.as_micros());
-                    Ok(back.execute(connection).await.map(|_| ())?)
+                    for position in claimed.positions {
+                        let back = query(BACK).bind(&tenant).bind(&release).bind(i64::from(position));
+                        let back = back.bind(worker.to_string()).bind(until.as_micros());
+                        back.execute(&mut *connection).await?;
+                    }
+                    Ok(())
                 })
             })
             .await

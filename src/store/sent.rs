@@ -178,10 +178,21 @@ SELECT v.draft_id, t.release_id, t.position, t.recipient FROM draft_versions AS 
 JOIN releases AS r ON r.tenant_id = v.tenant_id AND r.draft_id = v.draft_id AND r.version = v.version
 JOIN transmissions AS t ON t.tenant_id = r.tenant_id AND t.release_id = r.release_id AND t.eod_started_at IS NOT NULL
 WHERE v.tenant_id = $1 AND v.id_key = $2 ORDER BY t.release_id, t.position LIMIT 1000";
+    const SENT_WITH: &str = "\
+SELECT v.draft_id, t.release_id, t.position, t.recipient FROM draft_versions AS v
+JOIN releases AS r ON r.tenant_id = v.tenant_id AND r.draft_id = v.draft_id AND r.version = v.version
+JOIN transmissions AS t ON t.tenant_id = r.tenant_id AND t.release_id = r.release_id AND t.eod_started_at IS NOT NULL
+WHERE v.tenant_id = $1 AND v.reverse_path = $2 AND v.reverse_path LIKE 'bounce-%' ORDER BY t.release_id, t.position LIMIT 1000";
     const NOTE: &str = "UPDATE transmissions SET returned_by = $4 \
 WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NULL";
     let Returned { tenant, event, told } = report;
-    let rows = query(SENT).bind(tenant.to_string()).bind(told.id_key.as_slice()).fetch_all(&mut *connection).await?;
+    // The path first: only those who carried the message have seen it, and a report cannot leave it out.
+    let sent = match (&told.path, &told.id_key) {
+        (Some(path), _) => query(SENT_WITH).bind(tenant.to_string()).bind(path),
+        (None, Some(id_key)) => query(SENT).bind(tenant.to_string()).bind(id_key.as_slice()),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let rows = sent.fetch_all(&mut *connection).await?;
     let recipients: BTreeSet<&str> = rows.iter().map(|row| row.try_get(3)).collect::<Result<_, _>>()?;
     let mut entries = Vec::new();
     for row in &rows {

@@ -1,3 +1,5 @@
+mod dane;
+
 use super::*;
 use crate::dns::ResolverSettings;
 use crate::dns::zone::{Trouble, Zone};

@@ -1,13 +1,17 @@
 //! Messages against a server on loopback that says what a script tells it.
 
+mod reuse;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::pki_types::CertificateDer;
 
 use super::*;
-use crate::dns::Resolver;
+use crate::dns::zone::Zone;
+use crate::dns::{Resolver, ResolverSettings};
 use crate::outbound::dialogue::Credentials;
+use crate::outbound::pool::Reuse;
 use crate::outbound::route::{Relay, RelayTls};
 use crate::outbound::tests::Turn::{
     Closes, Encrypts, Hears, HearsBody, HearsMessage, HearsRest, Says, SaysForEver, Silent,
@@ -38,7 +42,8 @@ fn terms(roots: &[CertificateDer<'static>]) -> Terms {
         quit: long,
         until_end_of_data: long,
     };
-    Terms { hello: domain("mx.gateway.example"), timeouts, tls: ClientTls::new(roots).unwrap() }
+    let (tls, pool) = (ClientTls::new(roots).unwrap(), Pool::new(Reuse::NEVER));
+    Terms { hello: domain("mx.gateway.example"), timeouts, tls, pool }
 }
 
 /// What every server here says up to DATA.
@@ -337,6 +342,37 @@ async fn a_relay_is_believed_by_its_certificate_alone_and_shown_the_password_the
     {
         let attempt = relayed(script, RelayTls::StartTls, credentials(), roots).await;
         assert_eq!((attempt.outcome, attempt.report.reason), (Outcome::Deferred, Reason::Tls), "{attempt:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_records_is_believed_by_them_alone_and_nothing_goes_in_clear() {
+    let (config, authority) = certificate(&["buyer.example"]);
+    let (_, other) = certificate(&["buyer.example"]);
+    let encrypted = [vec![Hears(HELLO, OFFER), Hears("STARTTLS", "220 go\r\n"), Encrypts(config)]].concat();
+    let taken =
+        [Hears(HELLO, PLAIN), Hears(MAIL, "250 Ok\r\n"), Hears(RCPT, "250 Ok\r\n"), Hears("DATA", "354 go\r\n")];
+    let taken = then(taken.to_vec(), &[HearsMessage(BODY, "250 Ok\r\n")]);
+    for (recorded, outcome) in [(&authority, Outcome::Accepted), (&other, Outcome::Deferred)] {
+        let zone = Zone::start().unwrap();
+        let server = Server::start().await;
+        let port = server.address().port();
+        zone.sign().address_of("buyer.example", loopback(1));
+        zone.tlsa(&format!("_{port}._tcp.buyer.example"), 2, 0, 0, recorded);
+        let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 1 };
+        let prover = Resolver::proving(&settings, zone.anchor().as_ref()).unwrap();
+        let router = router(&Resolver::new(&settings).unwrap(), port).proving(prover);
+        // The public authorities have nothing to do with it: the terms believe the one that issued the certificate.
+        let terms = terms(std::slice::from_ref(&authority));
+        let work = async {
+            let route = router.direct(&domain("buyer.example"), 0, NOW).await.unwrap();
+            send(signed(ANN, &[], BODY), &route, &terms, async |_| Ok::<(), ()>(())).await
+        };
+        let script = [vec![Says("220 mx\r\n")], encrypted.clone(), taken.clone()].concat();
+        let attempts = server.plays(&[script], work).await;
+        let told = (attempts[0].outcome, attempts[0].report.encrypted);
+        assert_eq!(told, (outcome, outcome == Outcome::Accepted), "{attempts:?}");
+        assert!(outcome == Outcome::Accepted || attempts[0].report.reason == Reason::Tls);
     }
 }
 

@@ -15,11 +15,12 @@ use crate::event::{self, CanonicalEvent, UntrustedReason, View};
 use crate::ids::{AppId, EventId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::Authentication;
+use crate::mail::bounce_path::bounce_path;
 use crate::mail::copy::{self, RouteAddresses};
 use crate::mail::envelope::{Manifest, Recipient};
 use crate::mail::key;
 use crate::mail::message::Defect;
-use crate::mail::notice::{Automated, FailedRecipient};
+use crate::mail::notice::{Automated, FailedRecipient, Permanence};
 use crate::mail::reading::Opened;
 use crate::mail::retention::Keep;
 use crate::mail::selection::{Chosen, LeftOut};
@@ -392,17 +393,27 @@ const COMPLAINTS: [&str; 5] = ["", "abuse", "fraud", "opt-out", "virus"];
 
 /// What a report tells of a message that may have been sent from here. One that its author's domain disowns is anybody's.
 /// Of quiet and observed mail nothing follows, whatever it tells.
-fn returned(event: &CanonicalEvent, Found { opened, authentication, .. }: Found<'_>) -> Option<NewReturned> {
+fn returned(event: &CanonicalEvent, Found { manifest, opened, authentication, .. }: Found<'_>) -> Option<NewReturned> {
     let found = event.automated.as_ref()?;
     if !opened.is_unwrapped() && authentication.failure().is_some() {
         return None;
     }
-    let id_key = key::id_key_of(found.original_message_id()?);
+    let id_key = found.original_message_id().map(key::id_key_of);
+    let path = manifest.envelope.forward_paths.iter().find_map(|path| bounce_path(&path.mailbox));
+    if id_key.is_none() && path.is_none() {
+        return None;
+    }
     let keys = || {
         let addresses = found.condemned().flat_map(FailedRecipient::addresses);
         addresses.filter_map(|address| Mailbox::parse(address).ok()).map(|mailbox| mailbox.key()).collect()
     };
     let (addresses, reason) = match found {
+        // At the reverse-path of one message, one that does not say whom it is about can only be about its one recipient.
+        Automated::Bounce { permanence: Permanence::Hard, recipients, .. }
+            if recipients.is_empty() && path.is_some() =>
+        {
+            (None, SuppressionReason::HardBounce)
+        }
         Automated::Bounce { .. } => (Some(keys()), SuppressionReason::HardBounce),
         // RFC 5965 §7.3: other types tell of failed authentication, or that it was no spam.
         Automated::Complaint { feedback_type, .. } if COMPLAINTS.contains(&feedback_type.as_str()) => {
@@ -410,7 +421,7 @@ fn returned(event: &CanonicalEvent, Found { opened, authentication, .. }: Found<
         }
         _ => return None,
     };
-    Some(NewReturned { id_key, addresses, reason })
+    Some(NewReturned { id_key, path, addresses, reason })
 }
 
 /// What would have followed; nothing does.

@@ -5,9 +5,10 @@
 use futures_util::future::join_all;
 
 use crate::dns::{DnsError, Resolver};
-use crate::mail::setup::{self, Held, KeyRecord, Told};
+use crate::mail::setup::bounces::{HeldHost, compare_host};
+use crate::mail::setup::{self, Check, Held, KeyRecord, Standing, Told};
 use crate::store::domains::{DomainRow, DomainState};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TenantStore};
 
 /// Names at which a DMARC policy is looked for at most (RFC 9989 §4.10).
 const POLICIES: usize = 8;
@@ -64,6 +65,35 @@ pub async fn survey(resolver: &Resolver, row: &DomainRow, keys: &[KeyRecord]) ->
         keys: keys.into_iter().map(Result::ok).collect(),
     };
     (held, looked)
+}
+
+/// Looks whether a host leads here.
+pub async fn survey_host(resolver: &Resolver, host: &str) -> HeldHost {
+    let (exchangers, aliases) = tokio::join!(resolver.exchangers(host), resolver.aliases(host));
+    HeldHost { exchangers: exchangers.ok(), aliases: aliases.ok() }
+}
+
+/// Looks for the host to which a domain's reports are delegated, where there is one, and notes what was found; what stands
+/// there. Trouble of the DNS changes nothing.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn look_for_host(
+    tenant: &TenantStore,
+    resolver: &Resolver,
+    gateway: &[String],
+    domain: &str,
+) -> Result<Option<Check>, StoreError> {
+    let Some(row) = tenant.bounce_host(domain).await? else { return Ok(None) };
+    let check = compare_host(&row.host, gateway, &survey_host(resolver, &row.host).await);
+    if check.standing != Standing::Unknown {
+        match tenant.note_bounce_host(domain, check.standing == Standing::Ok).await {
+            // It was withdrawn meanwhile.
+            Ok(()) | Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(check))
 }
 
 /// The texts at `_dmarc` of a domain, and of those above it until one has any (RFC 9989 §4.10).

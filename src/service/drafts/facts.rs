@@ -96,6 +96,8 @@ impl Service {
         }
         let rows = tenant.domains().await?;
         let Some(row) = rows.iter().find(|row| row.domain == domain.as_str()) else { return Ok(Fact::Unknown) };
+        let delegated = tenant.bounce_host(domain.as_str()).await?.filter(|row| row.seen_at.is_some());
+        let bounce_host = delegated.and_then(|row| Domain::parse(&row.host).ok());
         let state = match row.state {
             Proof::Verified => DomainState::Verified,
             Proof::Pending => DomainState::Pending,
@@ -108,7 +110,7 @@ impl Service {
             last_good_check: row.proven_at,
             is_being_checked: false,
             has_matching_key,
-            bounce_host: None,
+            bounce_host,
         }))
     }
 

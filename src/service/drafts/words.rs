@@ -83,6 +83,7 @@ pub(crate) fn write(
             tenant: from.tenant,
             scope: &scope,
             own: from.from.clone(),
+            reverse_path: from.from.clone(),
             thread,
             references: references_of(from.answered, in_reply_to),
             now,

@@ -6,10 +6,12 @@ use crate::clock::Timestamp;
 use crate::event::{CanonicalEvent, Participant, Scope};
 use crate::governance::{Actor, Content, IdentityOwner};
 use crate::ids::{DraftId, EventId, TenantId, ThreadId};
-use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::address::{Domain, Mailbox, ReversePath};
+use crate::mail::bounce_path;
 use crate::mail::compose::{Named, NewMessage, Writer, compose, compose_around};
 use crate::mail::reply_token::ReplyTokens;
 use crate::service::identity::registered_mailbox;
+use crate::service::tokens::new_token;
 use crate::service::{Conflict, Fault, Service, ServiceError};
 use crate::store::TenantStore;
 use crate::store::directory::MailboxRow;
@@ -38,7 +40,7 @@ impl Service {
         let id: DraftId = self.clock().mint();
         let answered = self.answered(tenant, writing.parts.answers).await?;
         let place = self.place(thread, mailbox, answered.as_ref());
-        let version = self.version(tenant, mailbox, (id, 1), (writing, author.clone()), &place)?;
+        let version = self.version(tenant, mailbox, (id, 1), (writing, author.clone()), &place).await?;
         let new = NewDraftRow {
             id,
             mailbox: mailbox.id,
@@ -80,7 +82,8 @@ impl Service {
         let answered = self.answered(tenant, parts.answers).await?;
         let number = draft.version.saturating_add(1);
         let place = self.place(draft.thread, mailbox, answered.as_ref());
-        let version = self.version(tenant, mailbox, (draft.id, number), (Writing { parts, body }, editor), &place)?;
+        let writing = Writing { parts, body };
+        let version = self.version(tenant, mailbox, (draft.id, number), (writing, editor), &place).await?;
         let answers = answered.as_ref().map(|event| event.id);
         tenant.edit_draft(draft.id, version, mailbox.id, (place.thread, answers)).await.map_err(conflict)
     }
@@ -175,7 +178,7 @@ impl Service {
     }
 
     /// The fixed rendering of `parts`.
-    fn version(
+    async fn version(
         &self,
         tenant: &TenantStore,
         mailbox: &MailboxRow,
@@ -190,12 +193,21 @@ impl Service {
             tokens: &self.drafts.reply_tokens,
             tenant: tenant.tenant(),
             scope: &scope,
+            reverse_path: self.reverse_path(tenant, own.address.clone()).await?,
             own: own.address,
             thread: place.thread,
             references: references_of(answered, own_id),
             now: self.clock().now(),
         };
         fixed(&frame, (draft, number), writing, author)
+    }
+
+    /// Where reports about a message from `author` go: to a path of its own on the host that the author's domain delegates,
+    /// by which SPF passes for that domain, else to the author.
+    async fn reverse_path(&self, tenant: &TenantStore, author: Mailbox) -> Result<Mailbox, ServiceError> {
+        let delegated = tenant.bounce_host(author.domain().as_str()).await?.filter(|row| row.seen_at.is_some());
+        let host = delegated.and_then(|row| Domain::parse(&row.host).ok());
+        Ok(host.and_then(|host| bounce_path::make(&new_token(), &host)).unwrap_or(author))
     }
 }
 
@@ -206,6 +218,8 @@ pub(super) struct Frame<'a> {
     /// The mailbox, in which answers come back.
     pub(super) scope: &'a str,
     pub(super) own: Mailbox,
+    /// Where reports about it go.
+    pub(super) reverse_path: Mailbox,
     pub(super) thread: ThreadId,
     /// `In-Reply-To`, and `References`.
     pub(super) references: (Option<String>, Vec<String>),
@@ -247,7 +261,7 @@ pub(super) fn fixed(
         writer: if parts.is_automatic { Writer::Machine } else { Writer::Person },
     };
     let message = entity.map_or_else(|| compose(&new), |entity| compose_around(&new, &entity));
-    let reverse_path = ReversePath::Mailbox(frame.own.clone());
+    let reverse_path = ReversePath::Mailbox(frame.reverse_path.clone());
     let content = Content::new(reverse_path.clone(), recipients.clone(), message.clone().into())
         .map_err(|error| fault("/to", error.to_string()))?;
     let parts = Parts { message_id, ..parts };

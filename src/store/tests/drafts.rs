@@ -76,7 +76,7 @@ fn content(text: &str) -> Content {
     Content::new(ReversePath::Null, to(), bytes(text).into()).unwrap()
 }
 
-fn hash(text: &str) -> ContentHash {
+pub(super) fn hash(text: &str) -> ContentHash {
     content(text).hash()
 }
 
@@ -262,7 +262,7 @@ async fn what_is_deferred_is_tried_again_at_its_time_and_what_is_put_back_was_ne
     let later = clock.now().plus(Duration::from_secs(300));
     let deferred = Outcome { event: TransmissionEvent::Defer, next_attempt_at: Some(later), ..accepted(0) };
     own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![deferred]).await.unwrap();
-    own.put_back(sending.worker, &sending.claimed, clock.now()).await.unwrap();
+    own.put_back(sending.worker, sending.claimed.clone(), clock.now()).await.unwrap();
     let expected = vec![TransmissionState::Deferred, TransmissionState::Pending];
     assert_eq!(states(scene, &sending).await, (DraftState::Sending, expected));
     let due = scene.store.claim_transmissions(sending.worker).await.unwrap().unwrap();

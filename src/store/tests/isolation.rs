@@ -228,6 +228,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         event_content(owned.event) => "Ok(None)";
         signing_keys() => "Ok([])";
         has_seen_signing_key(&Domain::parse(DOMAIN).unwrap(), now) => "Ok(false)";
+        bounce_host(DOMAIN) => "Ok(None)";
         tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: (0, \"\") }))";
         tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: (0, String::new()) }) => "Ok(([], ";
     }
@@ -338,14 +339,17 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         hold_transmissions(worker, claimed.release) => "Err(LeaseLost";
         begin_end_of_data(worker, claimed.release, vec![0, 1]) => "Err(LeaseLost";
         finish_transmissions(worker, claimed.clone(), vec![drafts::accepted(0)]) => "Err(LeaseLost";
-        put_back(worker, claimed, clock.now()) => "Ok(())";
+        put_back(worker, claimed.clone(), clock.now()) => "Ok(())";
         revoke_release(claimed, DraftEvent::Deny, Vec::new()) => "Err(NotFound";
         note_signing_key(DOMAIN, "s1", true) => "Err(NotFound";
+        note_bounce_host(DOMAIN, true) => "Err(NotFound";
+        withdraw_bounces(&Domain::parse(DOMAIN).unwrap(), Who::Operator) => "Err(NotFound";
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
         unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
         pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";
         add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own"), None) => "Ok(First(()))";
         add_signing_key(drafts::signing_key(clock, DOMAIN, "own"), Who::Operator) => "Ok(())";
+        delegate_bounces(&Domain::parse(DOMAIN).unwrap(), &Domain::parse("b.saltwater.example").unwrap(), Who::Operator) => "Ok(())";
         suppress("ann@lakeside.example".into(), SuppressionReason::Manual, None, Who::Operator) => "Ok(())";
         pause_sending(Paused::Tenant, true, Who::Operator) => "Ok(true)";
         set_policy(crate::governance::Policy::default(), Who::Operator) => "Ok(\"v1\")";
@@ -485,6 +489,13 @@ async fn fill(scene: &Scene) -> Owned {
     let profile = AppProfileRow { industry: Some(MARK.into()), ..AppProfileRow::default() };
     assert_eq!(own.put_app("deals", &profile).await.unwrap(), scene.app);
     own.assume_domain(&Domain::parse(DOMAIN).unwrap()).await.unwrap();
+    own.delegate_bounces(
+        &Domain::parse(DOMAIN).unwrap(),
+        &Domain::parse("saltwater-bounces.saltwater.example").unwrap(),
+        Who::Operator,
+    )
+    .await
+    .unwrap();
     let mailbox = own.add_mailbox(mailbox(scene.app)).await.unwrap();
     let (route_id, endpoint_id) = (clock.mint(), clock.mint());
     own.add_route(route_id, NewRoute { token_hash: [4; 32], ..route(scene.app) }).await.unwrap();

@@ -82,8 +82,12 @@ async fn a_report_marks_and_suppresses_those_whom_it_is_about_and_who_got_the_me
         number += 1;
         let mut message = scene.message(number);
         let event = &mut message.views[0].event;
-        event.returned =
-            Some(NewReturned { id_key, addresses: addresses.map(|address| vec![address.to_owned()]), reason });
+        event.returned = Some(NewReturned {
+            id_key: Some(id_key),
+            path: None,
+            addresses: addresses.map(|address| vec![address.to_owned()]),
+            reason,
+        });
         let id = event.event_id;
         let place = SpoolCursor { segment: number.into(), position: 0 };
         scene.store.record_mail(vec![message], at(place)).await.unwrap();
