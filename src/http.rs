@@ -141,6 +141,7 @@ impl Api {
             route_learning: shape::Shape::compile(&document, "RouteLearning")?,
             route_confirmation: shape::Shape::compile(&document, "RouteConfirmation")?,
             redecision: shape::Shape::compile(&document, "RedecisionRequest")?,
+            policy_trial: shape::Shape::compile(&document, "PolicyTrial")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -232,6 +233,10 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::ThreadReply => on(verb, routes::drafts::reply),
         Action::Approvals => on(verb, routes::drafts::approvals),
         Action::Approval => on(verb, routes::drafts::approval),
+        Action::Receipt => on(verb, routes::evidence::receipt),
+        Action::AuditHead => on(verb, routes::evidence::head),
+        Action::Policy => on(verb, routes::evidence::policy),
+        Action::PolicyTry => on(verb, routes::evidence::simulate),
         Action::Routes => on(verb, routes::intake_routes::all),
         Action::RouteMake => on(verb, routes::intake_routes::make),
         Action::Route => on(verb, routes::intake_routes::one),

@@ -29,6 +29,7 @@ pub mod marks;
 pub mod observed;
 pub mod outcomes;
 pub mod reading;
+pub mod receipts;
 pub mod redecisions;
 pub mod refusals;
 pub mod releases;
@@ -46,6 +47,7 @@ pub mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod threads;
+pub mod verdicts;
 pub mod watch;
 pub mod webhooks;
 mod writer;

@@ -6,7 +6,7 @@ use super::Instance;
 use crate::config::Config;
 use crate::mail::reply_token::ReplyTokens;
 use crate::service::domains::DomainDesk;
-use crate::service::drafts::DraftDesk;
+use crate::service::drafts::{DraftDesk, SigningKey};
 use crate::service::routes::RouteDesk;
 
 /// What drafts are written with.
@@ -14,6 +14,16 @@ pub(super) fn draft_desk(instance: &Instance) -> DraftDesk {
     DraftDesk {
         platform_domains: instance.config.smtp.platform_domains.as_slice().into(),
         reply_tokens: Arc::new(ReplyTokens::new(instance.key.reply_tokens())),
+        evidence: Arc::new(SigningKey::of(instance.key.evidence())),
+        route: route(&instance.config).into(),
+    }
+}
+
+/// Where mail goes from here, as receipts say it.
+fn route(config: &Config) -> String {
+    match &config.sending.relay {
+        Some(relay) => format!("relay:{}:{}", relay.host, relay.port),
+        None => "direct".to_owned(),
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Shapes {
     pub route_confirmation: Shape,
     /// Of [`RedecisionRequest`].
     pub redecision: Shape,
+    /// Of [`crate::service::policies::PolicyTrial`].
+    pub policy_trial: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -92,6 +94,12 @@ impl Contract for crate::service::domains::DomainRequest {
 impl Contract for crate::service::drafts::DraftRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.draft
+    }
+}
+
+impl Contract for crate::service::policies::PolicyTrial {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.policy_trial
     }
 }
 

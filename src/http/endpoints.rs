@@ -13,6 +13,7 @@ mod discover;
 mod domains;
 mod drafts;
 mod evaluate;
+mod evidence;
 mod intake;
 mod messages;
 mod read;
@@ -65,6 +66,10 @@ pub enum Action {
     ThreadReply,
     Approvals,
     Approval,
+    Receipt,
+    AuditHead,
+    Policy,
+    PolicyTry,
     Routes,
     RouteMake,
     Route,
@@ -221,6 +226,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     messages::ENDPOINTS,
     domains::ENDPOINTS,
     drafts::ENDPOINTS,
+    evidence::ENDPOINTS,
     routes::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
@@ -231,6 +237,7 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + messages::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
     + drafts::ENDPOINTS.len()
+    + evidence::ENDPOINTS.len()
     + routes::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 

@@ -15,7 +15,9 @@ use crate::contract::webhook::{CLASSIFIED, UPDATED};
 use crate::contract::{answer, request, webhook};
 use crate::keys::Scope;
 use crate::mail::envelope::Provider;
-use crate::service::{domains, drafts, events, insights, intake, keys, messages, outcomes, routes, trust};
+use crate::service::{
+    domains, drafts, events, insights, intake, keys, messages, outcomes, policies, receipts, routes, trust,
+};
 
 /// Only a carrier of schemas: paths and info are written below.
 #[derive(OpenApi)]
@@ -49,6 +51,11 @@ use crate::service::{domains, drafts, events, insights, intake, keys, messages, 
     drafts::release::ReleaseAnswer,
     drafts::approvals::ApprovalView,
     drafts::approvals::ApprovalPage,
+    receipts::SignedReceipt,
+    receipts::Head,
+    policies::PolicyView,
+    policies::PolicyTrial,
+    policies::PolicyReplay,
     routes::forms::RouteRequest,
     routes::forms::RouteChangeRequest,
     routes::forms::RouteRotation,
@@ -90,7 +97,7 @@ const WITH_KEY: [Code; 7] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 10] = [
+const MUST_BE_THERE: [&str; 11] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
@@ -101,6 +108,7 @@ const MUST_BE_THERE: [&str; 10] = [
     "RouteChangeRequest",
     "RouteConfirmation",
     "RedecisionRequest",
+    "PolicyTrial",
 ];
 
 /// The whole document.
@@ -135,7 +143,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, routes:read, routes:write, drafts:read, drafts:write, approvals:read.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, routes:read, routes:write, drafts:read, drafts:write, approvals:read, audit:read.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
@@ -283,7 +291,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
-        Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead) => "draft",
+        Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead | Scope::AuditRead) => "draft",
         Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }

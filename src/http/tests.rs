@@ -65,6 +65,8 @@ fn draft_desk() -> crate::service::drafts::DraftDesk {
     crate::service::drafts::DraftDesk {
         platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
         reply_tokens: Arc::new(crate::mail::reply_token::ReplyTokens::new(&[7; 32])),
+        evidence: Arc::new(crate::service::drafts::SigningKey::of(&[7; 32])),
+        route: "direct".into(),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Scope {
     DraftsWrite,
     /// See what people are asked.
     ApprovalsRead,
+    /// Read receipts of releases, the head of the audit log, and the policy.
+    AuditRead,
     /// See which intake routes the tenant has, without their addresses, and what was seen of them.
     RoutesRead,
     /// Make, change, move and retire intake routes, and have held copies decided on again.
@@ -35,7 +37,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::StatusEvaluate,
         Self::EventsRead,
         Self::MessagesRead,
@@ -47,6 +49,7 @@ impl Scope {
         Self::DraftsRead,
         Self::DraftsWrite,
         Self::ApprovalsRead,
+        Self::AuditRead,
         Self::RoutesRead,
         Self::RoutesWrite,
     ];
@@ -66,6 +69,7 @@ impl Scope {
             Self::DraftsRead => "drafts:read",
             Self::DraftsWrite => "drafts:write",
             Self::ApprovalsRead => "approvals:read",
+            Self::AuditRead => "audit:read",
             Self::RoutesRead => "routes:read",
             Self::RoutesWrite => "routes:write",
         }

@@ -19,9 +19,11 @@ use crate::store::drafts::DraftRow;
 use crate::store::{StoreError, TenantStore};
 
 pub use crate::governance::Policy;
+pub use crate::governance::signature::SigningKey;
 
 pub mod approvals;
 pub(crate) mod facts;
+pub(crate) mod ground;
 pub mod release;
 mod shown;
 mod write;
@@ -40,6 +42,10 @@ pub struct DraftDesk {
     pub platform_domains: std::sync::Arc<[crate::mail::address::Domain]>,
     /// Makes Message-IDs by which answers come back to their conversation.
     pub reply_tokens: std::sync::Arc<crate::mail::reply_token::ReplyTokens>,
+    /// Signs receipts of releases.
+    pub evidence: std::sync::Arc<SigningKey>,
+    /// Where mail goes from here, as receipts say it.
+    pub route: std::sync::Arc<str>,
 }
 
 impl DraftDesk {

@@ -62,6 +62,8 @@ required_scopes! {
     DraftsWrite = Some(Scope::DraftsWrite);
     /// `approvals:read`.
     ApprovalsRead = Some(Scope::ApprovalsRead);
+    /// `audit:read`.
+    AuditRead = Some(Scope::AuditRead);
     /// `routes:read`.
     RoutesRead = Some(Scope::RoutesRead);
     /// `routes:write`.
@@ -127,7 +129,12 @@ impl Principal {
 const fn is_of_all_mailboxes(scope: Scope) -> bool {
     matches!(
         scope,
-        Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite | Scope::ApprovalsRead
+        Scope::DomainsRead
+            | Scope::DomainsWrite
+            | Scope::RoutesRead
+            | Scope::RoutesWrite
+            | Scope::ApprovalsRead
+            | Scope::AuditRead
     )
 }
 

@@ -201,6 +201,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         approvals_of(owned.sending.draft) => "Ok([])";
         release(owned.sending.claimed.release) => "Ok(None)";
         releases_of(owned.sending.draft) => "Ok([])";
+        receipt(owned.sending.claimed.release) => "Ok(None)";
         sent_copies(owned.sending.draft) => "Ok([])";
         recent_releases() => "Ok(Some([]))";
         audit_after(0, 9) => "Ok([])";
@@ -209,6 +210,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         pauses() => "Ok([])";
         suppressions(None) => "Ok([])";
         policy() => "Ok(Policy { version: \"default\"";
+        policy_history(9) => "Ok([])";
+        verdicts_after((from, ""), 9) => "Ok([])";
         thread_events(owned.thread) => "Ok([])";
         event_content(owned.event) => "Ok(None)";
         signing_keys() => "Ok([])";
@@ -319,12 +322,14 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
         unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
         pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";
+        erase_audit_details(draft.to_string(), Who::Operator) => "Ok(0)";
         add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own"), None) => "Ok(First(()))";
         add_signing_key(drafts::signing_key(clock, DOMAIN, "own"), Who::Operator) => "Ok(())";
         suppress("ann@lakeside.example".into(), SuppressionReason::Manual, None, Who::Operator) => "Ok(())";
         pause_sending(Paused::Tenant, true, Who::Operator) => "Ok(true)";
         set_policy(crate::governance::Policy::default(), Who::Operator) => "Ok(\"v1\")";
         audit(vec![entry()]) => "Ok(())";
+        keep_verdict(drafts::verdict(clock, draft)) => "Ok(())";
     }
 }
 
