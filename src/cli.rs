@@ -34,6 +34,7 @@ pub mod messages;
 pub mod migrate;
 pub mod output;
 pub mod place;
+pub mod policy;
 pub mod route;
 pub mod samples;
 pub mod send;
@@ -106,6 +107,9 @@ pub enum Command {
     /// What may leave: pauses, suppressed addresses, and the settings that the gate obeys.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex sending status --tenant acme")]
     Sending(sending::SendingCommand),
+    /// The policy that the gate obeys: its versions, and what another would have said.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex policy show --tenant acme")]
+    Policy(policy::PolicyCommand),
     /// Keys that sign what leaves (DKIM), and their records.
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: connex signing list")]
     Signing(signing::SigningCommand),
@@ -187,6 +191,7 @@ impl Command {
             Self::Route(command) => command.json(),
             Self::Webhook(command) => command.json(),
             Self::Sending(command) => command.json(),
+            Self::Policy(command) => command.json(),
             Self::Signing(command) => command.json(),
             Self::Audit(command) => command.json(),
             Self::Key(command) => command.json(),
@@ -253,6 +258,7 @@ pub async fn run(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Route(command) => route::run(command, out).await,
         Command::Webhook(command) => webhook::run(command, out).await,
         Command::Sending(command) => sending::run(command, out).await,
+        Command::Policy(command) => policy::run(command, out).await,
         Command::Signing(command) => signing::run(command, out).await,
         Command::Audit(command) => audit::run(command, out).await,
         Command::Key(command) => key::run(command, out).await,

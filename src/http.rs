@@ -153,6 +153,7 @@ impl Api {
             invite: shape::Shape::compile(&document, "InviteRequest")?,
             user_change: shape::Shape::compile(&document, "UserChange")?,
             issuer: shape::Shape::compile(&document, "IssuerRequest")?,
+            policy_trial: shape::Shape::compile(&document, "PolicyTrial")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -263,6 +264,10 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Issuers => on(verb, routes::people::issuers),
         Action::IssuerRegister => on(verb, routes::people::register_issuer),
         Action::IssuerRemove => on(verb, routes::people::remove_issuer),
+        Action::Receipt => on(verb, routes::evidence::receipt),
+        Action::AuditHead => on(verb, routes::evidence::head),
+        Action::Policy => on(verb, routes::evidence::policy),
+        Action::PolicyTry => on(verb, routes::evidence::simulate),
         Action::Routes => on(verb, routes::intake_routes::all),
         Action::RouteMake => on(verb, routes::intake_routes::make),
         Action::Route => on(verb, routes::intake_routes::one),

@@ -31,6 +31,7 @@ pub struct InstanceKey {
     fingerprint: [u8; KEY_LEN],
     reply_tokens: [u8; KEY_LEN],
     attachment_links: [u8; KEY_LEN],
+    evidence: [u8; KEY_LEN],
     bodies: Arc<BodyKeys>,
 }
 
@@ -53,6 +54,7 @@ impl InstanceKey {
             fingerprint: derive(&root, b"fingerprint"),
             reply_tokens: derive(&root, b"reply tokens"),
             attachment_links: derive(&root, b"attachment links"),
+            evidence: derive(&root, b"evidence ed25519"),
             bodies: Arc::new(BodyKeys::new(&[], &first_data_key(bytes))),
         }
     }
@@ -80,6 +82,13 @@ impl InstanceKey {
     #[must_use]
     pub const fn attachment_links(&self) -> &[u8; KEY_LEN] {
         &self.attachment_links
+    }
+
+    /// The secret of the key that signs receipts and heads of the audit log. A change of the instance key leaves it as it is,
+    /// and every node has the same.
+    #[must_use]
+    pub const fn evidence(&self) -> &[u8; KEY_LEN] {
+        &self.evidence
     }
 
     /// What message bodies are sealed with.

@@ -32,12 +32,15 @@ pub mod materialize;
 pub mod messages;
 pub mod once;
 pub mod outcomes;
+pub mod policies;
 pub mod reading;
+pub mod receipts;
 pub mod routes;
 pub mod sight;
 pub mod signing;
 pub mod tokens;
 pub mod trust;
+pub mod verdict_bench;
 
 pub use evaluate::{Submission, preview};
 

@@ -11,8 +11,8 @@ use crate::mail::reply_token::ReplyTokens;
 use crate::oidc::Issuers;
 use crate::service::accounts::{Accounts, Desk, Provider, Role};
 use crate::service::domains::DomainDesk;
-use crate::service::drafts::DraftDesk;
 use crate::service::drafts::uploads::UploadDesk;
+use crate::service::drafts::{DraftDesk, SigningKey};
 use crate::service::routes::RouteDesk;
 use crate::webhook::deliver::{ClientError, ClientSettings};
 use crate::webhook::fetch::Fetcher;
@@ -23,6 +23,16 @@ pub(super) fn draft_desk(instance: &Instance) -> DraftDesk {
         platform_domains: instance.config.smtp.platform_domains.as_slice().into(),
         reply_tokens: Arc::new(ReplyTokens::new(instance.key.reply_tokens())),
         uploads: UploadDesk::new(Arc::clone(instance.key.bodies())),
+        evidence: Arc::new(SigningKey::of(instance.key.evidence())),
+        route: route(&instance.config).into(),
+    }
+}
+
+/// Where mail goes from here, as receipts say it.
+fn route(config: &Config) -> String {
+    match &config.sending.relay {
+        Some(relay) => format!("relay:{}:{}", relay.host, relay.port),
+        None => "direct".to_owned(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `connex audit`: who decided what, and whether that record is as it was written.
 
+mod receipt;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -8,8 +10,13 @@ use serde_json::json;
 use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::service::audit::{self, Head, Unsound};
+use crate::app::Instance;
+use crate::mail::address::Mailbox;
+use crate::service::audit::{self, Head, Unsound, Who, subject_of_address};
+use crate::service::receipts::SigningKey;
 use crate::store::audit::AuditRow;
+
+pub use receipt::ReceiptCommand;
 
 /// `connex audit …`
 #[derive(Debug, Subcommand)]
@@ -23,6 +30,44 @@ pub enum AuditCommand {
     /// Follow the chain from its first row, and find what was changed, removed, exchanged or cut off.
     #[command(after_help = "Example: connex audit verify --tenant acme --head acme-2026-11-29.head")]
     Verify(VerifyArgs),
+    /// Show the public key with which receipts and heads are checked.
+    #[command(after_help = "Example: connex audit key")]
+    Key(KeyArgs),
+    /// Erase the details of all rows about one id or address. The chain stays whole.
+    #[command(after_help = "Example: connex audit erase ann@lakeside.example --tenant acme")]
+    Erase(EraseArgs),
+    /// Receipts of releases: who let what out, signed.
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(after_help = "Example: connex audit receipt show rel_01kb3r8x7g0000000000000000 --tenant acme")]
+    Receipt(ReceiptCommand),
+}
+
+/// Arguments of `connex audit key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `connex audit erase`.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// The id, or an address.
+    #[arg(value_name = "ID")]
+    pub subject: String,
+    /// The tenant, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// Arguments of `connex audit list`.
@@ -31,7 +76,7 @@ pub struct ListArgs {
     /// The tenant, by id or name.
     #[arg(long, value_name = "TENANT")]
     pub tenant: String,
-    /// Only rows about this id.
+    /// Only rows about this id or address.
     #[arg(long, value_name = "ID")]
     pub subject: Option<String>,
     /// Only rows behind this number.
@@ -85,6 +130,9 @@ impl AuditCommand {
             Self::List(args) => &args.json,
             Self::Head(args) => &args.json,
             Self::Verify(args) => &args.json,
+            Self::Key(args) => &args.json,
+            Self::Erase(args) => &args.json,
+            Self::Receipt(command) => command.json(),
         }
     }
 }
@@ -101,6 +149,9 @@ pub async fn run(command: AuditCommand, out: &mut Output) -> Result<(), CliError
         AuditCommand::List(args) => list(args, out).await,
         AuditCommand::Head(args) => head(args, out).await,
         AuditCommand::Verify(args) => verify(args, out).await,
+        AuditCommand::Key(args) => key(args, out).await,
+        AuditCommand::Erase(args) => erase(args, out).await,
+        AuditCommand::Receipt(command) => receipt::run(command, out).await,
     }
 }
 
@@ -108,7 +159,7 @@ async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
     let rows = match &args.subject {
-        Some(subject) => tenant.audit_of(subject).await?,
+        Some(subject) => tenant.audit_of(&recorded(subject)).await?,
         None => tenant.audit_after(args.after, args.limit).await?,
     };
     let mut table = Table::new(["NUMBER", "TIME", "WHO", "WHAT", "TO WHAT"]);
@@ -127,7 +178,7 @@ async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
 async fn head(args: HeadArgs, out: &mut Output) -> Result<(), CliError> {
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
-    let head = audit::head(&tenant, instance.store.clock().now()).await?;
+    let head = audit::head(&tenant, &signing_key(&instance), instance.store.clock().now()).await?;
     let text = serde_json::to_string(&head).map_err(anyhow::Error::new)?;
     // For a file either way: what is kept is what `verify` reads.
     out.answer(&head, |out| out.line(&text))
@@ -137,7 +188,8 @@ async fn verify(args: VerifyArgs, out: &mut Output) -> Result<(), CliError> {
     let kept = args.head.as_deref().map(read_head).transpose()?;
     let instance = open(&args.data).await?;
     let tenant = installation::tenant(&instance, &args.tenant).await?;
-    let (rows, hash) = audit::verify(&tenant, kept.as_ref()).await.map_err(|error| match error {
+    let key = signing_key(&instance).public();
+    let (rows, hash) = audit::verify(&tenant, kept.as_ref(), &key).await.map_err(|error| match error {
         Unsound::Store(error) => error.into(),
         broken => CliError::failed(broken.to_string()),
     })?;
@@ -149,6 +201,32 @@ async fn verify(args: VerifyArgs, out: &mut Output) -> Result<(), CliError> {
         };
         out.line(&format!("The chain of {rows} rows is whole{against}"))
     })
+}
+
+async fn key(args: KeyArgs, out: &mut Output) -> Result<(), CliError> {
+    let key = signing_key(&open(&args.data).await?).public().to_string();
+    out.answer(&json!({ "algorithm": "Ed25519", "publicKey": key }), |out| out.line(&key))
+}
+
+async fn erase(args: EraseArgs, out: &mut Output) -> Result<(), CliError> {
+    let instance = open(&args.data).await?;
+    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let rows = tenant.erase_audit_details(recorded(&args.subject), Who::Operator).await?;
+    out.answer(&json!({ "erased": rows }), |out| {
+        out.line(&format!("The details of {rows} rows about {} are erased", args.subject))
+    })
+}
+
+/// What rows about it name: an address stands there as its digest.
+fn recorded(subject: &str) -> String {
+    match Mailbox::parse(subject) {
+        Ok(mailbox) => subject_of_address(&mailbox.key()),
+        Err(_) => subject.to_owned(),
+    }
+}
+
+fn signing_key(instance: &Instance) -> SigningKey {
+    SigningKey::of(instance.key.evidence())
 }
 
 fn read_head(path: &std::path::Path) -> Result<Head, CliError> {

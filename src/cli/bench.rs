@@ -18,6 +18,7 @@ mod read;
 mod release;
 mod sink;
 mod steps;
+mod verdicts;
 
 use std::path::PathBuf;
 
@@ -50,6 +51,20 @@ pub enum BenchCommand {
     /// How much memory of a running server an idle session costs.
     #[command(after_help = "Example: connex bench idle --server 127.0.0.1:2525 --process 4711 --sessions 2000")]
     Idle(IdleArgs),
+    /// How many verdicts a second the gate gives, with nothing looked up.
+    #[command(after_help = "Example: connex bench verdicts --rounds 9")]
+    Verdicts(VerdictsArgs),
+}
+
+/// Arguments of `connex bench verdicts`.
+#[derive(Debug, Args)]
+pub struct VerdictsArgs {
+    /// Rounds, each with every case in turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// Arguments of `connex bench accept`.
@@ -233,6 +248,7 @@ impl BenchCommand {
             Self::Bombs(args) => &args.json,
             Self::Read(args) => &args.json,
             Self::Idle(args) => &args.json,
+            Self::Verdicts(args) => &args.json,
         }
     }
 }
@@ -250,6 +266,7 @@ pub async fn run(command: BenchCommand, out: &mut Output) -> Result<(), CliError
         BenchCommand::Bombs(args) => bombs::run(&args, out),
         BenchCommand::Read(args) => read::run(&args, out),
         BenchCommand::Idle(args) => idle::run(args, out).await,
+        BenchCommand::Verdicts(args) => verdicts::run(&args, out),
     }
 }
 

@@ -213,7 +213,8 @@ async fn policy(args: &PolicyArgs, out: &mut Output) -> Result<(), CliError> {
         Some(path) => {
             let wrong = |error: String| CliError::Usage(format!("{}: {error}", path.display()));
             let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-            Some(serde_json::from_str::<Policy>(&text).map_err(|error| wrong(error.to_string()))?)
+            let policy = serde_json::from_str::<Policy>(&text).map_err(|error| wrong(error.to_string()))?;
+            Some(super::policy::checked(policy).map_err(wrong)?)
         }
     };
     let instance = open(&args.data).await?;

@@ -37,7 +37,14 @@ fn every_command_has_help_json_and_a_place() {
         // These write for a shell or a pager, and look at no installation.
         if !["connex completions", "connex man"].contains(&path.as_str()) {
             assert!(has("json"), "{path} has no --json");
-            let of_none = ["connex bench bombs", "connex bench idle", "connex bench read", "connex inspect"];
+            let of_none = [
+                "connex audit receipt verify",
+                "connex bench bombs",
+                "connex bench idle",
+                "connex bench read",
+                "connex bench verdicts",
+                "connex inspect",
+            ];
             let is_of_none = of_none.contains(&path.as_str());
             assert!(is_of_none || has("dir") || has("config"), "{path} has neither --dir nor --config");
         }

@@ -9,8 +9,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::approval::Actor;
+use super::signature::{PublicKey, SigningKey};
 use crate::clock::Timestamp;
 use crate::ids::TenantId;
 
@@ -66,7 +68,7 @@ impl ChainHash {
 /// 64 lower-case hexadecimal digits.
 impl fmt::Display for ChainHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        formatter.write_str(&to_hex(&self.0))
     }
 }
 
@@ -125,11 +127,26 @@ pub fn digest(detail: &str) -> [u8; 32] {
     hash(&[b"connex audit detail 1", detail.as_bytes()])
 }
 
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn to_hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The subject under which what is about a person's address is recorded. The chain is over it, so that it is no address; the
+/// address is in the detail, which can be erased.
+#[must_use]
+pub fn subject_of_address(address_key: &str) -> String {
+    let digest = hash(&[b"connex audit address 1", address_key.as_bytes()]);
+    format!("address:{}", to_hex(&digest))
+}
+
 /// The newest row of a chain, to be kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Head {
     /// Whose chain it is.
+    #[schema(value_type = String)]
     pub tenant: TenantId,
     /// How many rows it has.
     pub number: u64,
@@ -137,6 +154,12 @@ pub struct Head {
     pub hash: String,
     /// When the head was taken, RFC 3339.
     pub taken_at: String,
+    /// The public key of the gateway that signed it, base64.
+    #[serde(default)]
+    pub public_key: Option<String>,
+    /// Its signature (Ed25519), base64.
+    #[serde(default)]
+    pub signature: Option<String>,
 }
 
 impl Head {
@@ -145,6 +168,40 @@ impl Head {
     pub fn signed_text(&self) -> String {
         format!("connex audit head 1\n{}\n{}\n{}\n{}\n", self.tenant, self.number, self.hash, self.taken_at)
     }
+
+    /// The same with the gateway's signature.
+    #[must_use]
+    pub fn signed(mut self, key: &SigningKey) -> Self {
+        self.public_key = Some(key.public().to_string());
+        self.signature = Some(key.sign(&self.signed_text()));
+        self
+    }
+
+    /// Whether it is what `key` signed.
+    ///
+    /// # Errors
+    /// [`Unsigned`].
+    pub fn check(&self, key: &PublicKey) -> Result<(), Unsigned> {
+        let (Some(named), Some(signature)) = (&self.public_key, &self.signature) else { return Err(Unsigned::Bare) };
+        if *named != key.to_string() {
+            return Err(Unsigned::Key(named.clone()));
+        }
+        if key.has_signed(&self.signed_text(), signature) { Ok(()) } else { Err(Unsigned::Changed) }
+    }
+}
+
+/// Why a head is not one that the gateway gave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsigned {
+    /// It has no signature.
+    #[error("the head is not signed")]
+    Bare,
+    /// Another key signed it.
+    #[error("the head was signed by another key: {0}")]
+    Key(String),
+    /// It is not what was signed.
+    #[error("the head is not what was signed")]
+    Changed,
 }
 
 /// What is wrong with a chain.
@@ -287,7 +344,35 @@ mod tests {
 
     fn head_of(rows: &[Row]) -> Head {
         let (entry, hash, _) = rows.last().unwrap();
-        Head { tenant: TENANT, number: entry.number, hash: hash.to_string(), taken_at: "2026-01-01T00:00:00Z".into() }
+        let taken_at = "2026-01-01T00:00:00Z".into();
+        Head {
+            tenant: TENANT,
+            number: entry.number,
+            hash: hash.to_string(),
+            taken_at,
+            public_key: None,
+            signature: None,
+        }
+    }
+
+    #[test]
+    fn a_head_is_only_what_its_gateway_signed() {
+        let (key, other) = (SigningKey::of(&[1; 32]), SigningKey::of(&[2; 32]));
+        let bare = head_of(&chain(2));
+        let head = bare.clone().signed(&key);
+        assert_eq!(head.check(&key.public()), Ok(()));
+        assert_eq!(bare.check(&key.public()), Err(Unsigned::Bare));
+        assert_eq!(head.check(&other.public()), Err(Unsigned::Key(key.public().to_string())));
+        let renamed = Head { public_key: Some(other.public().to_string()), ..head.clone() };
+        assert_eq!(renamed.check(&other.public()), Err(Unsigned::Changed));
+        for changed in [
+            Head { tenant: TenantId::from_bits(8), ..head.clone() },
+            Head { number: 1, ..head.clone() },
+            Head { hash: "00".repeat(32), ..head.clone() },
+            Head { taken_at: "2027-01-01T00:00:00Z".into(), ..head.clone() },
+        ] {
+            assert_eq!(changed.check(&key.public()), Err(Unsigned::Changed));
+        }
     }
 
     fn walk(rows: &[Row], head: Option<&Head>) -> Result<(u64, ChainHash), Broken> {

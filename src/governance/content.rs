@@ -31,6 +31,18 @@ pub(super) fn risk(text: &str) -> Risk {
     }
 }
 
+/// Whether a text has one of these phrases, each word of it as a whole; cases and spaces do not matter.
+pub(super) fn has_phrase<'p>(text: &str, phrases: impl IntoIterator<Item = &'p String>) -> bool {
+    let mut phrases = phrases.into_iter().peekable();
+    phrases.peek().is_some() && {
+        let text = words(&plain(text));
+        phrases.any(|phrase| {
+            let phrase = words(&plain(phrase));
+            !phrase.trim().is_empty() && text.contains(&phrase)
+        })
+    }
+}
+
 /// Whether the text is in a language whose commitment words are known here. Guessing needs some length, so that a short
 /// text has to be made of everyday words.
 fn is_readable(plain: &str) -> bool {

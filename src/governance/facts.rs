@@ -3,16 +3,20 @@
 //! Nothing here looks anything up: services gather the facts of one moment and hand them over. A fact left out is
 //! unknown, and an unknown fact never lets anything pass.
 
+use serde::{Deserialize, Serialize};
+
 use super::approval::Approval;
 use super::ownership::Identity;
 use super::policy::Policy;
+use super::role::Role;
 use crate::clock::Timestamp;
-use crate::ids::{MailboxId, TenantId};
+use crate::ids::{MailboxId, TenantId, UserId};
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::{Authentication, Outcome};
 
 /// Something that is known, or is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact<T> {
     /// It is so.
     Known(T),
@@ -53,14 +57,19 @@ pub struct Facts {
     pub thread: ThreadFacts,
     /// Every approval on record for the draft.
     pub approvals: Fact<Vec<Approval>>,
-    /// The tenant's settings.
+    /// The tenant's settings, as far as they are for this draft: see [`Policy::of`].
     pub policy: Fact<Policy>,
+    /// The role that each person has now who said yes.
+    pub approver_roles: Fact<Vec<(UserId, Role)>>,
+    /// The template that it was made from; `None` for one that was written.
+    pub template: Fact<Option<String>>,
     /// Limits, suppressions and switches as they are now.
     pub standing: Standing,
 }
 
 /// Whether a mailbox works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MailboxState {
     /// It does.
     Active,
@@ -105,7 +114,8 @@ pub struct MailboxFacts {
 }
 
 /// How far the proof of a domain has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DomainState {
     /// Not shown yet.
     Pending,
@@ -131,7 +141,7 @@ impl DomainState {
 }
 
 /// The domain of the visible author.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainFacts {
     /// Its name.
     pub name: Domain,
@@ -150,7 +160,8 @@ pub struct DomainFacts {
 }
 
 /// What DMARC said about a message (RFC 7489 §4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dmarc {
     /// Aligned.
     Pass,
@@ -175,7 +186,7 @@ impl Fact<Dmarc> {
 }
 
 /// The conversation that a version belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ThreadFacts {
     /// When its last message from a person arrived; reports, automatic answers, receipts and duplicates do not count.
     pub last_message_from_person: Fact<Option<Timestamp>>,
@@ -186,7 +197,7 @@ pub struct ThreadFacts {
 }
 
 /// The message that is being answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AnsweredMessage {
     /// Whether a machine wrote it (RFC 3834 §5: `Auto-Submitted` other than `no`, and its older likes).
     pub is_auto_submitted: Fact<bool>,
@@ -210,7 +221,8 @@ pub enum Quota {
 }
 
 /// How far a tenant is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the contract")]
 pub enum TrustBand {
     New,
@@ -233,6 +245,8 @@ pub struct Standing {
     pub quota: Fact<Quota>,
     /// How far the tenant is trusted.
     pub trust_band: Fact<TrustBand>,
+    /// Until when the quiet hours last in which it is now; `None` outside of them.
+    pub quiet_until: Fact<Option<Timestamp>>,
     /// Whether a kill switch of agent, mailbox, tenant or the whole gateway is on.
     pub is_paused: Fact<bool>,
 }

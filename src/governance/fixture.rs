@@ -250,12 +250,15 @@ fn facts(owner: IdentityOwner, policy: ReplyPolicy, address: &str) -> Facts {
         },
         approvals: Fact::Known(Vec::new()),
         policy: Fact::Known(Policy::default()),
+        approver_roles: Fact::Known(vec![(UserId::from_bits(2), super::role::Role::Approver)]),
+        template: Fact::Known(None),
         standing: Standing {
             suppressed: Fact::Known(Vec::new()),
             is_over_auto_reply_rate: Fact::Known(false),
             similar_to_new_recipients: Fact::Known(1),
             quota: Fact::Known(Quota::Open),
             trust_band: Fact::Known(TrustBand::Standard),
+            quiet_until: Fact::Known(None),
             is_paused: Fact::Known(false),
         },
     }

@@ -66,7 +66,7 @@ impl IdentityOwner {
 }
 
 /// What is registered here about the mailbox that a request or an event names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredMailbox {
     /// Its address.
     pub address: Mailbox,

@@ -3,8 +3,16 @@
 //! It must never read a word that it does not know as a permission: an unknown policy is the strictest.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ownership::quoted;
+use super::role::Role;
+
+mod faults;
+mod scopes;
+
+pub use faults::PolicyFault;
+pub use scopes::{QuietHours, Scope, Subject};
 
 /// What may happen to a reply (`replyPolicy`). Ordered from the strictest to the most open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,32 +62,70 @@ impl ReplyPolicy {
     }
 }
 
-/// The settings of a tenant that the rules obey. The default is the strict reading.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The settings of a tenant that the rules obey. The default is the strict reading. In a file its names may be written as the
+/// configuration writes its own: `four_eyes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Policy {
     /// Name of this version of the settings; kept with every release.
+    #[schema(max_length = 40)]
     pub version: String,
     /// Whether an approver must be somebody else than the author. False lets a signed-in person, and nobody else,
     /// release what that person wrote.
+    #[serde(alias = "four_eyes")]
     pub four_eyes: bool,
     /// Whether replies go only to those who have been in the thread.
+    #[serde(alias = "participants_only")]
     pub participants_only: bool,
     /// To how many new recipients a day near-equal content may go.
+    #[serde(alias = "similar_to_new_recipients")]
     pub similar_to_new_recipients: u32,
     /// How many recipients one message may have.
     pub recipients: u32,
     /// Messages that one mailbox may let out in 24 hours.
+    #[serde(alias = "mailbox_per_day")]
     pub mailbox_per_day: u32,
     /// Messages that one agent may have let out in 24 hours.
+    #[serde(alias = "agent_per_day")]
     pub agent_per_day: u32,
     /// Messages that the tenant may let out in 24 hours.
+    #[serde(alias = "tenant_per_day")]
     pub tenant_per_day: u32,
     /// Messages without a person's yes that one correspondent may get in 24 hours (RFC 3834 §2).
+    #[serde(alias = "automatic_per_correspondent")]
     pub automatic_per_correspondent: u32,
     /// Whether a submission that is denied is refused at once (550), and not only told so with its 250. What is handed off or
     /// held is a draft either way.
+    #[serde(alias = "refuse_denied")]
     pub refuse_denied: bool,
+    /// The least role whose yes counts: `approver`, `admin` or `owner`.
+    #[schema(value_type = String, max_length = 20)]
+    pub approver: Role,
+    /// Words and phrases that make a text risky, beside those that always do.
+    #[serde(alias = "risk_words")]
+    #[schema(max_items = 500)]
+    pub risk_words: Vec<String>,
+    /// Addresses, and domains with those below them, to which alone it may be sent; all where there are none.
+    #[schema(max_items = 5000)]
+    pub allow: Vec<String>,
+    /// Addresses, and domains with those below them, to which nothing is sent.
+    #[schema(max_items = 5000)]
+    pub block: Vec<String>,
+    /// Templates whose drafts may go out by `policy_auto`; without a list, every draft of low risk may.
+    #[serde(alias = "automatic_templates", skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 500)]
+    pub automatic_templates: Option<Vec<String>>,
+    /// Where it is day or night, by the name of the time zone database: `Europe/Berlin`.
+    #[serde(alias = "time_zone")]
+    #[schema(max_length = 64)]
+    pub time_zone: String,
+    /// When nothing leaves.
+    #[serde(alias = "quiet_hours", skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<QuietHours>,
+    /// Stricter settings for some.
+    #[serde(alias = "scope")]
+    #[schema(max_items = 500)]
+    pub scopes: Vec<Scope>,
 }
 
 impl Default for Policy {
@@ -95,6 +141,14 @@ impl Default for Policy {
             tenant_per_day: 2_000,
             automatic_per_correspondent: 3,
             refuse_denied: false,
+            approver: Role::Approver,
+            risk_words: Vec::new(),
+            allow: Vec::new(),
+            block: Vec::new(),
+            automatic_templates: None,
+            time_zone: "UTC".to_owned(),
+            quiet_hours: None,
+            scopes: Vec::new(),
         }
     }
 }

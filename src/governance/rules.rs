@@ -251,6 +251,9 @@ const RULES: &[Rule] = rules! {
     "suppressed_recipient" Deny OfOwnSending Version standing::suppressed_recipient,
         "A recipient bounced, complained or unsubscribed.",
         "A version without that recipient.";
+    "recipient_not_allowed" Deny OfOwnSending Version standing::recipient_not_allowed,
+        "A recipient is on the policy's block list, or not on its allow list.",
+        "A version without that recipient, or another policy.";
     "auto_reply_loop" Deny OfOwnSending Version standing::auto_reply_loop,
         "The message being answered is automatic, or this correspondent had enough automatic answers.",
         "Nothing: automatic mail is not answered.";
@@ -272,6 +275,9 @@ const RULES: &[Rule] = rules! {
     "quota_exceeded" Hold OfOwnSending Version standing::quota_exceeded,
         "A quota of the mailbox, agent, tenant or destination is used up.",
         "Time: the next window of the quota.";
+    "quiet_hours" Hold OfOwnSending Version standing::quiet_hours,
+        "It is a time at which the policy lets nothing out.",
+        "Time: the end of the quiet hours.";
     "tenant_restricted" Deny OfOwnSending Version standing::tenant_restricted,
         "The tenant may not send.",
         "A review by the operator.";

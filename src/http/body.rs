@@ -71,6 +71,8 @@ pub struct Shapes {
     pub user_change: Shape,
     /// Of [`crate::service::issuers::IssuerRequest`].
     pub issuer: Shape,
+    /// Of [`crate::service::policies::PolicyTrial`].
+    pub policy_trial: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -106,6 +108,12 @@ impl Contract for crate::service::domains::DomainRequest {
 impl Contract for crate::service::drafts::DraftRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.draft
+    }
+}
+
+impl Contract for crate::service::policies::PolicyTrial {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.policy_trial
     }
 }
 

@@ -97,7 +97,7 @@ impl Documents {
         let problems = CODES.iter().map(|about| (about.code.slug(), problem_page(about.code))).collect();
         Ok(Self {
             openapi: Ready::json(openapi)?,
-            discovery: Ready::json(&discovery(settings))?,
+            discovery: Ready::json(&discovery(settings, service))?,
             llms_text: Ready::new(llms_text(settings), "text/plain; charset=utf-8"),
             docs: Ready::new(page("Connex API", &markdown), "text/html; charset=utf-8"),
             docs_markdown: Ready::new(markdown, "text/markdown; charset=utf-8"),
@@ -178,6 +178,9 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
             json!({ "outcome": "sent", "messageId": "<1@your-saas.example>", "sentAt": "2026-11-23T10:00:00Z" })
         }
         Action::ThreadReply => json!({ "text": "See you on Tuesday." }),
+        Action::PolicyTry => json!({
+            "policy": { "approver": "admin", "riskWords": ["project falcon"] }, "since": "2026-11-01T00:00:00Z",
+        }),
         Action::RouteMake => json!({
             "kind": "journal", "format": "exchange", "app": "your-saas", "peers": ["198.51.100.0/24"],
         }),
@@ -251,7 +254,7 @@ const fn auth_words(auth: Auth) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn discovery(settings: &Settings) -> Value {
+fn discovery(settings: &Settings, service: &Service) -> Value {
     let base = &settings.base_url;
     let endpoint = |endpoint: &Endpoint| {
         let (auth, scope) = auth_words(endpoint.auth);
@@ -283,6 +286,12 @@ fn discovery(settings: &Settings) -> Value {
             "apiVersion": API_VERSION,
             "eventTypes": event_types(),
             "publicKey": null,
+        },
+        "evidence": {
+            "algorithm": "Ed25519",
+            "publicKey": service.drafts.evidence.public().to_string(),
+            "receipts": "/api/v1/receipts/{id}",
+            "auditHead": "/api/v1/audit/head",
         },
         "stream": { "path": "/api/v1/events/stream", "transport": "sse", "live": true },
         "mcp": { "live": false },

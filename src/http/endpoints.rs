@@ -14,6 +14,7 @@ mod discover;
 mod domains;
 mod drafts;
 mod evaluate;
+mod evidence;
 mod intake;
 mod messages;
 mod people;
@@ -84,6 +85,10 @@ pub enum Action {
     Issuers,
     IssuerRegister,
     IssuerRemove,
+    Receipt,
+    AuditHead,
+    Policy,
+    PolicyTry,
     Routes,
     RouteMake,
     Route,
@@ -247,6 +252,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     domains::ENDPOINTS,
     drafts::ENDPOINTS,
     people::ENDPOINTS,
+    evidence::ENDPOINTS,
     routes::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
@@ -258,6 +264,7 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + domains::ENDPOINTS.len()
     + drafts::ENDPOINTS.len()
     + people::ENDPOINTS.len()
+    + evidence::ENDPOINTS.len()
     + routes::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 

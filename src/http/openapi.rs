@@ -18,7 +18,8 @@ use crate::keys::Scope;
 use crate::mail::envelope::Provider;
 use crate::service::accounts::SESSION_COOKIE;
 use crate::service::{
-    accounts, domains, drafts, events, insights, intake, issuers, keys, messages, outcomes, routes, trust,
+    accounts, domains, drafts, events, insights, intake, issuers, keys, messages, outcomes, policies, receipts, routes,
+    trust,
 };
 
 /// Only a carrier of schemas: paths and info are written below.
@@ -70,6 +71,11 @@ use crate::service::{
     issuers::IssuerRequest,
     issuers::IssuerView,
     issuers::IssuerPage,
+    receipts::SignedReceipt,
+    receipts::Head,
+    policies::PolicyView,
+    policies::PolicyTrial,
+    policies::PolicyReplay,
     routes::forms::RouteRequest,
     routes::forms::RouteChangeRequest,
     routes::forms::RouteRotation,
@@ -121,7 +127,7 @@ const WITH_SESSION: [Code; 6] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 16] = [
+const MUST_BE_THERE: [&str; 17] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
@@ -138,6 +144,7 @@ const MUST_BE_THERE: [&str; 16] = [
     "StepUpRequest",
     "InviteRequest",
     "IssuerRequest",
+    "PolicyTrial",
 ];
 
 /// The whole document.
@@ -173,7 +180,7 @@ pub fn document(settings: &Settings) -> Result<Value, HttpError> {
             "schemas": schemas,
             "securitySchemes": { "apiKey": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "cxk_live_…",
-                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, routes:read, routes:write, drafts:read, drafts:write, approvals:read.",
+                "description": "An API key, only from a server. Scopes: status:evaluate, events:read, messages:read, messages:raw, mail:ingest, journal:bcc, domains:read, domains:write, routes:read, routes:write, drafts:read, drafts:write, approvals:read, audit:read.",
             }, "password": {
                 "type": "http", "scheme": "basic",
                 "description": "An API key as the password, with any user name: for providers that hand mail over by webhook.",
@@ -331,7 +338,13 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         Auth::Person => "draft",
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
-        Auth::Key(Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead | Scope::ApprovalsReport) => "draft",
+        Auth::Key(
+            Scope::DraftsRead
+            | Scope::DraftsWrite
+            | Scope::ApprovalsRead
+            | Scope::ApprovalsReport
+            | Scope::AuditRead,
+        ) => "draft",
         Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }
 }

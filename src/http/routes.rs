@@ -8,6 +8,7 @@ pub mod domains;
 pub mod drafts;
 pub mod evaluate;
 pub mod events;
+pub mod evidence;
 pub mod figures;
 pub mod intake;
 pub mod intake_routes;

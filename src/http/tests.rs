@@ -71,6 +71,8 @@ fn draft_desk() -> crate::service::drafts::DraftDesk {
         uploads: crate::service::drafts::uploads::UploadDesk::new(Arc::clone(
             crate::seal::InstanceKey::new(&[7; 32]).bodies(),
         )),
+        evidence: Arc::new(crate::service::drafts::SigningKey::of(&[7; 32])),
+        route: "direct".into(),
     }
 }
 

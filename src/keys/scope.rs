@@ -29,6 +29,8 @@ pub enum Scope {
     ApprovalsRead,
     /// Report what a source app made of drafts that it was asked to send. It approves nothing.
     ApprovalsReport,
+    /// Read receipts of releases, the head of the audit log, and the policy.
+    AuditRead,
     /// See which intake routes the tenant has, without their addresses, and what was seen of them.
     RoutesRead,
     /// Make, change, move and retire intake routes, and have held copies decided on again.
@@ -37,7 +39,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::StatusEvaluate,
         Self::EventsRead,
         Self::MessagesRead,
@@ -50,6 +52,7 @@ impl Scope {
         Self::DraftsWrite,
         Self::ApprovalsRead,
         Self::ApprovalsReport,
+        Self::AuditRead,
         Self::RoutesRead,
         Self::RoutesWrite,
     ];
@@ -70,6 +73,7 @@ impl Scope {
             Self::DraftsWrite => "drafts:write",
             Self::ApprovalsRead => "approvals:read",
             Self::ApprovalsReport => "approvals:report",
+            Self::AuditRead => "audit:read",
             Self::RoutesRead => "routes:read",
             Self::RoutesWrite => "routes:write",
         }

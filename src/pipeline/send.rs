@@ -34,6 +34,7 @@ use crate::service::signing::keys_of;
 use crate::service::{Service, ServiceError};
 use crate::store::limits::BlockRequest;
 use crate::store::releases::{ClaimedRelease, Outcome, StoredRelease};
+use crate::store::verdicts::Occasion;
 use crate::store::{StoreError, TenantStore};
 
 /// How mail leaves.
@@ -72,6 +73,8 @@ const PAUSED: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_secs(2);
 /// The window of messages in a minute.
 const MINUTE: i64 = 60_000_000;
+/// How long what quiet hours hold waits at most before the gate is asked again.
+const QUIET: Duration = Duration::from_secs(60);
 /// How long what came of an attempt is tried to be recorded: with it unrecorded, the recipient ends as unknown.
 const INSISTENCE: Duration = Duration::from_secs(120);
 
@@ -341,7 +344,11 @@ impl Send {
             |verdict: &crate::governance::Verdict| verdict.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (event, reasons) = match &refused {
             Refused::Verdict(verdict) if verdict.reasons().iter().all(|one| is_lifted_by_time(one.code)) => {
-                let again = self.service.clock().now().plus(PAUSED);
+                let now = self.service.clock().now();
+                // The end of quiet hours is known; but the policy may change before it.
+                let is_quiet = verdict.reasons().iter().any(|one| one.code == "quiet_hours" && !one.is_unknown);
+                let quiet = case.facts.standing.quiet_until.known().copied().flatten().filter(|_| is_quiet);
+                let again = quiet.map_or(now.plus(PAUSED), |until| until.min(now.plus(QUIET)));
                 return Ok(tenant.put_back(worker, claimed.clone(), again).await?);
             }
             Refused::Verdict(verdict) => match verdict.ruling() {
@@ -355,6 +362,10 @@ impl Send {
             Refused::NothingLeft => return Ok(()),
         };
         tracing::info!(release.id = %claimed.release, tenant.id = %claimed.tenant, "Release is revoked: {refused}");
+        if let Refused::Verdict(verdict) = &refused {
+            let now = self.service.clock().now();
+            self.service.keep_verdict(tenant, (case, verdict), (Occasion::Sending, now)).await?;
+        }
         if event == DraftEvent::Hold {
             match self.service.ask_again(tenant, claimed.draft, case, Who::Gateway).await {
                 // It was being sent to others already: the rest is given up below.

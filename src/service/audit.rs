@@ -1,9 +1,10 @@
 //! The audit log for whoever looks after it: whether it is whole, and what to keep elsewhere to see that later.
 
-use crate::governance::audit::{Broken, ChainHash, Walk};
+use crate::governance::audit::{Broken, ChainHash, Unsigned, Walk};
+use crate::governance::signature::{PublicKey, SigningKey};
 use crate::store::{StoreError, TenantStore};
 
-pub use crate::governance::audit::{Head, Who};
+pub use crate::governance::audit::{Head, Who, subject_of_address};
 
 /// Rows that are read at once.
 const PAGE: u32 = 1_000;
@@ -25,26 +26,32 @@ pub enum Unsound {
     /// The newest row is another than the one that the next would follow.
     #[error("the audit log is not whole: its newest row is not the one that is remembered")]
     Newest,
+    /// The head is not one that this gateway gave.
+    #[error("{0}: nothing can be held against it")]
+    Head(#[from] Unsigned),
     /// It cannot be read now.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The newest row of a tenant's log, to be kept where nobody can change it.
+/// The newest row of a tenant's log, signed, to be kept where nobody can change it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn head(tenant: &TenantStore, now: crate::clock::Timestamp) -> Result<Head, StoreError> {
+pub async fn head(tenant: &TenantStore, key: &SigningKey, now: crate::clock::Timestamp) -> Result<Head, StoreError> {
     let (number, hash) = tenant.audit_head().await?;
-    Ok(Head { tenant: tenant.tenant(), number, hash: hash.to_string(), taken_at: now.to_string() })
+    let (taken_at, hash) = (now.to_string(), hash.to_string());
+    let head = Head { tenant: tenant.tenant(), number, hash, taken_at, public_key: None, signature: None };
+    Ok(head.signed(key))
 }
 
-/// Follows a log from its first row, towards a head that was kept, if there is one; how many rows it has, and the hash of
-/// the newest.
+/// Follows a log from its first row, towards a head that was kept, if there is one, and that `key` signed; how many rows it
+/// has, and the hash of the newest.
 ///
 /// # Errors
 /// [`Unsound`] at the first row that is not as it was recorded.
-pub async fn verify(tenant: &TenantStore, kept: Option<&Head>) -> Result<(u64, ChainHash), Unsound> {
+pub async fn verify(tenant: &TenantStore, kept: Option<&Head>, key: &PublicKey) -> Result<(u64, ChainHash), Unsound> {
+    kept.map_or(Ok(()), |head| head.check(key))?;
     let mut walk = Walk::new(tenant.tenant(), kept)?;
     let mut after = 0;
     loop {

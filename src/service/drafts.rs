@@ -19,12 +19,14 @@ use crate::store::drafts::DraftRow;
 use crate::store::{StoreError, TenantStore};
 
 pub use crate::governance::Policy;
+pub use crate::governance::signature::SigningKey;
 
 pub mod approvals;
 pub mod decisions;
 pub(crate) mod facts;
 mod files;
 mod parts;
+pub(crate) mod ground;
 pub mod release;
 pub mod report;
 mod shown;
@@ -52,6 +54,10 @@ pub struct DraftDesk {
     pub reply_tokens: std::sync::Arc<crate::mail::reply_token::ReplyTokens>,
     /// What uploads wait sealed with, and how many are taken in at a time.
     pub uploads: uploads::UploadDesk,
+    /// Signs receipts of releases.
+    pub evidence: std::sync::Arc<SigningKey>,
+    /// Where mail goes from here, as receipts say it.
+    pub route: std::sync::Arc<str>,
 }
 
 impl DraftDesk {

@@ -64,6 +64,8 @@ required_scopes! {
     ApprovalsRead = Some(Scope::ApprovalsRead);
     /// `approvals:report`.
     ApprovalsReport = Some(Scope::ApprovalsReport);
+    /// `audit:read`.
+    AuditRead = Some(Scope::AuditRead);
     /// `routes:read`.
     RoutesRead = Some(Scope::RoutesRead);
     /// `routes:write`.
@@ -129,7 +131,12 @@ impl Principal {
 const fn is_of_all_mailboxes(scope: Scope) -> bool {
     matches!(
         scope,
-        Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite | Scope::ApprovalsRead
+        Scope::DomainsRead
+            | Scope::DomainsWrite
+            | Scope::RoutesRead
+            | Scope::RoutesWrite
+            | Scope::ApprovalsRead
+            | Scope::AuditRead
     )
 }
 

@@ -48,8 +48,6 @@ pub(super) async fn append(
     now: Timestamp,
     entries: Vec<NewEntry>,
 ) -> Result<(), StoreError> {
-    const BEGIN: &str = "INSERT INTO audit_heads (tenant_id, number, hash) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING";
-    const LOCK: &str = "UPDATE audit_heads SET number = number WHERE tenant_id = $1 RETURNING number, hash";
     const ADD: &str = "\
 INSERT INTO audit_log (tenant_id, number, at, actor, action, subject, detail, detail_digest, hash)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -59,10 +57,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     }
     told::tell(connection, tenant, now, &entries).await?;
     let id = tenant.to_string();
-    let beginning = ChainHash::beginning(tenant);
-    query(BEGIN).bind(&id).bind(beginning.as_bytes()).execute(&mut *connection).await?;
-    let head = query(LOCK).bind(&id).fetch_one(&mut *connection).await?;
-    let (mut number, mut before): (i64, _) = (head.try_get(0)?, chain_hash(&head, 1)?);
+    let (last, mut before) = lock_head(connection, tenant).await?;
+    let mut number = last.cast_signed();
     for new in entries {
         number += 1;
         let detail = new.detail.to_string();
@@ -83,6 +79,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     Ok(())
 }
 
+/// The number and hash of a tenant's newest row, locked: the next row of the chain is this transaction's.
+pub(super) async fn lock_head(connection: &mut Connection, tenant: TenantId) -> Result<(u64, ChainHash), StoreError> {
+    const BEGIN: &str = "INSERT INTO audit_heads (tenant_id, number, hash) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING";
+    const LOCK: &str = "UPDATE audit_heads SET number = number WHERE tenant_id = $1 RETURNING number, hash";
+    let id = tenant.to_string();
+    let beginning = ChainHash::beginning(tenant);
+    query(BEGIN).bind(&id).bind(beginning.as_bytes()).execute(&mut *connection).await?;
+    let head = query(LOCK).bind(&id).fetch_one(connection).await?;
+    Ok((head.try_get::<i64>(0)?.cast_unsigned(), chain_hash(&head, 1)?))
+}
+
 impl TenantStore {
     /// Records what changed nothing else here.
     ///
@@ -91,6 +98,31 @@ impl TenantStore {
     pub async fn audit(&self, entries: Vec<NewEntry>) -> Result<(), StoreError> {
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store.write(move |connection| Box::pin(append(connection, tenant, now, entries))).await
+    }
+
+    /// Erases the details of all rows about a subject; how many. The chain stays whole: it is over their digests.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn erase_audit_details(&self, subject: String, who: Who) -> Result<u64, StoreError> {
+        const ERASE: &str =
+            "UPDATE audit_log SET detail = NULL WHERE tenant_id = $1 AND subject = $2 AND detail IS NOT NULL";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    // Before rows of the log: it is locked in one order by all.
+                    lock_head(connection, tenant).await?;
+                    let erase = query(ERASE).bind(tenant.to_string()).bind(&subject);
+                    let rows = erase.execute(&mut *connection).await?;
+                    if rows > 0 {
+                        let entry = NewEntry::new(who, "audit.erased", subject, serde_json::json!({ "rows": rows }));
+                        append(connection, tenant, now, vec![entry]).await?;
+                    }
+                    Ok(rows)
+                })
+            })
+            .await
     }
 
     /// Rows behind number `after`, at most `limit`, in their order.

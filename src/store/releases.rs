@@ -9,12 +9,14 @@ use serde_json::json;
 
 use super::audit::{NewEntry, append};
 use super::drafts::{end_release, lock_draft, step};
+use super::receipts::add_receipt;
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, rows, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
 use crate::governance::gate::Transmission;
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
+use crate::governance::receipt::Unsigned;
 use crate::governance::{IdentityOwner, ReleaseRow};
 use crate::ids::{DraftId, EventId, ReleaseId, TenantId, WorkerId};
 use crate::mail::address::Mailbox;
@@ -36,6 +38,8 @@ pub struct NewRelease {
     pub newcomers: u32,
     /// Who asked for it.
     pub asked_by: Who,
+    /// What is to be signed about it.
+    pub receipt: Unsigned,
 }
 
 /// A release as it is stored.
@@ -117,7 +121,7 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
         self.store
             .write_step(tenant, move |connection| {
                 Box::pin(async move {
-                    let NewRelease { row, version, send_at, agent, similarity, newcomers, asked_by } = new;
+                    let NewRelease { row, version, send_at, agent, similarity, newcomers, asked_by, receipt } = new;
                     let (id, release) = (tenant.to_string(), row.id.to_string());
                     step(connection, tenant, row.draft, DraftEvent::Release, now).await?;
                     let same = query(SAME).bind(&id).bind(row.draft.to_string()).bind(i64::from(version));
@@ -152,8 +156,9 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
                             .push_bind(send_at.as_micros());
                     })
                     .await?;
+                    let receipt = add_receipt(connection, tenant, row.id, receipt).await?;
                     let detail = json!({ "release": row.id, "contentHash": row.content_hash, "evidence": row.evidence,
-                        "policy": row.policy_version, "owner": row.owner, "recipients": pending.len() });
+                        "policy": row.policy_version, "owner": row.owner, "recipients": pending.len(), "receipt": receipt });
                     append(connection, tenant, now, vec![NewEntry::new(asked_by, "draft.released", row.draft, detail)])
                         .await
                 })

@@ -16,7 +16,7 @@ use super::sql::{Connection, Row, query};
 use super::standing::suppress;
 use super::{StoreError, TenantStore, from_id, handoffs, threads};
 use crate::clock::Timestamp;
-use crate::governance::audit::Who;
+use crate::governance::audit::{Who, subject_of_address};
 use crate::governance::lifecycle::DraftState;
 use crate::ids::{DraftId, EventId, MessageId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
@@ -211,8 +211,8 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NU
             json!({ "release": row.try_get::<&str>(1)?, "position": position, "event": event, "reason": reason });
         entries.push(NewEntry::new(Who::Gateway, "transmission.returned", row.try_get::<&str>(0)?, detail));
         if suppress(connection, *tenant, (&key, told.reason, Some(*event)), now).await? {
-            let detail = json!({ "reason": reason, "event": event });
-            entries.push(NewEntry::new(Who::Gateway, "address.suppressed", key, detail));
+            let detail = json!({ "address": key, "reason": reason, "event": event });
+            entries.push(NewEntry::new(Who::Gateway, "address.suppressed", subject_of_address(&key), detail));
         }
     }
     Ok(entries)

@@ -9,7 +9,7 @@ use super::audit::{NewEntry, append};
 use super::sql::{Connection, Row, Value, built, query};
 use super::{Store, StoreError, TenantStore, from_json};
 use crate::clock::Timestamp;
-use crate::governance::audit::Who;
+use crate::governance::audit::{Who, subject_of_address};
 use crate::governance::{Evidence, Policy};
 use crate::ids::{EventId, MailboxId, TenantId, ThreadId};
 
@@ -90,6 +90,17 @@ pub struct RecentRelease {
     pub is_automatic: bool,
     /// Its recipients in their form for comparison.
     pub recipients: Vec<String>,
+}
+
+/// A version of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// What it says.
+    pub policy: Policy,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// By whom; empty where that was not kept.
+    pub made_by: String,
 }
 
 /// What is known of one event of a conversation.
@@ -193,8 +204,8 @@ impl TenantStore {
             .write(move |connection| {
                 Box::pin(async move {
                     if suppress(connection, tenant, (&address_key, reason, event), now).await? {
-                        let detail = json!({ "reason": reason.as_str(), "event": event });
-                        let entry = NewEntry::new(who, "address.suppressed", &address_key, detail);
+                        let detail = json!({ "address": address_key, "reason": reason.as_str(), "event": event });
+                        let entry = NewEntry::new(who, "address.suppressed", subject_of_address(&address_key), detail);
                         append(connection, tenant, now, vec![entry]).await?;
                     }
                     Ok(())
@@ -217,7 +228,8 @@ impl TenantStore {
                     if remove.execute(&mut *connection).await? == 0 {
                         return Err(StoreError::NotFound("suppressed address"));
                     }
-                    let entry = NewEntry::new(who, "address.unsuppressed", &address_key, json!({}));
+                    let detail = json!({ "address": address_key });
+                    let entry = NewEntry::new(who, "address.unsuppressed", subject_of_address(&address_key), detail);
                     append(connection, tenant, now, vec![entry]).await
                 })
             })
@@ -262,13 +274,31 @@ impl TenantStore {
         row.map_or(Ok(Policy::default()), |row| from_json("policy", row.try_get(0)?))
     }
 
+    /// The versions of the settings, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Unreadable`].
+    pub async fn policy_history(&self, limit: u32) -> Result<Vec<PolicyVersion>, StoreError> {
+        const LIST: &str =
+            "SELECT content, created_at, created_by FROM policies WHERE tenant_id = $1 ORDER BY version DESC LIMIT $2";
+        let list = query(LIST).bind(self.tenant.to_string()).bind(i64::from(limit));
+        let read = |row: &Row| {
+            Ok(PolicyVersion {
+                policy: from_json("policy", row.try_get(0)?)?,
+                made_at: Timestamp::from_micros(row.try_get(1)?),
+                made_by: row.try_get(2)?,
+            })
+        };
+        list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
+    }
+
     /// Makes new settings; their version's name.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when others were made at the same time.
     pub async fn set_policy(&self, policy: Policy, who: Who) -> Result<String, StoreError> {
         const NEXT: &str = "SELECT COALESCE(MAX(version), 0) + 1 FROM policies WHERE tenant_id = $1";
-        const ADD: &str = "INSERT INTO policies (tenant_id, version, content, created_at) VALUES ($1, $2, $3, $4) \
+        const ADD: &str = "INSERT INTO policies (tenant_id, version, content, created_at, created_by) VALUES ($1, $2, $3, $4, $5) \
 ON CONFLICT DO NOTHING";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
@@ -279,6 +309,7 @@ ON CONFLICT DO NOTHING";
                     let policy = Policy { version: format!("v{next}"), ..policy };
                     let content = super::to_json("policy", &policy)?;
                     let add = query(ADD).bind(tenant.to_string()).bind(next).bind(content).bind(now.as_micros());
+                    let add = add.bind(who.to_string());
                     if add.execute(&mut *connection).await? == 0 {
                         return Err(StoreError::Conflict("other settings were made at the same time"));
                     }

@@ -22,6 +22,7 @@ mod crash;
 mod disk;
 mod doctor;
 mod domains;
+mod evidence;
 mod import;
 mod inject;
 mod intake;

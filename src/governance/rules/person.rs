@@ -2,11 +2,12 @@
 
 use super::{Case, Finding, Occasion};
 use crate::contract::answer::Risk;
-use crate::governance::approval::{Approval, Evidence};
+use crate::governance::approval::{Actor, Approval, Evidence};
 use crate::governance::content;
 use crate::governance::facts::{AnsweredMessage, Dmarc, Fact};
 use crate::governance::policy::ReplyPolicy;
 use crate::governance::rendering::Rendering;
+use crate::governance::role::Role;
 use crate::governance::version::Version;
 
 pub(super) fn approval_required(case: &Case<'_>) -> Finding {
@@ -85,9 +86,18 @@ pub(in crate::governance) fn counts(case: &Case<'_>, evidence: &Evidence) -> boo
 /// Whether policy asks for a person's yes to this version.
 fn needs_approval(case: &Case<'_>) -> Finding {
     match (case.reply_policy(), risk(case)) {
-        (ReplyPolicy::PolicyAuto, Some(Risk::Low)) => Finding::Clear,
+        (ReplyPolicy::PolicyAuto, Some(Risk::Low)) => of_template(case),
         (ReplyPolicy::PolicyAuto, None) if case.version.is_some() => Finding::Unknown,
         _ => Finding::Applies,
+    }
+}
+
+/// Whether the template of a draft keeps it from going out without a person.
+fn of_template(case: &Case<'_>) -> Finding {
+    match (case.settings(), &case.facts.template) {
+        (Some(settings), _) if settings.automatic_templates.is_none() => Finding::Clear,
+        (Some(settings), Fact::Known(template)) => Finding::when(!settings.is_automatic(template.as_deref())),
+        _ => Finding::Unknown,
     }
 }
 
@@ -99,8 +109,11 @@ pub(super) fn risk_of(rendering: &Rendering) -> Option<Risk> {
     Some(content::risk(&text.words).max(least))
 }
 
+/// The same by the tenant's own words too; `None` also where these are not known.
 fn risk(case: &Case<'_>) -> Option<Risk> {
-    case.version.as_ref().and_then(|version| version.risk)
+    let (version, settings) = (case.version.as_ref()?, case.settings()?);
+    let (risk, text) = (version.risk?, version.rendering.text.known()?);
+    if content::has_phrase(&text.words, &settings.risk_words) { Some(Risk::High) } else { Some(risk) }
 }
 
 /// What the approvals on record amount to.
@@ -131,7 +144,21 @@ fn valid<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Approval> {
 }
 
 fn is_valid(case: &Case<'_>, approval: &Approval) -> bool {
-    is_of_case(case, approval) && is_present(case, approval) && !is_by_author(case, approval)
+    is_of_case(case, approval)
+        && is_present(case, approval)
+        && !is_by_author(case, approval)
+        && has_role(case, approval)
+}
+
+/// Whether the approver has, now, the role that the settings ask for. Without a setting of their own they ask for no more
+/// than every approver has.
+fn has_role(case: &Case<'_>, approval: &Approval) -> bool {
+    let Some(settings) = case.settings() else { return false };
+    let Actor::User { user } = &approval.approver else { return settings.approver <= Role::Approver };
+    settings.approver <= Role::Approver
+        || case.facts.approver_roles.known().is_some_and(|roles| {
+            roles.iter().any(|(approver, role)| approver == user && role.allows(settings.approver))
+        })
 }
 
 /// A signed-in person's yes to this draft of this tenant that was not taken back.

@@ -19,6 +19,16 @@ pub(super) fn suppressed_recipient(case: &Case<'_>) -> Finding {
     Finding::when(version.version.content.recipients().iter().any(|recipient| is_suppressed(recipient.key())))
 }
 
+pub(super) fn recipient_not_allowed(case: &Case<'_>) -> Finding {
+    let (Some(settings), Some(version)) = (case.settings(), &case.version) else { return Finding::Unknown };
+    Finding::when(!version.version.content.recipients().iter().all(|recipient| settings.admits(recipient)))
+}
+
+pub(super) fn quiet_hours(case: &Case<'_>) -> Finding {
+    let quiet = case.facts.standing.quiet_until.known();
+    quiet.map_or(Finding::Unknown, |until| Finding::when(until.is_some_and(|until| case.now < until)))
+}
+
 pub(super) fn auto_reply_loop(case: &Case<'_>) -> Finding {
     // RFC 3834 §2: no answer to automatic mail, and none to the null reverse-path.
     of_answered(case, |answered| {

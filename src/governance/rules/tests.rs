@@ -3,8 +3,9 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::governance::facts::{AnsweredMessage, Dmarc, DomainState, Fact, MailboxState, Quota, TrustBand};
 use crate::governance::fixture::{NOW, OTHER_TENANT, Scene, ago, domain, mailbox, person};
+use crate::governance::role::Role;
 use crate::governance::{Actor, Approval, IdentityOwner, Policy, ReplyPolicy, Ruling, rules::rules};
-use crate::ids::{KeyId, MailboxId};
+use crate::ids::{KeyId, MailboxId, UserId};
 
 /// One rule: what makes it apply, and what takes away the fact that it asks for.
 struct Row {
@@ -133,6 +134,15 @@ const ROWS: &[Row] = &[
         unknown: Some(|scene| scene.facts.standing.suppressed = Fact::Unknown),
     },
     Row {
+        code: "recipient_not_allowed",
+        ruling: Ruling::Deny,
+        applies: |scene| {
+            let block = vec!["buyer.example".to_owned()];
+            scene.facts.policy = Fact::Known(Policy { block, ..Policy::default() });
+        },
+        unknown: Some(|scene| scene.facts.policy = Fact::Unknown),
+    },
+    Row {
         code: "auto_reply_loop",
         ruling: Ruling::Deny,
         applies: |scene| answered(scene, |answered| answered.is_auto_submitted = Fact::Known(true)),
@@ -175,6 +185,14 @@ const ROWS: &[Row] = &[
             scene.facts.standing.quota = Fact::Known(Quota::UsedUpUntil(NOW.plus(Duration::from_micros(1))));
         },
         unknown: Some(|scene| scene.facts.standing.quota = Fact::Unknown),
+    },
+    Row {
+        code: "quiet_hours",
+        ruling: Ruling::Hold,
+        applies: |scene| {
+            scene.facts.standing.quiet_until = Fact::Known(Some(NOW.plus(Duration::from_micros(1))));
+        },
+        unknown: Some(|scene| scene.facts.standing.quiet_until = Fact::Unknown),
     },
     Row {
         code: "tenant_restricted",
@@ -263,8 +281,8 @@ fn what_the_program_does_not_know_yet_denies_every_draft_of_its_own() {
     assert_eq!(verdict.ruling(), Ruling::Deny);
     let own = rules().iter().filter(|rule| rule.asked == super::Asked::OfOwnSending);
     let missing: Vec<_> = own.map(|rule| rule.code).filter(|code| !verdict.has(code)).collect();
-    // The bytes alone answer these.
-    assert_eq!(missing, ["display_name_spoof", "risk_high"]);
+    // The bytes alone answer this.
+    assert_eq!(missing, ["display_name_spoof"]);
 }
 
 #[test]
@@ -500,6 +518,50 @@ fn policy_auto_lets_only_low_risk_pass_without_a_person() {
     scene.approve();
     assert_eq!(scene.verdict().codes(), ["risk_high"]);
     scene.approve_with(&["risk_high"]);
+    assert_eq!(scene.verdict().ruling(), Ruling::Release);
+}
+
+#[test]
+fn the_policy_says_whose_yes_counts_and_a_role_that_is_not_known_does_not() {
+    let mut scene = Scene::connex();
+    scene.facts.policy = Fact::Known(Policy { approver: Role::Admin, ..Policy::default() });
+    assert_eq!(scene.verdict().codes(), ["approval_required"], "an approver's yes");
+    scene.facts.approver_roles = Fact::Known(vec![(UserId::from_bits(1), Role::Owner)]);
+    assert_eq!(scene.verdict().codes(), ["approval_required"], "somebody else's role");
+    scene.facts.approver_roles = Fact::Unknown;
+    assert_eq!(scene.verdict().codes(), ["approval_required"]);
+    scene.facts.approver_roles = Fact::Known(vec![(UserId::from_bits(2), Role::Owner)]);
+    assert_eq!(scene.verdict().ruling(), Ruling::Release);
+    let actor = Actor::Issued { issuer: "https://id.example".into(), subject: "2".into() };
+    scene.facts.approvals = Fact::Known(vec![Approval { approver: actor, ..scene.approval() }]);
+    assert_eq!(scene.verdict().codes(), ["approval_required"], "of another issuer's people no role is known");
+}
+
+#[test]
+fn a_tenants_own_words_are_risky_as_whole_words_in_any_case() {
+    let mut scene = Scene::of(IdentityOwner::Connex, ReplyPolicy::PolicyAuto);
+    scene.facts.approvals = Fact::Known(Vec::new());
+    let risk_words = vec!["Project  Falcon".to_owned()];
+    scene.facts.policy = Fact::Known(Policy { risk_words, ..Policy::default() });
+    scene.write(&[], "Thank you for the projects, falcon and all.");
+    assert!(!scene.verdict().has("risk_high"));
+    scene.write(&[], "Thank you for PROJECT falcon.");
+    assert_eq!(scene.verdict().codes(), ["approval_required", "risk_high"]);
+}
+
+#[test]
+fn where_the_policy_names_templates_no_other_draft_goes_without_a_person() {
+    let mut scene = Scene::of(IdentityOwner::Connex, ReplyPolicy::PolicyAuto);
+    scene.facts.approvals = Fact::Known(Vec::new());
+    let automatic_templates = Some(vec!["welcome".to_owned()]);
+    scene.facts.policy = Fact::Known(Policy { automatic_templates, ..Policy::default() });
+    assert_eq!(scene.verdict().codes(), ["approval_required"]);
+    scene.facts.template = Fact::Known(Some("other".to_owned()));
+    assert_eq!(scene.verdict().codes(), ["approval_required"]);
+    scene.facts.template = Fact::Unknown;
+    let verdict = scene.verdict();
+    assert!(verdict.codes() == ["approval_required"] && verdict.reasons()[0].is_unknown);
+    scene.facts.template = Fact::Known(Some("welcome".to_owned()));
     assert_eq!(scene.verdict().ruling(), Ruling::Release);
 }
 

@@ -12,6 +12,9 @@ use crate::store::directory::NewMailbox;
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 
+mod evidence;
+mod policies;
+
 pub(super) const DRAFTS: &str = "/api/v1/drafts";
 
 /// A mailbox of the tenant, and a signing key of the platform domain that DNS was seen to have.

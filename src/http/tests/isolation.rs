@@ -171,6 +171,12 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
             vec![call(&path, json!({ "outcome": "discarded" }), Answered::Unknown)]
         }
         Action::Approval => vec![of(&ids.approval)],
+        // Of another's release: `a_receipt_is_told_to_its_tenant_alone` tries a true one.
+        Action::Receipt => vec![of("rel_00000000000000000000000000")],
+        Action::AuditHead | Action::Policy => here(Answered::Own),
+        Action::PolicyTry => {
+            vec![call(endpoint.path, crate::http::documents::example_of(endpoint), Answered::Own)]
+        }
         Action::DraftEdit => {
             vec![call(
                 &endpoint.path.replace("{id}", &ids.draft),

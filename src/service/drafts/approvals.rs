@@ -8,6 +8,7 @@ use super::release::{APPROVAL_LIFE, ReleaseAnswer, Terms};
 use super::{DraftView, VerdictView, conflict, fault};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
+use crate::governance::role::Role;
 use crate::governance::{Actor, Approval, Verdict};
 use crate::ids::{ApprovalId, TenantId};
 use crate::service::accounts::{self, SignedIn};
@@ -23,6 +24,7 @@ pub use crate::governance::ContentHash;
 pub struct Approver {
     tenant: TenantId,
     actor: Actor,
+    role: Role,
     is_stepped_up: bool,
 }
 
@@ -30,7 +32,12 @@ impl Approver {
     /// The person behind a session.
     #[must_use]
     pub fn of(who: &SignedIn<accounts::Approver>, now: Timestamp) -> Self {
-        Self { tenant: who.tenant(), actor: Actor::User { user: who.user() }, is_stepped_up: who.is_stepped_up(now) }
+        Self {
+            tenant: who.tenant(),
+            actor: Actor::User { user: who.user() },
+            role: who.role(),
+            is_stepped_up: who.is_stepped_up(now),
+        }
     }
 
     /// A user of an issuer that the tenant registered, whose token says that they signed in just before.
@@ -60,7 +67,7 @@ impl Approver {
     /// The same for tests of the layers above.
     #[cfg(test)]
     pub(crate) const fn of_test(tenant: TenantId, user: crate::ids::UserId, is_stepped_up: bool) -> Self {
-        Self { tenant, actor: Actor::User { user }, is_stepped_up }
+        Self { tenant, actor: Actor::User { user }, role: Role::Approver, is_stepped_up }
     }
 }
 
@@ -237,6 +244,10 @@ impl Service {
                 return Ok(None);
             }
         };
+        let required = case.facts.policy.known().map_or(Role::Owner, |policy| policy.approver);
+        if !approver.role.allows(required) {
+            return Err(Conflict::State("the policy asks for the yes of a person with a higher role").into());
+        }
         let now = self.clock().now();
         let verdict = crate::governance::evaluate(&case.version, &case.facts, now);
         let approval = Approval {

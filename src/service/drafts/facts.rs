@@ -1,17 +1,15 @@
 //! The facts of one moment about one version, gathered for the gate. What cannot be found out stays unknown there.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
+use super::ground::{Count, Departure, Ground, Usage};
 use crate::clock::Timestamp;
 use crate::event::{CanonicalEvent, EventType};
-use crate::governance::facts::{
-    AnsweredMessage, Dmarc, DomainFacts, DomainState, Fact, Facts, MailboxFacts, MailboxState, Quota, Standing,
-    ThreadFacts, TrustBand,
-};
+use crate::governance::facts::{AnsweredMessage, Dmarc, DomainFacts, DomainState, Fact, Facts, ThreadFacts, TrustBand};
+use crate::governance::role::Role;
 use crate::governance::similarity::is_near;
-use crate::governance::{Content, Identity, Policy, Version};
-use crate::ids::{MailboxId, OPERATOR, ThreadId};
+use crate::governance::{Actor, Approval, Content, Version};
+use crate::ids::{DraftId, MailboxId, OPERATOR, ThreadId, UserId};
 use crate::mail::address::{Domain, Mailbox};
 use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Service, ServiceError};
@@ -25,6 +23,10 @@ use crate::store::standing::{LOOKED_AT, RecentRelease, ThreadEvent};
 pub(crate) struct DraftCase {
     pub(crate) version: Version,
     pub(crate) facts: Facts,
+    /// What the facts were made of, but for the policy.
+    pub(crate) ground: Ground,
+    /// The number of the version.
+    pub(crate) number: u32,
     /// What its words look like.
     pub(crate) likeness: u64,
     /// How many of its recipients have never been in the conversation.
@@ -39,44 +41,74 @@ impl Service {
     pub(crate) async fn case_of(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<DraftCase, ServiceError> {
         let nothing = || Conflict::State("nothing is written yet: the draft has no version");
         let row = tenant.draft_version(draft.id, draft.version).await?.ok_or_else(nothing)?;
-        self.case_of_version(tenant, draft, row).await
+        self.case_at(tenant, draft, row, Departure::BehindQuietHours).await
     }
 
-    /// The same for one version.
+    /// The same for a version that is about to be sent.
     pub(crate) async fn case_of_version(
         &self,
         tenant: &TenantStore,
         draft: &DraftRow,
         row: VersionRow,
     ) -> Result<DraftCase, ServiceError> {
+        self.case_at(tenant, draft, row, Departure::Now).await
+    }
+
+    async fn case_at(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        row: VersionRow,
+        departure: Departure,
+    ) -> Result<DraftCase, ServiceError> {
         let id = draft.mailbox.ok_or(Conflict::State("the draft has no mailbox here"))?;
         let mailbox = tenant.mailbox(id).await?;
-        let version = version_of(tenant, draft, id, row)?;
-        let policy = tenant.policy().await?;
+        let number = row.version;
+        let version = version_of(tenant, draft.id, id, row)?;
         let thread = self.thread_facts(tenant, draft).await?;
         let known: Vec<String> = thread.participants.known().into_iter().flatten().map(Mailbox::key).collect();
         let strangers = version.content.recipients().iter().filter(|one| !known.contains(&one.key())).count();
         let newcomers = u32::try_from(strangers).unwrap_or(u32::MAX);
         let likeness = crate::governance::likeness(&version.content);
         let registered = mailbox.as_ref().and_then(registered_mailbox);
-        let identity = Identity::resolve(None, registered.as_ref()).0;
-        let approvals = tenant.approvals_of(draft.id).await?;
-        let standing = self.sending_standing(tenant, draft, &version, &policy, (likeness, newcomers)).await?;
         let domain = match &registered {
             Some(registered) => self.domain_facts(tenant, registered.address.domain()).await?,
             None => Fact::Unknown,
         };
-        let facts = Facts {
-            identity: Fact::Known(identity),
-            mailbox: mailbox.as_ref().and_then(|row| mailbox_facts(row, &policy)).into(),
-            domain,
-            platform_domains: Fact::Known(self.drafts.platform_domains.to_vec()),
-            thread,
-            approvals: Fact::Known(approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect()),
-            policy: Fact::Known(policy),
-            standing,
+        let approvals = tenant.approvals_of(draft.id).await?;
+        let approvals: Vec<Approval> = approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect();
+        let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
+        let suppressed = tenant.suppressions(Some(&keys)).await?;
+        let recent = tenant.recent_releases().await?;
+        let similar = recent.as_ref().zip(likeness);
+        let similar =
+            similar.map(|(recent, likeness)| similar_to_newcomers(recent, likeness).saturating_add(newcomers));
+        let (app, usage) = match recent {
+            Some(recent) => self.usage(tenant, draft, &version, (mailbox.as_ref(), &recent, &keys)).await?,
+            None => (self.app_of(tenant, mailbox.as_ref()).await?, Fact::Unknown),
         };
-        Ok(DraftCase { version, facts, likeness: likeness.unwrap_or_default(), newcomers })
+        let is_suspended = tenant.suspended_since().await?.is_some();
+        let ground = Ground {
+            tenant: tenant.tenant(),
+            mailbox: id,
+            registered,
+            domain,
+            platform_domains: self.drafts.platform_domains.to_vec(),
+            thread,
+            roles: roles_of(tenant, &approvals).await?,
+            approvals,
+            // Drafts are written here, and not made from templates.
+            template: None,
+            agent: draft.agent.clone(),
+            app,
+            suppressed: suppressed.iter().filter_map(|row| Mailbox::parse(&row.address_key).ok()).collect(),
+            similar: similar.into(),
+            usage,
+            trust_band: if is_suspended { TrustBand::Blocked } else { TrustBand::Standard },
+            is_paused: self.is_paused(tenant, draft, id).await?,
+        };
+        let facts = ground.facts(&tenant.policy().await?, &version, (departure, self.clock().now()));
+        Ok(DraftCase { version, facts, ground, number, likeness: likeness.unwrap_or_default(), newcomers })
     }
 
     async fn domain_facts(&self, tenant: &TenantStore, domain: &Domain) -> Result<Fact<DomainFacts>, ServiceError> {
@@ -150,42 +182,70 @@ impl Service {
         Ok(ThreadFacts { last_message_from_person, participants: Fact::Known(people.collect()), answered })
     }
 
-    async fn sending_standing(
+    async fn is_paused(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        mailbox: MailboxId,
+    ) -> Result<bool, ServiceError> {
+        let is_stopped = |(kind, subject, _): &(String, String, Timestamp)| match kind.as_str() {
+            "mailbox" => *subject == mailbox.to_string(),
+            "agent" => draft.agent.as_ref() == Some(subject),
+            _ => true,
+        };
+        let is_gateway = self.store.gateway_paused_since().await?.is_some();
+        Ok(is_gateway || tenant.pauses().await?.iter().any(is_stopped))
+    }
+
+    /// The app of the mailbox, and what was let out of late.
+    async fn usage(
         &self,
         tenant: &TenantStore,
         draft: &DraftRow,
         version: &Version,
-        policy: &Policy,
-        (likeness, newcomers): (Option<u64>, u32),
-    ) -> Result<Standing, ServiceError> {
-        let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
-        let suppressed = tenant.suppressions(Some(&keys)).await?;
-        let suppressed = suppressed.iter().filter_map(|row| Mailbox::parse(&row.address_key).ok()).collect();
-        let recent = tenant.recent_releases().await?;
-        let is_suspended = tenant.suspended_since().await?.is_some();
-        let pauses = tenant.pauses().await?;
-        let is_stopped = |(kind, subject, _): &(String, String, Timestamp)| match kind.as_str() {
-            "mailbox" => *subject == version.mailbox.to_string(),
-            "agent" => draft.agent.as_ref() == Some(subject),
-            _ => true,
+        (mailbox, recent, keys): (Option<&MailboxRow>, &[RecentRelease], &[String]),
+    ) -> Result<(Option<String>, Fact<Usage>), ServiceError> {
+        let app = self.app_of(tenant, mailbox).await?;
+        let siblings: Vec<String> = match mailbox.and_then(|row| row.app) {
+            None => Vec::new(),
+            app => {
+                tenant.mailboxes().await?.iter().filter(|row| row.app == app).map(|row| row.id.to_string()).collect()
+            }
         };
-        let is_paused = self.store.gateway_paused_since().await?.is_some() || pauses.iter().any(is_stopped);
-        Ok(Standing {
-            suppressed: Fact::Known(suppressed),
-            is_over_auto_reply_rate: recent
-                .as_ref()
-                .map(|recent| automatic_to(recent, &keys) >= policy.automatic_per_correspondent)
-                .into(),
-            similar_to_new_recipients: recent
-                .as_ref()
-                .zip(likeness)
-                .map(|(recent, likeness)| similar_to_newcomers(recent, likeness).saturating_add(newcomers))
-                .into(),
-            quota: recent.as_ref().map(|recent| quota(recent, draft, version.mailbox, policy)).into(),
-            trust_band: Fact::Known(if is_suspended { TrustBand::Blocked } else { TrustBand::Standard }),
-            is_paused: Fact::Known(is_paused),
-        })
+        let count = |counts: &dyn Fn(&RecentRelease) -> bool| {
+            Count::of(recent.iter().filter(|one| counts(one)).map(|one| one.at).collect())
+        };
+        let id = version.mailbox.to_string();
+        let mut domains: Vec<Domain> = version.content.recipients().iter().map(|one| one.domain().clone()).collect();
+        domains.sort();
+        domains.dedup();
+        let to = |domain: &Domain, key: &String| key.rsplit_once('@').is_some_and(|(_, own)| own == domain.as_str());
+        let usage = Usage {
+            automatic: automatic_to(recent, keys),
+            mailbox: count(&|one| one.mailbox == id),
+            agent: count(&|one| draft.agent.is_some() && one.agent == draft.agent),
+            app: count(&|one| siblings.contains(&one.mailbox)),
+            tenant: count(&|_| true),
+            domains: domains
+                .into_iter()
+                .map(|domain| {
+                    let counted = count(&|one| one.recipients.iter().any(|key| to(&domain, key)));
+                    (domain, counted)
+                })
+                .collect(),
+        };
+        Ok((app, Fact::Known(usage)))
     }
+}
+
+/// The role that each person has now who said yes; of one who has no account any more, none.
+async fn roles_of(tenant: &TenantStore, approvals: &[Approval]) -> Result<Vec<(UserId, Role)>, ServiceError> {
+    if approvals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_among = |id: UserId| approvals.iter().any(|approval| approval.approver == Actor::User { user: id });
+    let users = tenant.users().await?.into_iter().filter(|user| is_among(user.id));
+    Ok(users.map(|user| (user.id, user.role)).collect())
 }
 
 /// Of a policy, releases that nobody said yes to and that went to one of these: the most that one of them got.
@@ -199,29 +259,9 @@ fn similar_to_newcomers(recent: &[RecentRelease], likeness: u64) -> u32 {
     near.fold(0, |sum, one| sum.saturating_add(one.newcomers))
 }
 
-/// Whether mailbox, agent and tenant have room, and else from when on.
-fn quota(recent: &[RecentRelease], draft: &DraftRow, mailbox: MailboxId, policy: &Policy) -> Quota {
-    let mailbox = mailbox.to_string();
-    let opens = |limit: u32, counts: &dyn Fn(&RecentRelease) -> bool| {
-        // Newest first: with the oldest of the last `limit` gone there is room again.
-        let counted: Vec<Timestamp> = recent.iter().filter(|one| counts(one)).map(|one| one.at).collect();
-        match limit.checked_sub(1) {
-            None => Some(Timestamp::from_micros(i64::MAX)),
-            Some(last) => counted.get(last as usize).map(|oldest| oldest.plus(Duration::from_hours(24))),
-        }
-    };
-    let by_agent = draft
-        .agent
-        .as_ref()
-        .and_then(|agent| opens(policy.agent_per_day, &|one: &RecentRelease| one.agent.as_ref() == Some(agent)));
-    let by_mailbox = opens(policy.mailbox_per_day, &|one: &RecentRelease| one.mailbox == mailbox);
-    let by_tenant = opens(policy.tenant_per_day, &|_: &RecentRelease| true);
-    [by_agent, by_mailbox, by_tenant].into_iter().flatten().max().map_or(Quota::Open, Quota::UsedUpUntil)
-}
-
-fn version_of(
+pub(crate) fn version_of(
     tenant: &TenantStore,
-    draft: &DraftRow,
+    draft: DraftId,
     mailbox: MailboxId,
     row: VersionRow,
 ) -> Result<Version, ServiceError> {
@@ -230,20 +270,7 @@ fn version_of(
     if content.hash().to_string() != row.content_hash {
         return Err(ServiceError::Internal("a stored version is not what its hash says".into()));
     }
-    Ok(Version { draft: draft.id, tenant: tenant.tenant(), mailbox, author: row.author, content })
-}
-
-fn mailbox_facts(row: &MailboxRow, policy: &Policy) -> Option<MailboxFacts> {
-    let registered = registered_mailbox(row)?;
-    Some(MailboxFacts {
-        id: row.id,
-        tenant: row.tenant,
-        state: if row.state == "active" { registered.state } else { MailboxState::Suspended },
-        is_receive_only: registered.receive_only,
-        addresses: vec![registered.address],
-        bounce_domains: Vec::new(),
-        max_recipients: policy.recipients,
-    })
+    Ok(Version { draft, tenant: tenant.tenant(), mailbox, author: row.author, content })
 }
 
 /// Mail that a person may have written: no report, automatic answer or receipt.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::facts::DraftCase;
+use super::ground::behind_quiet_hours;
 use super::{VerdictView, actor_of, conflict, fault};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
@@ -24,6 +25,7 @@ use crate::store::approvals::NewQuestion;
 use crate::store::audit::NewEntry;
 use crate::store::drafts::DraftRow;
 use crate::store::releases::NewRelease;
+use crate::store::verdicts::Occasion;
 
 /// Body of a request for release; every field may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -170,6 +172,7 @@ impl Service {
     ) -> Result<ReleaseAnswer, ServiceError> {
         let now = self.clock().now();
         let (disposition, verdict) = Disposition::of(&case.version, &case.facts, now);
+        self.keep_verdict(tenant, (&case, &verdict), (Occasion::Request, now)).await?;
         let mut answer = ReleaseAnswer {
             draft_id: draft.id.to_string(),
             state: draft.state.as_str().to_owned(),
@@ -221,9 +224,13 @@ impl Service {
     ) -> Result<ReleaseId, ServiceError> {
         let now = self.clock().now();
         let send_at = terms.send_at.map_or(now, |at| at.max(now));
+        // The gate let it out for then.
+        let behind = case.facts.policy.known().and_then(|policy| behind_quiet_hours(policy, send_at).known().copied());
+        let send_at = behind.unwrap_or(send_at);
         let gate_terms = ReleaseTerms { id: self.clock().mint(), expires_at: send_at.plus(RELEASE_LIFE) };
         let row = mint(&case, gate_terms, now).map_err(|refused| ServiceError::Internal(refused.into()))?;
         let id = row.id;
+        let receipt = self.receipt_of(&row, draft.version, &case);
         let new = NewRelease {
             row,
             version: draft.version,
@@ -232,6 +239,7 @@ impl Service {
             similarity: case.likeness,
             newcomers: case.newcomers,
             asked_by: who,
+            receipt,
         };
         tenant.release_draft(new).await.map_err(conflict)?;
         Ok(id)
@@ -300,7 +308,7 @@ impl Service {
 
 /// Whether a hold goes by itself.
 pub(crate) fn is_lifted_by_time(code: &str) -> bool {
-    matches!(code, "sending_paused" | "quota_exceeded" | "bulk_pattern")
+    matches!(code, "sending_paused" | "quota_exceeded" | "bulk_pattern" | "quiet_hours")
 }
 
 /// Goes through the gate with the newest yes that counts, or by policy where none does.

@@ -6,6 +6,7 @@ use super::*;
 use crate::governance::audit::{Walk, Who};
 use crate::governance::gate::Transmission;
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
+use crate::governance::receipt::tests::unsigned;
 use crate::governance::{Actor, Approval, Content, ContentHash, Evidence, IdentityOwner, Policy, ReleaseRow};
 use crate::ids::{ApprovalId, DraftId, MailboxId, ReleaseId, UserId};
 use crate::mail::address::ReversePath;
@@ -16,6 +17,7 @@ use crate::store::releases::{ClaimedRelease, NewRelease, Outcome};
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::tests::engine::on_both_engines;
+use crate::store::verdicts::{Occasion, VerdictRow};
 
 /// What a tenant has that is on its way.
 pub(super) struct Sending {
@@ -32,6 +34,7 @@ pub(super) async fn fill(scene: &Scene, mark: &str) -> Sending {
     own.suppress("ann@lakeside.example".into(), SuppressionReason::Manual, None, Who::Operator).await.unwrap();
     own.pause_sending(Paused::Agent(mark.into()), true, Who::Operator).await.unwrap();
     own.set_policy(Policy::default(), Who::Operator).await.unwrap();
+    own.keep_verdict(verdict(clock, sending.draft)).await.unwrap();
     own.add_signing_key(signing_key(clock, "saltwater.example", mark), Who::Operator).await.unwrap();
     own.note_signing_key("saltwater.example", "s1", true).await.unwrap();
     sending
@@ -121,6 +124,36 @@ pub(super) fn yes(clock: &Clock, tenant: TenantId, draft: DraftId, id: ApprovalI
     }
 }
 
+pub(super) fn verdict(clock: &Clock, draft: DraftId) -> VerdictRow {
+    VerdictRow {
+        at: clock.now(),
+        draft,
+        version: 1,
+        occasion: Occasion::Request.as_str().into(),
+        ruling: "hold".into(),
+        codes: vec!["approval_required".into()],
+        policy_version: "v1".into(),
+        ground: Some("{}".into()),
+    }
+}
+
+async fn verdicts_are_kept_in_their_order_for_90_days_and_without_what_is_too_much(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let at = |days: i64| Timestamp::from_micros(clock.now().as_micros() - days * 86_400_000_000);
+    let (old, new) = (clock.mint::<DraftId>(), clock.mint::<DraftId>());
+    own.keep_verdict(VerdictRow { at: at(91), ..verdict(clock, old) }).await.unwrap();
+    own.keep_verdict(VerdictRow { at: at(89), ground: Some("x".repeat(70_000)), ..verdict(clock, old) }).await.unwrap();
+    for _ in 0..2 {
+        own.keep_verdict(VerdictRow { at: at(1), ..verdict(clock, new) }).await.unwrap();
+    }
+    let all = own.verdicts_after((Timestamp::from_micros(0), ""), 9).await.unwrap();
+    assert_eq!(all.iter().map(|row| (row.at, row.draft)).collect::<Vec<_>>(), [(at(89), old), (at(1), new)]);
+    assert_eq!((all[0].ground.as_deref(), all[1].ground.as_deref()), (None, Some("{}")));
+    assert_eq!(own.verdicts_after((at(89), &old.to_string()), 9).await.unwrap(), all[1..]);
+    assert_eq!(own.verdicts_after((at(90), ""), 1).await.unwrap(), all[..1]);
+}
+
 pub(super) fn no() -> NewRejection {
     NewRejection { approver: Actor::User { user: UserId::from_bits(1) }, reason: "other".into(), note: None }
 }
@@ -141,7 +174,16 @@ pub(super) fn release(clock: &Clock, tenant: TenantId, draft: DraftId) -> NewRel
         transmissions: to().into_iter().map(pending).collect(),
     };
     let asked_by = Who::Gateway;
-    NewRelease { row, version: 1, send_at: clock.now(), agent: None, similarity: u64::MAX, newcomers: 2, asked_by }
+    NewRelease {
+        receipt: unsigned(&row.id.to_string(), "sales"),
+        row,
+        version: 1,
+        send_at: clock.now(),
+        agent: None,
+        similarity: u64::MAX,
+        newcomers: 2,
+        asked_by,
+    }
 }
 
 pub(super) fn entry(draft: DraftId) -> NewEntry {
@@ -179,6 +221,7 @@ async fn states(scene: &Scene, sending: &Sending) -> (DraftState, Vec<Transmissi
 }
 
 on_both_engines! {
+    verdicts_are_kept_in_their_order_for_90_days_and_without_what_is_too_much,
     all_that_a_draft_goes_through_stands_in_one_chain,
     a_recipient_is_held_by_one_sender_at_a_time,
     a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_tried_again,

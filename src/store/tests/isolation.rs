@@ -211,6 +211,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         approvals_of(owned.sending.draft) => "Ok([])";
         release(owned.sending.claimed.release) => "Ok(None)";
         releases_of(owned.sending.draft) => "Ok([])";
+        receipt(owned.sending.claimed.release) => "Ok(None)";
         sent_copies(owned.sending.draft) => "Ok([])";
         handoff(owned.draft) => "Ok(None)";
         templates() => "Ok([])";
@@ -224,6 +225,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         suppressions(None) => "Ok([])";
         upload(owned.upload) => "Ok(None)";
         policy() => "Ok(Policy { version: \"default\"";
+        policy_history(9) => "Ok([])";
+        verdicts_after((from, ""), 9) => "Ok([])";
         thread_events(owned.thread) => "Ok([])";
         event_content(owned.event) => "Ok(None)";
         signing_keys() => "Ok([])";
@@ -347,6 +350,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
         unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
         pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";
+        erase_audit_details(draft.to_string(), Who::Operator) => "Ok(0)";
         add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own"), None) => "Ok(First(()))";
         add_signing_key(drafts::signing_key(clock, DOMAIN, "own"), Who::Operator) => "Ok(())";
         delegate_bounces(&Domain::parse(DOMAIN).unwrap(), &Domain::parse("b.saltwater.example").unwrap(), Who::Operator) => "Ok(())";
@@ -356,6 +360,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         add_upload(upload(owned.upload, clock), ROOM) => "Ok(())";
         drop_uploads() => "Ok(0)";
         audit(vec![entry()]) => "Ok(())";
+        keep_verdict(drafts::verdict(clock, draft)) => "Ok(())";
     }
 }
 

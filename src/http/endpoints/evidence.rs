@@ -1,0 +1,56 @@
+//! What the gateway says of itself, signed; and the policy that it obeys.
+
+use super::{Action, Auth, Endpoint, OPEN, Reply, Verb};
+use crate::http::error::Code;
+use crate::keys::Scope;
+
+const READ: Auth = Auth::Key(Scope::AuditRead);
+
+/// Each of them.
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        action: Action::Receipt,
+        path: "/api/v1/receipts/{id}",
+        auth: READ,
+        summary: "The receipt of a release",
+        about: "Who let which content out, as whom, by which approval or policy, with its place in the audit log. Signed: it can \
+                be checked without this gateway, by the public key in the discovery document.",
+        reply: Reply::Json("SignedReceipt"),
+        problems: &[Code::ForbiddenMailbox, Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::AuditHead,
+        path: "/api/v1/audit/head",
+        auth: READ,
+        summary: "The head of the audit log",
+        about: "Number and hash of its newest row, signed. Kept elsewhere, it shows whatever is changed, removed, reordered or cut \
+                off at or before that row.",
+        reply: Reply::Json("Head"),
+        problems: &[Code::ForbiddenMailbox],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::Policy,
+        path: "/api/v1/policies",
+        auth: READ,
+        summary: "The policy that the gate obeys",
+        about: "And its versions, with who made them and when. No key makes one: it would decide what may leave.",
+        reply: Reply::Json("PolicyView"),
+        problems: &[Code::ForbiddenMailbox],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::PolicyTry,
+        verb: Verb::Post,
+        path: "/api/v1/policies/simulate",
+        auth: READ,
+        summary: "Try another policy on what was asked before",
+        about: "Asks the gate again, with what was known then, and tells what it would have said differently. Changes nothing. At most \
+                5,000 verdicts, of the last 90 days.",
+        body: Some("PolicyTrial"),
+        reply: Reply::Json("PolicyReplay"),
+        problems: &[Code::ForbiddenMailbox],
+        ..OPEN
+    },
+];

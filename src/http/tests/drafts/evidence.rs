@@ -1,0 +1,88 @@
+//! Receipts, signed heads, and an audit log that stays whole when what it holds of persons is erased.
+
+use super::*;
+use crate::governance::audit::subject_of_address;
+use crate::governance::signature::PublicKey;
+use crate::service::audit::verify;
+use crate::service::receipts::{Head, SignedReceipt};
+
+/// A draft that a person let out, and its release.
+async fn released(gateway: &Gateway, key: &str) -> (Value, String) {
+    mailbox(gateway, "sales", "connex", "human_approval").await;
+    let draft = propose(gateway, key, &proposal("sales", "See you on Tuesday.")).await;
+    let asked = act(gateway, key, &draft, "release-request", &json!({})).await.json();
+    let approval = asked["approvalId"].as_str().unwrap();
+    let answer = approve(gateway, approval, draft["contentHash"].as_str().unwrap(), 1).await.unwrap().unwrap();
+    (draft, answer.release_id.unwrap())
+}
+
+async fn published_key(gateway: &Gateway) -> PublicKey {
+    let discovery = gateway.get("/.well-known/connex-agent", None).await.json();
+    discovery["evidence"]["publicKey"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_release_has_a_receipt_that_the_published_key_signed_and_that_the_audit_log_knows() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let (draft, release) = released(&gateway, &key).await;
+    let reply = gateway.get(&format!("/api/v1/receipts/{release}"), Some(&key)).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let signed = SignedReceipt::read(&reply.text()).unwrap();
+    signed.check(Some(&published_key(&gateway).await)).unwrap();
+    let receipt = signed.receipt;
+    assert_eq!((receipt.release, receipt.draft.as_str()), (release.clone(), draft["id"].as_str().unwrap()));
+    assert_eq!((receipt.content_hash.as_str(), receipt.recipients), (draft["contentHash"].as_str().unwrap(), 2));
+    assert_eq!((receipt.allowed_by.as_str(), receipt.approvals.len()), ("person", 1));
+    assert_eq!(receipt.approvals[0].by, format!("user:{}", UserId::from_bits(1)));
+    assert_eq!(receipt.approvals[0].accepted, ["approval_required", "new_recipient"]);
+    assert_eq!(receipt.identity.address.as_deref(), Some("sales@gate.example"));
+    assert_eq!((receipt.verdict.ruling.as_str(), receipt.policy_version.as_str()), ("release", "default"));
+    assert!(!reply.text().contains("lakeside.example"), "no recipient is named");
+
+    let rows = gateway.store.for_tenant(gateway.tenant).audit_after(0, 100).await.unwrap();
+    let row = rows.iter().find(|row| row.entry.number == receipt.audit.number).unwrap();
+    assert_eq!(row.entry.action, "draft.released");
+    let before = rows.iter().find(|row| row.entry.number + 1 == receipt.audit.number).unwrap();
+    assert_eq!(before.hash.to_string(), receipt.audit.previous_hash);
+    let detail: Value = serde_json::from_str(row.detail.as_deref().unwrap()).unwrap();
+    assert_eq!((&detail["release"], detail["receipt"].as_str().unwrap().len()), (&json!(release), 64));
+}
+
+#[tokio::test]
+async fn a_receipt_is_told_to_its_tenant_alone_and_to_a_key_that_may_read_the_log() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let (_, release) = released(&gateway, &key).await;
+    let path = format!("/api/v1/receipts/{release}");
+    let unscoped = gateway.key_with(|new| new.scopes = Scopes::of(&[crate::keys::Scope::DraftsRead])).await;
+    gateway.get(&path, Some(&unscoped)).await.problem(403, "forbidden_scope");
+    let store = gateway.store.clone();
+    let other = store.add_tenant("stranger").await.unwrap();
+    let stranger = Gateway::over(gateway.place.clone(), store, other, |_| {});
+    let strangers = stranger.key().await;
+    stranger.get(&path, Some(&strangers)).await.problem(404, "not_found");
+    let head: Head = serde_json::from_value(stranger.get("/api/v1/audit/head", Some(&strangers)).await.json()).unwrap();
+    assert_eq!((head.number, head.tenant), (0, other));
+}
+
+#[tokio::test]
+async fn what_is_erased_leaves_the_log_whole_and_names_the_person_no_more() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    released(&gateway, &key).await;
+    let tenant = gateway.store.for_tenant(gateway.tenant);
+    tenant.suppress("ann@lakeside.example".into(), SuppressionReason::Complaint, None, Who::Operator).await.unwrap();
+    let head: Head = serde_json::from_value(gateway.get("/api/v1/audit/head", Some(&key)).await.json()).unwrap();
+    let public = published_key(&gateway).await;
+    let all = || async { format!("{:?}", tenant.audit_after(0, 100).await.unwrap()) };
+    assert!(all().await.contains("ann@lakeside.example"));
+    let subject = subject_of_address("ann@lakeside.example");
+    assert_eq!(tenant.erase_audit_details(subject.clone(), Who::Operator).await.unwrap(), 1);
+    assert!(!all().await.contains("ann@lakeside.example"));
+    verify(&tenant, Some(&head), &public).await.unwrap();
+    let rows = tenant.audit_of(&subject).await.unwrap();
+    let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
+    assert_eq!(actions, ["address.suppressed", "audit.erased"], "that it was erased is on record");
+    assert_eq!(tenant.erase_audit_details("drf_none".into(), Who::Operator).await.unwrap(), 0);
+}
