@@ -97,8 +97,7 @@ impl Service {
             thread,
             roles: roles_of(tenant, &approvals).await?,
             approvals,
-            // Drafts are written here, and not made from templates.
-            template: None,
+            template: template_of(&version),
             agent: draft.agent.clone(),
             app,
             suppressed: suppressed.iter().filter_map(|row| Mailbox::parse(&row.address_key).ok()).collect(),
@@ -271,6 +270,14 @@ pub(crate) fn version_of(
         return Err(ServiceError::Internal("a stored version is not what its hash says".into()));
     }
     Ok(Version { draft, tenant: tenant.tenant(), mailbox, author: row.author, content })
+}
+
+/// The template of which a version is, word for word: what a person or an agent edited is their own.
+fn template_of(version: &Version) -> Option<String> {
+    match &version.author {
+        Actor::Template { template, .. } => Some(template.clone()),
+        _ => None,
+    }
 }
 
 /// Mail that a person may have written: no report, automatic answer or receipt.
