@@ -167,6 +167,7 @@ impl Provider {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "it wakes its own thread")]
 impl Drop for Provider {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);

@@ -562,9 +562,7 @@ async fn fill(scene: &Scene) -> Owned {
     own.add_user(user(owned.user)).await.unwrap();
     own.add_sign_in(sign_in(owned.user, owned.sign_in, 11), MARK.into(), lapsed()).await.unwrap();
     own.add_invitation(invitation(owned.invitation, Some(owned.user), 21)).await.unwrap();
-    own.link_identity(owned.user, identity()).await.unwrap();
-    own.add_issuer(issuer(owned.issuer), Who::Operator).await.unwrap();
-    own.spend_token([31; 32], clock.now().plus(LEASE)).await.unwrap();
+    know_elsewhere(scene, owned.user, owned.issuer).await;
     held.views.clear();
     held.kept = Some(Kept::Held("peer_not_authorised"));
     let mut copy = scene.message(1);
@@ -659,6 +657,14 @@ fn mark(event: &mut NewEvent, draft_id: DraftId, approval_id: ApprovalId) {
         content: serde_json::json!({ "mark": MARK }),
         words: None,
     });
+}
+
+/// Lets a person sign in elsewhere, and users of an issuer decide.
+async fn know_elsewhere(scene: &Scene, user: UserId, id: IssuerId) {
+    let own = scene.own();
+    own.link_identity(user, identity()).await.unwrap();
+    own.add_issuer(issuer(id), Who::Operator).await.unwrap();
+    own.spend_token([31; 32], scene.store.clock().now().plus(LEASE)).await.unwrap();
 }
 
 fn identity() -> Identity {
