@@ -72,7 +72,7 @@ mod tests {
         let destinations = Destinations::new(1);
         let held = destinations.enter("held.example").await.unwrap();
         for number in 0..3 * MOST {
-            destinations.enter(&format!("{number}.example")).await.unwrap();
+            let _ = destinations.enter(&format!("{number}.example")).await.unwrap();
         }
         assert!(destinations.busy.lock().unwrap().len() <= MOST);
         assert_eq!(destinations.gate("held.example").available_permits(), 0);
