@@ -145,6 +145,8 @@ identifiers! {
     SignInId "sin";
     /// A link by which a person gets an account or sets a new password.
     InvitationId "inv";
+    /// A notice of the gateway itself to a person.
+    NoticeId "ntc";
     /// One worker process, as named in leases.
     WorkerId "wrk";
 }

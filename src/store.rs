@@ -26,6 +26,7 @@ pub mod instance;
 pub mod keys;
 pub mod limits;
 pub mod marks;
+pub mod notices;
 pub mod observed;
 pub mod outcomes;
 pub mod reading;

@@ -113,17 +113,6 @@ impl Send {
                 () = tokio::time::sleep(RECOVERY) => {}
             }
             self.recover_once(false).await;
-            match self.service.store.expire_approvals().await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "Nobody answered in time: drafts that waited for approval expired"),
-                Err(error) => {
-                    tracing::warn!(
-                        error.kind = "store",
-                        temporary = true,
-                        "Late approvals cannot be looked for: {error}"
-                    );
-                }
-            }
         }
     }
 

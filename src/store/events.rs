@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::approvals::overdue::ends_of;
 use super::sql::{Connection, Target, query};
 use super::standing::SuppressionReason;
 use super::subscribers::{Endpoint, Rendering, enabled_endpoints};
@@ -502,8 +503,8 @@ idempotency_key, state, content, created_at) ";
                 .push_bind(now.as_micros());
         })
         .await?;
-        const APPROVALS: &str =
-            "INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at) ";
+        const APPROVALS: &str = "INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at, expires_at) ";
+        let ends = ends_of(connection, self.approvals.iter().map(|(tenant, ..)| tenant), now).await?;
         rows::insert(connection, APPROVALS, &self.approvals, |row, (tenant, event, approval, reasons)| {
             row.push_bind(tenant.clone())
                 .push_bind(approval.approval_id.to_string())
@@ -511,7 +512,8 @@ idempotency_key, state, content, created_at) ";
                 .push_bind(approval.draft_id.map(|id| id.to_string()))
                 .push_bind(reasons.clone())
                 .push_bind("pending")
-                .push_bind(now.as_micros());
+                .push_bind(now.as_micros())
+                .push_bind(ends.get(tenant).map(|end| end.as_micros()));
         })
         .await?;
         const DRAFTS: &str = "INSERT INTO drafts (tenant_id, draft_id, event_id, identity_owner, state, \

@@ -184,6 +184,7 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/logout", &[]),
     ("/step-up", &[("password", PASSWORD), ("next", "")]),
     ("/account/password", &[("present", PASSWORD), ("password", "another long password")]),
+    ("/account/notices", &[("approvals", "off")]),
     ("/account/end", &[("session", "sin_01kb3r8x7g0000000000000000")]),
     ("/account/end-others", &[]),
     ("/users/invite", &[("email", "new@acme.example"), ("role", "viewer")]),

@@ -81,7 +81,8 @@ impl Service {
         let id = self.clock().mint();
         let user_agent = attempt.user_agent.map(words);
         let address = attempt.peer.map(|peer| peer.to_canonical().to_string());
-        let new = NewSignIn { id, user, token_hash: token.hash(), user_agent, address };
+        let is_known_browser = browser.is_some();
+        let new = NewSignIn { id, user, token_hash: token.hash(), user_agent, address, is_known_browser };
         let kept = self.store.for_tenant(tenant).add_sign_in(new, password_hash, lapsed(self.clock().now())).await;
         match kept {
             // Disabled, or the password was changed, while it was judged.

@@ -159,7 +159,11 @@ impl Service {
         let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
         let suppressed = tenant.suppressions(Some(&keys)).await?;
         let suppressed = suppressed.iter().filter_map(|row| Mailbox::parse(&row.address_key).ok()).collect();
-        let recent = tenant.recent_releases().await?;
+        let mut recent = tenant.recent_releases().await?;
+        // At the moment of sending its own release is one of them, and does not stand in its own way.
+        if let Some(recent) = &mut recent {
+            recent.retain(|one| one.draft != draft.id);
+        }
         let is_suspended = tenant.suspended_since().await?.is_some();
         let pauses = tenant.pauses().await?;
         let is_stopped = |(kind, subject, _): &(String, String, Timestamp)| match kind.as_str() {

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::read_role;
 use crate::clock::Timestamp;
+use crate::governance::notice::NoticeKind;
 use crate::governance::role::Role;
 use crate::ids::{SignInId, TenantId, UserId};
+use crate::store::notices::{Detail, To, queue};
 use crate::store::sql::{Row, query};
 use crate::store::{Store, StoreError, TenantStore, from_id};
 
@@ -63,6 +65,8 @@ pub struct NewSignIn {
     pub user_agent: Option<String>,
     /// From where.
     pub address: Option<String>,
+    /// Whether the person signed in at this browser before.
+    pub is_known_browser: bool,
 }
 
 /// Sign-ins that count no more.
@@ -108,7 +112,7 @@ JOIN tenants AS t ON t.tenant_id = s.tenant_id WHERE s.token_hash = $1 AND u.sta
 }
 
 impl TenantStore {
-    /// Keeps a sign-in of a person who can sign in and whose password still is the one with the digest `password_hash`, and
+    /// Keeps a sign-in, and tells its person of it where the browser is a new one. It is of a person who can sign in and whose password still is the one with the digest `password_hash`, and
     /// forgets those of the tenant that count no more. The digest was judged before, which took a while.
     ///
     /// # Errors
@@ -120,6 +124,8 @@ impl TenantStore {
         lapsed: Lapsed,
     ) -> Result<(), StoreError> {
         const FORGET: &str = "DELETE FROM sign_ins WHERE tenant_id = $1 AND (created_at < $2 OR last_used_at < $3)";
+        const KNOWN: &str =
+            "SELECT email_key FROM users WHERE tenant_id = $1 AND user_id = $2 AND last_signed_in_at IS NOT NULL";
         const NOTE: &str = "UPDATE users SET last_signed_in_at = $3 \
 WHERE tenant_id = $1 AND user_id = $2 AND state = 'active' AND password_hash = $4";
         const ADD: &str = "\
@@ -130,7 +136,7 @@ DELETE FROM sign_ins WHERE tenant_id = $1 AND user_id = $2 AND sign_in_id NOT IN
     SELECT s.sign_in_id FROM sign_ins AS s WHERE s.tenant_id = $1 AND s.user_id = $2
     ORDER BY s.last_used_at DESC, s.sign_in_id DESC LIMIT $3
 )";
-        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        let (own, tenant, now) = (self.tenant, self.tenant.to_string(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -138,9 +144,17 @@ DELETE FROM sign_ins WHERE tenant_id = $1 AND user_id = $2 AND sign_in_id NOT IN
                     let forget = forget.bind(lapsed.made_before.as_micros()).bind(lapsed.used_before.as_micros());
                     forget.execute(&mut *connection).await?;
                     let user = sign_in.user.to_string();
+                    // Who signs in for the first time knows of it.
+                    let known = query(KNOWN).bind(&tenant).bind(&user).fetch_optional(&mut *connection).await?;
                     let note = query(NOTE).bind(&tenant).bind(&user).bind(now.as_micros()).bind(password_hash);
                     if note.execute(&mut *connection).await? == 0 {
                         return Err(StoreError::NotFound("user"));
+                    }
+                    if let (Some(row), false) = (known, sign_in.is_known_browser) {
+                        let to = To { user: Some(sign_in.user), address_key: row.try_get(0)? };
+                        let new = (NoticeKind::SignIn, sign_in.id.to_string(), to);
+                        let detail = Detail { address: sign_in.address.clone(), browser: sign_in.user_agent.clone() };
+                        queue(connection, own, new, detail, now).await?;
                     }
                     query(ADD)
                         .bind(&tenant)
