@@ -97,7 +97,7 @@ impl Sender {
     }
 
     /// State of the transmission to each recipient.
-    pub fn states(draft: &Value) -> Vec<String> {
+    fn states(draft: &Value) -> Vec<String> {
         list(draft, "/transmissions").iter().map(|one| text(one, "/state").to_owned()).collect()
     }
 }
@@ -179,7 +179,7 @@ fn a_pause_holds_what_was_released_and_its_end_lets_it_go(engine: Engine) {
 }
 
 /// RFC 3339 in UTC; sorts as the times do.
-pub fn now() -> String {
+fn now() -> String {
     connex::clock::Clock::System.now().to_string()
 }
 
