@@ -147,6 +147,9 @@ impl Config {
         let keys = Keys::read(reader);
         let webhooks = Webhooks::read(reader);
         let sending = Sending::read(reader);
+        if let Some(message) = sending.fault(&smtp.platform_domains) {
+            reader.fault("sending.notices_from", message);
+        }
         let pipeline = Pipeline::read(reader);
         let log = Log::read(reader);
         check_listeners(&[

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod gate;
 pub mod handoff;
 pub mod lifecycle;
+pub mod notice;
 pub mod ownership;
 pub mod policy;
 pub mod receipt;
@@ -38,8 +39,9 @@ use crate::clock::Timestamp;
 
 pub use approval::{Actor, Approval, Evidence};
 pub use facts::{Fact, Facts};
-pub use gate::{ApprovedDraft, Draft, ReleasableMessage, ReleaseRow, readmit};
+pub use gate::{ApprovedDraft, Draft, ReleasableMessage, ReleasableNotice, ReleaseRow, readmit, system_notice};
 pub use handoff::{Disposition, Handoff, identity_block};
+pub use notice::{Notice, NoticeFacts, NoticeRefused};
 pub use ownership::{Identity, IdentityOwner, RegisteredMailbox};
 pub use policy::{Policy, ReplyPolicy};
 pub use verdict::{Reason, Ruling, Verdict};

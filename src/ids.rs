@@ -151,6 +151,8 @@ identifiers! {
     InvitationId "inv";
     /// An issuer whose users may decide about a tenant's drafts.
     IssuerId "iss";
+    /// A notice of the gateway itself to a person.
+    NoticeId "ntc";
     /// One worker process, as named in leases.
     WorkerId "wrk";
 }

@@ -6,6 +6,8 @@ pub mod deliver;
 pub mod domains;
 pub mod erasure;
 pub mod ingest;
+pub mod notify;
+pub mod questions;
 pub mod recipients;
 pub mod retention;
 mod rounds;

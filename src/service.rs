@@ -30,6 +30,7 @@ pub mod links;
 pub mod machine;
 pub mod materialize;
 pub mod messages;
+pub mod notices;
 pub mod once;
 pub mod outcomes;
 pub mod policies;

@@ -29,6 +29,7 @@ pub mod issuers;
 pub mod keys;
 pub mod limits;
 pub mod marks;
+pub mod notices;
 pub mod observed;
 pub mod outcomes;
 mod proposals;

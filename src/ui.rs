@@ -95,6 +95,7 @@ fn pages(ui: SharedUi) -> Router {
         .route("/invitations/{token}", get(join::invitation_page).post(join::accept))
         .route("/account", get(account::page))
         .route("/account/password", post(account::change_password))
+        .route("/account/notices", post(account::notices))
         .route("/account/end", post(account::end))
         .route("/account/end-others", post(account::end_others))
         .route("/approvals", get(approvals::queue))

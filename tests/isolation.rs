@@ -28,10 +28,22 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("bounces.rs", "WHERE v.reverse_path = $1", "asked at RCPT, before a tenant is known: the reverse-path names it"),
     ("bounces.rs", "WHERE b.host = $1", "asked at RCPT, before a tenant is known: the host names it"),
     (
-        "approvals.rs",
+        "approvals/overdue.rs",
         "WHERE state = 'pending' AND expires_at <= $1",
         "the worker ends late questions of all tenants; each row says whose it is",
     ),
+    (
+        "approvals/overdue.rs",
+        "WHERE state = 'pending' AND escalate_at <= $1",
+        "the worker escalates questions of all tenants; each row says whose it is",
+    ),
+    ("drafts/waiting.rs", "SELECT EXISTS (SELECT 1 FROM drafts", "whether the worker has anything to do"),
+    (
+        "drafts/waiting.rs",
+        "UPDATE drafts SET held_until = $2 WHERE held_until <= $1",
+        "the worker looks at drafts of all tenants; each row says whose it is",
+    ),
+    ("drafts/waiting.rs", "UPDATE drafts SET held_until = $1", "the switch of the whole gateway was of all tenants"),
     ("directory.rs", "FROM tenants ORDER BY tenant_id", "the operator's list of tenants"),
     ("directory.rs", "WHERE m.address_key = $1", "asked at RCPT, before a tenant is known: the address names it"),
     ("routes.rs", "WHERE r.token_hash = $1", "asked at RCPT, before a tenant is known: the token names it"),
@@ -57,6 +69,19 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ),
     ("dialect.rs", "FROM transmissions WHERE state IN", "senders serve all tenants; each row says whose it is"),
     ("releases.rs", "WHERE t.state = 'in_flight' AND t.lease_until <= $1", "what lost senders held, whoever's it is"),
+    ("notices.rs", "SELECT EXISTS (SELECT 1 FROM notices", "whether the worker has anything to do"),
+    (
+        "notices.rs",
+        "UPDATE notices SET state = 'in_flight'",
+        "the sender serves all tenants; each row says whose it is",
+    ),
+    ("notices.rs", "DELETE FROM notices WHERE created_at < $1", "what is old is forgotten, whoever's it is"),
+    ("notices/outcome.rs", "SELECT EXISTS (SELECT 1 FROM notices", "whether the worker has anything to do"),
+    (
+        "notices/outcome.rs",
+        "WHERE state = 'in_flight' AND lease_until <= $1",
+        "what lost senders held, whoever's it is",
+    ),
     ("keys.rs", "FROM api_keys WHERE hash = $1", "asked of every call: the key names its tenant"),
     (
         "accounts.rs",
@@ -82,7 +107,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ),
     (
         "accounts/invitations.rs",
-        "FROM invitations WHERE token_hash = $1",
+        "FROM invitations WHERE (token_hash = $1 OR mail_token_hash = $1)",
         "asked of who follows a link: the token names its tenant",
     ),
     ("deliveries.rs", "SELECT COUNT(*), MIN(next_attempt_at) FROM deliveries", "a gauge of the whole installation"),

@@ -15,13 +15,15 @@ use crate::outbound::route::{Relay, RelayTls, RouteSettings, Router};
 use crate::outbound::sts::Policies;
 use crate::outbound::tls::ClientTls;
 use crate::outbound::wire::{Terms, Timeouts};
+use crate::pipeline::notify::Notify;
+use crate::pipeline::questions::Questions;
 use crate::pipeline::send::{Send, SendSettings};
 use crate::pipeline::signing::Signing;
 use crate::reach::Opened;
 use crate::service::Service;
 use crate::supervisor::{RestartPolicy, Spawner};
 
-/// Starts the senders, and the watch over their keys' records.
+/// Starts the senders, the watch over their keys' records, and the one over questions that nobody answers.
 pub(super) fn start(
     work: &Spawner,
     instance: &Instance,
@@ -31,14 +33,21 @@ pub(super) fn start(
     let every = instance.config.routes.watch_interval;
     let signing = Signing::new(instance.store.clone(), resolver.clone(), every);
     work.spawn("signing", RestartPolicy::Restart, move |stop| signing.clone().run(stop));
-    if let Some(senders) = senders(instance, service, resolver)? {
-        work.spawn("send", RestartPolicy::Restart, move |stop| senders.clone().run(stop));
+    let questions = Questions::new(service.clone());
+    work.spawn("questions", RestartPolicy::Restart, move |stop| questions.clone().run(stop));
+    let Some((router, settings)) = way_out(instance, resolver)? else { return Ok(()) };
+    let key = &instance.key;
+    let senders = Send::new(service.clone(), Arc::clone(key), router.clone(), settings.clone());
+    work.spawn("send", RestartPolicy::Restart, move |stop| senders.clone().run(stop));
+    if let Some(from) = instance.config.sending.notices_from.clone() {
+        let notify = Notify::new(service.clone(), Arc::clone(key), router, settings, from);
+        work.spawn("notify", RestartPolicy::Restart, move |stop| notify.clone().run(stop));
     }
     Ok(())
 }
 
-/// The senders; `None` where this node does not send.
-fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Result<Option<Send>, AppError> {
+/// How mail leaves; `None` where this node does not send.
+fn way_out(instance: &Instance, resolver: &Resolver) -> Result<Option<(Router, SendSettings)>, AppError> {
     let config = &instance.config;
     let sending = &config.sending;
     if !sending.enabled {
@@ -85,7 +94,7 @@ fn senders(instance: &Instance, service: &Service, resolver: &Resolver) -> Resul
     let destinations = Destinations::new(count(sending.connections_per_destination));
     let (workers, per_minute) = (count(sending.workers), sending.messages_per_minute);
     let settings = SendSettings { workers, terms, relay, destinations, per_minute };
-    Ok(Some(Send::new(service.clone(), Arc::clone(&instance.key), router, settings)))
+    Ok(Some((router, settings)))
 }
 
 /// How long a connection waits for the next message. Servers wait for minutes, but not all, and each holds a place there.

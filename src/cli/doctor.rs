@@ -9,6 +9,7 @@ mod disk;
 mod facts;
 mod key;
 mod names;
+mod notices;
 mod report;
 
 use clap::Args;

@@ -24,7 +24,7 @@ pub enum SendingCommand {
     /// Let sending go on.
     #[command(after_help = "Example: connex sending resume --tenant acme --mailbox sales@in.example.org")]
     Resume(SwitchArgs),
-    /// Show what is paused, and to whom nothing is sent.
+    /// Show what is paused, to whom nothing is sent, and what became of notices to people.
     #[command(after_help = "Example: connex sending status --tenant acme")]
     Status(TenantArgs),
     /// Send nothing to an address any more.
@@ -188,6 +188,12 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
     for row in &suppressed {
         table.row(["address".to_owned(), row.address_key.clone(), row.reason.clone(), row.created_at.to_string()]);
     }
+    let counts = tenant.notice_counts().await?;
+    for (kind, state, count) in &counts {
+        table.row(["notices".to_owned(), kind.clone(), format!("{count} {state}"), String::new()]);
+    }
+    let notices: Vec<_> =
+        counts.iter().map(|(kind, state, count)| json!({ "kind": kind, "state": state, "count": count })).collect();
     let shown_pauses: Vec<_> = pauses
         .iter()
         .map(|(kind, subject, since)| json!({ "kind": kind, "subject": subject, "since": since.to_string() }))
@@ -196,7 +202,8 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
         .iter()
         .map(|row| json!({ "address": row.address_key, "reason": row.reason, "event": row.event, "since": row.created_at.to_string() }))
         .collect();
-    let answer = json!({ "gatewayPausedSince": gateway.map(|since| since.to_string()), "pauses": shown_pauses, "suppressed": shown_suppressed });
+    let answer = json!({ "gatewayPausedSince": gateway.map(|since| since.to_string()), "pauses": shown_pauses, "suppressed": shown_suppressed,
+        "notices": notices });
     out.answer(&answer, |out| out.table(&table))
 }
 

@@ -35,6 +35,9 @@ pub enum UserCommand {
     /// Let a person sign in again.
     #[command(after_help = "Example: connex user enable ann@example.org --tenant acme")]
     Enable(OneArgs),
+    /// Say whether a person gets mail about drafts that wait.
+    #[command(after_help = "Example: connex user notices ann@example.org --tenant acme --approvals off")]
+    Notices(NoticesArgs),
     /// Print a link that sets a new password, or take it from standard input. A new password ends all sessions of the person.
     #[command(
         name = "reset-password",
@@ -88,6 +91,26 @@ pub struct ResetArgs {
     pub password_stdin: bool,
 }
 
+/// Arguments of `connex user notices`.
+#[derive(Debug, Args)]
+pub struct NoticesArgs {
+    /// Whose, and how to answer.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Whether mail comes when a draft waits for an approval.
+    #[arg(long, value_enum)]
+    pub approvals: Wanted,
+}
+
+/// Whether something is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wanted {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -123,6 +146,7 @@ impl UserCommand {
             Self::List(args) => &args.json,
             Self::SetupLink(args) => &args.json,
             Self::Disable(args) | Self::Enable(args) => &args.json,
+            Self::Notices(args) => &args.one.json,
             Self::ResetPassword(args) => &args.one.json,
         }
     }
@@ -164,6 +188,15 @@ pub async fn run(command: UserCommand, out: &mut Output) -> Result<(), CliError>
             let (own, user) = one(&args).await?;
             own.enable_user(user.id).await?;
             out.answer(&serde_json::json!({ "enabled": user.id }), |out| out.line(&format!("Enabled {}", user.email)))
+        }
+        UserCommand::Notices(args) => {
+            let (own, user) = one(&args.one).await?;
+            let wants = args.approvals == Wanted::On;
+            own.set_approval_notices(user.id, wants).await?;
+            out.answer(&serde_json::json!({ "id": user.id, "approvalNotices": wants }), |out| {
+                let words = if wants { "gets" } else { "gets no" };
+                out.line(&format!("{} {words} mail about drafts that wait", user.email))
+            })
         }
         UserCommand::ResetPassword(args) => {
             let instance = open(&args.one.data).await?;

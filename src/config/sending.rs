@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::lmtp::networks;
 use super::reader::Reader;
 use super::secret::Secret;
-use crate::mail::address::Domain;
+use crate::mail::address::{Domain, Mailbox};
 
 /// `[sending]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Sending {
     pub dane: bool,
     /// A server that takes everything, in place of the recipients' own.
     pub relay: Option<RelaySection>,
+    /// From where notices of the gateway itself come; `None`: none are sent.
+    pub notices_from: Option<Mailbox>,
 }
 
 /// A relay.
@@ -66,6 +68,13 @@ pub enum RelayTls {
 }
 
 impl Sending {
+    /// What is wrong with the sender of notices.
+    pub(super) fn fault(&self, platform_domains: &[Domain]) -> Option<&'static str> {
+        let from = self.notices_from.as_ref()?;
+        let is_own = platform_domains.contains(from.domain());
+        (!is_own).then_some("must be an address of one of smtp.platform_domains")
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             enabled: reader.flag("sending.enabled"),
@@ -79,6 +88,10 @@ impl Sending {
             mta_sts: reader.flag("sending.mta_sts"),
             dane: reader.flag("sending.dane"),
             relay: relay(reader),
+            notices_from: reader.parse("sending.notices_from", "an address, or nothing", |text| match text {
+                "" => Some(None),
+                text => Mailbox::parse(text).ok().map(Some),
+            }),
         }
     }
 }
@@ -141,5 +154,19 @@ mod tests {
         let clear = "[sending]\nrelay = \"smtp.example.org:587\"\nrelay_user = \"us\"\nrelay_tls = \"never\"\nrelay_password = \"x\"\n";
         let fault = load(clear).unwrap_err();
         assert!(fault.contains("sending."), "{fault}");
+    }
+
+    #[test]
+    fn notices_come_from_a_domain_of_the_gateway() {
+        assert_eq!(load("").unwrap().sending.notices_from, None);
+        let text = |from: &str| {
+            format!("[smtp]\nplatform_domains = [\"in.example.org\"]\n[sending]\nnotices_from = \"{from}\"\n")
+        };
+        let from = load(&text("connex@in.example.org")).unwrap().sending.notices_from.unwrap();
+        assert_eq!(from.to_string(), "connex@in.example.org");
+        for wrong in ["connex@example.org", "connex@sub.in.example.org", "in.example.org", "a b@in.example.org"] {
+            let fault = load(&text(wrong)).unwrap_err();
+            assert!(fault.contains("sending.notices_from"), "{fault}");
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The only place that makes a sendable message.
 //!
 //! `Draft` → [`ApprovedDraft`] → [`ReleasableMessage`], and after a restart [`readmit`]: two doors that share one private
-//! `mint`, which asks every rule again, the owner first. Private fields can be seen by child modules, so this file has
+//! `mint`, which asks every rule again, the owner first. Beside them [`system_notice`] lets out what the gateway itself has
+//! to tell its people: words of [`super::notice`] alone, as a [`ReleasableNotice`], which is no draft's. Private fields can be seen by child modules, so this file has
 //! none but its tests.
 //!
 //! It must never make a [`ReleasableMessage`] from stored data alone, for an identity that the source app owns, or for
-//! bytes other than those that were approved. Neither [`ApprovedDraft`] nor [`ReleasableMessage`] can be cloned,
-//! defaulted or read from data; both are spent by value.
+//! bytes other than those that were approved. Neither [`ApprovedDraft`] nor [`ReleasableMessage`] nor
+//! [`ReleasableNotice`] can be cloned, defaulted or read from data; all are spent by value.
 
 use std::fmt;
 
@@ -15,13 +16,15 @@ use serde::{Deserialize, Serialize};
 use super::approval::{Actor, Approval, Evidence};
 use super::facts::Facts;
 use super::lifecycle::TransmissionState;
+use super::notice::{Notice, NoticeFacts, NoticeRefused};
 use super::ownership::IdentityOwner;
 use super::rules::{Case, Occasion, counts};
 use super::verdict::{Ruling, Verdict};
 use super::version::{Content, ContentHash, Version};
 use crate::clock::Timestamp;
-use crate::ids::{DraftId, MailboxId, ReleaseId, TenantId};
+use crate::ids::{DraftId, MailboxId, NoticeId, ReleaseId, TenantId};
 use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::compose::{Named, NewMessage, Writer, compose};
 
 /// Proposed content; can be edited, and cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,6 +332,117 @@ fn mint(
         return Err(Refused::NothingLeft);
     }
     Ok(ReleasableMessage { release: row.id, tenant: version.tenant, hash, owner, content: version.content, remaining })
+}
+
+/// Permission to send one notice of the gateway itself to one person of its tenant, once.
+#[must_use]
+pub struct ReleasableNotice {
+    notice: NoticeId,
+    tenant: TenantId,
+    hash: ContentHash,
+    content: Content,
+}
+
+impl ReleasableNotice {
+    /// The notice.
+    #[must_use]
+    pub const fn notice(&self) -> NoticeId {
+        self.notice
+    }
+
+    /// What was let out.
+    #[must_use]
+    pub const fn content_hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// Spends the permission: what goes onto the wire now.
+    #[must_use]
+    pub fn into_wire(self) -> NoticeParts {
+        NoticeParts {
+            notice: self.notice,
+            tenant: self.tenant,
+            content_hash: self.hash,
+            reverse_path: self.content.reverse_path().clone(),
+            recipients: self.content.recipients().to_vec(),
+            bytes: self.content.bytes().clone(),
+        }
+    }
+}
+
+/// Ids only: the link of an invitation is a secret.
+impl fmt::Debug for ReleasableNotice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ReleasableNotice").field("notice", &self.notice).finish_non_exhaustive()
+    }
+}
+
+/// What the sender puts onto the wire of a notice.
+pub struct NoticeParts {
+    /// The notice.
+    pub notice: NoticeId,
+    /// In whose matters.
+    pub tenant: TenantId,
+    /// What was let out.
+    pub content_hash: ContentHash,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// The one person.
+    pub recipients: Vec<Mailbox>,
+    /// The unsigned message.
+    pub bytes: bytes::Bytes,
+}
+
+/// Lets a notice out: as this gateway itself, to a person of the tenant in whose matters it is, in words of ours.
+///
+/// # Errors
+/// [`NoticeRefused`]; what is not known never lets one pass.
+pub fn system_notice(notice: &Notice, facts: &NoticeFacts, now: Timestamp) -> Result<ReleasableNotice, NoticeRefused> {
+    use NoticeRefused as No;
+    if now >= notice.expires_at {
+        return Err(No::Expired);
+    }
+    let from = facts.from.known().ok_or(No::Unknown)?;
+    let platform = facts.platform_domains.known().ok_or(No::Unknown)?;
+    let addressee = facts.addressee.known().ok_or(No::Unknown)?;
+    if !platform.contains(from.domain()) {
+        return Err(No::Sender);
+    }
+    if addressee.tenant != notice.tenant || !addressee.is_active {
+        return Err(No::Addressee);
+    }
+    if !addressee.is_wanted {
+        return Err(No::Unwanted);
+    }
+    if *facts.is_suppressed.known().ok_or(No::Unknown)? {
+        return Err(No::Suppressed);
+    }
+    if *facts.is_paused.known().ok_or(No::Unknown)? {
+        return Err(No::Paused);
+    }
+    if !*facts.has_matching_key.known().ok_or(No::Unknown)? {
+        return Err(No::Keys);
+    }
+    let (subject, text) = notice.words();
+    let bytes = compose(&NewMessage {
+        from: Named { name: None, mailbox: from.clone() },
+        reply_to: None,
+        to: vec![Named { name: None, mailbox: addressee.address.clone() }],
+        cc: Vec::new(),
+        subject,
+        text,
+        html: None,
+        files: Vec::new(),
+        message_id: format!("{}@{}", notice.id, from.domain()),
+        in_reply_to: None,
+        references: Vec::new(),
+        date: notice.made_at,
+        boundary: notice.id.to_string(),
+        writer: Writer::Gateway,
+    });
+    let path = ReversePath::Mailbox(from.clone());
+    let content = Content::new(path, vec![addressee.address.clone()], bytes.into()).map_err(|_| No::Addressee)?;
+    Ok(ReleasableNotice { notice: notice.id, tenant: notice.tenant, hash: content.hash(), content })
 }
 
 /// Whether this is the first transmission of a release, or a retry of a deferred recipient.

@@ -2,6 +2,8 @@
 //!
 //! It must never read a word that it does not know as a permission: an unknown policy is the strictest.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -126,6 +128,26 @@ pub struct Policy {
     #[serde(alias = "scope")]
     #[schema(max_items = 500)]
     pub scopes: Vec<Scope>,
+    /// Days for which a question to people waits for an answer; one at least.
+    #[serde(alias = "question_days")]
+    pub question_days: u32,
+    /// Minutes after which a question that nobody answered goes to the next role up; 0: never.
+    #[serde(alias = "escalate_after_minutes")]
+    pub escalate_after_minutes: u32,
+}
+
+impl Policy {
+    /// How long a question waits for an answer.
+    #[must_use]
+    pub fn question_life(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.question_days.max(1)))
+    }
+
+    /// After which time a question goes to the next role up; `None`: never.
+    #[must_use]
+    pub fn escalation(&self) -> Option<Duration> {
+        (self.escalate_after_minutes > 0).then(|| Duration::from_mins(self.escalate_after_minutes.into()))
+    }
 }
 
 impl Default for Policy {
@@ -149,6 +171,8 @@ impl Default for Policy {
             time_zone: "UTC".to_owned(),
             quiet_hours: None,
             scopes: Vec::new(),
+            question_days: 14,
+            escalate_after_minutes: 240,
         }
     }
 }
@@ -178,5 +202,13 @@ mod tests {
     fn the_default_settings_are_the_strict_ones() {
         let policy = Policy::default();
         assert!(policy.four_eyes && policy.participants_only);
+    }
+
+    #[test]
+    fn a_question_waits_for_a_day_at_least_and_may_never_go_up() {
+        let none = Policy { question_days: 0, escalate_after_minutes: 0, ..Policy::default() };
+        assert_eq!((none.question_life(), none.escalation()), (Duration::from_hours(24), None));
+        let day = Duration::from_hours(24);
+        assert_eq!((Policy::default().question_life(), Policy::default().escalation()), (14 * day, Some(day / 6)));
     }
 }

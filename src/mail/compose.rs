@@ -44,6 +44,8 @@ pub enum Writer {
     Person,
     /// A machine: nobody looks at it before it leaves.
     Machine,
+    /// This gateway, of itself and in answer to nothing.
+    Gateway,
 }
 
 /// The parts of a message.
@@ -119,8 +121,10 @@ fn header(new: &NewMessage) -> MessageBuilder<'_> {
         let ids: Vec<&str> = new.references.iter().map(String::as_str).collect();
         builder = builder.header("References", MessageId::new_list(ids.into_iter()));
     }
-    if new.writer == Writer::Machine {
-        builder = builder.header("Auto-Submitted", Raw::new("auto-replied"));
+    match new.writer {
+        Writer::Person => {}
+        Writer::Machine => builder = builder.header("Auto-Submitted", Raw::new("auto-replied")),
+        Writer::Gateway => builder = builder.header("Auto-Submitted", Raw::new("auto-generated")),
     }
     builder.header("MIME-Version", Raw::new("1.0"))
 }

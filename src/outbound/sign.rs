@@ -1,7 +1,7 @@
 //! DKIM signatures, and the one value that can go onto the wire.
 //!
-//! [`sign`] is the only maker of [`SignedMessage`], and takes nothing but what the gate released: no key signs anything
-//! else. Bytes are never changed; the signatures stand in front of them. A message whose author is not of the key's
+//! [`sign`] and [`sign_notice`] are the only makers of [`SignedMessage`], and take nothing but what the gate let out: no key
+//! signs anything else. Bytes are never changed; the signatures stand in front of them. A message whose author is not of the key's
 //! domain is refused, and so is one that could not be sent unchanged.
 //!
 //! Standards: RFC 6376 (DKIM; §5.4 which fields, §8.15 fields that are added), RFC 8301 (algorithms), RFC 8463
@@ -18,23 +18,30 @@ use super::canonical::{self, Field, Parts};
 use super::keys::SigningKey;
 use crate::clock::Timestamp;
 use crate::governance::ContentHash;
-use crate::governance::ReleasableMessage;
-use crate::ids::{ReleaseId, TenantId};
+use crate::governance::{ReleasableMessage, ReleasableNotice};
+use crate::ids::{NoticeId, ReleaseId, TenantId};
 use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::message::{self, Limits};
 
 pub use super::canonical::Unsendable;
 
-/// A released message with its signatures; spent by sending it. Only [`sign`] makes one.
+/// A released message with its signatures; spent by sending it. Only [`sign`] and [`sign_notice`] make one.
 #[must_use]
 pub struct SignedMessage {
-    release: ReleaseId,
+    permission: Permission,
     tenant: TenantId,
     hash: ContentHash,
     reverse_path: ReversePath,
     recipients: Vec<Mailbox>,
     bytes: Bytes,
     needs: Needs,
+}
+
+/// By what it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Permission {
+    Release(ReleaseId),
+    Notice(NoticeId),
 }
 
 /// What the wire is given of a signed message.
@@ -82,12 +89,51 @@ pub enum SignError {
     Key,
 }
 
+/// What is to be signed, and by what it leaves.
+struct Unsigned {
+    permission: Permission,
+    tenant: TenantId,
+    hash: ContentHash,
+    reverse_path: ReversePath,
+    recipients: Vec<Mailbox>,
+    bytes: Bytes,
+}
+
 /// Signs what was released, once with each key.
 ///
 /// # Errors
 /// See [`SignError`]; the release is spent, and can be readmitted.
 pub fn sign(message: ReleasableMessage, keys: &[&SigningKey], now: Timestamp) -> Result<SignedMessage, SignError> {
     let wire = message.into_wire();
+    let unsigned = Unsigned {
+        permission: Permission::Release(wire.release),
+        tenant: wire.tenant,
+        hash: wire.content_hash,
+        reverse_path: wire.reverse_path,
+        recipients: wire.recipients,
+        bytes: wire.bytes,
+    };
+    signed(unsigned, keys, now)
+}
+
+/// Signs a notice that was let out, once with each key.
+///
+/// # Errors
+/// See [`SignError`]; the permission is spent.
+pub fn sign_notice(notice: ReleasableNotice, keys: &[&SigningKey], now: Timestamp) -> Result<SignedMessage, SignError> {
+    let wire = notice.into_wire();
+    let unsigned = Unsigned {
+        permission: Permission::Notice(wire.notice),
+        tenant: wire.tenant,
+        hash: wire.content_hash,
+        reverse_path: wire.reverse_path,
+        recipients: wire.recipients,
+        bytes: wire.bytes,
+    };
+    signed(unsigned, keys, now)
+}
+
+fn signed(wire: Unsigned, keys: &[&SigningKey], now: Timestamp) -> Result<SignedMessage, SignError> {
     let parts = canonical::parts(&wire.bytes)?;
     let from = author_domain(&parts)?;
     if keys.is_empty() {
@@ -111,9 +157,9 @@ pub fn sign(message: ReleasableMessage, keys: &[&SigningKey], now: Timestamp) ->
     bytes.extend_from_slice(&wire.bytes);
     let needs = Needs { eight_bit: !wire.bytes.is_ascii(), utf8_header: !parts.header.is_ascii() };
     Ok(SignedMessage {
-        release: wire.release,
+        permission: wire.permission,
         tenant: wire.tenant,
-        hash: wire.content_hash,
+        hash: wire.hash,
         reverse_path: wire.reverse_path,
         recipients: wire.recipients,
         bytes: bytes.into(),
@@ -122,10 +168,13 @@ pub fn sign(message: ReleasableMessage, keys: &[&SigningKey], now: Timestamp) ->
 }
 
 impl SignedMessage {
-    /// The release under which it goes.
+    /// The release under which it goes; `None` for a notice of the gateway itself.
     #[must_use]
-    pub const fn release(&self) -> ReleaseId {
-        self.release
+    pub const fn release(&self) -> Option<ReleaseId> {
+        match self.permission {
+            Permission::Release(release) => Some(release),
+            Permission::Notice(_) => None,
+        }
     }
 
     /// Whose it is.
@@ -169,7 +218,7 @@ impl SignedMessage {
         }
         let part = |(domain, recipients)| {
             let part = Self {
-                release: self.release,
+                permission: self.permission,
                 tenant: self.tenant,
                 hash: self.hash,
                 reverse_path: self.reverse_path.clone(),
@@ -190,7 +239,7 @@ impl SignedMessage {
 /// Ids only: neither addresses nor text belong in a log.
 impl fmt::Debug for SignedMessage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SignedMessage").field("release", &self.release).finish_non_exhaustive()
+        formatter.debug_struct("SignedMessage").field("permission", &self.permission).finish_non_exhaustive()
     }
 }
 

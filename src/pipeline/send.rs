@@ -128,17 +128,6 @@ impl Send {
             }
             self.settings.terms.pool.close_old().await;
             self.recover_once(false).await;
-            match self.service.store.expire_approvals().await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "Nobody answered in time: drafts that waited for approval expired"),
-                Err(error) => {
-                    tracing::warn!(
-                        error.kind = "store",
-                        temporary = true,
-                        "Late approvals cannot be looked for: {error}"
-                    );
-                }
-            }
         }
     }
 

@@ -56,6 +56,8 @@ pub struct UserRow {
     pub state: UserState,
     /// Whether there is a password.
     pub has_password: bool,
+    /// Whether the person wants mail about drafts that wait.
+    pub approval_notices: bool,
     /// When the account was made.
     pub created_at: Timestamp,
     /// When the person signed in last.
@@ -100,7 +102,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 const USER: &str = "SELECT tenant_id, user_id, email, name, role, state, password_hash IS NOT NULL, created_at, \
-last_signed_in_at FROM users";
+last_signed_in_at, approval_notices FROM users";
 
 /// Of a change of an account: afterwards the tenant still has an owner who can sign in. `$1` tenant, `$2` user, `$3` the role
 /// that the account then has; empty: none.
@@ -241,6 +243,23 @@ impl TenantStore {
             .await
     }
 
+    /// Says whether a person wants mail about drafts that wait.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn set_approval_notices(&self, id: UserId, wants: bool) -> Result<(), StoreError> {
+        const SET: &str = "UPDATE users SET approval_notices = $3 WHERE tenant_id = $1 AND user_id = $2";
+        let tenant = self.tenant.to_string();
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let set = query(SET).bind(tenant).bind(id.to_string()).bind(i64::from(wants));
+                    if set.execute(connection).await? == 0 { Err(StoreError::NotFound("user")) } else { Ok(()) }
+                })
+            })
+            .await
+    }
+
     /// Lets a person sign in again.
     ///
     /// # Errors
@@ -333,6 +352,7 @@ fn read_user(row: &Row) -> Result<UserRow, StoreError> {
         has_password: row.try_get(6)?,
         created_at: Timestamp::from_micros(row.try_get(7)?),
         last_signed_in_at: row.try_get::<Option<i64>>(8)?.map(Timestamp::from_micros),
+        approval_notices: row.try_get::<i64>(9)? == 1,
     })
 }
 

@@ -1,18 +1,22 @@
 //! Questions to people about drafts, and their answers. An answer is bound to the content that the person was shown; a
-//! question is answered once.
+//! question is answered once. What becomes of one that nobody answers is [`overdue`].
+
+pub mod overdue;
 
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
-use super::drafts::{end_release, lock_draft, step, void_approvals};
+use super::drafts::{end_release, step, void_approvals};
+use super::notices::tell;
 use super::outcomes::{DraftOutcome, note_outcome};
-use super::sql::{Connection, Row, built, query};
-use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
+use super::sql::{Row, built, query};
+use super::{StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
+use crate::governance::notice::NoticeKind;
 use crate::governance::{Actor, Approval, ContentHash};
-use crate::ids::{ApprovalId, DraftId, EventId, TenantId};
+use crate::ids::{ApprovalId, DraftId, EventId};
 
 /// How a question to a person stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub struct ApprovalRow {
     pub created_at: Timestamp,
     /// Until then an answer is waited for, and from then on a yes counts no more.
     pub expires_at: Option<Timestamp>,
+    /// When it went to the next role up, as nobody had answered.
+    pub escalated_at: Option<Timestamp>,
     /// When it was answered.
     pub decided_at: Option<Timestamp>,
     /// By whom.
@@ -97,6 +103,8 @@ pub struct NewQuestion {
     pub reasons: Vec<&'static str>,
     /// Until then.
     pub expires_at: Timestamp,
+    /// When it goes to the next role up, where nobody answered before.
+    pub escalate_at: Option<Timestamp>,
     /// Whether a yes releases it at once, and when it may leave.
     pub release_on_approval: bool,
     /// Not before then does it leave.
@@ -117,7 +125,7 @@ pub struct NewRejection {
 }
 
 const COLUMNS: &str = "SELECT approval_id, event_id, draft_id, reasons, state, content_hash, created_at, expires_at, \
-decided_at, decided_by, accepted, is_stepped_up, reject_reason, note FROM approvals";
+decided_at, decided_by, accepted, is_stepped_up, reject_reason, note, escalated_at FROM approvals";
 
 impl TenantStore {
     /// Asks people about a draft, which waits from now on. Questions about it that waited before are over.
@@ -128,8 +136,8 @@ impl TenantStore {
         const TERMS: &str =
             "UPDATE drafts SET release_on_approval = $3, send_at = $4 WHERE tenant_id = $1 AND draft_id = $2";
         const ASK: &str = "\
-INSERT INTO approvals (tenant_id, approval_id, draft_id, event_id, reasons, state, content_hash, created_at, expires_at)
-SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7 FROM drafts WHERE tenant_id = $1 AND draft_id = $3";
+INSERT INTO approvals (tenant_id, approval_id, draft_id, event_id, reasons, state, content_hash, created_at, expires_at, escalate_at)
+SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7, $8 FROM drafts WHERE tenant_id = $1 AND draft_id = $3";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write_step(tenant, move |connection| {
@@ -150,8 +158,10 @@ SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7 FROM drafts WHERE tenant_
                         .bind(to_json("reasons", &new.reasons)?)
                         .bind(new.content_hash.to_string())
                         .bind(now.as_micros())
-                        .bind(new.expires_at.as_micros());
+                        .bind(new.expires_at.as_micros())
+                        .bind(new.escalate_at.map(Timestamp::as_micros));
                     ask.execute(&mut *connection).await?;
+                    tell(connection, tenant, NoticeKind::ApprovalWaits, new.id.to_string(), now).await?;
                     let detail = json!({ "approval": new.id, "contentHash": new.content_hash, "reasons": new.reasons });
                     let entry = NewEntry::new(new.asked_by, "approval.asked", new.draft, detail);
                     append(connection, tenant, now, vec![entry]).await
@@ -239,31 +249,6 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' RETURNING draft_
             .await
     }
 
-    /// Tells that a question nobody answered for long goes to others too; `detail` says to whom, without addresses.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when somebody answered meanwhile; [`StoreError::Unavailable`].
-    pub async fn escalate(&self, id: ApprovalId, mut detail: serde_json::Value) -> Result<(), StoreError> {
-        const WAITING: &str = "\
-UPDATE approvals SET state = state WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' RETURNING draft_id";
-        let (tenant, now) = (self.tenant, self.store.clock.now());
-        self.store
-            .write_step(tenant, move |connection| {
-                Box::pin(async move {
-                    let waiting = query(WAITING).bind(tenant.to_string()).bind(id.to_string());
-                    let row = waiting.fetch_optional(&mut *connection).await?;
-                    let row = row.ok_or(StoreError::Conflict("the question does not wait any more"))?;
-                    let subject = row.try_get::<Option<String>>(0)?.unwrap_or_else(|| id.to_string());
-                    if let Some(members) = detail.as_object_mut() {
-                        members.insert("approval".into(), id.to_string().into());
-                    }
-                    let entry = NewEntry::new(Who::Gateway, "approval.escalated", subject, detail);
-                    append(connection, tenant, now, vec![entry]).await
-                })
-            })
-            .await
-    }
-
     /// One question.
     ///
     /// # Errors
@@ -305,64 +290,6 @@ UPDATE approvals SET state = state WHERE tenant_id = $1 AND approval_id = $2 AND
         rows.reverse();
         Ok(rows)
     }
-}
-
-impl Store {
-    /// Ends questions of all tenants that nobody answered in time, with their drafts; how many.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn expire_approvals(&self) -> Result<usize, StoreError> {
-        const LATE: &str = "\
-SELECT tenant_id, approval_id, draft_id FROM approvals WHERE state = 'pending' AND expires_at <= $1
-ORDER BY approval_id LIMIT 100";
-        let now = self.clock.now();
-        let rows = query(LATE).bind(now.as_micros()).fetch_all(&self.readers).await?;
-        let mut count = 0;
-        for row in rows {
-            let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;
-            let id: ApprovalId = from_id("approval_id", row.try_get(1)?)?;
-            let draft = row.try_get::<Option<&str>>(2)?.map(|id| from_id("draft_id", id)).transpose()?;
-            let expired =
-                self.write_step(tenant, move |connection| Box::pin(expire(connection, tenant, id, draft, now))).await?;
-            count += usize::from(expired);
-        }
-        Ok(count)
-    }
-}
-
-/// Ends one question with its draft, whichever was there first; whether it was still open. The draft is locked first, as
-/// whoever edits or answers it does.
-async fn expire(
-    connection: &mut Connection,
-    tenant: TenantId,
-    id: ApprovalId,
-    draft: Option<DraftId>,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    const EXPIRE: &str = "UPDATE approvals SET state = 'expired', decided_at = $3 \
-WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending'";
-    if let Some(draft) = draft {
-        lock_draft(connection, tenant, draft).await?;
-    }
-    let expire = query(EXPIRE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
-    if expire.execute(&mut *connection).await? == 0 {
-        return Ok(false);
-    }
-    let Some(draft) = draft else {
-        let entry = NewEntry::new(Who::Gateway, "approval.expired", id, json!({ "approval": id }));
-        append(connection, tenant, now, vec![entry]).await?;
-        return Ok(true);
-    };
-    // A draft that went on otherwise has no such step, and stays as it is.
-    let state = match step(connection, tenant, draft, DraftEvent::Expire, now).await {
-        Ok(state) => Some(state),
-        Err(StoreError::Conflict(_)) => None,
-        Err(error) => return Err(error),
-    };
-    let entry = NewEntry::new(Who::Gateway, "approval.expired", draft, json!({ "approval": id, "state": state }));
-    append(connection, tenant, now, vec![entry]).await?;
-    Ok(true)
 }
 
 impl ApprovalRow {
@@ -408,5 +335,6 @@ fn read(row: &Row) -> Result<ApprovalRow, StoreError> {
         is_stepped_up: row.try_get::<i64>(11)? == 1,
         reject_reason: row.try_get(12)?,
         note: row.try_get(13)?,
+        escalated_at: time(14)?,
     })
 }

@@ -1,6 +1,8 @@
 //! Drafts, their versions, and the steps of their lives. Each step names the state that it expects, so that of two at the
 //! same time one alone is taken; each stands in the audit log by the same transaction.
 
+pub mod waiting;
+
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
@@ -43,6 +45,8 @@ pub struct DraftRow {
     pub release_on_approval: bool,
     /// Not before then does it leave.
     pub send_at: Option<Timestamp>,
+    /// Where its release was asked for and only a pause or a quota holds it: when it is looked at again.
+    pub held_until: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it changed last.
@@ -92,6 +96,7 @@ impl NewDraftRow {
             version: 1,
             release_on_approval: true,
             send_at: None,
+            held_until: None,
             created_at,
             updated_at: created_at,
             outline: "{}".to_owned(),
@@ -122,7 +127,7 @@ pub struct VersionRow {
 }
 
 const COLUMNS: &str = "SELECT draft_id, event_id, mailbox_id, thread_id, answers, app_id, agent_id, identity_owner, state, \
-external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content, template_id, template_version FROM drafts";
+external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content, template_id, template_version, held_until FROM drafts";
 
 impl TenantStore {
     /// Makes a draft with its first version, once for each call that names a key.
@@ -183,7 +188,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
         place: (ThreadId, Option<EventId>),
     ) -> Result<(), StoreError> {
         const EDIT: &str = "\
-UPDATE drafts SET state = $3, version = $4, updated_at = $5, mailbox_id = $7, thread_id = $8, answers = $9
+UPDATE drafts SET state = $3, version = $4, updated_at = $5, mailbox_id = $7, thread_id = $8, answers = $9, held_until = NULL
 WHERE tenant_id = $1 AND draft_id = $2 AND version = $6";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
@@ -339,7 +344,9 @@ pub(super) async fn step(
     event: DraftEvent,
     now: Timestamp,
 ) -> Result<DraftState, StoreError> {
-    const STEP: &str = "UPDATE drafts SET state = $3, updated_at = $4 WHERE tenant_id = $1 AND draft_id = $2";
+    // Whatever it waited for, it goes on from there anew.
+    const STEP: &str =
+        "UPDATE drafts SET state = $3, updated_at = $4, held_until = NULL WHERE tenant_id = $1 AND draft_id = $2";
     let next = next_state(connection, tenant, id, event).await?;
     let step = query(STEP).bind(tenant.to_string()).bind(id.to_string()).bind(next.as_str()).bind(now.as_micros());
     step.execute(connection).await?;
@@ -415,6 +422,7 @@ fn read_draft(row: &Row) -> Result<DraftRow, StoreError> {
         template: row
             .try_get::<Option<String>>(16)?
             .zip(row.try_get::<Option<i64>>(17)?.and_then(|version| u32::try_from(version).ok())),
+        held_until: row.try_get::<Option<i64>>(18)?.map(Timestamp::from_micros),
     })
 }
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::approvals::overdue::ends_of;
 use super::drafts::VersionRow;
 use super::sql::{Connection, Target, query};
 use super::standing::SuppressionReason;
@@ -132,8 +133,8 @@ pub struct NewApproval {
     pub draft_id: Option<DraftId>,
     /// Public codes.
     pub reasons: Vec<String>,
-    /// The content that it is about, and until when an answer is waited for; `None` where nothing is written.
-    pub about: Option<(String, Timestamp)>,
+    /// Hash of the content that it is about; `None` where nothing is written.
+    pub about: Option<String>,
 }
 
 /// A proposed answer.
@@ -536,7 +537,9 @@ idempotency_key, state, content, created_at) ";
                 .push_bind(now.as_micros());
         })
         .await?;
-        const APPROVALS: &str = "INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at, content_hash, expires_at) ";
+        const APPROVALS: &str = "\
+INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at, content_hash, expires_at) ";
+        let ends = ends_of(connection, self.approvals.iter().map(|(tenant, ..)| tenant), now).await?;
         rows::insert(connection, APPROVALS, &self.approvals, |row, (tenant, event, approval, reasons)| {
             row.push_bind(tenant.clone())
                 .push_bind(approval.approval_id.to_string())
@@ -545,8 +548,8 @@ idempotency_key, state, content, created_at) ";
                 .push_bind(reasons.clone())
                 .push_bind("pending")
                 .push_bind(now.as_micros())
-                .push_bind(approval.about.as_ref().map(|(hash, _)| hash.clone()))
-                .push_bind(approval.about.as_ref().map(|(_, until)| until.as_micros()));
+                .push_bind(approval.about.clone())
+                .push_bind(ends.get(tenant).map(|end| end.as_micros()));
         })
         .await?;
         proposals::insert(connection, &self.drafts, now).await

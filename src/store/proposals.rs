@@ -97,7 +97,7 @@ fn steps_of(event: &NewEvent) -> Vec<NewEntry> {
     }
     for approval in &event.approvals {
         let subject = approval.draft_id.map_or_else(|| approval.approval_id.to_string(), |id| id.to_string());
-        let hash = approval.about.as_ref().map(|(hash, _)| hash);
+        let hash = approval.about.as_ref();
         let detail = json!({ "event": event.event_id, "approval": approval.approval_id, "contentHash": hash,
             "reasons": approval.reasons });
         entries.push(entry("approval.asked", subject, detail));

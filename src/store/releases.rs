@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::audit::{NewEntry, append};
 use super::drafts::{end_release, lock_draft, step};
+use super::notices::tell;
 use super::receipts::add_receipt;
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, rows, to_json};
@@ -16,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::governance::audit::Who;
 use crate::governance::gate::Transmission;
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
+use crate::governance::notice::NoticeKind::TransmissionUnknown;
 use crate::governance::receipt::Unsigned;
 use crate::governance::{IdentityOwner, ReleaseRow};
 use crate::ids::{DraftId, EventId, ReleaseId, TenantId, WorkerId};
@@ -307,7 +309,7 @@ AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND leas
             .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     let mut entries = Vec::with_capacity(outcomes.len());
-                    let is_open = is_open(connection, tenant, claimed.release).await?;
+                    let (is_open, mut is_unknown) = (is_open(connection, tenant, claimed.release).await?, false);
                     for outcome in &outcomes {
                         let state = TransmissionState::InFlight.next(outcome.event).and_then(|state| match state {
                             // Under a release that is over, nobody tries again.
@@ -317,9 +319,13 @@ AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND leas
                         let state =
                             state.map_err(|_| StoreError::Conflict("a recipient in flight has no such step"))?;
                         finish_one(connection, tenant, (worker, claimed.release), outcome, state, now).await?;
+                        is_unknown |= state == TransmissionState::Unknown;
                         let detail = json!({ "release": claimed.release, "position": outcome.position,
                             "state": state, "host": outcome.host, "reply": outcome.reply });
                         entries.push(NewEntry::new(Who::Gateway, "transmission.tried", claimed.draft, detail));
+                    }
+                    if is_unknown {
+                        tell(connection, tenant, TransmissionUnknown, claimed.draft.to_string(), now).await?;
                     }
                     settle(connection, tenant, &claimed, now, &mut entries).await?;
                     append(connection, tenant, now, entries).await
@@ -456,6 +462,9 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
                         draft: from_id("draft_id", row.try_get(4)?)?,
                         positions: Vec::new(),
                     };
+                    if began {
+                        tell(connection, tenant, TransmissionUnknown, claimed.draft.to_string(), now).await?;
+                    }
                     let detail =
                         json!({ "release": claimed.release, "position": position, "state": state, "reply": reply });
                     let mut entries = vec![NewEntry::new(Who::Gateway, "transmission.lost", claimed.draft, detail)];

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
+use super::drafts::waiting;
 use super::sql::{Connection, Row, Value, built, query};
 use super::{Store, StoreError, TenantStore, from_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::{Who, subject_of_address};
 use crate::governance::{Evidence, Policy};
-use crate::ids::{EventId, MailboxId, TenantId, ThreadId};
+use crate::ids::{DraftId, EventId, MailboxId, TenantId, ThreadId};
 
 /// Why nothing is sent to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ impl Paused {
 /// A release of late, as far as limits look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentRelease {
+    /// Of which draft.
+    pub draft: DraftId,
     /// When.
     pub at: Timestamp,
     /// The mailbox.
@@ -131,7 +134,13 @@ impl Store {
         const RESUME: &str = "DELETE FROM gateway_pauses WHERE since <= $1";
         let (sql, now) = (if is_paused { PAUSE } else { RESUME }, self.clock.now());
         let changed = self.write(move |connection| {
-            Box::pin(async move { Ok(query(sql).bind(now.as_micros()).execute(connection).await?) })
+            Box::pin(async move {
+                let changed = query(sql).bind(now.as_micros()).execute(&mut *connection).await?;
+                if !is_paused {
+                    waiting::look_at_all(connection, now).await?;
+                }
+                Ok(changed)
+            })
         });
         let changed = changed.await? > 0;
         self.wake.sending.notify_one();
@@ -169,6 +178,9 @@ impl TenantStore {
                     if changed {
                         let entry = NewEntry::new(who, action, &subject, json!({ "kind": kind }));
                         append(connection, tenant, now, vec![entry]).await?;
+                    }
+                    if !is_paused {
+                        waiting::look_at_those_of(connection, tenant, now).await?;
                     }
                     Ok(changed)
                 })
@@ -316,6 +328,8 @@ ON CONFLICT DO NOTHING";
                     let detail = json!({ "settings": policy });
                     let entry = NewEntry::new(who, "policy.changed", &policy.version, detail);
                     append(connection, tenant, now, vec![entry]).await?;
+                    // A quota may be another now.
+                    waiting::look_at_those_of(connection, tenant, now).await?;
                     Ok(policy.version)
                 })
             })
@@ -328,7 +342,7 @@ ON CONFLICT DO NOTHING";
     /// [`StoreError::Unavailable`].
     pub async fn recent_releases(&self) -> Result<Option<Vec<RecentRelease>>, StoreError> {
         const LIST: &str = "\
-SELECT r.released_at, r.mailbox_id, r.agent_id, r.similarity, r.newcomers, r.evidence, v.recipients FROM releases AS r
+SELECT r.released_at, r.mailbox_id, r.agent_id, r.similarity, r.newcomers, r.evidence, v.recipients, r.draft_id FROM releases AS r
 JOIN draft_versions AS v ON v.tenant_id = r.tenant_id AND v.draft_id = r.draft_id AND v.version = r.version
 WHERE r.tenant_id = $1 AND r.released_at > $2 ORDER BY r.released_at DESC LIMIT $3";
         let day = i64::try_from(Duration::from_hours(24).as_micros()).unwrap_or(i64::MAX);
@@ -386,6 +400,7 @@ fn read_recent(row: &Row) -> Result<RecentRelease, StoreError> {
     let evidence: Evidence = from_json("evidence", row.try_get(5)?)?;
     let recipients: Vec<crate::mail::address::Mailbox> = from_json("recipients", row.try_get(6)?)?;
     Ok(RecentRelease {
+        draft: super::from_id("draft_id", row.try_get(7)?)?,
         at: Timestamp::from_micros(row.try_get(0)?),
         mailbox: row.try_get(1)?,
         agent: row.try_get(2)?,

@@ -28,6 +28,8 @@ pub(crate) mod engine;
 mod isolation;
 mod lanes;
 mod limits;
+mod notices;
+mod overdue;
 mod postgres;
 mod redecisions;
 mod retention;

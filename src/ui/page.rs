@@ -95,6 +95,8 @@ pub enum Done {
     SessionEnded,
     /// All other sessions ended.
     OthersEnded,
+    /// Mail was turned on or off.
+    NoticesChanged,
     /// A role was changed.
     RoleChanged,
     /// An account was disabled.
@@ -107,6 +109,8 @@ pub enum Done {
     Linked,
     /// A draft was approved, and released.
     Released,
+    /// A draft was approved, and goes on by itself.
+    Held,
     /// A draft was approved, and waits.
     Approved,
     /// A draft was rejected.
@@ -121,12 +125,14 @@ impl Done {
             Self::PasswordChanged => "Your password is changed, and you are signed out everywhere else.",
             Self::SessionEnded => "The session has ended.",
             Self::OthersEnded => "You are signed out everywhere else.",
+            Self::NoticesChanged => "What mail you get is changed.",
             Self::RoleChanged => "The role is changed.",
             Self::Disabled => "The account is disabled, and its sessions have ended.",
             Self::Enabled => "The account is enabled.",
             Self::Withdrawn => "The invitation is taken back.",
             Self::Linked => "Your account is linked: you can sign in that way from now on.",
             Self::Released => "The draft is approved and released: it is being sent.",
+            Self::Held => "The draft is approved. A pause or a quota holds it: it goes on by itself when that ends.",
             Self::Approved => {
                 "The draft is approved. It is not released yet: the gate holds it, or whoever asked wants to release it later."
             }

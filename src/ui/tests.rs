@@ -192,6 +192,7 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/logout", &[]),
     ("/step-up", &[("password", PASSWORD), ("next", "")]),
     ("/account/password", &[("present", PASSWORD), ("password", "another long password")]),
+    ("/account/notices", &[("approvals", "off")]),
     ("/account/end", &[("session", "sin_01kb3r8x7g0000000000000000")]),
     ("/account/end-others", &[]),
     ("/account/link", &[("provider", "acme")]),

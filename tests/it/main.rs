@@ -32,6 +32,7 @@ mod learning;
 mod lmtp;
 mod mail_in;
 mod nodes;
+mod notices;
 mod outages;
 mod peers;
 mod privacy;

@@ -28,7 +28,7 @@ pub struct Sender {
 /// Drafts are looked at more often than an app may.
 pub const UNLIMITED: &str = "[http.rate_limits]\ndefault_per_minute = 0\n";
 
-const TEXT: &str = "Good morning Ann, thank you for this. See you soon. Best regards";
+pub const TEXT: &str = "Good morning Ann, thank you for this. See you soon. Best regards";
 
 impl Sender {
     pub fn new(engine: Engine, more: &str) -> Self {
@@ -150,7 +150,11 @@ fn a_pause_holds_what_was_released_and_its_end_lets_it_go(engine: Engine) {
     sender.gateway.json(&["sending", "pause", "--tenant", "acme"]);
     let held = sender.call("POST", &path, &Value::Null);
     assert!(held.status == 202 && held.body.windows(14).any(|at| at == b"sending_paused"), "{held:?}");
+    assert_eq!((text(&held.json(), "/state"), held.json()["approvalId"].is_null()), ("draft", true), "{held:?}");
     sender.gateway.json(&["sending", "resume", "--tenant", "acme"]);
+    // It goes on by itself: nobody asks again.
+    sender.until(text(&made, "/id"), "sent");
+    assert_eq!(receiver.taken().len(), 1);
     // What is released already waits for the switch, whichever it is.
     for switch in [vec!["--tenant", "acme", "--mailbox", &sender.mailbox], vec![]] {
         let pause: Vec<&str> = [&["sending", "pause"], switch.as_slice()].concat();

@@ -2,11 +2,14 @@
 // The control: the same imports and the legal use. If this does not compile, the errors of the others mean nothing.
 use connex::clock::Timestamp;
 use connex::governance::gate::{Refused, ReleaseTerms};
-use connex::governance::{Actor, Approval, ApprovedDraft, Content, Draft, Facts, ReleasableMessage, ReleaseRow, readmit};
+use connex::governance::{
+    Actor, Approval, ApprovedDraft, Content, Draft, Facts, Notice, NoticeFacts, NoticeRefused, ReleasableMessage,
+    ReleasableNotice, ReleaseRow, readmit, system_notice,
+};
 use connex::outbound::attempt::Attempt;
 use connex::outbound::keys::SigningKey;
 use connex::outbound::route::Route;
-use connex::outbound::sign::{SignError, SignedMessage, sign};
+use connex::outbound::sign::{SignError, SignedMessage, sign, sign_notice};
 use connex::outbound::wire::{self, EndOfData, Terms};
 
 pub fn send(message: ReleasableMessage) -> usize {
@@ -27,6 +30,16 @@ pub fn approve_release_and_send(
 
 pub fn send_after_a_restart(row: &ReleaseRow, draft: Draft, facts: &Facts, now: Timestamp) -> Result<usize, Refused> {
     readmit(row, draft, facts, now).map(send)
+}
+
+pub fn tell(
+    notice: &Notice,
+    facts: &NoticeFacts,
+    keys: &[&SigningKey],
+    now: Timestamp,
+) -> Result<Result<SignedMessage, SignError>, NoticeRefused> {
+    let released: ReleasableNotice = system_notice(notice, facts, now)?;
+    Ok(sign_notice(released, keys, now))
 }
 
 pub fn decide(_: &connex::service::accounts::SignedIn<connex::service::accounts::Approver>) {}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 
 use super::report::Finding;
-use super::{certificates, clock, disk, key, names};
+use super::{certificates, clock, disk, key, names, notices};
 use crate::acme::storage::Storage;
 use crate::app::instance::key::{KEY_FILE, NEW_KEY_FILE};
 use crate::app::instance::keyring::KEYRING_FILE;
@@ -181,8 +181,9 @@ async fn database(config: &Config) -> Vec<Finding> {
     match open_store(&config.database, Clock::System).await {
         Ok(store) => {
             let key = key::gather(config, &store).await;
+            let notices = notices::gather(config, &store).await;
             store.close().await;
-            vec![Finding::good("database", format!("{shown} answers and is up to date")), key]
+            vec![Finding::good("database", format!("{shown} answers and is up to date")), key, notices]
         }
         Err(error) => {
             let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));

@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::governance::facts::{DomainState, Fact};
-use crate::governance::fixture::{NOW, OTHER_TENANT, Scene, ago, mailbox, person};
+use crate::governance::fixture::{NOW, OTHER_TENANT, Scene, TENANT, ago, domain, mailbox, person};
+use crate::governance::notice::{Addressee, Telling};
 use crate::governance::{Policy, ReplyPolicy};
+use crate::ids::ApprovalId;
 
 type Tamper = fn(&mut ReleaseRow);
 
@@ -199,5 +201,90 @@ macro_rules! has_none_of {
     };
 }
 
+has_none_of!(ReleasableNotice: Clone, Copy, Default, serde::de::DeserializeOwned, Serialize, From<Content>);
 has_none_of!(ReleasableMessage: Clone, Copy, Default, serde::de::DeserializeOwned, Serialize, From<ReleaseRow>, From<Content>);
 has_none_of!(ApprovedDraft: Clone, Copy, Default, serde::de::DeserializeOwned, Serialize, From<Version>, From<Draft>);
+
+/// A notice, and all that lets it out.
+fn notice() -> (Notice, NoticeFacts) {
+    let notice = Notice {
+        id: NoticeId::from_bits(1),
+        tenant: TENANT,
+        organisation: "acme".into(),
+        telling: Telling::Approval {
+            approval: ApprovalId::from_bits(9),
+            subject: "Tuesday\r\nBcc: all@evil.example".into(),
+            others: 0,
+            is_escalated: false,
+        },
+        base_url: "https://gate.example".into(),
+        made_at: NOW,
+        expires_at: NOW.plus(Duration::from_hours(1)),
+    };
+    let addressee =
+        Addressee { tenant: TENANT, address: mailbox("ann@acme.example"), is_active: true, is_wanted: true };
+    let facts = NoticeFacts {
+        from: Fact::Known(mailbox("connex@platform.example")),
+        platform_domains: Fact::Known(vec![domain("platform.example")]),
+        has_matching_key: Fact::Known(true),
+        addressee: Fact::Known(addressee),
+        is_suppressed: Fact::Known(false),
+        is_paused: Fact::Known(false),
+    };
+    (notice, facts)
+}
+
+#[test]
+fn a_notice_leaves_in_words_of_ours_to_one_person_of_the_tenant() {
+    let (notice, facts) = notice();
+    let released = system_notice(&notice, &facts, NOW).unwrap();
+    let hash = released.content_hash();
+    let wire = released.into_wire();
+    assert_eq!((wire.tenant, wire.content_hash, wire.notice), (TENANT, hash, notice.id));
+    assert_eq!(wire.recipients, [mailbox("ann@acme.example")]);
+    assert_eq!(wire.reverse_path.to_string(), "connex@platform.example");
+    let text = String::from_utf8(wire.bytes.to_vec()).unwrap();
+    assert!(
+        text.contains("Auto-Submitted: auto-generated\r\n") && text.contains("From: <connex@platform.example>\r\n"),
+        "{text}"
+    );
+    assert!(text.contains("Subject: Tuesday  Bcc: all[at]evil[.]example\r\n"), "{text}");
+    assert!(!text.contains("\r\nBcc:"), "{text}");
+}
+
+#[test]
+fn what_is_not_known_or_not_so_keeps_a_notice_back() {
+    use NoticeRefused as No;
+    let refused = |change: &dyn Fn(&mut Notice, &mut NoticeFacts)| {
+        let (mut notice, mut facts) = notice();
+        change(&mut notice, &mut facts);
+        system_notice(&notice, &facts, NOW).err()
+    };
+    assert_eq!(refused(&|_, _| {}), None);
+    let unknown: [&dyn Fn(&mut NoticeFacts); 6] = [
+        &|facts| facts.from = Fact::Unknown,
+        &|facts| facts.platform_domains = Fact::Unknown,
+        &|facts| facts.has_matching_key = Fact::Unknown,
+        &|facts| facts.addressee = Fact::Unknown,
+        &|facts| facts.is_suppressed = Fact::Unknown,
+        &|facts| facts.is_paused = Fact::Unknown,
+    ];
+    for change in unknown {
+        assert_eq!(refused(&|_, facts| change(facts)), Some(No::Unknown));
+    }
+    fn addressee(facts: &mut NoticeFacts) -> &mut Addressee {
+        match &mut facts.addressee {
+            Fact::Known(addressee) => addressee,
+            Fact::Unknown => panic!("nobody"),
+        }
+    }
+    assert_eq!(refused(&|_, facts| addressee(facts).tenant = OTHER_TENANT), Some(No::Addressee));
+    assert_eq!(refused(&|notice, _| notice.tenant = OTHER_TENANT), Some(No::Addressee));
+    assert_eq!(refused(&|_, facts| addressee(facts).is_active = false), Some(No::Addressee));
+    assert_eq!(refused(&|_, facts| addressee(facts).is_wanted = false), Some(No::Unwanted));
+    assert_eq!(refused(&|_, facts| facts.from = Fact::Known(mailbox("deals@customer.example"))), Some(No::Sender));
+    assert_eq!(refused(&|_, facts| facts.is_suppressed = Fact::Known(true)), Some(No::Suppressed));
+    assert_eq!(refused(&|_, facts| facts.is_paused = Fact::Known(true)), Some(No::Paused));
+    assert_eq!(refused(&|_, facts| facts.has_matching_key = Fact::Known(false)), Some(No::Keys));
+    assert_eq!(refused(&|notice, _| notice.expires_at = NOW), Some(No::Expired));
+}

@@ -13,6 +13,7 @@ use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 
 mod evidence;
+mod held;
 mod policies;
 
 pub(super) const DRAFTS: &str = "/api/v1/drafts";

@@ -19,6 +19,7 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use super::joining::{checked_email, checked_name};
+use super::sign_in::Comes;
 use super::throttle::Subject;
 use super::{AccountError, Begun, Role, Secret, SignedIn, Viewer};
 use crate::clock::Timestamp;
@@ -277,7 +278,9 @@ impl Service {
                     None => self.join(provider, tenant, &claims, identity.clone()).await?,
                 };
                 let proof = Proof::Issuer(identity, claims.authenticated_at);
-                let begun = self.begin((tenant, user), proof, (from.peer, from.user_agent)).await?;
+                // Nobody can tell here; and the issuer tells its people of sign-ins itself.
+                let comes = Comes { peer: from.peer, user_agent: from.user_agent, is_known_browser: false };
+                let begun = self.begin((tenant, user), proof, comes).await?;
                 begun.map(Arrival::Begun).ok_or(AccountError::NotKnown)
             }
             (Errand::StepUp, Some(who), Some(user)) if user == who.user() => {

@@ -40,6 +40,14 @@ pub struct Begun {
     pub browser: String,
 }
 
+/// From where somebody signs in.
+pub(super) struct Comes<'a> {
+    pub(super) peer: Option<IpAddr>,
+    pub(super) user_agent: Option<&'a str>,
+    /// Whether the person signed in at this browser before.
+    pub(super) is_known_browser: bool,
+}
+
 impl Service {
     /// Signs a person in.
     ///
@@ -77,7 +85,8 @@ impl Service {
         let Some(Credentials { tenant, user, password_hash: Some(password_hash), .. }) = found else {
             return Err(AccountError::WrongCredentials);
         };
-        let from = (attempt.peer, attempt.user_agent);
+        let is_known_browser = browser.is_some();
+        let from = Comes { peer: attempt.peer, user_agent: attempt.user_agent, is_known_browser };
         match self.begin((tenant, user), Proof::Password(password_hash), from).await? {
             Some(begun) => Ok(begun),
             // Disabled, or the password was changed, while it was judged.
@@ -90,13 +99,13 @@ impl Service {
         &self,
         (tenant, user): (TenantId, UserId),
         proof: Proof,
-        (peer, user_agent): (Option<IpAddr>, Option<&str>),
+        from: Comes<'_>,
     ) -> Result<Option<Begun>, AccountError> {
         let token = Secret::new();
         let id = self.clock().mint();
-        let user_agent = user_agent.map(words);
-        let address = peer.map(|peer| peer.to_canonical().to_string());
-        let new = NewSignIn { id, user, token_hash: token.hash(), user_agent, address };
+        let (user_agent, is_known_browser) = (from.user_agent.map(words), from.is_known_browser);
+        let address = from.peer.map(|peer| peer.to_canonical().to_string());
+        let new = NewSignIn { id, user, token_hash: token.hash(), user_agent, address, is_known_browser };
         match self.store.for_tenant(tenant).add_sign_in(new, proof, lapsed(self.clock().now())).await {
             Err(StoreError::NotFound(_)) => return Ok(None),
             kept => kept?,

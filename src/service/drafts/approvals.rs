@@ -89,6 +89,8 @@ pub struct ApprovalView {
     pub created_at: String,
     /// Until then, RFC 3339.
     pub expires_at: Option<String>,
+    /// When it went to the next role up, as nobody had answered, RFC 3339.
+    pub escalated_at: Option<String>,
     /// When it was answered, RFC 3339.
     pub decided_at: Option<String>,
     /// By whom: a kind and an id.
@@ -257,7 +259,8 @@ impl Service {
             content_hash: present,
             approver: approver.actor.clone(),
             decided_at: now,
-            expires_at: now.plus(APPROVAL_LIFE),
+            // A yes to what is to leave later counts until then.
+            expires_at: draft.send_at.map_or(now, |at| at.max(now)).plus(APPROVAL_LIFE),
             is_revoked: false,
             // What the page showed and still holds; what is not known nobody can accept.
             accepted: accepted(&verdict, &shown_holds),
@@ -324,6 +327,7 @@ impl Service {
             content_hash: row.content_hash.map(|hash| hash.to_string()),
             created_at: row.created_at.to_string(),
             expires_at: row.expires_at.map(|at| at.to_string()),
+            escalated_at: row.escalated_at.map(|at| at.to_string()),
             decided_at: row.decided_at.map(|at| at.to_string()),
             decided_by: row.decided_by.clone().map(|actor| Who::Actor(actor).to_string()),
             reject_reason: row.reject_reason.clone(),

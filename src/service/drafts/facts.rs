@@ -79,7 +79,11 @@ impl Service {
         let approvals: Vec<Approval> = approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect();
         let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
         let suppressed = tenant.suppressions(Some(&keys)).await?;
-        let recent = tenant.recent_releases().await?;
+        let mut recent = tenant.recent_releases().await?;
+        // At the moment of sending its own release is one of them, and does not stand in its own way.
+        if let Some(recent) = &mut recent {
+            recent.retain(|one| one.draft != draft.id);
+        }
         let similar = recent.as_ref().zip(likeness);
         let similar =
             similar.map(|(recent, likeness)| similar_to_newcomers(recent, likeness).saturating_add(newcomers));

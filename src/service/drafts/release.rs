@@ -24,6 +24,7 @@ use crate::store::TenantStore;
 use crate::store::approvals::NewQuestion;
 use crate::store::audit::NewEntry;
 use crate::store::drafts::DraftRow;
+use crate::store::drafts::waiting::NewHold;
 use crate::store::releases::NewRelease;
 use crate::store::verdicts::Occasion;
 
@@ -73,7 +74,7 @@ pub(crate) struct Terms {
     pub(crate) send_at: Option<Timestamp>,
 }
 
-/// How long a question waits for an answer, and how long a yes counts.
+/// How long a yes counts.
 pub(crate) const APPROVAL_LIFE: Duration = Duration::from_hours(7 * 24);
 /// How long after its time a release is tried.
 const RELEASE_LIFE: Duration = Duration::from_hours(5 * 24);
@@ -245,6 +246,22 @@ impl Service {
         Ok(id)
     }
 
+    /// Looks again at a draft that waits for a pause or a quota to end: it goes the way of every release, with the yes that
+    /// it has, and asks people only where that counts no more.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub(crate) async fn look_at_held(&self, tenant: &TenantStore, id: DraftId) -> Result<(), ServiceError> {
+        let Some(draft) = tenant.draft(id).await?.filter(|draft| draft.held_until.is_some()) else { return Ok(()) };
+        let case = self.case_of(tenant, &draft).await?;
+        let terms = Terms { release_on_approval: draft.release_on_approval, send_at: draft.send_at };
+        match self.run_gate(tenant, &draft, case, terms, Who::Gateway).await {
+            // Somebody was faster, or it is denied, which is on record.
+            Ok(_) | Err(ServiceError::Conflict(_) | ServiceError::Denied(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks people again about a draft that was released, and that the gate holds at the moment of sending.
     pub(crate) async fn ask_again(
         &self,
@@ -259,7 +276,8 @@ impl Service {
         self.ask(tenant, draft, (case, &verdict), terms, who).await.map(|_| ())
     }
 
-    /// Opens a question where an answer can lift a hold. What only time lifts waits as it is, with the yes that it has.
+    /// Opens a question where an answer can lift a hold. What only time lifts waits as it is, with the yes that it has, and
+    /// is looked at again by [`crate::pipeline`]'s round.
     async fn hold(
         &self,
         tenant: &TenantStore,
@@ -268,9 +286,17 @@ impl Service {
         terms: Terms,
         who: Who,
     ) -> Result<(DraftState, Option<ApprovalId>), ServiceError> {
-        if draft.state == DraftState::Approved && verdict.reasons().iter().all(|reason| is_lifted_by_time(reason.code))
-        {
-            return Ok((DraftState::Approved, None));
+        if goes_on_by_itself(draft.state, verdict) {
+            let hold = NewHold {
+                draft: draft.id,
+                version: draft.version,
+                release_on_approval: terms.release_on_approval,
+                send_at: terms.send_at,
+                reasons: verdict.codes(),
+                asked_by: who,
+            };
+            tenant.hold_draft(hold).await.map_err(conflict)?;
+            return Ok((draft.state, None));
         }
         if draft.state == DraftState::PendingApproval {
             // The question that waits is about this content: an edit would have ended it.
@@ -290,13 +316,15 @@ impl Service {
         terms: Terms,
         who: Who,
     ) -> Result<ApprovalId, ServiceError> {
-        let id: ApprovalId = self.clock().mint();
+        let (id, now): (ApprovalId, _) = (self.clock().mint(), self.clock().now());
+        let policy = case.facts.policy.known().cloned().unwrap_or_default();
         let question = NewQuestion {
             id,
             draft,
             content_hash: case.version.content.hash(),
             reasons: verdict.codes(),
-            expires_at: self.clock().now().plus(APPROVAL_LIFE),
+            expires_at: now.plus(policy.question_life()),
+            escalate_at: policy.escalation().map(|after| now.plus(after)),
             release_on_approval: terms.release_on_approval,
             send_at: terms.send_at,
             asked_by: who,
@@ -304,6 +332,12 @@ impl Service {
         tenant.ask_approval(question).await.map_err(conflict)?;
         Ok(id)
     }
+}
+
+/// Whether a draft whose release is asked for needs nobody to go on, but time.
+fn goes_on_by_itself(state: DraftState, verdict: &Verdict) -> bool {
+    matches!(state, DraftState::Draft | DraftState::Approved)
+        && verdict.reasons().iter().all(|reason| is_lifted_by_time(reason.code))
 }
 
 /// Whether a hold goes by itself.

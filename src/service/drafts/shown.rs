@@ -41,6 +41,8 @@ pub struct DraftView {
     pub content: Option<DraftContent>,
     /// Not before then does it leave, RFC 3339.
     pub send_at: Option<String>,
+    /// Whether its release was asked for and only a pause or a quota holds it: it goes on by itself when that ends.
+    pub held: bool,
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// When it changed last, RFC 3339.
@@ -276,6 +278,7 @@ pub(super) fn view(
         author: version.map(|version| Who::Actor(version.author.clone()).to_string()),
         content: parts.zip(mailbox).map(|(parts, mailbox)| parts.shown(mailbox)),
         send_at: draft.send_at.map(|at| at.to_string()),
+        held: draft.held_until.is_some(),
         created_at: draft.created_at.to_string(),
         updated_at: draft.updated_at.to_string(),
         transmissions,

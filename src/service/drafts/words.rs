@@ -2,7 +2,6 @@
 //!
 //! What is written is a draft like any other: nothing leaves by it. Where no words can be made, the draft stays without.
 
-use super::release::APPROVAL_LIFE;
 use super::parts::{Body, Parts, Writing};
 use super::write::{Frame, fixed, references_of, reply_subject, written};
 use crate::clock::Clock;
@@ -98,9 +97,8 @@ pub(crate) fn write(
         let writing = Writing { parts, body: Body::Written(Vec::new()) };
         let author = Actor::Template { template: chosen.id.clone(), version: chosen.version };
         let Ok(version) = fixed(&frame, (draft.draft_id, 1), writing, author) else { continue };
-        let about = (version.content_hash.clone(), now.plus(APPROVAL_LIFE));
         for approval in work.approvals.iter_mut().filter(|one| one.draft_id == Some(draft.draft_id)) {
-            approval.about = Some(about.clone());
+            approval.about = Some(version.content_hash.clone());
         }
         draft.words = Some(NewWords {
             mailbox: from.mailbox,

@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::{NewUser, change_password, insert, read_role};
 use crate::clock::Timestamp;
+use crate::governance::notice::NoticeKind;
 use crate::governance::role::Role;
 use crate::ids::{InvitationId, TenantId, UserId};
 use crate::store::directory::no_tenant_or;
+use crate::store::notices::{Detail, To, queue};
 use crate::store::sql::{Row, query};
 use crate::store::{Store, StoreError, TenantStore, from_id};
 
@@ -57,14 +59,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn invitation_by_token(&self, hash: &[u8; 32]) -> Result<Option<InvitationRow>, StoreError> {
-        let sql = format!("{INVITATION} WHERE token_hash = $1 AND expires_at > $2");
+        let sql = format!("{INVITATION} WHERE (token_hash = $1 OR mail_token_hash = $1) AND expires_at > $2");
         let find = crate::store::sql::built(sql).bind(hash).bind(self.clock.now().as_micros());
         find.fetch_optional(&self.doors).await?.as_ref().map(read).transpose()
     }
 }
 
 impl TenantStore {
-    /// Makes a link, in place of any other for the same address; forgets those that can be used no more.
+    /// Makes a link, in place of any other for the same address, and mails one to who gets an account by it; forgets those that can be used no more.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when it is for a new account and there is one with this address; [`StoreError::NotFound`] when
@@ -75,7 +77,7 @@ impl TenantStore {
         const ADD: &str = "\
 INSERT INTO invitations (tenant_id, invitation_id, token_hash, email, email_key, role, user_id, invited_by, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        let (own, tenant, now) = (self.tenant, self.tenant.to_string(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -85,6 +87,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
                     if new.user.is_none() && known.fetch_optional(&mut *connection).await?.is_some() {
                         return Err(StoreError::Exists("an account with this address"));
                     }
+                    let to = To { user: None, address_key: new.email_key.clone() };
+                    let (id, is_new) = (new.id.to_string(), new.user.is_none());
                     let add = query(ADD)
                         .bind(&tenant)
                         .bind(new.id.to_string())
@@ -96,7 +100,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
                         .bind(new.invited_by.map(|user| user.to_string()))
                         .bind(now.as_micros())
                         .bind(new.expires_at.as_micros());
-                    add.execute(connection).await.map_err(no_tenant_or("this link"))?;
+                    add.execute(&mut *connection).await.map_err(no_tenant_or("this link"))?;
+                    if is_new {
+                        queue(connection, own, (NoticeKind::Invitation, id, to), Detail::default(), now).await?;
+                    }
                     Ok(())
                 })
             })
@@ -111,6 +118,26 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let sql = format!("{INVITATION} WHERE tenant_id = $1 AND expires_at > $2 ORDER BY email_key");
         let list = crate::store::sql::built(sql).bind(self.tenant.to_string()).bind(self.store.clock.now().as_micros());
         list.fetch_all(&self.store.readers).await?.iter().map(read).collect()
+    }
+
+    /// Gives a link that makes an account a second token, by which it is mailed; the one that was mailed before counts no more.
+    /// `None` where it can be used no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn mail_invitation(&self, id: InvitationId, hash: [u8; 32]) -> Result<Option<InvitationRow>, StoreError> {
+        const MAIL: &str = "UPDATE invitations SET mail_token_hash = $3 \
+WHERE tenant_id = $1 AND invitation_id = $2 AND expires_at > $4 AND user_id IS NULL \
+RETURNING tenant_id, invitation_id, email, role, user_id, expires_at";
+        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let mail = query(MAIL).bind(tenant).bind(id.to_string()).bind(&hash).bind(now.as_micros());
+                    mail.fetch_optional(connection).await?.as_ref().map(read).transpose()
+                })
+            })
+            .await
     }
 
     /// Takes a link back.
@@ -134,7 +161,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         name: String,
         password: String,
     ) -> Result<UserId, StoreError> {
-        const TAKE: &str = "DELETE FROM invitations WHERE tenant_id = $1 AND token_hash = $2 AND expires_at > $3 \
+        const TAKE: &str = "DELETE FROM invitations WHERE tenant_id = $1 \
+AND (token_hash = $2 OR mail_token_hash = $2) AND expires_at > $3 \
 RETURNING email, email_key, role, user_id";
         let (tenant, now, fresh) = (self.tenant, self.store.clock.now(), self.store.clock.mint());
         self.store

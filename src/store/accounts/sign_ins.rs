@@ -8,9 +8,11 @@ use super::read_role;
 use crate::clock::Timestamp;
 use crate::governance::Actor;
 use crate::governance::audit::Who;
+use crate::governance::notice::NoticeKind;
 use crate::governance::role::Role;
 use crate::ids::{SignInId, TenantId, UserId};
 use crate::store::audit::{NewEntry, append};
+use crate::store::notices::{Detail, To, queue};
 use crate::store::sql::{Connection, Row, query};
 use crate::store::{Store, StoreError, TenantStore, from_id};
 
@@ -68,6 +70,8 @@ pub struct NewSignIn {
     pub user_agent: Option<String>,
     /// From where.
     pub address: Option<String>,
+    /// Whether the person signed in at this browser before.
+    pub is_known_browser: bool,
 }
 
 /// By what somebody signs in, which must still be so when the sign-in is kept: judging it took a while.
@@ -130,12 +134,14 @@ JOIN tenants AS t ON t.tenant_id = s.tenant_id WHERE s.token_hash = $1 AND u.sta
 
 impl TenantStore {
     /// Keeps a sign-in of a person who can sign in and has the proof still, and forgets those of the tenant that count no
-    /// more. One by an issuer is written into the audit log.
+    /// more. The person is told of one by password at a new browser; one by an issuer is written into the audit log.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such person, or no such one any more.
     pub async fn add_sign_in(&self, sign_in: NewSignIn, proof: Proof, lapsed: Lapsed) -> Result<(), StoreError> {
         const FORGET: &str = "DELETE FROM sign_ins WHERE tenant_id = $1 AND (created_at < $2 OR last_used_at < $3)";
+        const KNOWN: &str =
+            "SELECT email_key FROM users WHERE tenant_id = $1 AND user_id = $2 AND last_signed_in_at IS NOT NULL";
         const ADD: &str = "\
 INSERT INTO sign_ins (tenant_id, sign_in_id, user_id, token_hash, created_at, last_used_at, stepped_up_at, user_agent, address)
 VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8)";
@@ -153,7 +159,15 @@ DELETE FROM sign_ins WHERE tenant_id = $1 AND user_id = $2 AND sign_in_id NOT IN
                     let forget = forget.bind(lapsed.made_before.as_micros()).bind(lapsed.used_before.as_micros());
                     forget.execute(&mut *connection).await?;
                     let user = sign_in.user.to_string();
+                    // Who signs in for the first time knows of it; an issuer tells its people itself.
+                    let known = query(KNOWN).bind(&tenant).bind(&user).fetch_optional(&mut *connection).await?;
                     note(connection, (&tenant, &user), &proof, now).await?;
+                    if let (Some(row), false, Proof::Password(_)) = (known, sign_in.is_known_browser, &proof) {
+                        let to = To { user: Some(sign_in.user), address_key: row.try_get(0)? };
+                        let new = (NoticeKind::SignIn, sign_in.id.to_string(), to);
+                        let detail = Detail { address: sign_in.address.clone(), browser: sign_in.user_agent.clone() };
+                        queue(connection, id, new, detail, now).await?;
+                    }
                     let proved_at = match &proof {
                         Proof::Password(_) => now,
                         // Where nobody says when, it may have been long ago.

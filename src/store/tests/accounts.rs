@@ -42,7 +42,7 @@ async fn add(scene: &Scene, email: &str, role: Role) -> UserId {
 
 async fn sign_in(scene: &Scene, user: UserId, token: u8) -> SignInId {
     let id = scene.store.clock().mint();
-    let new = NewSignIn { id, user, token_hash: [token; 32], user_agent: None, address: None };
+    let new = NewSignIn { id, user, token_hash: [token; 32], user_agent: None, address: None, is_known_browser: true };
     scene.own().add_sign_in(new, HASH.into(), lapsed()).await.unwrap();
     id
 }
@@ -107,8 +107,14 @@ async fn a_token_names_its_person_until_the_sign_in_ends_or_the_person_is_disabl
     scene.own().disable_user(ann).await.unwrap();
     assert!(!is_known(&scene, 3).await);
     assert_eq!(scene.own().user(ann).await.unwrap().unwrap().state, UserState::Disabled);
-    let new =
-        NewSignIn { id: scene.store.clock().mint(), user: ann, token_hash: [5; 32], user_agent: None, address: None };
+    let new = NewSignIn {
+        id: scene.store.clock().mint(),
+        user: ann,
+        token_hash: [5; 32],
+        user_agent: None,
+        address: None,
+        is_known_browser: true,
+    };
     assert!(scene.own().add_sign_in(new, HASH.into(), lapsed()).await.is_err(), "who is disabled cannot come back");
     scene.own().enable_user(ann).await.unwrap();
     assert!(!is_known(&scene, 3).await, "what ended stays so");
@@ -119,8 +125,14 @@ async fn a_password_that_was_changed_meanwhile_signs_nobody_in(engine: Engine) {
     let scene = Scene::new(engine).await;
     let ann = add(&scene, "a@quay.example", Role::Owner).await;
     scene.own().set_password(ann, "$argon2id$two".into(), None).await.unwrap();
-    let new =
-        NewSignIn { id: scene.store.clock().mint(), user: ann, token_hash: [1; 32], user_agent: None, address: None };
+    let new = NewSignIn {
+        id: scene.store.clock().mint(),
+        user: ann,
+        token_hash: [1; 32],
+        user_agent: None,
+        address: None,
+        is_known_browser: true,
+    };
     assert!(matches!(scene.own().add_sign_in(new, HASH.into(), lapsed()).await, Err(StoreError::NotFound(_))));
     assert!(!is_known(&scene, 1).await);
 }
@@ -260,7 +272,8 @@ async fn a_person_is_signed_in_at_a_bounded_number_of_browsers(engine: Engine) {
     let now = scene.store.clock().now();
     let all = Lapsed { made_before: now, used_before: now };
     let id = scene.store.clock().mint();
-    let new = NewSignIn { id, user: ann, token_hash: [40; 32], user_agent: None, address: None };
+    let new =
+        NewSignIn { id, user: ann, token_hash: [40; 32], user_agent: None, address: None, is_known_browser: true };
     scene.own().add_sign_in(new, HASH.into(), all).await.unwrap();
     assert_eq!(scene.own().sign_ins(ann, lapsed()).await.unwrap().len(), 1, "those that lapsed are forgotten");
 }

@@ -103,6 +103,7 @@ pub(super) fn question(clock: &Clock, draft: DraftId, id: ApprovalId) -> NewQues
         content_hash: hash("x"),
         reasons: vec!["approval_required"],
         expires_at: clock.now().plus(Duration::from_secs(3_600)),
+        escalate_at: Some(clock.now().plus(Duration::from_secs(600))),
         release_on_approval: true,
         send_at: None,
         asked_by: Who::Gateway,

@@ -31,6 +31,7 @@ use crate::store::idempotency::KeyedCall;
 use crate::store::ingest::NewCopy;
 use crate::store::insights::{Grouping, Span};
 use crate::store::issuers::NewIssuer;
+use crate::store::notices::ClaimedNotice;
 use crate::store::outcomes::NewOutcome;
 use crate::store::redecisions::HeldCopies;
 use crate::store::retention::Overdue;
@@ -67,6 +68,7 @@ struct Owned {
     invitation: InvitationId,
     upload: UploadId,
     issuer: IssuerId,
+    notice: ClaimedNotice,
 }
 
 #[tokio::test]
@@ -202,6 +204,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         invitations() => "Ok([])";
         issuers() => "Ok([])";
         user_of_identity(&identity()) => "Ok(None)";
+        notice_counts() => "Ok([])";
         suspended_since() => "Ok(None)";
         draft(owned.sending.draft) => "Ok(None)";
         drafts(None, None, 9) => "Ok([])";
@@ -250,6 +253,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         set_role(owned.user, Role::Viewer) => "Err(NotFound";
         disable_user(owned.user) => "Err(NotFound";
         enable_user(owned.user) => "Err(NotFound";
+        set_approval_notices(owned.user, false) => "Err(NotFound";
         add_sign_in(sign_in(owned.user, clock.mint(), 12), MARK.into(), lapsed()) => "Err(NotFound";
         note_sign_in_use(owned.sign_in) => "Ok(())";
         renew_sign_in(owned.sign_in, [11; 32], [13; 32]) => "Err(NotFound";
@@ -261,6 +265,9 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_issuer(owned.issuer, Who::Operator) => "Err(NotFound";
         add_issuer(issuer(owned.issuer), Who::Operator) => "Ok(())";
         spend_token([31; 32], clock.now()) => "Ok(())";
+        mail_invitation(owned.invitation, [29; 32]) => "Ok(None)";
+        begin_notice(owned.sending.worker, &owned.notice, notice_hash()) => "Err(LeaseLost";
+        finish_notice(owned.sending.worker, &owned.notice, super::notices::sent()) => "Err(LeaseLost";
         accept_invitation([21; 32], MARK.into(), MARK.into()) => "Err(NotFound";
         add_invitation(invitation(owned.invitation, Some(owned.user), 22)) => "Err(NotFound";
         add_invitation(invitation(clock.mint(), None, 23)) => "Ok(())";
@@ -330,10 +337,10 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
     calls! { called, scene, rows;
         edit_draft(draft, drafts::version(clock, 2, "own"), owned.mailbox, (clock.mint(), None)) => "Err(NotFound";
         step_draft(draft, DraftEvent::Cancel, entry()) => "Err(NotFound";
+        hold_draft(super::overdue::hold(draft)) => "Err(NotFound";
         ask_approval(drafts::question(clock, draft, approval)) => "Err(NotFound";
         approve(drafts::yes(clock, called.stranger, draft, approval)) => "Err(Conflict";
         reject(approval, drafts::no()) => "Err(Conflict";
-        escalate(approval, serde_json::json!({})) => "Err(Conflict";
         report_handoff(report(owned.draft), None) => "Err(Conflict";
         set_template(template("own"), Who::Operator) => "Ok(TemplateRow";
         keep_call(KeyedCall { key: "kept".into(), body: "{}".into(), ..call(4) }) => "Ok(First(()))";
@@ -380,7 +387,14 @@ fn user(id: UserId) -> NewUser {
 }
 
 fn sign_in(user: UserId, id: SignInId, token: u8) -> NewSignIn {
-    NewSignIn { id, user, token_hash: [token; 32], user_agent: Some(MARK.into()), address: None }
+    NewSignIn {
+        id,
+        user,
+        token_hash: [token; 32],
+        user_agent: Some(MARK.into()),
+        address: None,
+        is_known_browser: false,
+    }
 }
 
 fn invitation(id: InvitationId, user: Option<UserId>, token: u8) -> NewInvitation {
@@ -410,6 +424,17 @@ fn upload(id: UploadId, clock: &Clock) -> NewUpload {
         content: MARK.into(),
         expires_at: clock.now().plus(LEASE),
     }
+}
+
+/// A notice that a sender holds.
+async fn notice(scene: &Scene, own: &TenantStore) -> ClaimedNotice {
+    let id = scene.store.clock().mint();
+    own.add_invitation(invitation(id, None, 24)).await.unwrap();
+    scene.store.claim_notice(scene.store.clock().mint()).await.unwrap().unwrap()
+}
+
+fn notice_hash() -> crate::governance::ContentHash {
+    "0".repeat(64).parse().unwrap()
 }
 
 fn lapsed() -> Lapsed {
@@ -557,6 +582,7 @@ async fn fill(scene: &Scene) -> Owned {
         invitation: clock.mint(),
         upload: clock.mint(),
         issuer: clock.mint(),
+        notice: notice(scene, &own).await,
     };
     own.add_upload(upload(owned.upload, clock), ROOM).await.unwrap();
     own.add_user(user(owned.user)).await.unwrap();

@@ -27,6 +27,8 @@ struct AccountPage {
     organisation: String,
     role: &'static str,
     sessions: Vec<Session>,
+    /// Whether there is mail when drafts wait; `None` for who is asked about none.
+    notices: Option<bool>,
     least: usize,
     buttons: Vec<Button>,
 }
@@ -45,6 +47,22 @@ struct Session {
 pub struct NewPassword {
     present: String,
     password: String,
+}
+
+/// Which mail a person wants.
+#[derive(Deserialize)]
+pub struct Notices {
+    approvals: Wanted,
+}
+
+/// Whether something is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Which session is to end.
@@ -83,6 +101,7 @@ async fn show(ui: &SharedUi, visitor: &Visitor<Viewer>, page: Page, status: Stat
         organisation: who.tenant_name().to_owned(),
         role: who.role().as_str(),
         sessions: sessions.collect(),
+        notices: ui.service.approval_notices(who).await?,
         least: LEAST_CHARACTERS,
         buttons: buttons(ui, "", Errand::Link),
     };
@@ -106,6 +125,15 @@ pub async fn change_password(
             show(&ui, &visitor, page, status).await
         }
     }
+}
+
+/// Turns mail on or off.
+pub async fn notices(
+    State(ui): State<SharedUi>,
+    Form { visitor, fields }: Form<Viewer, Notices>,
+) -> Result<Response, Refused> {
+    ui.service.set_approval_notices(&visitor.who, fields.approvals == Wanted::On).await?;
+    Ok(on_to("/account?done=notices-changed"))
 }
 
 /// Ends a session.

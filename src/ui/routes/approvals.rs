@@ -31,6 +31,7 @@ struct Waiting {
     reasons: Vec<String>,
     asked: Option<Moment>,
     expires: Option<Moment>,
+    escalated: Option<Moment>,
 }
 
 #[derive(Template)]
@@ -40,6 +41,10 @@ struct QuestionPage {
     question: Question,
     /// Who owns the identity, in words.
     owner: &'static str,
+    /// Until when an answer is waited for.
+    expires: Option<Moment>,
+    /// When it went to the next role up.
+    escalated: Option<Moment>,
     /// Whether an answer can be given.
     is_open: bool,
     /// Whether a yes would not count before the password was given again.
@@ -81,11 +86,11 @@ pub async fn queue(
 ) -> Result<Response, Refused> {
     let approver = Approver::of(&visitor.who, ui.service.clock().now());
     let waiting = ui.service.questions_for(&approver, behind.after.as_deref()).await?;
-    let moment = |text: &str| Timestamp::parse_rfc3339(text).map(Moment::from);
     let questions = waiting.items.into_iter().filter(|one| one.draft_id.is_some() && one.content_hash.is_some());
     let questions = questions.map(|one| Waiting {
         asked: moment(&one.created_at),
         expires: one.expires_at.as_deref().and_then(moment),
+        escalated: one.escalated_at.as_deref().and_then(moment),
         id: one.id,
         reasons: one.reasons,
     });
@@ -110,6 +115,8 @@ pub async fn page(
     let shown = QuestionPage {
         page: visitor.page("Approve a draft"),
         owner,
+        expires: question.approval.expires_at.as_deref().and_then(moment),
+        escalated: question.approval.escalated_at.as_deref().and_then(moment),
         is_open: question.approval.state == "pending",
         needs_step_up: is_risky && !visitor.who.is_stepped_up(now),
         is_denied: question.verdict.verdict == "deny",
@@ -129,8 +136,13 @@ pub async fn approve(
     let hash = hash(&fields.content_hash)?;
     let approver = Approver::of(&visitor.who, ui.service.clock().now());
     let answer = ui.service.answer(&id, hash, Answer::Approve { shown }, &approver).await?;
-    let is_released = answer.is_some_and(|answer| answer.release_id.is_some());
-    Ok(on_to(if is_released { "/approvals?done=released" } else { "/approvals?done=approved" }))
+    let to = match answer {
+        Some(answer) if answer.release_id.is_some() => "/approvals?done=released",
+        // Only time holds it: else people would be asked again.
+        Some(answer) if answer.verdict.verdict == "hold" && answer.approval_id.is_none() => "/approvals?done=held",
+        _ => "/approvals?done=approved",
+    };
+    Ok(on_to(to))
 }
 
 /// Says no.
@@ -144,6 +156,10 @@ pub async fn reject(
     let approver = Approver::of(&visitor.who, ui.service.clock().now());
     ui.service.answer(&id, hash(&fields.content_hash)?, answer, &approver).await?;
     Ok(on_to("/approvals?done=rejected"))
+}
+
+fn moment(text: &str) -> Option<Moment> {
+    Timestamp::parse_rfc3339(text).map(Moment::from)
 }
 
 fn hash(text: &str) -> Result<ContentHash, Refused> {
