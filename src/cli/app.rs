@@ -28,7 +28,7 @@ pub enum AppCommand {
     #[command(after_help = "Example: connex app remove your-saas --tenant acme")]
     Remove(OneArgs),
     /// The words with which decisions propose answers.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: connex app template list --tenant acme")]
     Template(template::TemplateCommand),
 }
 

@@ -272,6 +272,13 @@ fn request(method: &str, path: &str, key: Option<&str>) -> axum::http::request::
 }
 
 /// An event of the app `crm`.
+/// An event of which nothing is told but itself.
+fn quiet(id: &str) -> Value {
+    let mut event = event(id);
+    event["materialize"] = json!("none");
+    event
+}
+
 fn event(id: &str) -> Value {
     json!({
         "app": "crm", "sourceSystem": "crm", "sourceEventId": id, "eventType": "inbound_reply",

@@ -42,7 +42,7 @@ impl Elsewhere {
     }
 }
 
-/// Sources of all events, in order.
+/// Sources of all events of mail, in order.
 fn sources(gateway: &Gateway, key: &str) -> Vec<String> {
     let authorization = format!("Bearer {key}");
     let (mut found, mut after) = (Vec::new(), 0);
@@ -52,7 +52,8 @@ fn sources(gateway: &Gateway, key: &str) -> Vec<String> {
         let items = list(&page, "/items");
         let Some(last) = items.last() else { return found };
         after = last["cursor"].as_i64().unwrap();
-        found.extend(items.iter().map(|item| text(item, "/event/source/eventId").trim_matches(['<', '>']).to_owned()));
+        let mail = items.iter().filter(|item| text(item, "/event/type").starts_with("message."));
+        found.extend(mail.map(|item| text(item, "/event/source/eventId").trim_matches(['<', '>']).to_owned()));
     }
 }
 

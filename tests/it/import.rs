@@ -44,20 +44,19 @@ fn import(gateway: &Gateway, more: &[&str], path: &Path) -> Value {
     gateway.json(&[&["import", path.to_str().unwrap()], more].concat())
 }
 
-/// The events of the log, from its beginning.
+/// The events of mail in the log, from its beginning.
 fn events(gateway: &Gateway) -> Vec<Value> {
     let key = format!("Bearer {}", gateway.field("/apiKey"));
-    let mut all: Vec<Value> = Vec::new();
+    let (mut all, mut after): (Vec<Value>, _) = (Vec::new(), 0);
     loop {
-        let after = all.last().map_or(0, |item| item["cursor"].as_i64().unwrap());
         let url = format!("{}/api/v1/events?after={after}&limit=200", gateway.api());
         let answer = http("GET", &url, &[("authorization", &key)], b"");
         assert_eq!(answer.status, 200, "{answer:?}");
         let page = answer.json();
-        if list(&page, "/items").is_empty() {
-            return all;
-        }
-        all.extend_from_slice(list(&page, "/items"));
+        let Some(last) = list(&page, "/items").last() else { return all };
+        after = last["cursor"].as_i64().unwrap();
+        let mail = list(&page, "/items").iter().filter(|item| text(item, "/event/type").starts_with("message."));
+        all.extend(mail.cloned());
     }
 }
 

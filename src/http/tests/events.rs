@@ -56,7 +56,7 @@ async fn the_same_id_with_another_body_is_a_conflict() {
 async fn of_equal_calls_at_once_one_wins_and_the_others_are_duplicates() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
-    let body = event("1");
+    let body = quiet("1");
     let calls = (0..8).map(|_| gateway.post(EVENT, Some(&key), &body));
     let answers: Vec<Value> = futures_util::future::join_all(calls).await.iter().map(Reply::json).collect();
     assert_eq!(answers.iter().filter(|answer| answer["duplicate"] == false).count(), 1);
@@ -166,7 +166,7 @@ async fn the_log_is_read_by_cursor_without_gaps() {
     let key = gateway.key().await;
     let mut ids = Vec::new();
     for number in 0..5 {
-        ids.push(gateway.post(EVENT, Some(&key), &event(&number.to_string())).await.json()["eventId"].clone());
+        ids.push(gateway.post(EVENT, Some(&key), &quiet(&number.to_string())).await.json()["eventId"].clone());
     }
     let page = gateway.get("/api/v1/events?limit=2", Some(&key)).await.json();
     assert_eq!(page["nextCursor"], 2);
@@ -192,8 +192,8 @@ async fn the_log_is_read_by_cursor_without_gaps() {
 async fn a_bound_key_sees_the_events_of_its_app_only() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
-    let ours = gateway.post(EVENT, Some(&key), &event("1")).await.json();
-    let mut other = event("1");
+    let ours = gateway.post(EVENT, Some(&key), &quiet("1")).await.json();
+    let mut other = quiet("1");
     other["app"] = json!("billing");
     let theirs = gateway.post(EVENT, Some(&key), &other).await.json();
     let bound = gateway.key_with(|key| key.bindings.apps = vec!["crm".into()]).await;
@@ -211,11 +211,11 @@ async fn the_text_of_an_event_is_told_as_webhooks_do_to_a_key_that_may_read_mess
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
     let long = format!("{} end", "Can you confirm? ".repeat(100));
-    let mut quoted = event("1");
+    let mut quoted = quiet("1");
     quoted["message"]["body"] = json!("We agree.\n\nOn Mon, 23 Nov 2026, Ann wrote:\n> Do you agree?");
-    let mut cut = event("2");
+    let mut cut = quiet("2");
     cut["message"]["body"] = json!(long);
-    let mut odd = event("3");
+    let mut odd = quiet("3");
     odd["eventType"] = json!("something_else");
     odd["payload"] = json!({ "title": "T", "words": "one" });
     odd["message"] = Value::Null;
@@ -279,7 +279,7 @@ async fn the_stream_gives_the_backlog_and_then_what_comes() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
     for number in 0..3 {
-        gateway.post(EVENT, Some(&key), &event(&number.to_string())).await;
+        gateway.post(EVENT, Some(&key), &quiet(&number.to_string())).await;
     }
     let open = request("GET", "/api/v1/events/stream", Some(&key)).header("last-event-id", "1");
     let reply = gateway.router.clone().oneshot(open.body(Body::empty()).unwrap()).await.unwrap();
@@ -290,7 +290,7 @@ async fn the_stream_gives_the_backlog_and_then_what_comes() {
     let reading = read_stream(reply.into_body(), 4);
     let writing = async {
         for number in 3..5 {
-            gateway.post(EVENT, Some(&key), &event(&number.to_string())).await;
+            gateway.post(EVENT, Some(&key), &quiet(&number.to_string())).await;
         }
     };
     let (events, ()) = tokio::join!(reading, writing);

@@ -94,7 +94,7 @@ async fn bindings_and_networks_confine_a_key() {
 async fn a_key_that_is_bound_to_mailboxes_reads_of_them_alone() {
     let gateway = Gateway::new().await;
     let open = gateway.key().await;
-    let recorded = gateway.post(EVENT, Some(&open), &event("1")).await.json();
+    let recorded = gateway.post(EVENT, Some(&open), &quiet("1")).await.json();
     let bound = gateway.key_with(|key| key.bindings.mailboxes = vec!["a@b.example".into()]).await;
     let explain = |recorded: &Value| format!("/api/v1/explain/{}", recorded["eventId"].as_str().unwrap());
     gateway.get(&explain(&recorded), Some(&bound)).await.problem(404, "not_found");
@@ -105,7 +105,7 @@ async fn a_key_that_is_bound_to_mailboxes_reads_of_them_alone() {
     }
     gateway.get("/api/v1/domains", Some(&bound)).await.problem(403, "forbidden_mailbox");
     assert_eq!(gateway.get(&explain(&recorded), Some(&open)).await.status, StatusCode::OK);
-    let mut own = event("2");
+    let mut own = quiet("2");
     own["sourceMailbox"] = json!({ "address": "A@b.example" });
     let own = gateway.post(EVENT, Some(&bound), &own).await.json();
     assert_eq!(gateway.get(&explain(&own), Some(&bound)).await.status, StatusCode::OK, "its own mailbox is open to it");

@@ -68,7 +68,7 @@ impl Scene {
     }
 
     async fn events(&self) -> usize {
-        self.store.for_tenant(self.tenant).events_after(0, 100).await.unwrap().len()
+        mail_events(&self.store.for_tenant(self.tenant)).await.len()
     }
 }
 
@@ -95,7 +95,7 @@ async fn a_held_copy_is_decided_on_once_its_peer_is_named_and_not_before() {
     scene.change(route, peers(&["192.0.2.0/24", "127.0.0.0/8"])).await;
     assert_eq!(scene.newest().await, held("peer_not_authorised"), "and nothing happens by itself");
     assert_eq!(scene.redecided(route).await, emitted());
-    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let events = mail_events(&scene.store.for_tenant(scene.tenant)).await;
     assert_eq!(events[0].answer["canonical"]["status"], "proof_of_funds_requested");
     assert!(!events[0].answer["operations"].as_array().unwrap().is_empty());
     // Asked again, and copied again: nothing is done twice.
@@ -172,7 +172,7 @@ async fn a_report_is_read_by_the_format_that_is_pinned_now_and_needs_a_domain_of
     own_domain(&mut scene, "lakeside.example").await;
     assert_eq!(scene.redecided(route).await, emitted());
     let rows = scene.store.for_tenant(scene.tenant);
-    assert_eq!(rows.events_after(0, 10).await.unwrap()[0].content["source"]["kind"], "journal");
+    assert_eq!(mail_events(&rows).await[0].content["source"]["kind"], "journal");
     // Whoever may not see blind recipients must not get a report's bytes because it was none when it came.
     let stored: Manifest = serde_json::from_str(&rows.messages(None, 1).await.unwrap()[0].manifest).unwrap();
     assert_eq!(stored.envelope.forward_paths[0].recipient.reader(), reader);
@@ -235,7 +235,7 @@ async fn a_returned_report_is_released_by_hand_alone_and_by_that_alone_is_not_be
     assert_eq!(scene.redecided(route).await, held("returned_report"), "the release was for that once");
     rows.release_returned(route, id, "operator".into()).await.unwrap();
     assert_eq!(scene.decided().await, emitted());
-    let event = rows.events_after(0, 10).await.unwrap().remove(0);
+    let event = mail_events(&rows).await.remove(0);
     assert!(event.content["defects"].as_array().unwrap().contains(&"via_ndr".into()), "{}", event.content);
 }
 

@@ -35,7 +35,7 @@ async fn each_message_of_a_forward_is_an_event_once_and_in_order() {
     // The second alone, as somebody redirects it who knows of one more recipient.
     scene.accept(route(&scene), &mail("2", "Cc: mia@harbor.example\r\n")).await;
     scene.drain().await;
-    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let events = mail_events(&scene.store.for_tenant(scene.tenant)).await;
     let ids: Vec<&serde_json::Value> = events.iter().map(|event| &event.content["rfcMessageId"]).collect();
     assert_eq!(ids[..2], ["1@lakeside.example", "2@lakeside.example"]);
     assert_eq!(events.len(), 3, "two messages, and what a copy added to one: {ids:?}");

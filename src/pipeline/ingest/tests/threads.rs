@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::store::reading::EventRow;
 
 /// What each message of a file became, with the name of the conversation that it should belong to.
 async fn joined(scene: &Scene, file: &str, is_one_batch: bool) -> Vec<(String, EventRow)> {
@@ -20,7 +19,7 @@ async fn joined(scene: &Scene, file: &str, is_one_batch: bool) -> Vec<(String, E
         }
     }
     scene.drain().await;
-    let events = scene.store.for_tenant(scene.tenant).events_after(0, 1_000).await.unwrap();
+    let events = mail_events(&scene.store.for_tenant(scene.tenant)).await;
     assert_eq!(events.len(), names.len(), "{:?}", scene.states().await);
     names.into_iter().zip(events).collect()
 }
@@ -78,7 +77,7 @@ async fn a_token_brings_an_answer_back_and_works_at_no_other_mailbox() {
     let scene = scene().await;
     scene.accept(scene.to_mailbox(), &mail("1", "")).await;
     scene.drain().await;
-    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let events = mail_events(&scene.store.for_tenant(scene.tenant)).await;
     let token = events[0].content["threading"]["replyToken"].as_str().unwrap();
     let other = NewMailbox {
         address: Mailbox::parse("rent@in.example").unwrap(),
@@ -99,7 +98,7 @@ async fn a_token_brings_an_answer_back_and_works_at_no_other_mailbox() {
     let id = format!("In-Reply-To: <{token}.7f3a@in.example>\r\n");
     scene.accept(scene.to_mailbox(), &mail("4", &id)).await;
     scene.drain().await;
-    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let events = mail_events(&scene.store.for_tenant(scene.tenant)).await;
     let methods: Vec<&str> =
         events.iter().map(|event| event.content["threading"]["method"].as_str().unwrap()).collect();
     assert_eq!(methods, ["new", "reply_token", "new", "reply_token"]);
@@ -117,7 +116,7 @@ async fn a_report_says_which_message_of_the_tenant_it_is_about() {
                   <gone@lake.example>: 550 5.1.1 user unknown\r\n\r\nMessage-ID: <1@lakeside.example>\r\n";
     scene.accept(scene.to_mailbox(), bounce.as_bytes()).await;
     scene.drain().await;
-    let events = scene.store.for_tenant(scene.tenant).events_after(0, 10).await.unwrap();
+    let events = mail_events(&scene.store.for_tenant(scene.tenant)).await;
     assert_eq!(events[1].content["about"]["eventId"], events[0].id.to_string());
     assert_eq!(thread_of(&events[1]), thread_of(&events[0]));
     let suppressed: Vec<&serde_json::Value> = events[1].answer["operations"]
