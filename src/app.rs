@@ -320,8 +320,7 @@ impl App {
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
-        doors::serve(doors, files, milters, &serve, (&listeners, &mut addresses));
-        doors::serve_submission(submissions, &serve, (&listeners, &mut addresses));
+        doors::serve(doors, submissions, files, milters, &serve, (&listeners, &mut addresses));
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &instance.clock);
         if let Some(acme) = acme {

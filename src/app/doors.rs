@@ -26,6 +26,9 @@ use crate::tls::ServerTls;
 /// A door, where it is, and its listener.
 pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
 
+/// The same for submission.
+pub(super) type BoundSubmission = (Door, SocketAddr, Listener<Submissions>);
+
 /// Whom the addresses of this installation name.
 pub(super) fn recipients(instance: &Instance, resolver: Resolver) -> Recipients {
     let config = &instance.config;
@@ -87,7 +90,7 @@ pub(super) fn bind_submission(
     (recipients, acceptor): (&Recipients, &Acceptor),
     pool: &Pool,
     tls: Option<&Arc<ServerTls>>,
-) -> Result<Vec<(Door, SocketAddr, Listener<Submissions>)>, AppError> {
+) -> Result<Vec<BoundSubmission>, AppError> {
     let own = &config.submission;
     let submissions = Arc::new(Submissions::new(service.clone(), recipients));
     let doors = [
@@ -324,6 +327,7 @@ fn smtp_limits(config: &Config) -> Limits {
 /// Lets every door in, and notes where each one is.
 pub(super) fn serve(
     doors: Vec<BoundDoor>,
+    submissions: Vec<BoundSubmission>,
     files: Vec<Listener<Recipients>>,
     milters: Vec<milter::Listener<Recipients>>,
     spawner: &Spawner,
@@ -337,26 +341,16 @@ pub(super) fn serve(
         }
         spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
+    for (door, address, listener) in submissions {
+        let told = if door.is_tls_first() { &mut addresses.submissions } else { &mut addresses.submission };
+        told.push(address);
+        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
+    }
     for listener in files {
         spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
     for listener in milters {
         addresses.milter.extend(listener.local_addr());
         spawner.spawn_once("milter", listener.among(listeners).run(spawner.stopping()));
-    }
-}
-
-/// The same for the submission doors.
-pub(super) fn serve_submission(
-    doors: Vec<(Door, SocketAddr, Listener<Submissions>)>,
-    spawner: &Spawner,
-    (listeners, addresses): (&Listeners, &mut Addresses),
-) {
-    for (door, address, listener) in doors {
-        match door {
-            Door::Submissions => addresses.submissions.push(address),
-            _ => addresses.submission.push(address),
-        }
-        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
 }
