@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{Addresses, AppError, Instance};
 use crate::config::Config;
 use crate::connections::listening::Listeners;
@@ -207,6 +209,26 @@ pub(super) fn bind_milter(
         bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
     }
     Ok(bound)
+}
+
+/// Lets this process open as many files as the system allows: each connection is one. Many systems begin with 1,024.
+pub(super) fn raise_file_limit(config: &Config) {
+    /// For the spool, the database and webhooks.
+    const OTHERS: u64 = 512;
+    // Both HTTP doors have the same bound.
+    let connections = u64::from(config.smtp.limits.connections)
+        + u64::from(config.milter.connections)
+        + 2 * u64::from(config.http.connections);
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
+        tracing::warn!(error.kind = "limit", "The limit on open files cannot be raised");
+    }
+    if getrlimit(Resource::Nofile).current.is_some_and(|files| files < connections.saturating_add(OTHERS)) {
+        tracing::warn!(
+            error.kind = "limit",
+            "smtp.limits.connections and twice http.connections are {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
 }
 
 /// What the listeners have together.
