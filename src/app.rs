@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -223,12 +222,7 @@ impl App {
     /// Says what cannot be used; nothing is left running.
     pub async fn start(instance: Instance, metrics: Metrics) -> Result<Self, AppError> {
         let config = Arc::clone(&instance.config);
-        // Both HTTP doors have the same bound.
-        raise_file_limit(
-            u64::from(config.smtp.limits.connections)
-                + u64::from(config.milter.connections)
-                + 2 * u64::from(config.http.connections),
-        );
+        doors::raise_file_limit(&config);
         let resolver = resolver(&config)?;
         let spool = open_spool(&instance).await?;
         let engine = Arc::new(Engine::new()?);
@@ -320,8 +314,7 @@ impl App {
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
-        doors::serve(doors, files, milters, &serve, (&listeners, &mut addresses));
-        doors::serve_submission(submissions, &serve, (&listeners, &mut addresses));
+        doors::serve(doors, submissions, files, milters, &serve, (&listeners, &mut addresses));
         let (reload, reloads) = watch::channel(());
         tls.keep(&work, &instance.clock);
         if let Some(acme) = acme {
@@ -370,22 +363,6 @@ impl App {
         self.instance.store.close().await;
         ended?;
         Ok(())
-    }
-}
-
-/// Lets this process open as many files as the system allows: each connection is one. Many systems begin with 1,024.
-fn raise_file_limit(connections: u64) {
-    /// For the spool, the database and webhooks.
-    const OTHERS: u64 = 512;
-    let limit = getrlimit(Resource::Nofile);
-    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
-        tracing::warn!(error.kind = "limit", "The limit on open files cannot be raised");
-    }
-    if getrlimit(Resource::Nofile).current.is_some_and(|files| files < connections.saturating_add(OTHERS)) {
-        tracing::warn!(
-            error.kind = "limit",
-            "smtp.limits.connections and twice http.connections are {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
-        );
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{Addresses, AppError, Instance};
 use crate::config::Config;
 use crate::connections::listening::Listeners;
@@ -25,6 +27,9 @@ use crate::tls::ServerTls;
 
 /// A door, where it is, and its listener.
 pub(super) type BoundDoor = (Door, SocketAddr, Listener<Recipients>);
+
+/// The same for submission.
+pub(super) type BoundSubmission = (Door, SocketAddr, Listener<Submissions>);
 
 /// Whom the addresses of this installation name.
 pub(super) fn recipients(instance: &Instance, resolver: Resolver) -> Recipients {
@@ -87,7 +92,7 @@ pub(super) fn bind_submission(
     (recipients, acceptor): (&Recipients, &Acceptor),
     pool: &Pool,
     tls: Option<&Arc<ServerTls>>,
-) -> Result<Vec<(Door, SocketAddr, Listener<Submissions>)>, AppError> {
+) -> Result<Vec<BoundSubmission>, AppError> {
     let own = &config.submission;
     let submissions = Arc::new(Submissions::new(service.clone(), recipients));
     let doors = [
@@ -204,6 +209,26 @@ pub(super) fn bind_milter(
         bound.push(listener.map_err(|source| AppError::File { path: path.clone(), source })?);
     }
     Ok(bound)
+}
+
+/// Lets this process open as many files as the system allows: each connection is one. Many systems begin with 1,024.
+pub(super) fn raise_file_limit(config: &Config) {
+    /// For the spool, the database and webhooks.
+    const OTHERS: u64 = 512;
+    // Both HTTP doors have the same bound.
+    let connections = u64::from(config.smtp.limits.connections)
+        + u64::from(config.milter.connections)
+        + 2 * u64::from(config.http.connections);
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
+        tracing::warn!(error.kind = "limit", "The limit on open files cannot be raised");
+    }
+    if getrlimit(Resource::Nofile).current.is_some_and(|files| files < connections.saturating_add(OTHERS)) {
+        tracing::warn!(
+            error.kind = "limit",
+            "smtp.limits.connections and twice http.connections are {connections}, and fewer files may be open: raise the limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
 }
 
 /// What the listeners have together.
@@ -324,6 +349,7 @@ fn smtp_limits(config: &Config) -> Limits {
 /// Lets every door in, and notes where each one is.
 pub(super) fn serve(
     doors: Vec<BoundDoor>,
+    submissions: Vec<BoundSubmission>,
     files: Vec<Listener<Recipients>>,
     milters: Vec<milter::Listener<Recipients>>,
     spawner: &Spawner,
@@ -337,26 +363,16 @@ pub(super) fn serve(
         }
         spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
+    for (door, address, listener) in submissions {
+        let told = if door.is_tls_first() { &mut addresses.submissions } else { &mut addresses.submission };
+        told.push(address);
+        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
+    }
     for listener in files {
         spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
     for listener in milters {
         addresses.milter.extend(listener.local_addr());
         spawner.spawn_once("milter", listener.among(listeners).run(spawner.stopping()));
-    }
-}
-
-/// The same for the submission doors.
-pub(super) fn serve_submission(
-    doors: Vec<(Door, SocketAddr, Listener<Submissions>)>,
-    spawner: &Spawner,
-    (listeners, addresses): (&Listeners, &mut Addresses),
-) {
-    for (door, address, listener) in doors {
-        match door {
-            Door::Submissions => addresses.submissions.push(address),
-            _ => addresses.submission.push(address),
-        }
-        spawner.spawn_once("smtp", listener.among(listeners).run(spawner.stopping()));
     }
 }

@@ -27,8 +27,8 @@ pub struct DevArgs {
     /// Data folder; made when missing, kept afterwards.
     #[arg(long, value_name = "DIR", default_value = "connex-data")]
     pub dir: PathBuf,
-    /// First of five ports: SMTP, SMTP over TLS, API, admin, receiver; 0 takes free ones. Without it 2525, 2465, 8080,
-    /// 8081 and 8082.
+    /// First of eight ports: SMTP, SMTP over TLS, API, admin, receiver, LMTP, submission, submission over TLS; 0 takes free
+    /// ones. Without it 2525, 2465, 8080, 8081, 8082, 2424, 2587 and 2588.
     #[arg(long, value_name = "PORT")]
     pub port_base: Option<u16>,
     /// Send no sample mails.

@@ -114,6 +114,9 @@ pub fn read(bytes: &[u8]) -> Result<Submitted, Unfit> {
     }
     let entity = Entity::of(bytes).ok_or(Unfit::Header)?;
     let read = message::read(bytes, &LIMITS);
+    if read.is_author_ambiguous {
+        return Err(Unfit::Author);
+    }
     if let Some(unfit) = read.defects.iter().find_map(|defect| unfit(*defect)) {
         return Err(unfit);
     }
