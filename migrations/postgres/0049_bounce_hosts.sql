@@ -1,8 +1,8 @@
 -- Hosts of customers' domains to which reports about their mail are delegated: they lead here, and stand in reverse-paths.
 CREATE TABLE bounce_hosts (
-    tenant_id   TEXT    NOT NULL,
-    domain      TEXT    NOT NULL,
-    host        TEXT    NOT NULL,
+    tenant_id   TEXT COLLATE "C" NOT NULL,
+    domain      TEXT COLLATE "C" NOT NULL,
+    host        TEXT COLLATE "C" NOT NULL,
     created_at  BIGINT NOT NULL,
     -- When it was last seen to lead here, when it was looked for last, and looks since then that did not see it.
     seen_at     BIGINT,
