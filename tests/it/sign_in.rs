@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Browser, Engine, Gateway, http, text};
+use crate::sending::Sender;
 use provider::{CLIENT, Provider};
 
 /// The same as the unit tests have.
@@ -17,7 +18,7 @@ fn now() -> i64 {
 }
 
 /// A gateway whose people sign in at the provider.
-fn gateway(provider: &Provider, engine: Engine, folder: &std::path::Path) -> Gateway {
+fn sender(provider: &Provider, folder: &std::path::Path) -> Sender {
     let file = folder.join("providers.toml");
     let text = format!(
         "[[provider]]\nname = \"quay\"\nlabel = \"Sign in with Quay\"\nissuer = \"{}\"\nclient_id = \"{}\"\n\
@@ -29,23 +30,23 @@ fn gateway(provider: &Provider, engine: Engine, folder: &std::path::Path) -> Gat
     std::fs::write(&file, text).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let more = format!("[sign_in]\nproviders_file = \"{}\"\nallow = [\"127.0.0.1\"]\n", file.display());
-    let gateway = Gateway::serving(engine, &more);
+    let sender = Sender::new(Engine::Sqlite, &more);
     // The gateway is told no port of its own, and so names another in what it sends the browser with.
-    provider.state().back = Some(format!("{}/auth/oidc/callback", gateway.api()));
-    gateway
+    provider.state().back = Some(format!("{}/auth/oidc/callback", sender.gateway.api()));
+    sender
 }
 
-fn call(gateway: &Gateway, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+fn call(gateway: &Gateway, path: &str, token: &str, body: &Value) -> Answer {
     let authorization = format!("Bearer {token}");
     let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    http(method, &format!("{}{path}", gateway.api()), &headers, body.as_bytes())
+    http("POST", &format!("{}{path}", gateway.api()), &headers, body.to_string().as_bytes())
 }
 
 #[test]
 fn a_browser_signs_in_elsewhere_and_an_apps_user_decides_by_a_token_and_no_key_can() {
     let (folder, provider) = (tempfile::tempdir().unwrap(), Provider::start(now()));
-    let gateway = gateway(&provider, Engine::Sqlite, folder.path());
+    let sender = sender(&provider, folder.path());
+    let gateway = &sender.gateway;
 
     // By a button, to the provider and back, in Chromium.
     gateway.json(&["user", "add", "Ann@quay.example", "--tenant", "acme", "--role", "approver"]);
@@ -63,20 +64,18 @@ fn a_browser_signs_in_elsewhere_and_an_apps_user_decides_by_a_token_and_no_key_c
     assert_eq!(gateway.metric("connex_sign_ins_total{outcome=\"done\"}"), Some(1.0));
 
     // A question, and the answers of a key, of a user of nobody, and of a user of the issuer once that is registered.
-    let key = gateway.json(&["key", "add", "--tenant", "acme", "--name", "drafts", "--scope", "drafts:write"]);
-    let key = text(&key, "/key");
-    let draft = json!({ "mailbox": gateway.field("/mailbox"), "to": ["ann@lakeside.example"], "subject": "Tuesday",
-        "text": "See you on Tuesday." });
-    let made = call(&gateway, "POST", "/api/v1/drafts", key, &draft).json();
+    let draft = json!({ "mailbox": sender.mailbox, "to": ["ann@lakeside.example"], "subject": "Tuesday",
+        "text": "We agree to pay 500 EUR for the contract." });
+    let made = sender.call("POST", "/api/v1/drafts", &draft).json();
     let hash = text(&made, "/contentHash");
     let release = format!("/api/v1/drafts/{}/release-request", text(&made, "/id"));
-    let asked = call(&gateway, "POST", &release, key, &Value::Null);
+    let asked = sender.call("POST", &release, &Value::Null);
     assert_eq!(asked.status, 202, "{asked:?}");
     let decision = format!("/api/v1/approvals/{}/decision", text(&asked.json(), "/approvalId"));
-    let yes = json!({ "decision": "approve", "contentHash": hash });
-    let decide = |token: &str| call(&gateway, "POST", &decision, token, &yes);
+    let yes = json!({ "decision": "approve", "contentHash": hash, "accepts": ["risk_high"] });
+    let decide = |token: &str| call(gateway, &decision, token, &yes);
     let refused = |answer: &Answer| (answer.status, text(&answer.json(), "/code").to_owned());
-    assert_eq!(refused(&decide(key)), (403, "people_only".to_owned()));
+    assert_eq!(refused(&sender.call("POST", &decision, &yes)), (403, "people_only".to_owned()));
     provider.say(json!({ "sub": "u-7" }));
     let token = provider.token("connex-approvals", hash);
     assert_eq!(refused(&decide(&token)), (401, "invalid_token".to_owned()));

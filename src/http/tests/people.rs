@@ -212,8 +212,13 @@ async fn a_signed_in_person_decides_about_the_content_that_they_saw() {
     assert_eq!(again.json()["approval"], answer["approval"], "the same again changes nothing");
     let no = json!({ "decision": "reject", "contentHash": hash, "reason": "not_now" });
     page.call("POST", &path, no.clone()).await.problem(409, "state_conflict");
+}
 
-    let (path, hash) = question(&gateway, "Bob, we will pay you $5,000 and sign the contract").await;
+#[tokio::test]
+async fn a_yes_to_what_is_of_high_risk_needs_a_person_who_has_just_proved_who_they_are() {
+    let gateway = Gateway::new().await;
+    let page = gateway.page("ann@acme.example", Role::Approver).await;
+    let (path, hash) = question(&gateway, "and we agree to pay 500 EUR for the contract").await;
     gateway.clock.advance(STEP_UP + std::time::Duration::from_secs(1));
     page.call("POST", &path, yes(&hash)).await.problem(403, "step_up_required");
     let no = json!({ "decision": "reject", "contentHash": hash, "reason": "wrong_tone", "note": "Too cold" });
