@@ -228,23 +228,21 @@ impl Service {
         }
         let own = self.store.for_tenant(row.tenant);
         let identity = Identity { issuer: row.url, subject: subject.to_owned() };
-        let actor = match own.user_of_identity(&identity).await? {
-            None => Actor::Issued { issuer: identity.issuer, subject: identity.subject },
+        let (actor, role) = match own.user_of_identity(&identity).await? {
+            None => (Actor::Issued { issuer: identity.issuer, subject: identity.subject }, row.role),
             Some(user) => {
                 let account = own.user(user).await?;
                 let may = |account: &crate::store::accounts::UserRow| {
                     account.state == UserState::Active && account.role.allows(Role::Approver)
                 };
-                if !account.as_ref().is_some_and(may) {
-                    return Err(TokenRefusal::Role);
-                }
-                Actor::User { user }
+                let Some(account) = account.filter(may) else { return Err(TokenRefusal::Role) };
+                (Actor::User { user }, account.role)
             }
         };
         let token_hash = super::evaluate::sha256(token.as_bytes());
         // When it was shown first its user had signed in at most so long ago: afterwards it counts for nothing anyway.
         let expires_at = self.clock().now().plus(STEP_UP).plus(STEP_UP);
-        Ok(Shown { approver: Approver::of_token(row.tenant, actor), token_hash, expires_at })
+        Ok(Shown { approver: Approver::of_token(row.tenant, actor, role), token_hash, expires_at })
     }
 }
 

@@ -40,10 +40,11 @@ impl Approver {
         }
     }
 
-    /// A user of an issuer that the tenant registered, whose token says that they signed in just before.
+    /// A user of an issuer that the tenant registered, whose token says that they signed in just before; with the role of
+    /// their account here, where they have one.
     #[must_use]
-    pub(in crate::service) const fn of_token(tenant: TenantId, actor: Actor) -> Self {
-        Self { tenant, actor, is_stepped_up: true }
+    pub(in crate::service) const fn of_token(tenant: TenantId, actor: Actor, role: Role) -> Self {
+        Self { tenant, actor, role, is_stepped_up: true }
     }
 
     /// The tenant for which they answer.
