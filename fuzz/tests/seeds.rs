@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs, by the names of their files in `fuzz_targets`.
-const TARGETS: [(&str, &str); 10] = [
+const TARGETS: [(&str, &str); 11] = [
     ("authentication", env!("CARGO_BIN_EXE_authentication")),
     ("journal_report", env!("CARGO_BIN_EXE_journal_report")),
     ("mbox", env!("CARGO_BIN_EXE_mbox")),
@@ -19,6 +19,7 @@ const TARGETS: [(&str, &str); 10] = [
     ("proxy_header", env!("CARGO_BIN_EXE_proxy_header")),
     ("smtp_reply", env!("CARGO_BIN_EXE_smtp_reply")),
     ("smtp_session", env!("CARGO_BIN_EXE_smtp_session")),
+    ("submitted", env!("CARGO_BIN_EXE_submitted")),
 ];
 
 #[test]

@@ -168,7 +168,7 @@ async fn event_of(
         let operation = handoffs::open(connection, place.tenant, (draft, id), place.now).await?;
         data.insert("operations".into(), json!([operation]));
     }
-    data.insert("links".into(), links(place.base, id, subject.draft, told("approval")));
+    data.insert("links".into(), links(place.base, id, subject.draft, told("approval").as_ref()));
     let caused_by = told("event").and_then(|id| id.as_str().map(str::to_owned));
     let caused_by = caused_by.or_else(|| subject.caused_by.map(|id| id.to_string()));
     let source_kind = source_kind(&entry.who);
@@ -215,18 +215,18 @@ async fn event_of(
 
 /// The codes that a step gives as its reasons.
 fn reasons(detail: &Value) -> Value {
-    let lists = ["reasons", "codes", "accepted"].into_iter().filter_map(|name| detail.get(name));
-    let list = lists.filter(|value| value.is_array()).cloned().next();
+    let mut lists = ["reasons", "codes", "accepted"].into_iter().filter_map(|name| detail.get(name));
+    let list = lists.find(|value| value.is_array()).cloned();
     list.unwrap_or_else(|| detail.get("reason").map_or_else(|| json!([]), |reason| json!([reason])))
 }
 
-fn links(base: &str, event: EventId, draft: Option<DraftId>, approval: Option<Value>) -> Value {
+fn links(base: &str, event: EventId, draft: Option<DraftId>, approval: Option<&Value>) -> Value {
     let mut links = json!({ "self": format!("{base}/api/v1/explain/{event}") });
     if let Some(links) = links.as_object_mut() {
         if let Some(draft) = draft {
             links.insert("draft".into(), format!("{base}/api/v1/drafts/{draft}").into());
         }
-        if let Some(approval) = approval.as_ref().and_then(Value::as_str) {
+        if let Some(approval) = approval.and_then(Value::as_str) {
             links.insert("approval".into(), format!("{base}/approvals/{approval}").into());
         }
     }

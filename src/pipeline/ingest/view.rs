@@ -26,7 +26,7 @@ use crate::mail::retention::Keep;
 use crate::mail::selection::{Chosen, LeftOut};
 use crate::service::announce::{self, Announced};
 use crate::service::identity::{self, Standing};
-use crate::service::materialize::{Materialize, Work, materialize};
+use crate::service::materialize::{Materialize, Work};
 use crate::service::{evaluate, machine, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
@@ -245,13 +245,10 @@ impl Ingest {
         let answer = evaluate::answer_of(decision, identity, trust, warnings, None);
         let mut answer = evaluate::seal(answer, Some(event.id), Some(clock));
         let mode = if quiet { Materialize::None } else { Materialize::Safe };
-        let mut work = materialize(mode, &event.subject, &mut answer, clock);
         let keeps_nothing = place.route.as_deref().is_some_and(|row| row.retention.at_decision() == Keep::None);
-        if !keeps_nothing {
-            let (mailbox, app) = (place.mailbox.as_deref(), place.app.as_deref().map(|app| app.id));
-            let answered = Answered { event: &event, mailbox, app, owned_domains: &facts.domains };
-            self.write_words(&answered, &answer, &mut work).await?;
-        }
+        let (mailbox, app) = (place.mailbox.as_deref(), place.app.as_deref().map(|app| app.id));
+        let answered = Answered { event: &event, mailbox, app, owned_domains: &facts.domains, keeps_nothing };
+        let mut work = self.work_of(&answered, mode, &mut answer).await?;
         let observed = observing.map(|row| observe(row, &mut answer, &mut work));
         let returned = returned(&event, found).filter(|_| !quiet && observed.is_none());
         if keeps_nothing {
@@ -270,11 +267,7 @@ impl Ingest {
             base_url: &self.settings.public_url,
         })
         .map_err(|error| StoreError::Unreadable { what: "answer", detail: error.to_string() })?;
-        let (content, text) = match keeps_nothing {
-            true => (without_texts(&event), String::new()),
-            false => (serde_json::to_string(&event), std::mem::take(&mut event.visible_text)),
-        };
-        let content = content.map_err(|error| super::unwritable("event", &error))?;
+        let (content, text) = kept_texts(&mut event, keeps_nothing)?;
         Ok(Ok(NewEvent {
             event_id: event.id,
             event_type: event.event_type.as_str().to_owned(),
@@ -441,6 +434,15 @@ fn observe(row: &RouteRow, answer: &mut Answer, work: &mut Work) -> NewObserved 
 fn forget_evidence(answer: &mut Answer) {
     answer.reasoning.signals.iter_mut().for_each(|signal| signal.evidence = None);
     answer.trust.abuse_signals.iter_mut().for_each(|signal| signal.evidence = None);
+}
+
+/// The event as it is stored, and the text of which payloads show a part.
+fn kept_texts(event: &mut CanonicalEvent, keeps_nothing: bool) -> Result<(String, String), StoreError> {
+    let (content, text) = match keeps_nothing {
+        true => (without_texts(event), String::new()),
+        false => (serde_json::to_string(event), std::mem::take(&mut event.visible_text)),
+    };
+    Ok((content.map_err(|error| super::unwritable("event", &error))?, text))
 }
 
 /// The event as it is stored where none of its texts is kept.

@@ -7,7 +7,7 @@ use crate::ids::AppId;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::copy::{self, RecipientType};
 use crate::service::drafts::words::{Correspondence, addressee, write};
-use crate::service::materialize::Work;
+use crate::service::materialize::{Materialize, Work, materialize};
 use crate::store::StoreError;
 use crate::store::directory::MailboxRow;
 
@@ -17,17 +17,33 @@ pub(super) struct Answered<'a> {
     pub(super) mailbox: Option<&'a MailboxRow>,
     pub(super) app: Option<AppId>,
     pub(super) owned_domains: &'a [Domain],
+    /// Whether no text of it is kept: then none is written either.
+    pub(super) keeps_nothing: bool,
 }
 
 impl Ingest {
+    /// The internal work of an answer, with the words of its drafts.
+    pub(super) async fn work_of(
+        &self,
+        answered: &Answered<'_>,
+        mode: Materialize,
+        answer: &mut Answer,
+    ) -> Result<Work, StoreError> {
+        let mut work = materialize(mode, &answered.event.subject, answer, self.store.clock());
+        if !answered.keeps_nothing {
+            self.write_words(answered, answer, &mut work).await?;
+        }
+        Ok(work)
+    }
+
     /// Writes the drafts of an answer, where there are some and whose answer it would be can be told.
-    pub(super) async fn write_words(
+    async fn write_words(
         &self,
         answered: &Answered<'_>,
         answer: &Answer,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let Answered { event, mailbox, app, owned_domains } = *answered;
+        let Answered { event, mailbox, app, owned_domains, .. } = *answered;
         if work.drafts.is_empty() {
             return Ok(());
         }
