@@ -39,9 +39,8 @@ fn every_target_takes_the_mail_of_the_corpus() {
 #[test]
 fn every_file_of_a_target_is_named_here() {
     let names = std::fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap();
-    let mut files: Vec<String> = names
-        .map(|entry| entry.unwrap().path().file_stem().expect("a file").to_string_lossy().into_owned())
-        .collect();
+    let mut files: Vec<String> =
+        names.map(|entry| entry.unwrap().path().file_stem().expect("a file").to_string_lossy().into_owned()).collect();
     files.sort();
     assert_eq!(files, TARGETS.map(|(name, _)| name));
 }

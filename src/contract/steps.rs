@@ -94,7 +94,8 @@ const STEPS: &[Step] = &[
 pub fn types_of(action: &str, detail: &Value, is_asked_for: bool) -> Vec<&'static str> {
     let words = ["state", "reason"].map(|name| detail.get(name).and_then(Value::as_str).unwrap_or_default());
     let fitting = STEPS.iter().filter(|step| step.action == action && (step.of.is_empty() || words.contains(&step.of)));
-    let answers = ["approval.asked", "draft.held", "draft.released", "draft.handed_off", "draft.denied"].contains(&action);
+    let answers =
+        ["approval.asked", "draft.held", "draft.released", "draft.handed_off", "draft.denied"].contains(&action);
     let asked = (is_asked_for && answers).then_some("draft.release_requested");
     asked.into_iter().chain(fitting.flat_map(|step| step.tells.iter().copied())).collect()
 }

@@ -339,11 +339,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
         Auth::Key(
-            Scope::DraftsRead
-            | Scope::DraftsWrite
-            | Scope::ApprovalsRead
-            | Scope::ApprovalsReport
-            | Scope::AuditRead,
+            Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead | Scope::ApprovalsReport | Scope::AuditRead,
         ) => "draft",
         Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
     }

@@ -46,10 +46,7 @@ const STANDING: [(&str, &[Change<Standing>]); 6] = [
             |standing| standing.trust_band = Fact::Unknown,
         ],
     ),
-    (
-        "paused",
-        &[|standing| standing.is_paused = Fact::Known(true), |standing| standing.is_paused = Fact::Unknown],
-    ),
+    ("paused", &[|standing| standing.is_paused = Fact::Known(true), |standing| standing.is_paused = Fact::Unknown]),
 ];
 
 /// One choice for each fact: 0 is harmless, 1 is against the message, 2 is unknown.

@@ -37,12 +37,7 @@ impl Ingest {
     }
 
     /// Writes the drafts of an answer, where there are some and whose answer it would be can be told.
-    async fn write_words(
-        &self,
-        answered: &Answered<'_>,
-        answer: &Answer,
-        work: &mut Work,
-    ) -> Result<(), StoreError> {
+    async fn write_words(&self, answered: &Answered<'_>, answer: &Answer, work: &mut Work) -> Result<(), StoreError> {
         let Answered { event, mailbox, app, owned_domains, .. } = *answered;
         if work.drafts.is_empty() {
             return Ok(());
