@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 
 use super::approvals::overdue::ends_of;
 use super::drafts::VersionRow;
+use super::notices::tell;
 use super::sql::{Connection, Target, query};
 use super::standing::SuppressionReason;
 use super::subscribers::{Endpoint, Rendering, enabled_endpoints};
 use super::threads::{self, ReferenceName, SubjectName};
-use super::{StoreError, TenantStore, from_json, observed, proposals, rows, to_json};
+use super::{StoreError, TenantStore, from_id, from_json, observed, proposals, rows, to_json};
 use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Operation, Priority};
 use crate::contract::webhook::{WebhookEvent, subscribes};
 use crate::event::privacy::{JOURNAL, hide_blind};
+use crate::governance::notice::NoticeKind;
 use crate::ids::{
     AppId, ApprovalId, DecisionId, DeliveryId, DraftId, EndpointId, EventId, MailboxId, MessageId, RouteId, TaskId,
     TenantId, ThreadId,
@@ -538,8 +540,13 @@ idempotency_key, state, content, created_at) ";
         })
         .await?;
         const APPROVALS: &str = "\
-INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at, content_hash, expires_at) ";
+INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, state, created_at, content_hash, expires_at, \
+escalate_at) ";
         let ends = ends_of(connection, self.approvals.iter().map(|(tenant, ..)| tenant), now).await?;
+        let up_of = |tenant: &String, approval: &NewApproval| {
+            approval.about.as_ref()?;
+            ends.get(tenant)?.1.map(Timestamp::as_micros)
+        };
         rows::insert(connection, APPROVALS, &self.approvals, |row, (tenant, event, approval, reasons)| {
             row.push_bind(tenant.clone())
                 .push_bind(approval.approval_id.to_string())
@@ -549,9 +556,15 @@ INSERT INTO approvals (tenant_id, approval_id, event_id, draft_id, reasons, stat
                 .push_bind("pending")
                 .push_bind(now.as_micros())
                 .push_bind(approval.about.clone())
-                .push_bind(ends.get(tenant).map(|end| end.as_micros()));
+                .push_bind(ends.get(tenant).map(|(end, _)| end.as_micros()))
+                .push_bind(up_of(tenant, approval));
         })
         .await?;
+        // Where words are there, somebody can answer.
+        for (tenant, _, approval, _) in self.approvals.iter().filter(|(_, _, approval, _)| approval.about.is_some()) {
+            let (tenant, id) = (from_id("tenant_id", tenant)?, approval.approval_id.to_string());
+            tell(connection, tenant, NoticeKind::ApprovalWaits, id, now).await?;
+        }
         proposals::insert(connection, &self.drafts, now).await
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::approvals::overdue::policy_of;
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
@@ -84,7 +85,10 @@ AND state = 'active' AND role IN ('approver', 'admin', 'owner') ORDER BY user_id
         let to = To { user: Some(from_id("user_id", row.try_get(0)?)?), address_key: row.try_get(1)? };
         Ok::<_, StoreError>((to, role, row.try_get::<i64>(3)? == 1))
     };
-    let people = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut people = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    // Only those whose yes counts.
+    let least = policy_of(connection, &tenant.to_string()).await?.approver;
+    people.retain(|(_, role, _)| *role >= least);
     let Some(first) = people.iter().map(|(_, role, _)| *role).min() else { return Ok(()) };
     let has_others = people.iter().any(|(_, role, _)| *role > first);
     for (to, role, wants) in people {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::clock::Timestamp;
 use crate::governance::Policy;
 use crate::governance::audit::Who;
-use crate::governance::lifecycle::{DraftEvent, DraftState};
+use crate::governance::lifecycle::DraftEvent;
 use crate::governance::notice::NoticeKind;
 use crate::ids::{ApprovalId, DraftId, TenantId};
 use crate::store::audit::{NewEntry, append};
@@ -39,8 +39,9 @@ ORDER BY expires_at LIMIT 100";
         let mut count = 0;
         for due in rows.iter().map(read) {
             let due = due?;
-            let expired = self.write_step(due.tenant, move |connection| Box::pin(expire(connection, due, now))).await?;
-            count += usize::from(expired);
+            count += usize::from(
+                self.write_step(due.tenant, move |connection| Box::pin(expire(connection, due, now))).await?,
+            );
         }
         Ok(count)
     }
@@ -58,9 +59,9 @@ ORDER BY escalate_at LIMIT 100";
         let mut count = 0;
         for due in rows.iter().map(read) {
             let due = due?;
-            let escalated =
-                self.write_step(due.tenant, move |connection| Box::pin(escalate(connection, due, now))).await?;
-            count += usize::from(escalated);
+            count += usize::from(
+                self.write_step(due.tenant, move |connection| Box::pin(escalate(connection, due, now))).await?,
+            );
         }
         Ok(count)
     }
@@ -79,16 +80,17 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending'";
     if expire.execute(&mut *connection).await? == 0 {
         return Ok(false);
     }
-    let state = match draft {
+    let mut state = None;
+    if let Some(draft) = draft {
         // A draft that went on otherwise has no such step, and stays as it is.
-        Some(draft) => match step(connection, tenant, draft, DraftEvent::Expire, now).await {
-            Ok(state) => Some(state),
-            Err(StoreError::Conflict(_)) => None,
+        match step(connection, tenant, draft, DraftEvent::Expire, now).await {
+            Ok(next) => state = Some(next),
+            Err(StoreError::Conflict(_)) => {}
             Err(error) => return Err(error),
-        },
-        None => None,
-    };
-    append(connection, tenant, now, vec![about("approval.expired", &due, state)]).await?;
+        }
+    }
+    append(connection, tenant, now, vec![about("approval.expired", &due, json!({ "approval": id, "state": state }))])
+        .await?;
     Ok(true)
 }
 
@@ -105,41 +107,44 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' AND escalate_at 
         return Ok(false);
     }
     tell(connection, due.tenant, NoticeKind::ApprovalEscalated, due.id.to_string(), now).await?;
-    append(connection, due.tenant, now, vec![about("approval.escalated", &due, None)]).await?;
+    append(connection, due.tenant, now, vec![about("approval.escalated", &due, json!({ "approval": due.id }))]).await?;
     Ok(true)
 }
 
 /// What is recorded of a question: about its draft, where there is one.
-fn about(action: &'static str, due: &Due, state: Option<DraftState>) -> NewEntry {
+fn about(action: &'static str, due: &Due, detail: serde_json::Value) -> NewEntry {
     let subject = due.draft.map_or_else(|| due.id.to_string(), |draft| draft.to_string());
-    let detail = match state {
-        Some(state) => json!({ "approval": due.id, "state": state }),
-        None => json!({ "approval": due.id }),
-    };
     NewEntry::new(Who::Gateway, action, subject, detail)
 }
 
-/// Until when questions wait that are asked now, by the settings of each tenant. Settings that cannot be read keep no mail
-/// from being recorded.
+/// Until when questions wait that are asked now, and when they go up, by the settings of each tenant. Settings that cannot be
+/// read keep no mail from being recorded.
 pub(in crate::store) async fn ends_of(
     connection: &mut Connection,
     tenants: impl Iterator<Item = &String>,
     now: Timestamp,
-) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-    const NEWEST: &str = "SELECT content FROM policies WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1";
+) -> Result<BTreeMap<String, (Timestamp, Option<Timestamp>)>, StoreError> {
     let mut ends = BTreeMap::new();
     for tenant in tenants {
         if ends.contains_key(tenant) {
             continue;
         }
-        let row = query(NEWEST).bind(tenant).fetch_optional(&mut *connection).await?;
-        let policy: Option<Policy> = match row {
-            Some(row) => from_json("policy", row.try_get(0)?).ok(),
-            None => None,
-        };
-        ends.insert(tenant.clone(), now.plus(policy.unwrap_or_default().question_life()));
+        let policy = policy_of(connection, tenant).await?;
+        let escalate_at = policy.escalation().map(|after| now.plus(after));
+        ends.insert(tenant.clone(), (now.plus(policy.question_life()), escalate_at));
     }
     Ok(ends)
+}
+
+/// The settings of a tenant, within a transaction; the default where they cannot be read.
+pub(in crate::store) async fn policy_of(connection: &mut Connection, tenant: &String) -> Result<Policy, StoreError> {
+    const NEWEST: &str = "SELECT content FROM policies WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1";
+    let row = query(NEWEST).bind(tenant).fetch_optional(connection).await?;
+    let policy = match row {
+        Some(row) => from_json("policy", row.try_get(0)?).ok(),
+        None => None,
+    };
+    Ok(policy.unwrap_or_default())
 }
 
 fn read(row: &Row) -> Result<Due, StoreError> {

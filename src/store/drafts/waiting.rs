@@ -46,7 +46,7 @@ impl TenantStore {
 WHERE tenant_id = $1 AND draft_id = $2 AND version = $3 AND state IN ('draft', 'approved')";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     lock_draft(connection, tenant, hold.draft).await?;
                     let waits = query(WAITS).bind(tenant.to_string()).bind(hold.draft.to_string());

@@ -8,7 +8,7 @@ use crate::governance::role::Role;
 use crate::ids::UserId;
 use crate::store::accounts::NewUser;
 use crate::store::accounts::invitations::NewInvitation;
-use crate::store::accounts::sign_ins::{Lapsed, NewSignIn};
+use crate::store::accounts::sign_ins::{Lapsed, NewSignIn, Proof};
 use crate::store::notices::outcome::NoticeOutcome;
 use crate::store::notices::{ClaimedNotice, LEASE};
 use crate::store::tests::engine::on_both_engines;
@@ -169,7 +169,7 @@ async fn a_new_browser_is_told_of_and_a_mailed_link_is_one_of_two_that_work_once
         let user_agent = Some("browser".to_owned());
         let new = NewSignIn { id, user: ann, token_hash: [token; 32], user_agent, address, is_known_browser };
         let lapsed = Lapsed { made_before: Timestamp::from_micros(0), used_before: Timestamp::from_micros(0) };
-        own.add_sign_in(new, "x".into(), lapsed).await.unwrap();
+        own.add_sign_in(new, Proof::Password("x".into()), lapsed).await.unwrap();
     }
     let told = claim(scene, worker).await;
     assert_eq!(to(&told), [(NoticeKind::SignIn, Some(ann))], "not of the first of all, nor of a browser that is known");

@@ -73,7 +73,7 @@ async fn a_question_of_a_decision_ends_by_the_settings_of_its_tenant(engine: Eng
         }
         let mut event = scene.event("mbx_a", clock.mint());
         let approval_id = clock.mint();
-        event.approvals.push(NewApproval { approval_id, draft_id: None, reasons: vec!["risk".into()] });
+        event.approvals.push(NewApproval { approval_id, draft_id: None, reasons: vec!["risk".into()], about: None });
         let source = SourceKey {
             app_id: scene.app,
             source_system: "crm".into(),
