@@ -38,7 +38,7 @@ fn the_compiled_in_defaults_are_whole_toml() {
 fn the_development_layer_is_sound_but_for_its_missing_certificate() {
     let faults = Loader::new().text("dev.toml", DEV).load().unwrap_err();
     let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
-    assert_eq!(keys, ["smtp.listen_tls"]);
+    assert_eq!(keys, ["smtp.listen_tls", "submission.listen", "submission.listen_tls"]);
 }
 
 #[test]

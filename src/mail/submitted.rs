@@ -12,7 +12,7 @@
 //! but those of the body, each at most once.
 
 use super::compose::{Named, Writer};
-use super::message::{self, Defect, HeaderAddress, Limits, field};
+use super::message::{self, Defect, HeaderAddress, Limits, decode, field};
 
 /// What the caller of a door handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +122,9 @@ pub fn read(bytes: &[u8]) -> Result<Submitted, Unfit> {
     }
     let author = read.author.as_ref().filter(|_| read.author_doubt().is_none()).ok_or(Unfit::Author)?;
     let from = named(author).ok_or(Unfit::Author)?;
+    if has_name_without_address(bytes) {
+        return Err(Unfit::Recipients);
+    }
     let list = |all: &[HeaderAddress]| all.iter().map(named).collect::<Option<Vec<Named>>>().ok_or(Unfit::Recipients);
     let mut reply_to = list(&read.reply_to)?;
     if reply_to.len() > 1 {
@@ -205,6 +208,17 @@ fn has_good_lines(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// Whether To, Cc or Reply-To names somebody without an address, who would be left out without a word.
+fn has_name_without_address(bytes: &[u8]) -> bool {
+    let block = field::block(bytes, 0, LIMITS.header_block, |_| false);
+    let (fields, _) = field::fields(bytes.get(block.header).unwrap_or_default());
+    let lists = fields.iter().filter(|field| ["to", "cc", "reply-to"].iter().any(|name| field.is(name)));
+    let mut entries = lists.flat_map(|field| decode::addresses(field.value, LIMITS.list).entries);
+    entries.any(|(name, address)| {
+        address.is_none_or(|address| address.is_empty()) && name.is_some_and(|name| !name.trim().is_empty())
+    })
 }
 
 fn named(one: &HeaderAddress) -> Option<Named> {
