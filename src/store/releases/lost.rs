@@ -34,7 +34,7 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
                 let rows = query(LOST).bind(lost).fetch_all(&mut *connection).await?;
                 let tenants: Vec<TenantId> =
                     rows.iter().map(|row| from_id("tenant_id", row.try_get(0)?)).collect::<Result<_, StoreError>>()?;
-                super::dialect::lock_tenants(connection, tenants).await?;
+                crate::store::dialect::lock_tenants(connection, tenants).await?;
                 let mut moved = 0;
                 for row in &rows {
                     let tenant: TenantId = from_id("tenant_id", row.try_get(0)?)?;

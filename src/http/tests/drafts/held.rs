@@ -125,6 +125,6 @@ async fn a_yes_to_what_leaves_later_counts_until_it_leaves_and_it_can_be_taken_b
         (withdrawn["state"].as_str(), withdrawn["transmissions"][0]["state"].as_str()),
         (Some("withdrawn"), Some("rejected"))
     );
-    tenant.put_back(worker, &claimed, gateway.clock.now()).await.unwrap();
+    tenant.put_back(worker, claimed, gateway.clock.now()).await.unwrap();
     assert_eq!(gateway.store.claim_transmissions(worker).await.unwrap(), None, "nothing is left to be sent");
 }
