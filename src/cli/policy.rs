@@ -138,7 +138,7 @@ async fn show(args: ShowArgs, out: &mut Output) -> Result<(), CliError> {
         }
     };
     let text = as_toml(&policy)?;
-    out.answer(&policy, |out| out.line(text.trim_end()))
+    out.answer(&policy, |out| text.lines().try_for_each(|line| out.line(line)))
 }
 
 async fn set(args: SetArgs, out: &mut Output) -> Result<(), CliError> {

@@ -125,7 +125,7 @@ pub struct Policy {
     #[serde(alias = "quiet_hours", skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
     /// Stricter settings for some.
-    #[serde(alias = "scope")]
+    #[serde(alias = "scope", skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 500)]
     pub scopes: Vec<Scope>,
     /// Days for which a question to people waits for an answer; one at least.

@@ -89,7 +89,7 @@ async fn show(args: ShowArgs, out: &mut Output) -> Result<(), CliError> {
         receipt.ok_or_else(|| CliError::NotFound(format!("a receipt of the release `{id}` of this tenant")))?;
     let text = serde_json::to_string_pretty(&receipt).map_err(anyhow::Error::new)?;
     // For a file either way: what is handed on is what `verify` reads.
-    out.answer(&receipt, |out| out.line(&text))
+    out.answer(&receipt, |out| text.lines().try_for_each(|line| out.line(line)))
 }
 
 fn verify(args: &VerifyArgs, out: &mut Output) -> Result<(), CliError> {
