@@ -304,13 +304,12 @@ impl App {
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
-        let sending_resolver = resolver.clone();
         let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
         work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
+        sending::start(&work, &instance, &service, &resolver)?;
         let hosts = domain_desk(&config).hosts;
         let domains = Domains::new(instance.store.clone(), resolver, hosts, config.routes.watch_interval);
         work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
-        sending::start(&work, &instance, &service, &sending_resolver)?;
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));

@@ -242,12 +242,10 @@ fn lose(transaction: Transaction, mut defects: Vec<TransferDefect>) -> (State, B
 
 fn commit<'a>(transaction: Transaction, defects: Vec<TransferDefect>) -> Next<'a> {
     let replies = transaction.replies();
-    let transaction = match transaction.into_submission() {
-        Ok((greeted, recipients)) => {
-            return (State::Committing { greeted, replies }, Step::effect(Effect::Submit(recipients)));
-        }
-        Err(transaction) => transaction,
-    };
+    if transaction.is_submission() {
+        let (greeted, recipients) = transaction.into_submission();
+        return (State::Committing { greeted, replies }, Step::effect(Effect::Submit(recipients)));
+    }
     let (greeted, envelope) = transaction.into_parts();
     (State::Committing { greeted, replies }, Step::effect(Effect::Commit(Box::new(Commission { envelope, defects }))))
 }

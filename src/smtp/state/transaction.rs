@@ -76,12 +76,14 @@ impl Transaction {
         State::Greeted(self.greeted)
     }
 
-    /// The session behind a submission, and its recipients; the transaction again where it is none.
-    pub(super) fn into_submission(self) -> Result<(Greeted, Vec<Mailbox>), Self> {
-        match self.greeted.dialect {
-            Dialect::Submission => Ok((self.greeted, self.submitted_to)),
-            Dialect::Smtp | Dialect::Lmtp => Err(self),
-        }
+    /// Whether what comes is a draft.
+    pub(super) const fn is_submission(&self) -> bool {
+        matches!(self.greeted.dialect, Dialect::Submission)
+    }
+
+    /// The session behind a submission, and its recipients.
+    pub(super) fn into_submission(self) -> (Greeted, Vec<Mailbox>) {
+        (self.greeted, self.submitted_to)
     }
 
     pub(super) fn into_parts(self) -> (Greeted, Envelope) {
