@@ -302,7 +302,7 @@ fn discovery(settings: &Settings, service: &Service) -> Value {
             "bodyOctets": settings.body.max_size,
             "rates": settings.limit_entries(),
         },
-        "sending": { "live": false, "note": "This version sends no mail. Replies are drafts, or the source app's own." },
+        "sending": { "live": true, "note": "What leaves is a draft that the gate let out, once to each recipient, on nodes that send." },
     })
 }
 
@@ -316,7 +316,7 @@ fn llms_text(settings: &Settings) -> String {
     let base = &settings.base_url;
     let mut text = format!(
         "# Connex\n\n> Turns email, app events and agent messages into governed JSON operations. Your app stays in charge; \
-         nothing is sent from here.\n\nBase URL: {base}\nAuthentication: `Authorization: Bearer cxk_live_…`, only from a server. \
+         nothing is sent that the owner of the identity did not allow.\n\nBase URL: {base}\nAuthentication: `Authorization: Bearer cxk_live_…`, only from a server. \
          The preview needs no key.\n\n## Documents\n\n- [Guide]({base}/api-docs.md)\n- [OpenAPI 3.1]({base}/api/connex/openapi)\n\
          - [Discovery]({base}/.well-known/connex-agent)\n\n## Endpoints\n\n"
     );
