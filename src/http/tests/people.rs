@@ -221,11 +221,11 @@ async fn a_yes_to_what_is_of_high_risk_needs_a_person_who_has_just_proved_who_th
     let (path, hash) = question(&gateway, "and we agree to pay 500 EUR for the contract").await;
     gateway.clock.advance(STEP_UP + std::time::Duration::from_secs(1));
     page.call("POST", &path, yes(&hash)).await.problem(403, "step_up_required");
-    let no = json!({ "decision": "reject", "contentHash": hash, "reason": "wrong_tone", "note": "Too cold" });
+    let no = json!({ "decision": "reject", "contentHash": hash, "reason": "tone", "note": "Too cold" });
     let rejected = fits(&gateway, "DecisionAnswer", &page.call("POST", &path, no).await).await;
     assert_eq!(
         (rejected["approval"]["rejectReason"].as_str(), rejected["release"].is_null()),
-        (Some("wrong_tone"), true)
+        (Some("tone"), true)
     );
 }
 

@@ -91,7 +91,7 @@ async fn a_question_of_a_decision_ends_by_the_settings_of_its_tenant(engine: Eng
     clock.advance(3 * day);
     assert_eq!(scene.store.expire_approvals().await.unwrap(), 1);
     assert_eq!(own.approval(asked[1]).await.unwrap().unwrap().state, ApprovalState::Expired);
-    assert_eq!(actions(scene, asked[1]).await, ["approval.expired"]);
+    assert_eq!(actions(scene, asked[1]).await, ["approval.asked", "approval.expired"]);
 }
 
 async fn a_draft_that_time_holds_is_looked_at_once_what_held_it_may_have_ended(engine: Engine) {
