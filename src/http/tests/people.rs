@@ -223,10 +223,7 @@ async fn a_yes_to_what_is_of_high_risk_needs_a_person_who_has_just_proved_who_th
     page.call("POST", &path, yes(&hash)).await.problem(403, "step_up_required");
     let no = json!({ "decision": "reject", "contentHash": hash, "reason": "tone", "note": "Too cold" });
     let rejected = fits(&gateway, "DecisionAnswer", &page.call("POST", &path, no).await).await;
-    assert_eq!(
-        (rejected["approval"]["rejectReason"].as_str(), rejected["release"].is_null()),
-        (Some("tone"), true)
-    );
+    assert_eq!((rejected["approval"]["rejectReason"].as_str(), rejected["release"].is_null()), (Some("tone"), true));
 }
 
 /// A tenant that has registered an issuer, whose user Ann has just signed in there.

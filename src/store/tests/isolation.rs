@@ -131,6 +131,7 @@ async fn a_stranger_gets_and_changes_nothing_by_any_call(engine: Engine) {
     assert_eq!(called.names, methods(), "called here, and there are");
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each call")]
 async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
     let now = scene.store.clock().now();
     let (from, to) = (Timestamp::from_micros(0), now.plus(Duration::from_secs(1)));
@@ -514,6 +515,7 @@ fn outcome(owned: &Owned, id: OutcomeId, clock: &Clock) -> NewOutcome {
 }
 
 /// Gives the scene's tenant something of everything.
+#[expect(clippy::too_many_lines, reason = "a line for each thing")]
 async fn fill(scene: &Scene) -> Owned {
     let (own, clock) = (scene.own(), scene.store.clock());
     let profile = AppProfileRow { industry: Some(MARK.into()), ..AppProfileRow::default() };

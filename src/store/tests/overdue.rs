@@ -42,7 +42,8 @@ async fn a_question_that_nobody_answers_goes_up_once_and_ends_in_its_time(engine
         let (id, approval) = (clock.mint(), clock.mint());
         own.add_draft(draft(id, clock.mint()), version(clock, 1, "x"), None).await.unwrap();
         own.ask_approval(NewQuestion { escalate_at, ..question(clock, id, approval) }).await.unwrap();
-        (drafts.push(id), asked.push(approval));
+        drafts.push(id);
+        asked.push(approval);
     }
     clock.advance(Duration::from_secs(599));
     assert_eq!(scene.store.escalate_approvals().await.unwrap(), 0);
