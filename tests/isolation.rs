@@ -68,7 +68,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "the worker erases for all tenants; each row says whose it is",
     ),
     ("dialect.rs", "FROM transmissions WHERE state IN", "senders serve all tenants; each row says whose it is"),
-    ("releases/lost.rs", "WHERE t.state = 'in_flight' AND t.lease_until <= $1", "what lost senders held, whoever's it is"),
+    (
+        "releases/lost.rs",
+        "WHERE t.state = 'in_flight' AND t.lease_until <= $1",
+        "what lost senders held, whoever's it is",
+    ),
     ("notices.rs", "SELECT EXISTS (SELECT 1 FROM notices", "whether the worker has anything to do"),
     (
         "notices.rs",
