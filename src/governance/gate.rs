@@ -447,7 +447,9 @@ pub fn system_notice(notice: &Notice, facts: &NoticeFacts, now: Timestamp) -> Re
 
 /// Whether this is the first transmission of a release, or a retry of a deferred recipient.
 fn occasion(row: &ReleaseRow) -> Occasion {
-    let untouched = row.transmissions.iter().all(|transmission| transmission.state == TransmissionState::Pending);
+    use TransmissionState::{InFlight, Pending};
+    // What another sender holds does not make this one's a retry.
+    let untouched = row.transmissions.iter().all(|transmission| matches!(transmission.state, Pending | InFlight));
     if untouched { Occasion::First } else { Occasion::Retry }
 }
 

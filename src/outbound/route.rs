@@ -312,7 +312,7 @@ impl Router {
     ) -> Result<Vec<Host>, NoRoute> {
         let shown = || domain.to_string();
         let (mut found, mut looked) = (Found::default(), 0);
-        for (preference, name) in exchangers {
+        for (preference, name) in exchangers.into_iter().take(4 * MOST_HOSTS) {
             if looked >= MOST_HOSTS || found.loop_from.is_some_and(|from| preference >= from) {
                 break;
             }

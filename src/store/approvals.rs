@@ -6,6 +6,7 @@ pub mod overdue;
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
+use super::drafts::waiting::LOOK_AGAIN;
 use super::drafts::{end_release, step, void_approvals};
 use super::notices::tell;
 use super::outcomes::{DraftOutcome, note_outcome};
@@ -179,6 +180,9 @@ SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7, $8 FROM drafts WHERE ten
         const YES: &str = "\
 UPDATE approvals SET state = 'approved', decided_at = $3, decided_by = $4, accepted = $5, is_stepped_up = $6, expires_at = $7
 WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' AND content_hash = $8 AND expires_at > $3 AND draft_id = $9";
+        // Should whoever releases it now be lost, the round over what waits does it.
+        const GO_ON: &str =
+            "UPDATE drafts SET held_until = $3 WHERE tenant_id = $1 AND draft_id = $2 AND release_on_approval = 1";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write_step(tenant, move |connection| {
@@ -199,6 +203,8 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' AND content_hash
                         ));
                     }
                     step(connection, tenant, approval.draft, DraftEvent::Approve, now).await?;
+                    let go_on = query(GO_ON).bind(tenant.to_string()).bind(approval.draft.to_string());
+                    go_on.bind(now.plus(LOOK_AGAIN).as_micros()).execute(&mut *connection).await?;
                     let said = DraftOutcome { draft: approval.draft, outcome: "approved", reason: None, note: None };
                     note_outcome(connection, tenant, said, now).await?;
                     let detail = json!({ "approval": approval.id, "contentHash": approval.content_hash,

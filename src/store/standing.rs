@@ -175,12 +175,13 @@ impl TenantStore {
                     let (kind, subject) = what.parts();
                     let change = query(sql).bind(tenant.to_string()).bind(kind).bind(&subject).bind(now.as_micros());
                     let changed = change.execute(&mut *connection).await? > 0;
+                    // Drafts before the head of the log, as every step locks them.
+                    if !is_paused {
+                        waiting::look_at_those_of(connection, tenant, now).await?;
+                    }
                     if changed {
                         let entry = NewEntry::new(who, action, &subject, json!({ "kind": kind }));
                         append(connection, tenant, now, vec![entry]).await?;
-                    }
-                    if !is_paused {
-                        waiting::look_at_those_of(connection, tenant, now).await?;
                     }
                     Ok(changed)
                 })
@@ -327,9 +328,9 @@ ON CONFLICT DO NOTHING";
                     }
                     let detail = json!({ "settings": policy });
                     let entry = NewEntry::new(who, "policy.changed", &policy.version, detail);
-                    append(connection, tenant, now, vec![entry]).await?;
-                    // A quota may be another now.
+                    // A quota may be another now. Drafts before the head of the log, as every step locks them.
                     waiting::look_at_those_of(connection, tenant, now).await?;
+                    append(connection, tenant, now, vec![entry]).await?;
                     Ok(policy.version)
                 })
             })

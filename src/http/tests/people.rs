@@ -210,7 +210,7 @@ async fn a_signed_in_person_decides_about_the_content_that_they_saw() {
     );
     let again = page.call("POST", &path, yes(&hash)).await;
     assert_eq!(again.json()["approval"], answer["approval"], "the same again changes nothing");
-    let no = json!({ "decision": "reject", "contentHash": hash, "reason": "not_now" });
+    let no = json!({ "decision": "reject", "contentHash": hash, "reason": "not_needed" });
     page.call("POST", &path, no.clone()).await.problem(409, "state_conflict");
 }
 

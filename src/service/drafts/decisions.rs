@@ -31,7 +31,7 @@ pub struct DecisionRequest {
     /// The content that the person was shown: 64 hexadecimal digits.
     #[schema(min_length = 64, max_length = 64)]
     pub content_hash: String,
-    /// Why it is a no: `wrong_content`, `wrong_recipient`, `wrong_tone`, `not_now`, `do_not_answer` or `other`.
+    /// Why it is a no: `wrong_recipient`, `wrong_content`, `not_needed`, `tone` or `other`.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 40)]
     pub reason: Option<String>,

@@ -14,6 +14,7 @@ use crate::mail::address::{Domain, Mailbox};
 use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
+use crate::store::accounts::UserState;
 use crate::store::directory::MailboxRow;
 use crate::store::domains::DomainState as Proof;
 use crate::store::drafts::{DraftRow, VersionRow};
@@ -247,7 +248,7 @@ async fn roles_of(tenant: &TenantStore, approvals: &[Approval]) -> Result<Vec<(U
         return Ok(Vec::new());
     }
     let is_among = |id: UserId| approvals.iter().any(|approval| approval.approver == Actor::User { user: id });
-    let users = tenant.users().await?.into_iter().filter(|user| is_among(user.id));
+    let users = tenant.users().await?.into_iter().filter(|user| user.state == UserState::Active && is_among(user.id));
     Ok(users.map(|user| (user.id, user.role)).collect())
 }
 

@@ -14,7 +14,7 @@ use crate::store::sql::{Connection, query};
 use crate::store::{Store, StoreError, TenantStore, from_id};
 
 /// How long nobody looks again, unless a switch or the settings are changed.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
+pub(in crate::store) const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// A draft that is to wait.
 #[derive(Debug, Clone)]
@@ -61,7 +61,9 @@ WHERE tenant_id = $1 AND draft_id = $2 AND version = $3 AND state IN ('draft', '
                     if changed.execute(&mut *connection).await? == 0 {
                         return Err(StoreError::Conflict("the draft is another by now"));
                     }
-                    if waits {
+                    // Behind a yes it waits for the round from the beginning.
+                    let is_answer = matches!(&hold.asked_by, Who::Actor(actor) if actor.is_person());
+                    if waits && !is_answer {
                         return Ok(());
                     }
                     let detail = json!({ "version": hold.version, "reasons": hold.reasons });
