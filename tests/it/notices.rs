@@ -130,7 +130,7 @@ fn a_switch_at_one_node_stops_the_senders_of_all_within_a_second() {
     let authorization = format!("Bearer {}", text(&key, "/key"));
     let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
     let to = domain_of(&receiver);
-    let at = connex::clock::Clock::System.now().plus(std::time::Duration::from_secs(2)).to_string();
+    let at = connex::clock::Clock::System.now().plus(std::time::Duration::from_secs(8)).to_string();
     for number in 0..MESSAGES {
         let call = |path: &str, body: &Value| {
             http("POST", &format!("{}{path}", nodes[number % 2].api()), &headers, body.to_string().as_bytes()).json()

@@ -67,7 +67,7 @@ fn get(gateway: &Gateway, key: &str, path: &str) -> (u16, String) {
 fn what_a_route_leaves_out_reaches_no_app_and_what_it_does_not_keep_is_not_read(engine: Engine) {
     let (gateway, domain, route, address) = scene(engine);
     let receiver = Sink::start();
-    gateway.json(&["webhook", "add", &receiver.url(), "--tenant", "acme", "--app", "crm", "--event-type", "*"]);
+    gateway.json(&["webhook", "add", &receiver.url(), "--tenant", "acme", "--app", "crm", "--event-type", "message.*"]);
     let board = format!("group:board@{domain}");
     let told = gateway.json(&["route", "privacy", &route, "--tenant", "acme", "--exclude", &board]);
     assert_eq!((&told["exclude"][0], &told["keep"]), (&Value::from(board), &Value::from("raw")), "{told}");
