@@ -4,7 +4,7 @@
 //! chain has one order. It is the last that a transaction locks.
 
 use super::sql::{Connection, Row, query};
-use super::{StoreError, TenantStore, told};
+use super::{StoreError, TenantStore, rows, told};
 use crate::clock::Timestamp;
 use crate::governance::audit::{ChainHash, Entry, Who, digest};
 use crate::ids::TenantId;
@@ -48,9 +48,8 @@ pub(super) async fn append(
     now: Timestamp,
     entries: Vec<NewEntry>,
 ) -> Result<(), StoreError> {
-    const ADD: &str = "\
-INSERT INTO audit_log (tenant_id, number, at, actor, action, subject, detail, detail_digest, hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    const ADD: &str =
+        "INSERT INTO audit_log (tenant_id, number, at, actor, action, subject, detail, detail_digest, hash) ";
     const MOVE: &str = "UPDATE audit_heads SET number = $2, hash = $3 WHERE tenant_id = $1";
     if entries.is_empty() {
         return Ok(());
@@ -59,6 +58,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let id = tenant.to_string();
     let (last, mut before) = lock_head(connection, tenant).await?;
     let mut number = last.cast_signed();
+    let mut added = Vec::with_capacity(entries.len());
     for new in entries {
         number += 1;
         let detail = new.detail.to_string();
@@ -71,10 +71,20 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
             detail_digest: digest(&detail),
         };
         before = entry.hash(tenant, before);
-        let add = query(ADD).bind(&id).bind(number).bind(now.as_micros()).bind(&entry.actor).bind(&entry.action);
-        let add = add.bind(&entry.subject).bind(detail).bind(&entry.detail_digest).bind(before.as_bytes());
-        add.execute(&mut *connection).await?;
+        added.push((number, entry, detail, before));
     }
+    rows::insert(connection, ADD, &added, |row, (number, entry, detail, hash)| {
+        row.push_bind(id.as_str())
+            .push_bind(*number)
+            .push_bind(now.as_micros())
+            .push_bind(entry.actor.as_str())
+            .push_bind(entry.action.as_str())
+            .push_bind(entry.subject.as_str())
+            .push_bind(detail.as_str())
+            .push_bind(entry.detail_digest.as_slice())
+            .push_bind(hash.as_bytes().as_slice());
+    })
+    .await?;
     query(MOVE).bind(&id).bind(number).bind(before.as_bytes()).execute(connection).await?;
     Ok(())
 }
@@ -114,12 +124,12 @@ impl TenantStore {
                     // Before rows of the log: it is locked in one order by all.
                     lock_head(connection, tenant).await?;
                     let erase = query(ERASE).bind(tenant.to_string()).bind(&subject);
-                    let rows = erase.execute(&mut *connection).await?;
-                    if rows > 0 {
-                        let entry = NewEntry::new(who, "audit.erased", subject, serde_json::json!({ "rows": rows }));
+                    let erased = erase.execute(&mut *connection).await?;
+                    if erased > 0 {
+                        let entry = NewEntry::new(who, "audit.erased", subject, serde_json::json!({ "rows": erased }));
                         append(connection, tenant, now, vec![entry]).await?;
                     }
-                    Ok(rows)
+                    Ok(erased)
                 })
             })
             .await

@@ -560,10 +560,11 @@ escalate_at) ";
                 .push_bind(up_of(tenant, approval));
         })
         .await?;
-        // Where words are there, somebody can answer.
-        for (tenant, _, approval, _) in self.approvals.iter().filter(|(_, _, approval, _)| approval.about.is_some()) {
-            let (tenant, id) = (from_id("tenant_id", tenant)?, approval.approval_id.to_string());
-            tell(connection, tenant, NoticeKind::ApprovalWaits, id, now).await?;
+        // Where words are there, somebody can answer. One notice tells of all that waits.
+        let told = self.approvals.iter().filter(|(_, _, approval, _)| approval.about.is_some());
+        let told = told.map(|(tenant, _, approval, _)| (tenant, approval.approval_id.to_string()));
+        for (tenant, approval) in told.collect::<BTreeMap<_, _>>() {
+            tell(connection, from_id("tenant_id", tenant)?, NoticeKind::ApprovalWaits, approval, now).await?;
         }
         proposals::insert(connection, &self.drafts, now).await
     }

@@ -3,6 +3,8 @@
 //!
 //! Nothing of a text is told, but in the operation by which the source app is asked to send it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::audit::NewEntry;
@@ -38,19 +40,24 @@ pub(super) async fn tell(
 ) -> Result<(), StoreError> {
     let mut events = Vec::new();
     let mut base = None;
+    // Steps that are told together are often about one draft, which is behind all of them by now.
+    let mut subjects: BTreeMap<&str, Option<Subject>> = BTreeMap::new();
     for entry in entries {
         let kinds = types_of(entry.action, &entry.detail, is_asked_for(entry));
         if kinds.is_empty() {
             continue;
         }
-        let Some(subject) = subject_of(connection, tenant, entry).await? else { continue };
+        if !subjects.contains_key(entry.subject.as_str()) {
+            subjects.insert(&entry.subject, subject_of(connection, tenant, entry).await?);
+        }
+        let Some(Some(subject)) = subjects.get(entry.subject.as_str()) else { continue };
         if base.is_none() {
             base = Some(base_url(connection).await?);
         }
         let place = Place { tenant, now, base: base.as_deref().unwrap_or_default() };
         for kind in kinds {
             if subject.draft.is_some() || !kind.starts_with("draft.") {
-                events.push((tenant, event_of(connection, place, entry, kind, &subject).await?));
+                events.push((tenant, event_of(connection, place, entry, kind, subject).await?));
             }
         }
     }
