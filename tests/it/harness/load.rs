@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Wire, message, sha256, wait_within};
 
 /// How long it may take until all is read: a debug build reads large messages slowly, the more so on a busy machine.
-pub const READING: Duration = Duration::from_secs(120);
+pub const READING: Duration = Duration::from_secs(300);
 
 /// So many messages are sent beyond those that are waited for: the load goes on while a test does something to a node.
 const AHEAD: usize = 100;
