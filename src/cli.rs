@@ -54,7 +54,7 @@ use clap::{Parser, Subcommand};
 
 pub use exit::{CliError, Exit};
 pub use output::{Output, Table};
-pub use place::{DataArgs, JsonArgs};
+pub use place::{DataArgs, JsonArgs, TenantArgs};
 
 /// Turns real mail into governed work: mail in, signed webhooks out.
 #[derive(Debug, Parser)]

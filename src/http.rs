@@ -154,6 +154,7 @@ impl Api {
             user_change: shape::Shape::compile(&document, "UserChange")?,
             issuer: shape::Shape::compile(&document, "IssuerRequest")?,
             policy_trial: shape::Shape::compile(&document, "PolicyTrial")?,
+            policy: shape::Shape::compile(&document, "Policy")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -267,6 +268,7 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::Receipt => on(verb, routes::evidence::receipt),
         Action::AuditHead => on(verb, routes::evidence::head),
         Action::Policy => on(verb, routes::evidence::policy),
+        Action::PolicyMake => on(verb, routes::evidence::make_policy),
         Action::PolicyTry => on(verb, routes::evidence::simulate),
         Action::Routes => on(verb, routes::intake_routes::all),
         Action::RouteMake => on(verb, routes::intake_routes::make),

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::installation::{self, open};
+use super::installation::open;
 use super::output::Table;
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::app::Instance;
 use crate::mail::address::Mailbox;
 use crate::service::audit::{self, Head, Unsound, Who, subject_of_address};
@@ -26,7 +26,7 @@ pub enum AuditCommand {
     List(ListArgs),
     /// Write the newest row's number and hash, to be kept where this machine cannot change it.
     #[command(after_help = "Example: connex audit head --tenant acme > acme-2026-11-29.head")]
-    Head(HeadArgs),
+    Head(TenantArgs),
     /// Follow the chain from its first row, and find what was changed, removed, exchanged or cut off.
     #[command(after_help = "Example: connex audit verify --tenant acme --head acme-2026-11-29.head")]
     Verify(VerifyArgs),
@@ -59,23 +59,14 @@ pub struct EraseArgs {
     /// The id, or an address.
     #[arg(value_name = "ID")]
     pub subject: String,
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex audit list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// Only rows about this id or address.
     #[arg(long, value_name = "ID")]
     pub subject: Option<String>,
@@ -85,53 +76,30 @@ pub struct ListArgs {
     /// How many rows at most.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub limit: u32,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex audit head`.
-#[derive(Debug, Args)]
-pub struct HeadArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex audit verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// A head that was kept: without one, a chain that was made anew from its beginning is not told from the true one.
     #[arg(long, value_name = "FILE")]
     pub head: Option<PathBuf>,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 impl AuditCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::List(args) => &args.json,
+            Self::List(args) => &args.whose.json,
             Self::Head(args) => &args.json,
-            Self::Verify(args) => &args.json,
+            Self::Verify(args) => &args.whose.json,
             Self::Key(args) => &args.json,
-            Self::Erase(args) => &args.json,
+            Self::Erase(args) => &args.whose.json,
             Self::Receipt(command) => command.json(),
         }
     }
@@ -156,8 +124,7 @@ pub async fn run(command: AuditCommand, out: &mut Output) -> Result<(), CliError
 }
 
 async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (_instance, tenant) = args.whose.open().await?;
     let rows = match &args.subject {
         Some(subject) => tenant.audit_of(&recorded(subject)).await?,
         None => tenant.audit_after(args.after, args.limit).await?,
@@ -175,9 +142,8 @@ async fn list(args: ListArgs, out: &mut Output) -> Result<(), CliError> {
     out.answer(&all, |out| out.table(&table))
 }
 
-async fn head(args: HeadArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+async fn head(args: TenantArgs, out: &mut Output) -> Result<(), CliError> {
+    let (instance, tenant) = args.open().await?;
     let head = audit::head(&tenant, &signing_key(&instance), instance.store.clock().now()).await?;
     let text = serde_json::to_string(&head).map_err(anyhow::Error::new)?;
     // For a file either way: what is kept is what `verify` reads.
@@ -186,8 +152,7 @@ async fn head(args: HeadArgs, out: &mut Output) -> Result<(), CliError> {
 
 async fn verify(args: VerifyArgs, out: &mut Output) -> Result<(), CliError> {
     let kept = args.head.as_deref().map(read_head).transpose()?;
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (instance, tenant) = args.whose.open().await?;
     let key = signing_key(&instance).public();
     let (rows, hash) = audit::verify(&tenant, kept.as_ref(), &key).await.map_err(|error| match error {
         Unsound::Store(error) => error.into(),
@@ -209,8 +174,7 @@ async fn key(args: KeyArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 async fn erase(args: EraseArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (_instance, tenant) = args.whose.open().await?;
     let rows = tenant.erase_audit_details(recorded(&args.subject), Who::Operator).await?;
     out.answer(&json!({ "erased": rows }), |out| {
         out.line(&format!("The details of {rows} rows about {} are erased", args.subject))

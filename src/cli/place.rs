@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::CliError;
+use super::installation;
+use crate::app::Instance;
 use crate::config::{Config, Loader};
+use crate::store::TenantStore;
 
 /// How to answer.
 #[derive(Debug, Clone, Args)]
@@ -46,6 +49,32 @@ impl DataArgs {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("connex-data"));
         let file = dir.join("connex.toml");
         if file.is_file() { Loader::new().file(&file) } else { Loader::new() }
+    }
+}
+
+/// Arguments of the commands that are about one tenant.
+#[derive(Debug, Args)]
+pub struct TenantArgs {
+    /// The tenant, by id or name.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+    /// Which installation.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+impl TenantArgs {
+    /// The installation, open, and what the tenant has in it.
+    ///
+    /// # Errors
+    /// It cannot be opened, or has no such tenant.
+    pub(super) async fn open(&self) -> Result<(Instance, TenantStore), CliError> {
+        let instance = installation::open(&self.data).await?;
+        let tenant = installation::tenant(&instance, &self.tenant).await?;
+        Ok((instance, tenant))
     }
 }
 

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::installation::{self, open};
 use super::output::Table;
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::config::units::{DURATION_FORM, parse_duration};
 use crate::service::audit::Who;
 use crate::service::policies::{self, Policy, PolicyReplay, PolicyRuling, PolicyVersion, VERDICTS_KEPT};
@@ -23,7 +22,7 @@ pub enum PolicyCommand {
     Set(SetArgs),
     /// Show its versions, newest first.
     #[command(after_help = "Example: connex policy history --tenant acme")]
-    History(HistoryArgs),
+    History(TenantArgs),
     /// Tell what another policy would have said to what was asked before. Nothing is changed.
     #[command(after_help = "Example: connex policy test --since 30d --policy new.toml --tenant acme")]
     Test(TestArgs),
@@ -32,18 +31,12 @@ pub enum PolicyCommand {
 /// Arguments of `connex policy show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// An older version, as `history` names it.
     #[arg(long, value_name = "VERSION")]
     pub revision: Option<String>,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex policy set`.
@@ -52,29 +45,9 @@ pub struct SetArgs {
     /// The policy, as TOML.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex policy history`.
-#[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex policy test`.
@@ -86,24 +59,18 @@ pub struct TestArgs {
     /// How far back; verdicts are kept for 90 days.
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub since: String,
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 impl PolicyCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Show(args) => &args.json,
-            Self::Set(args) => &args.json,
+            Self::Show(args) => &args.whose.json,
+            Self::Set(args) => &args.whose.json,
             Self::History(args) => &args.json,
-            Self::Test(args) => &args.json,
+            Self::Test(args) => &args.whose.json,
         }
     }
 }
@@ -127,8 +94,7 @@ pub async fn run(command: PolicyCommand, out: &mut Output) -> Result<(), CliErro
 }
 
 async fn show(args: ShowArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (_instance, tenant) = args.whose.open().await?;
     let policy = match &args.revision {
         None => tenant.policy().await?,
         Some(wanted) => {
@@ -143,17 +109,15 @@ async fn show(args: ShowArgs, out: &mut Output) -> Result<(), CliError> {
 
 async fn set(args: SetArgs, out: &mut Output) -> Result<(), CliError> {
     let policy = read(&args.file)?;
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (_instance, tenant) = args.whose.open().await?;
     let version = tenant.set_policy(policy, Who::Operator).await?;
     out.answer(&json!({ "version": version }), |out| {
         out.line(&format!("The gate obeys {version} from now on; what waits is asked about again before it is sent"))
     })
 }
 
-async fn history(args: HistoryArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+async fn history(args: TenantArgs, out: &mut Output) -> Result<(), CliError> {
+    let (_instance, tenant) = args.open().await?;
     let mut table = Table::new(["VERSION", "MADE", "BY"]);
     let mut all = Vec::new();
     for PolicyVersion { policy, made_at, made_by } in tenant.policy_history(VERSIONS).await? {
@@ -172,8 +136,7 @@ async fn test(args: TestArgs, out: &mut Output) -> Result<(), CliError> {
         return Err(CliError::Usage("--since: verdicts are kept for 90 days".to_owned()));
     }
     let policy = read(&args.policy)?;
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (instance, tenant) = args.whose.open().await?;
     let since = policies::before(instance.store.clock().now(), since);
     let replay = policies::replay(&tenant, &policy, since, None).await;
     let replay = replay.map_err(|error| CliError::Failed(anyhow::Error::new(error)))?;
@@ -201,7 +164,7 @@ fn tell(replay: &PolicyReplay, out: &mut Output) -> Result<(), CliError> {
 }
 
 /// A policy of a file, without a fault.
-pub(super) fn read(path: &Path) -> Result<Policy, CliError> {
+fn read(path: &Path) -> Result<Policy, CliError> {
     let wrong = |error: String| CliError::Usage(format!("{}: {}", path.display(), error.trim_end()));
     let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
     if size > LARGEST {
@@ -218,7 +181,7 @@ pub(super) fn read(path: &Path) -> Result<Policy, CliError> {
 }
 
 /// The policy, or all its faults, one on a line.
-pub(super) fn checked(policy: Policy) -> Result<Policy, String> {
+fn checked(policy: Policy) -> Result<Policy, String> {
     let faults = policies::faults_of(&policy);
     if faults.is_empty() {
         return Ok(policy);

@@ -1,17 +1,13 @@
-//! `connex sending`: what stands in the way of mail that leaves, and the settings that the gate obeys.
-
-use std::path::PathBuf;
+//! `connex sending`: what stands in the way of mail that leaves.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::installation::{self, open};
 use super::output::Table;
-use super::{CliError, DataArgs, JsonArgs, Output};
-use crate::app::Instance;
+use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::mail::address::Mailbox;
 use crate::service::audit::Who;
-use crate::service::drafts::Policy;
 use crate::store::TenantStore;
 use crate::store::standing::{Paused, SuppressionReason};
 
@@ -33,9 +29,6 @@ pub enum SendingCommand {
     /// Let an address be sent to again.
     #[command(after_help = "Example: connex sending unsuppress ann@lakeside.example --tenant acme")]
     Unsuppress(AddressArgs),
-    /// Show the settings that the gate obeys, or set them from a file.
-    #[command(after_help = "Example: connex sending policy --tenant acme --set policy.json")]
-    Policy(PolicyArgs),
 }
 
 /// Arguments of the switches.
@@ -58,52 +51,15 @@ pub struct SwitchArgs {
     pub json: JsonArgs,
 }
 
-/// Arguments of the commands about a tenant.
-#[derive(Debug, Args)]
-pub struct TenantArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
 /// Arguments of the commands about an address.
 #[derive(Debug, Args)]
 pub struct AddressArgs {
     /// The address.
     #[arg(value_name = "ADDRESS")]
     pub address: String,
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `connex sending policy`.
-#[derive(Debug, Args)]
-pub struct PolicyArgs {
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// New settings as JSON; what is left out has its default.
-    #[arg(long, value_name = "FILE")]
-    pub set: Option<PathBuf>,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 impl SendingCommand {
@@ -111,8 +67,7 @@ impl SendingCommand {
         match self {
             Self::Pause(args) | Self::Resume(args) => &args.json,
             Self::Status(args) => &args.json,
-            Self::Suppress(args) | Self::Unsuppress(args) => &args.json,
-            Self::Policy(args) => &args.json,
+            Self::Suppress(args) | Self::Unsuppress(args) => &args.whose.json,
         }
     }
 }
@@ -136,7 +91,6 @@ pub async fn run(command: SendingCommand, out: &mut Output) -> Result<(), CliErr
             tenant.unsuppress(key.clone(), Who::Operator).await?;
             out.answer(&json!({ "unsuppressed": key }), |out| out.line(&format!("{key} can be sent to again")))
         }
-        SendingCommand::Policy(args) => policy(&args, out).await,
     }
 }
 
@@ -173,8 +127,7 @@ async fn subject(args: &SwitchArgs, tenant: &TenantStore, name: &str) -> Result<
 }
 
 async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance: Instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (instance, tenant) = args.open().await?;
     let mut table = Table::new(["WHAT", "WHICH", "WHY", "SINCE"]);
     let gateway = instance.store.gateway_paused_since().await?;
     if let Some(since) = gateway {
@@ -210,26 +163,6 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
 async fn address(args: &AddressArgs) -> Result<(TenantStore, String), CliError> {
     let mailbox =
         Mailbox::parse(&args.address).map_err(|error| CliError::Usage(format!("{}: {error}", args.address)))?;
-    let instance = open(&args.data).await?;
-    Ok((installation::tenant(&instance, &args.tenant).await?, mailbox.key()))
-}
-
-async fn policy(args: &PolicyArgs, out: &mut Output) -> Result<(), CliError> {
-    let new = match &args.set {
-        None => None,
-        Some(path) => {
-            let wrong = |error: String| CliError::Usage(format!("{}: {error}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-            let policy = serde_json::from_str::<Policy>(&text).map_err(|error| wrong(error.to_string()))?;
-            Some(super::policy::checked(policy).map_err(wrong)?)
-        }
-    };
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
-    if let Some(new) = new {
-        tenant.set_policy(new, Who::Operator).await?;
-    }
-    let policy = tenant.policy().await?;
-    let text = serde_json::to_string_pretty(&policy).map_err(anyhow::Error::new)?;
-    out.answer(&policy, |out| out.line(&text))
+    let (_instance, tenant) = args.whose.open().await?;
+    Ok((tenant, mailbox.key()))
 }

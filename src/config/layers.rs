@@ -198,10 +198,10 @@ impl Layers {
         shown: String,
         read: impl FnOnce(&Value) -> Option<Value>,
     ) -> Result<(), Fault> {
-        let unknown = self.unknown(key, &place);
-        let is_section = self.is_section(key);
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else {
-            let message = if is_section { format!("is a section: write [{key}]") } else { unknown };
+        let found = self.entries.iter().position(|entry| entry.key == key);
+        let Some(entry) = found.and_then(|place| self.entries.get_mut(place)) else {
+            let message =
+                if self.is_section(key) { format!("is a section: write [{key}]") } else { self.unknown(key, &place) };
             return Err(Fault { place, key: key.to_owned(), value: None, message });
         };
         let value = read(&entry.default);

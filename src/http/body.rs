@@ -73,6 +73,8 @@ pub struct Shapes {
     pub issuer: Shape,
     /// Of [`crate::service::policies::PolicyTrial`].
     pub policy_trial: Shape,
+    /// Of [`crate::service::policies::Policy`].
+    pub policy: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -108,6 +110,12 @@ impl Contract for crate::service::domains::DomainRequest {
 impl Contract for crate::service::drafts::DraftRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.draft
+    }
+}
+
+impl Contract for crate::service::policies::Policy {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.policy
     }
 }
 

@@ -178,6 +178,7 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
             json!({ "outcome": "sent", "messageId": "<1@your-saas.example>", "sentAt": "2026-11-23T10:00:00Z" })
         }
         Action::ThreadReply => json!({ "text": "See you on Tuesday." }),
+        Action::PolicyMake => json!({ "approver": "admin", "riskWords": ["project falcon"] }),
         Action::PolicyTry => json!({
             "policy": { "approver": "admin", "riskWords": ["project falcon"] }, "since": "2026-11-01T00:00:00Z",
         }),

@@ -88,6 +88,7 @@ pub enum Action {
     Receipt,
     AuditHead,
     Policy,
+    PolicyMake,
     PolicyTry,
     Routes,
     RouteMake,

@@ -127,7 +127,7 @@ const WITH_SESSION: [Code; 6] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 17] = [
+const MUST_BE_THERE: [&str; 18] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
@@ -145,6 +145,7 @@ const MUST_BE_THERE: [&str; 17] = [
     "InviteRequest",
     "IssuerRequest",
     "PolicyTrial",
+    "Policy",
 ];
 
 /// The whole document.

@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::governance::audit::Who;
 use crate::governance::facts::{Fact, Standing};
 use crate::governance::gate::{Refused, ReleaseRow};
-use crate::governance::lifecycle::{DraftEvent, TransmissionEvent, TransmissionState};
+use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
 use crate::governance::{Draft, Ruling, readmit};
 use crate::ids::WorkerId;
 use crate::mail::address::{Domain, Mailbox};
@@ -153,7 +153,7 @@ impl Send {
         let draft = tenant.draft(claimed.draft).await?.ok_or(StoreError::NotFound("draft"))?;
         let version = tenant.draft_version(draft.id, stored.version).await?.ok_or(StoreError::NotFound("version"))?;
         let mut case = self.service.case_of_version(&tenant, &draft, version).await?;
-        let row = before_claim(&stored, &claimed.positions);
+        let row = before_claim(&stored, &claimed.positions, draft.state);
         forget_those_who_are_done(&mut case.facts.standing, &row);
         let now = self.service.clock().now();
         let from = case.facts.domain.known().map(|domain| domain.name.clone());
@@ -168,16 +168,10 @@ impl Send {
         };
         let signed = match sign(message, &keys.iter().collect::<Vec<_>>(), now) {
             Ok(signed) => signed,
+            // Not before somebody changes the message or the keys: the release is over, and nothing of it was sent by this.
             Err(error) => {
-                let failed = |position: &u32| Outcome {
-                    position: *position,
-                    event: TransmissionEvent::Reject,
-                    host: None,
-                    reply: error.to_string(),
-                    next_attempt_at: None,
-                };
-                let outcomes = claimed.positions.iter().map(failed).collect();
-                return Ok(tenant.finish_transmissions(worker, claimed.clone(), outcomes).await?);
+                tracing::warn!(release.id = %claimed.release, tenant.id = %claimed.tenant, error.kind = "sign", "Release is revoked: {error}");
+                return Ok(tenant.revoke_release(claimed, DraftEvent::Deny, vec!["not_signed".to_owned()]).await?);
             }
         };
         let held = Held { tenant: &tenant, worker, claimed, stored: &stored };
@@ -245,23 +239,24 @@ impl Send {
         let Held { tenant, worker, claimed, stored } = *held;
         let now = self.service.clock().now();
         let recipients = message.recipients().to_vec();
-        let route = match (&domain, &self.settings.relay) {
-            (_, Some(relay)) => self.router.relay(relay).await,
-            (Some(domain), None) => self.router.direct(domain, crate::clock::random_number(), now).await,
-            (None, None) => return Ok(()),
-        };
         let position_of = |recipient: &Mailbox| held.position_of(recipient);
-        let attempts = match route {
-            Err(no_route) => no_route.attempts(&recipients),
-            Ok(route) => {
-                let record = |end: wire::EndOfData| {
-                    let positions = end.recipients.iter().filter_map(position_of).collect();
-                    tenant.begin_end_of_data(worker, claimed.release, positions)
-                };
-                let sending = wire::send(message, &route, &self.settings.terms, record);
-                self.holding_on(tenant, worker, claimed, sending).await
-            }
+        let sending = async {
+            let route = match (&domain, &self.settings.relay) {
+                (_, Some(relay)) => self.router.relay(relay).await,
+                (Some(domain), None) => self.router.direct(domain, crate::clock::random_number(), now).await,
+                (None, None) => return Vec::new(),
+            };
+            let route = match route {
+                Ok(route) => route,
+                Err(no_route) => return no_route.attempts(&recipients),
+            };
+            let record = |end: wire::EndOfData| {
+                let positions = end.recipients.iter().filter_map(position_of).collect();
+                tenant.begin_end_of_data(worker, claimed.release, positions)
+            };
+            wire::send(message, &route, &self.settings.terms, record).await
         };
+        let attempts = self.holding_on(tenant, worker, claimed, sending).await;
         let now = self.service.clock().now();
         let outcomes: Vec<Outcome> = attempts
             .iter()
@@ -274,8 +269,9 @@ impl Send {
         self.record(tenant, worker, claimed, outcomes).await
     }
 
-    /// Waits for what is on the wire, and holds on to its recipients meanwhile. Without that another sender would take them,
-    /// and this one would find so before its final dot.
+    /// Waits for a way to be found and for what is on the wire, and holds on to the recipients meanwhile. Without that another
+    /// sender would take them, and this one would find so before its final dot: name servers that never answer would have
+    /// them tried again and again, without the pauses between attempts.
     async fn holding_on<T>(
         &self,
         tenant: &TenantStore,
@@ -399,13 +395,17 @@ enum SendTrouble {
     Service(#[from] ServiceError),
 }
 
-/// The row as it was before this claim: what is held is waiting, and nobody else's recipient is.
-fn before_claim(stored: &StoredRelease, held: &[u32]) -> ReleaseRow {
+/// The row as it was before this claim: what is held is waiting, and nobody else's recipient is. As long as the draft did not
+/// begin to be sent, nobody was sent anything, however many senders were lost over it: the gate asks as for the first time.
+fn before_claim(stored: &StoredRelease, held: &[u32], draft: DraftState) -> ReleaseRow {
+    let is_first = draft == DraftState::Released;
     let mut row = stored.row.clone();
     for (place, (transmission, progress)) in row.transmissions.iter_mut().zip(&stored.progress).enumerate() {
         let is_held = u32::try_from(place).is_ok_and(|place| held.contains(&place));
         transmission.state = match transmission.state {
-            TransmissionState::InFlight if is_held && progress.attempts <= 1 => TransmissionState::Pending,
+            TransmissionState::InFlight if is_held && (is_first || progress.attempts <= 1) => {
+                TransmissionState::Pending
+            }
             TransmissionState::InFlight if is_held => TransmissionState::Deferred,
             // Not claimed: it is not this sender's.
             TransmissionState::Pending | TransmissionState::Deferred => TransmissionState::InFlight,
@@ -441,3 +441,6 @@ fn outcome(position: u32, attempt: &Attempt, stored: &StoredRelease, now: Timest
     let host = (!report.host.is_empty()).then(|| report.host.clone());
     Outcome { position, event, host, reply, next_attempt_at: next }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,22 @@
 //! The policy of a tenant: what it is, what it was, whether a new one is sound, and what it would have said to what was asked before.
 //!
-//! Whoever makes a policy decides what may leave: only the operator does so far, by a command. A key reads it, and tries others.
+//! Whoever makes a policy decides what may leave: the operator does, by a command, and an administrator of the tenant who has
+//! just proved who they are. No key does.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::accounts::{Admin, SignedIn};
 use super::drafts::facts::{DraftCase, version_of};
 use super::drafts::ground::{Departure, Ground};
-use super::keys::{AuditRead, Authenticated};
-use super::{Fault, Service, ServiceError};
+use super::{Conflict, Fault, Service, ServiceError};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::governance::{Verdict, Version};
-use crate::store::TenantStore;
 use crate::store::verdicts::{KEPT, Occasion, VerdictRow};
+use crate::store::{StoreError, TenantStore};
 
 pub use crate::governance::Policy;
 pub use crate::store::standing::PolicyVersion;
@@ -39,6 +41,12 @@ pub struct PolicyVersionView {
     pub made_at: String,
     /// Who made it; empty where that was not kept.
     pub made_by: String,
+}
+
+impl From<PolicyVersion> for PolicyVersionView {
+    fn from(one: PolicyVersion) -> Self {
+        Self { version: one.policy.version, made_at: one.made_at.to_string(), made_by: one.made_by }
+    }
 }
 
 /// A policy that is tried on what was asked before.
@@ -113,26 +121,37 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`].
-    pub async fn policy(&self, caller: &Authenticated<AuditRead>) -> Result<PolicyView, ServiceError> {
-        let tenant = self.store.for_tenant(caller.principal().tenant());
-        let view = |one: PolicyVersion| PolicyVersionView {
-            version: one.policy.version,
-            made_at: one.made_at.to_string(),
-            made_by: one.made_by,
-        };
-        let history = tenant.policy_history(HISTORY).await?.into_iter().map(view).collect();
+    pub async fn policy(&self, who: &SignedIn<Admin>) -> Result<PolicyView, ServiceError> {
+        let tenant = self.store.for_tenant(who.tenant());
+        let history = tenant.policy_history(HISTORY).await?.into_iter().map(PolicyVersionView::from).collect();
         Ok(PolicyView { policy: tenant.policy().await?, history })
+    }
+
+    /// Makes a version of the policy, which the gate obeys from then on.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a policy with faults; [`ServiceError::Conflict`] when another was made at the same time.
+    pub async fn make_policy(&self, policy: Policy, who: &SignedIn<Admin>) -> Result<PolicyVersionView, ServiceError> {
+        let faults = faults_of(&policy);
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        let tenant = self.store.for_tenant(who.tenant());
+        let made = tenant.set_policy(policy, Who::Actor(who.actor())).await;
+        let version = made.map_err(|error| match error {
+            StoreError::Conflict(why) => Conflict::State(why).into(),
+            error => ServiceError::from(error),
+        })?;
+        let mut history = tenant.policy_history(HISTORY).await?.into_iter();
+        let made = history.find(|one| one.policy.version == version);
+        made.map(PolicyVersionView::from).ok_or_else(|| Conflict::State("many others were made since").into())
     }
 
     /// What another policy would have said to what was asked before. Nothing is changed by it.
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for a policy with faults.
-    pub async fn try_policy(
-        &self,
-        trial: PolicyTrial,
-        caller: &Authenticated<AuditRead>,
-    ) -> Result<PolicyReplay, ServiceError> {
+    pub async fn try_policy(&self, trial: PolicyTrial, who: &SignedIn<Admin>) -> Result<PolicyReplay, ServiceError> {
         let faults = faults_of(&trial.policy);
         if !faults.is_empty() {
             let at = |fault: Fault| Fault::at(format!("/policy{}", fault.pointer), fault.message);
@@ -144,7 +163,7 @@ impl Service {
             Some(text) => Timestamp::parse_rfc3339(text)
                 .ok_or_else(|| ServiceError::Invalid(vec![Fault::at("/since", "is no RFC 3339 time")]))?,
         };
-        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let tenant = self.store.for_tenant(who.tenant());
         replay(&tenant, &trial.policy, since, Some(MOST_BY_CALL)).await
     }
 

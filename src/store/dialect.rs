@@ -1,5 +1,6 @@
 //! Every difference between the database engines: opening, migrations, errors, and how work is claimed.
 
+mod history;
 pub(super) mod postgres;
 pub(super) mod sqlite;
 

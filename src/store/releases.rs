@@ -13,6 +13,7 @@ use super::audit::{NewEntry, append};
 use super::drafts::{end_release, lock_draft, step};
 use super::notices::tell;
 use super::receipts::add_receipt;
+use super::sent::bounce;
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, rows, to_json};
 use crate::clock::Timestamp;
@@ -512,6 +513,8 @@ async fn settle(
     let state = step(connection, tenant, claimed.draft, event, now).await?;
     let detail = json!({ "release": claimed.release, "state": state });
     entries.push(NewEntry::new(Who::Gateway, "draft.settled", claimed.draft, detail));
+    // A report can come before the answer is recorded that it is about.
+    entries.extend(bounce(connection, tenant, claimed.draft, now).await?);
     Ok(())
 }
 

@@ -10,14 +10,15 @@ use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use super::audit::{NewEntry, append};
+use super::drafts::step;
 use super::events::{NewEvent, NewReturned, NewThreadPlace};
 use super::ingest::NewView;
 use super::sql::{Connection, Row, query};
-use super::standing::suppress;
+use super::standing::{SuppressionReason, suppress};
 use super::{StoreError, TenantStore, from_id, handoffs, threads};
 use crate::clock::Timestamp;
 use crate::governance::audit::{Who, subject_of_address};
-use crate::governance::lifecycle::DraftState;
+use crate::governance::lifecycle::{DraftEvent, DraftState};
 use crate::ids::{DraftId, EventId, MessageId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::key;
@@ -194,7 +195,7 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NU
     };
     let rows = sent.fetch_all(&mut *connection).await?;
     let recipients: BTreeSet<&str> = rows.iter().map(|row| row.try_get(3)).collect::<Result<_, _>>()?;
-    let mut entries = Vec::new();
+    let (mut entries, mut came_back) = (Vec::new(), BTreeSet::new());
     for row in &rows {
         let Ok(recipient) = Mailbox::parse(row.try_get(3)?) else { continue };
         let key = recipient.key();
@@ -214,8 +215,36 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NU
             let detail = json!({ "address": key, "reason": reason, "event": event });
             entries.push(NewEntry::new(Who::Gateway, "address.suppressed", subject_of_address(&key), detail));
         }
+        if told.reason == SuppressionReason::HardBounce {
+            came_back.insert(from_id("draft_id", row.try_get(0)?)?);
+        }
+    }
+    for draft in came_back {
+        entries.extend(bounce(connection, *tenant, draft, now).await?);
     }
     Ok(entries)
+}
+
+/// Ends a draft as bounced, once the mail to everybody whose server took it, or may have, came back.
+pub(super) async fn bounce(
+    connection: &mut Connection,
+    tenant: TenantId,
+    draft: DraftId,
+    now: Timestamp,
+) -> Result<Option<NewEntry>, StoreError> {
+    const REACHED: &str = "\
+SELECT 1 FROM transmissions AS t JOIN releases AS r ON r.tenant_id = t.tenant_id AND r.release_id = t.release_id
+WHERE r.tenant_id = $1 AND r.draft_id = $2 AND t.state IN ('accepted', 'unknown') AND t.returned_by IS NULL LIMIT 1";
+    let reached = query(REACHED).bind(tenant.to_string()).bind(draft.to_string());
+    if reached.fetch_optional(&mut *connection).await?.is_some() {
+        return Ok(None);
+    }
+    match step(connection, tenant, draft, DraftEvent::Bounce, now).await {
+        Ok(state) => Ok(Some(NewEntry::new(Who::Gateway, "draft.settled", draft, json!({ "state": state })))),
+        // Others of its recipients are still tried.
+        Err(StoreError::Conflict(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl TenantStore {

@@ -1,5 +1,6 @@
 //! Files that wait to go along with a draft: sealed, for a day, within a bound for each tenant.
 
+use super::dialect::lock_tenants;
 use super::sql::{Row, query};
 use super::{StoreError, TenantStore, from_id};
 use crate::clock::Timestamp;
@@ -67,10 +68,13 @@ SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM uploads WHERE tenan
         const ADD: &str = "\
 INSERT INTO uploads (tenant_id, upload_id, key_id, name, media_type, size, sha256, sealed_key, content, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        let (id, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
+                    // Two that come at once must not both find the last room.
+                    lock_tenants(connection, [id]).await?;
+                    let tenant = id.to_string();
                     let waiting = query(WAITING).bind(tenant.as_str()).bind(now.as_micros());
                     let row = waiting.fetch_one(&mut *connection).await?;
                     let (files, octets) =

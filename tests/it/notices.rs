@@ -124,7 +124,7 @@ fn a_switch_at_one_node_stops_the_senders_of_all_within_a_second() {
     let policy =
         json!({ "participantsOnly": false, "automaticPerCorrespondent": 1000, "similarToNewRecipients": 1000 });
     std::fs::write(&file, policy.to_string()).unwrap();
-    installation.json(&["sending", "policy", "--tenant", "acme", "--set", file.to_str().unwrap()]);
+    installation.json(&["policy", "set", file.to_str().unwrap(), "--tenant", "acme"]);
     let scopes = ["--scope", "drafts:write", "--scope", "drafts:read"];
     let key = installation.json(&[&["key", "add", "--tenant", "acme", "--name", "d"], &scopes[..]].concat());
     let authorization = format!("Bearer {}", text(&key, "/key"));

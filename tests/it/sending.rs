@@ -47,7 +47,7 @@ impl Sender {
         let policy =
             json!({ "participantsOnly": false, "automaticPerCorrespondent": 1000, "similarToNewRecipients": 1000 });
         std::fs::write(&file, policy.to_string()).unwrap();
-        gateway.json(&["sending", "policy", "--tenant", "acme", "--set", file.to_str().unwrap()]);
+        gateway.json(&["policy", "set", file.to_str().unwrap(), "--tenant", "acme"]);
         let key = gateway.json(&[
             "key",
             "add",

@@ -156,7 +156,7 @@ fn what_mail_libraries_send_is_a_draft_and_its_file_reaches_the_next_server_to_t
     // What is never released is refused at once where the tenant wants that.
     let policy = gateway.dir().join("policy.json");
     std::fs::write(&policy, json!({ "participantsOnly": false, "refuseDenied": true }).to_string()).unwrap();
-    gateway.json(&["sending", "policy", "--tenant", "acme", "--set", policy.to_str().unwrap()]);
+    gateway.json(&["policy", "set", policy.to_str().unwrap(), "--tenant", "acme"]);
     let secret = json!({ "file": STANDARD.encode("-----BEGIN PRIVATE KEY-----") });
     let denied = run_client("submit.py", &scene.job("submission", &secret));
     assert!(denied["code"] == 550 && text(&denied, "/text").starts_with("5.7.1 secret_in_content"), "{denied}");

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::installation::{self, open};
+use crate::cli::installation;
 use crate::cli::output::Table;
-use crate::cli::{CliError, DataArgs, JsonArgs, Output};
+use crate::cli::{CliError, JsonArgs, Output, TenantArgs};
 use crate::ids::AppId;
 use crate::service::audit::Who;
 use crate::service::drafts::words::check_template;
@@ -29,20 +29,6 @@ pub enum TemplateCommand {
         after_help = "Example: connex app template remove --tenant acme --app your-saas --status complaint --language en"
     )]
     Remove(PlaceArgs),
-}
-
-/// Whose templates.
-#[derive(Debug, Args)]
-pub struct TenantArgs {
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
 }
 
 /// What words are for.
@@ -104,8 +90,7 @@ pub(in crate::cli) async fn run(command: TemplateCommand, out: &mut Output) -> R
             out.answer(&row, |out| out.line(&format!("Template {} has version {}", row.id, row.version)))
         }
         TemplateCommand::List(args) => {
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let (_instance, tenant) = args.open().await?;
             let (rows, apps) = (tenant.templates().await?, tenant.apps().await?);
             let name = |id: Option<AppId>| {
                 let app = apps.iter().find(|app| Some(app.id) == id);
@@ -129,8 +114,7 @@ pub(in crate::cli) async fn run(command: TemplateCommand, out: &mut Output) -> R
 }
 
 async fn place(args: &PlaceArgs) -> Result<(TenantStore, NewTemplate), CliError> {
-    let instance = open(&args.whose.data).await?;
-    let tenant = installation::tenant(&instance, &args.whose.tenant).await?;
+    let (_instance, tenant) = args.whose.open().await?;
     let app = match &args.app {
         Some(app) => Some(installation::app(&tenant, app).await?.id),
         None => None,

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::super::installation::{self, open};
-use super::super::{CliError, DataArgs, JsonArgs, Output};
+use super::super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::ids::ReleaseId;
 use crate::service::receipts::{PublicKey, SignedReceipt};
 
@@ -31,15 +30,9 @@ pub struct ShowArgs {
     /// The release.
     #[arg(value_name = "RELEASE")]
     pub release: String,
-    /// The tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex audit receipt verify`.
@@ -60,7 +53,7 @@ pub struct VerifyArgs {
 impl ReceiptCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Show(args) => &args.json,
+            Self::Show(args) => &args.whose.json,
             Self::Verify(args) => &args.json,
         }
     }
@@ -82,8 +75,7 @@ pub(super) async fn run(command: ReceiptCommand, out: &mut Output) -> Result<(),
 
 async fn show(args: ShowArgs, out: &mut Output) -> Result<(), CliError> {
     let id: ReleaseId = args.release.parse().map_err(|error| CliError::Usage(format!("{}: {error}", args.release)))?;
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (_instance, tenant) = args.whose.open().await?;
     let receipt = tenant.receipt(id).await?;
     let receipt =
         receipt.ok_or_else(|| CliError::NotFound(format!("a receipt of the release `{id}` of this tenant")))?;

@@ -3,8 +3,11 @@
 use super::{Action, Auth, Endpoint, OPEN, Reply, Verb};
 use crate::http::error::Code;
 use crate::keys::Scope;
+use crate::service::accounts::Role;
 
 const READ: Auth = Auth::Key(Scope::AuditRead);
+/// Whoever makes a policy decides what may leave: no key does.
+const ADMIN: Auth = Auth::Session(Role::Admin);
 
 /// Each of them.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -33,24 +36,35 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         action: Action::Policy,
         path: "/api/v1/policies",
-        auth: READ,
+        auth: ADMIN,
         summary: "The policy that the gate obeys",
-        about: "And its versions, with who made them and when. No key makes one: it would decide what may leave.",
+        about: "And its versions, with who made them and when.",
         reply: Reply::Json("PolicyView"),
-        problems: &[Code::ForbiddenMailbox],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::PolicyMake,
+        verb: Verb::Post,
+        path: "/api/v1/policies",
+        auth: ADMIN,
+        summary: "Make a new version of the policy",
+        about: "What is left out has its default. The gate obeys it from then on: what waits is asked about again before it is sent. \
+                Needs a session in which the person has just proved who they are.",
+        body: Some("Policy"),
+        reply: Reply::Created("PolicyVersionView"),
+        problems: &[Code::StepUpRequired, Code::StateConflict],
         ..OPEN
     },
     Endpoint {
         action: Action::PolicyTry,
         verb: Verb::Post,
         path: "/api/v1/policies/simulate",
-        auth: READ,
+        auth: ADMIN,
         summary: "Try another policy on what was asked before",
         about: "Asks the gate again, with what was known then, and tells what it would have said differently. Changes nothing. At most \
                 5,000 verdicts, of the last 90 days.",
         body: Some("PolicyTrial"),
         reply: Reply::Json("PolicyReplay"),
-        problems: &[Code::ForbiddenMailbox],
         ..OPEN
     },
 ];

@@ -174,10 +174,7 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         Action::Approval => vec![of(&ids.approval)],
         // Of another's release: `a_receipt_is_told_to_its_tenant_alone` tries a true one.
         Action::Receipt => vec![of("rel_00000000000000000000000000")],
-        Action::AuditHead | Action::Policy => here(Answered::Own),
-        Action::PolicyTry => {
-            vec![call(endpoint.path, crate::http::documents::example_of(endpoint), Answered::Own)]
-        }
+        Action::AuditHead => here(Answered::Own),
         Action::DraftEdit => {
             vec![call(
                 &endpoint.path.replace("{id}", &ids.draft),
@@ -223,7 +220,10 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         | Action::InviteWithdraw
         | Action::Issuers
         | Action::IssuerRegister
-        | Action::IssuerRemove => Vec::new(),
+        | Action::IssuerRemove
+        | Action::Policy
+        | Action::PolicyMake
+        | Action::PolicyTry => Vec::new(),
         // Does not end by itself: `follow_nothing`.
         Action::EventStream => Vec::new(),
         Action::OpenApi

@@ -13,7 +13,7 @@ use crate::store::accounts::identities::Identity;
 const PASSWORD: &str = "lantern over the quay";
 
 /// A page of ours.
-struct Page<'g> {
+pub(super) struct Page<'g> {
     gateway: &'g Gateway,
     cookie: String,
     csrf: String,
@@ -32,7 +32,7 @@ impl Gateway {
     }
 
     /// A page at which a person of this role is signed in.
-    async fn page(&self, email: &str, role: Role) -> Page<'_> {
+    pub(super) async fn page(&self, email: &str, role: Role) -> Page<'_> {
         make_account(&self.own(), email, role, PASSWORD).await.unwrap();
         let reply = self.login(email, PASSWORD, "same-origin").await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
@@ -48,7 +48,7 @@ impl Reply {
 }
 
 impl Page<'_> {
-    async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+    pub(super) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
         self.call_with(method, path, body, &[("sec-fetch-site", "same-origin"), ("x-csrf-token", &self.csrf)]).await
     }
 

@@ -87,7 +87,8 @@ impl Service {
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<DraftId, Stopped> {
         let bcc = blind(&mail, &read).ok_or(Stopped::Refused(SubmissionRefusal::NotAddressed))?;
-        let call = read.message_id.as_deref().map(|id| key_of(id, &mail));
+        let keys = read.message_id.as_deref().map(|id| keys_of(id, &mail));
+        let (call, other) = keys.unzip();
         let (answers, follows) = self.tie(tenant, mailbox, &read.answers).await?;
         let thread = follows.as_ref().map(|(thread, _)| *thread);
         let writing = |read: &Submitted| Writing {
@@ -111,9 +112,9 @@ impl Service {
         };
         let first = self.add_written((tenant, mailbox), (writing(&read), thread), call, caller).await;
         let answered = match first {
-            // Another message under the same Message-ID: it is told apart by nothing, so that nothing is lost.
+            // Another message under the same Message-ID, so that nothing is lost; handed in again, it is known by its octets.
             Err(ServiceError::Conflict(Conflict::KeyReused)) => {
-                self.add_written((tenant, mailbox), (writing(&read), thread), None, caller).await?
+                self.add_written((tenant, mailbox), (writing(&read), thread), other, caller).await?
             }
             other => other?,
         };
@@ -207,16 +208,19 @@ fn blind(mail: &SubmittedMail, read: &Submitted) -> Option<Vec<String>> {
     Some(blind.map(|(mailbox, _)| mailbox.to_string()).collect())
 }
 
-/// By what a message is known when it is handed in again.
-fn key_of(message_id: &str, mail: &SubmittedMail) -> CallKey {
-    let id = sha256(message_id.as_bytes());
+/// By what a message is known when it is handed in again: its Message-ID, or, where that is another's, all that it is.
+fn keys_of(message_id: &str, mail: &SubmittedMail) -> (CallKey, CallKey) {
     let mut whole = mail.bytes.clone();
     for recipient in &mail.recipients {
         whole.extend_from_slice(recipient.to_string().as_bytes());
         whole.push(b'\n');
     }
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    CallKey { key: format!("submission {hex}"), fingerprint: sha256(&whole) }
+    let fingerprint = sha256(&whole);
+    let key = |digest: [u8; 32]| {
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        CallKey { key: format!("submission {hex}"), fingerprint }
+    };
+    (key(sha256(message_id.as_bytes())), key(fingerprint))
 }
 
 fn written(named: &Named) -> String {

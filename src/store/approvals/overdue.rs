@@ -37,11 +37,12 @@ ORDER BY expires_at LIMIT 100";
         let now = self.clock.now();
         let rows = query(LATE).bind(now.as_micros()).fetch_all(&self.readers).await?;
         let mut count = 0;
-        for due in rows.iter().map(read) {
-            let due = due?;
-            count += usize::from(
-                self.write_step(due.tenant, move |connection| Box::pin(expire(connection, due, now))).await?,
-            );
+        for row in &rows {
+            let one = async {
+                let due = read(row)?;
+                self.write_step(due.tenant, move |connection| Box::pin(expire(connection, due, now))).await
+            };
+            count += moved(one.await)?;
         }
         Ok(count)
     }
@@ -57,13 +58,30 @@ ORDER BY escalate_at LIMIT 100";
         let now = self.clock.now();
         let rows = query(WAITING).bind(now.as_micros()).fetch_all(&self.readers).await?;
         let mut count = 0;
-        for due in rows.iter().map(read) {
-            let due = due?;
-            count += usize::from(
-                self.write_step(due.tenant, move |connection| Box::pin(escalate(connection, due, now))).await?,
-            );
+        for row in &rows {
+            let one = async {
+                let due = read(row)?;
+                self.write_step(due.tenant, move |connection| Box::pin(escalate(connection, due, now))).await
+            };
+            count += moved(one.await)?;
         }
         Ok(count)
+    }
+}
+
+/// How many questions a step moved on. One that cannot be read keeps no other from it: it is told of, and met again next time.
+fn moved(step: Result<bool, StoreError>) -> Result<usize, StoreError> {
+    match step {
+        Ok(is_moved) => Ok(usize::from(is_moved)),
+        Err(error) if error.is_temporary() => Err(error),
+        Err(error) => {
+            tracing::error!(
+                error.kind = "store",
+                temporary = false,
+                "A question that is due cannot be moved on: {error}"
+            );
+            Ok(0)
+        }
     }
 }
 

@@ -40,13 +40,10 @@ pub(in crate::store) fn is_temporary(code: &str) -> bool {
     code == "25006" || ["08", "40", "53", "55", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
 }
 
-/// The schema's history, compiled in.
-static MIGRATIONS: LazyLock<sqlx::migrate::Migrator> = LazyLock::new(|| sqlx::migrate!("migrations/postgres"));
-
 /// Brings the schema up to date; nodes that start together do it one after the other.
 pub(in crate::store) async fn migrate(url: &str) -> Result<(), sqlx::migrate::MigrateError> {
     let mut connection = PgConnection::connect_with(&options(url)?).await?;
-    let done = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    let done = super::history::of_postgres().run_direct(None, &mut connection, false).await;
     let _ = connection.close().await; // What was done is done.
     done
 }

@@ -22,12 +22,9 @@ pub(super) async fn write_nothing_new(connection: &mut SqliteConnection) -> Resu
     Ok(())
 }
 
-/// The schema's history, compiled in.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-
 /// Brings the schema up to date.
 pub(in crate::store) async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::migrate::MigrateError> {
-    MIGRATIONS.run_direct(None, connection, false).await
+    super::history::of_sqlite().run_direct(None, connection, false).await
 }
 
 /// Opens the one connection that writes.

@@ -13,6 +13,7 @@ use crate::store::tests::engine::on_both_engines;
 
 on_both_engines! {
     a_question_that_nobody_answers_goes_up_once_and_ends_in_its_time,
+    a_question_that_cannot_be_read_keeps_no_other_waiting,
     a_question_of_a_decision_ends_by_the_settings_of_its_tenant,
     a_draft_that_time_holds_is_looked_at_once_what_held_it_may_have_ended,
 }
@@ -61,6 +62,27 @@ async fn a_question_that_nobody_answers_goes_up_once_and_ends_in_its_time(engine
     assert_eq!(scene.store.escalate_approvals().await.unwrap(), 0);
     let state = async |id| own.draft(id).await.unwrap().unwrap().state;
     assert_eq!((state(drafts[0]).await, state(drafts[1]).await), (DraftState::Approved, DraftState::Expired));
+}
+
+async fn a_question_that_cannot_be_read_keeps_no_other_waiting(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let mut drafts: Vec<(DraftId, ApprovalId)> = Vec::new();
+    for _ in 0..2 {
+        let (id, approval) = (clock.mint(), clock.mint());
+        let escalate_at = Some(clock.now().plus(Duration::from_secs(60)));
+        own.add_draft(draft(id, clock.mint()), version(clock, 1, "x"), None).await.unwrap();
+        own.ask_approval(NewQuestion { escalate_at, ..question(clock, id, approval) }).await.unwrap();
+        drafts.push((id, approval));
+        clock.advance(Duration::from_secs(1));
+    }
+    // The one that is due first.
+    scene.place.run(&format!("UPDATE approvals SET draft_id = 'damaged' WHERE approval_id = '{}'", drafts[0].1)).await;
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(scene.store.escalate_approvals().await.unwrap(), 1);
+    clock.advance(Duration::from_secs(4_000));
+    assert_eq!(scene.store.expire_approvals().await.unwrap(), 1);
+    assert_eq!(own.draft(drafts[1].0).await.unwrap().unwrap().state, DraftState::Expired);
 }
 
 async fn a_question_of_a_decision_ends_by_the_settings_of_its_tenant(engine: Engine) {

@@ -6,12 +6,11 @@ use crate::store::uploads::{NewUpload, UploadRoom};
 
 on_both_engines! {
     an_upload_is_read_back_until_its_time_is_over_and_within_the_tenants_room,
+    uploads_that_come_at_once_find_no_more_room_than_there_is,
 }
 
-async fn an_upload_is_read_back_until_its_time_is_over_and_within_the_tenants_room(engine: Engine) {
-    let scene = Scene::new(engine).await;
-    let (own, clock) = (scene.own(), scene.store.clock().clone());
-    let new = |size: u64| NewUpload {
+fn new(clock: &Clock, size: u64) -> NewUpload {
+    NewUpload {
         id: clock.mint(),
         key: clock.mint(),
         name: "loi.pdf".into(),
@@ -21,7 +20,22 @@ async fn an_upload_is_read_back_until_its_time_is_over_and_within_the_tenants_ro
         sealed_key: vec![0, 1, 255],
         content: vec![255, 0, 13, 10],
         expires_at: clock.now().plus(Duration::from_secs(60)),
-    };
+    }
+}
+
+async fn uploads_that_come_at_once_find_no_more_room_than_there_is(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock().clone());
+    let room = UploadRoom { files: 100, octets: 100 };
+    let all = (0..10).map(|_| own.add_upload(new(&clock, 40), room));
+    let kept = futures_util::future::join_all(all).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(kept, 2);
+}
+
+async fn an_upload_is_read_back_until_its_time_is_over_and_within_the_tenants_room(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock().clone());
+    let new = |size: u64| new(&clock, size);
     let room = UploadRoom { files: 2, octets: 100 };
     let first = new(60);
     own.add_upload(first.clone(), room).await.unwrap();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::governance::policy::{Policy, QuietHours, Scope};
 use crate::governance::role::Role;
+use crate::service::accounts::STEP_UP;
 
 async fn set(gateway: &Gateway, policy: Policy) {
     gateway.store.for_tenant(gateway.tenant).set_policy(policy, Who::Operator).await.unwrap();
@@ -92,16 +93,17 @@ async fn a_yes_of_a_lower_role_than_the_policy_asks_for_is_refused() {
 async fn another_policy_is_tried_on_what_was_asked_before_and_changes_nothing() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
+    let page = gateway.page("ann@acme.example", Role::Admin).await;
     mailbox(&gateway, "sales", "connex", "policy_auto").await;
     set(&gateway, open()).await;
     let (first, _) = asked(&gateway, &key, "sales").await;
     let (second, _) = asked(&gateway, &key, "sales").await;
     assert_eq!(state(&gateway, &key, &second).await["state"], "released");
     let simulate = |body: Value| {
-        let (gateway, key) = (&gateway, &key);
-        async move { gateway.post("/api/v1/policies/simulate", Some(key), &body).await }
+        let page = &page;
+        async move { page.call("POST", "/api/v1/policies/simulate", body).await }
     };
-    let before = gateway.get("/api/v1/policies", Some(&key)).await.json();
+    let before = page.call("GET", "/api/v1/policies", Value::Null).await.json();
     assert_eq!((&before["policy"]["version"], &before["history"][0]["madeBy"]), (&json!("v1"), &json!("operator")));
     let rows = || async { gateway.store.for_tenant(gateway.tenant).audit_head().await.unwrap() };
     let head = rows().await;
@@ -125,6 +127,43 @@ async fn another_policy_is_tried_on_what_was_asked_before_and_changes_nothing() 
     let problem = simulate(faulty).await.problem(422, "invalid_request");
     let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|one| &one["pointer"]).collect();
     assert_eq!(pointers, ["/policy/recipients", "/policy/timeZone"]);
-    assert_eq!(gateway.get("/api/v1/policies", Some(&key)).await.json(), before);
+    assert_eq!(page.call("GET", "/api/v1/policies", Value::Null).await.json(), before);
     assert_eq!(rows().await, head, "nothing was recorded either");
+}
+
+#[tokio::test]
+async fn an_administrator_who_has_just_proved_who_they_are_makes_a_policy_and_no_key_does() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    mailbox(&gateway, "sales", "connex", "policy_auto").await;
+    let policy = json!({ "participantsOnly": false, "automaticPerCorrespondent": 100 });
+    for (method, path) in
+        [("POST", "/api/v1/policies"), ("POST", "/api/v1/policies/simulate"), ("GET", "/api/v1/policies")]
+    {
+        let call = request(method, path, Some(&key)).body(Body::from(policy.to_string())).unwrap();
+        gateway.send(call).await.problem(403, "people_only");
+    }
+    let approver = gateway.page("eve@acme.example", Role::Approver).await;
+    approver.call("POST", "/api/v1/policies", policy.clone()).await.problem(403, "forbidden_role");
+    let admin = gateway.page("ann@acme.example", Role::Admin).await;
+    let faulty =
+        admin.call("POST", "/api/v1/policies", json!({ "recipients": 0 })).await.problem(422, "invalid_request");
+    assert_eq!(faulty["errors"][0]["pointer"], "/recipients");
+    admin.call("POST", "/api/v1/policies", json!({ "recipient": 2 })).await.problem(422, "invalid_request");
+    let held = asked(&gateway, &key, "sales").await.1;
+    assert!(codes(&held.json()).contains(&"new_recipient"), "{}", held.text());
+
+    let made = admin.call("POST", "/api/v1/policies", policy.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let made = made.json();
+    assert_eq!(
+        (&made["version"], made["madeBy"].as_str().unwrap().starts_with("user:")),
+        (&json!("v1"), true),
+        "{made}"
+    );
+    assert_eq!(asked(&gateway, &key, "sales").await.1.json()["state"], "released", "it is obeyed");
+    let view = admin.call("GET", "/api/v1/policies", Value::Null).await.json();
+    assert_eq!((&view["policy"]["version"], &view["history"][0]), (&json!("v1"), &made));
+    gateway.clock.advance(STEP_UP + std::time::Duration::from_secs(1));
+    admin.call("POST", "/api/v1/policies", policy).await.problem(403, "step_up_required");
 }
