@@ -240,7 +240,8 @@ impl Service {
             return Ok(());
         }
         let tenant = caller.principal().tenant();
-        let templates = self.store.for_tenant(tenant).templates().await?;
+        let store = self.store.for_tenant(tenant);
+        let (templates, bounce_host) = (store.templates().await?, words::bounce_host(&store, own).await?);
         let name = author.split_once('<').map(|(name, _)| name.trim().trim_matches('"'));
         let correspondence = words::Correspondence {
             tenant,
@@ -248,6 +249,7 @@ impl Service {
             app: Some(app),
             mailbox: people.mailbox.as_ref().map(|row| row.id),
             from: own.clone(),
+            bounce_host,
             // A conversation of the app is none of the mailbox.
             thread: thread.filter(|_| people.mailbox.is_none()),
             answered: None,

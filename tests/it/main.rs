@@ -19,6 +19,7 @@ mod bombs;
 mod cli;
 mod copies;
 mod crash;
+mod destinations;
 mod disk;
 mod doctor;
 mod domains;

@@ -6,7 +6,7 @@ use crate::event::CanonicalEvent;
 use crate::ids::AppId;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::copy::{self, RecipientType};
-use crate::service::drafts::words::{Correspondence, addressee, write};
+use crate::service::drafts::words::{Correspondence, addressee, bounce_host, write};
 use crate::service::materialize::{Materialize, Work, materialize};
 use crate::store::StoreError;
 use crate::store::directory::MailboxRow;
@@ -48,12 +48,14 @@ impl Ingest {
         };
         let (Some(from), Some(to)) = (from, addressee(event)) else { return Ok(()) };
         let templates = self.directory.templates(event.tenant).await?;
+        let bounce_host = bounce_host(&self.store.for_tenant(event.tenant), &from).await?;
         let correspondence = Correspondence {
             tenant: event.tenant,
             event: event.id,
             app,
             mailbox: mailbox.map(|row| row.id),
             from,
+            bounce_host,
             thread: Some(event.thread_id),
             answered: Some(event),
             to,

@@ -3,18 +3,20 @@
 //! What is written is a draft like any other: nothing leaves by it. Where no words can be made, the draft stays without.
 
 use super::parts::{Body, Parts, Writing};
-use super::write::{Frame, fixed, references_of, reply_subject, written};
+use super::write::{Frame, fixed, references_of, reply_subject, reverse_path, written};
 use crate::clock::Clock;
 use crate::contract::answer::{Answer, OperationType};
 use crate::decide::template::{ANY, Known, Template, built_in};
 use crate::event::CanonicalEvent;
 use crate::governance::Actor;
 use crate::ids::{AppId, EventId, MailboxId, TenantId, ThreadId};
-use crate::mail::address::Mailbox;
+use crate::mail::address::{Domain, Mailbox};
 use crate::mail::reply_token::ReplyTokens;
 use crate::service::materialize::Work;
 use crate::store::events::NewWords;
 use crate::store::templates::{NewTemplate, TemplateRow};
+
+pub(crate) use super::write::bounce_host;
 
 /// Who would answer whom, and in which conversation.
 pub(crate) struct Correspondence<'a> {
@@ -25,6 +27,8 @@ pub(crate) struct Correspondence<'a> {
     pub(crate) mailbox: Option<MailboxId>,
     /// Whose answer it would be.
     pub(crate) from: Mailbox,
+    /// The host to which reports about its mail are delegated.
+    pub(crate) bounce_host: Option<Domain>,
     /// The conversation; `None` for a new one.
     pub(crate) thread: Option<ThreadId>,
     /// The mail that is answered; `None` for events of apps.
@@ -82,7 +86,7 @@ pub(crate) fn write(
             tenant: from.tenant,
             scope: &scope,
             own: from.from.clone(),
-            reverse_path: from.from.clone(),
+            reverse_path: reverse_path(from.bounce_host.as_ref(), &from.from),
             thread,
             references: references_of(from.answered, in_reply_to),
             now,

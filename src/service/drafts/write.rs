@@ -13,9 +13,9 @@ use crate::mail::reply_token::ReplyTokens;
 use crate::service::identity::registered_mailbox;
 use crate::service::tokens::new_token;
 use crate::service::{Conflict, Fault, Service, ServiceError};
-use crate::store::TenantStore;
 use crate::store::directory::MailboxRow;
 use crate::store::drafts::{DraftRow, NewDraftRow, VersionRow};
+use crate::store::{StoreError, TenantStore};
 
 /// Where a version belongs.
 struct Place<'a> {
@@ -193,7 +193,7 @@ impl Service {
             tokens: &self.drafts.reply_tokens,
             tenant: tenant.tenant(),
             scope: &scope,
-            reverse_path: self.reverse_path(tenant, own.address.clone()).await?,
+            reverse_path: reverse_path(bounce_host(tenant, &own.address).await?.as_ref(), &own.address),
             own: own.address,
             thread: place.thread,
             references: references_of(answered, own_id),
@@ -201,14 +201,18 @@ impl Service {
         };
         fixed(&frame, (draft, number), writing, author)
     }
+}
 
-    /// Where reports about a message from `author` go: to a path of its own on the host that the author's domain delegates,
-    /// by which SPF passes for that domain, else to the author.
-    async fn reverse_path(&self, tenant: &TenantStore, author: Mailbox) -> Result<Mailbox, ServiceError> {
-        let delegated = tenant.bounce_host(author.domain().as_str()).await?.filter(|row| row.seen_at.is_some());
-        let host = delegated.and_then(|row| Domain::parse(&row.host).ok());
-        Ok(host.and_then(|host| bounce_path::make(&new_token(), &host)).unwrap_or(author))
-    }
+/// The host to which the author's domain delegates reports, where it leads here.
+pub(crate) async fn bounce_host(tenant: &TenantStore, author: &Mailbox) -> Result<Option<Domain>, StoreError> {
+    let delegated = tenant.bounce_host(author.domain().as_str()).await?.filter(|row| row.seen_at.is_some());
+    Ok(delegated.and_then(|row| Domain::parse(&row.host).ok()))
+}
+
+/// Where reports about one message from `author` go: to a path of its own on the host that the author's domain delegates, by
+/// which SPF passes for that domain, else to the author.
+pub(super) fn reverse_path(bounce_host: Option<&Domain>, author: &Mailbox) -> Mailbox {
+    bounce_host.and_then(|host| bounce_path::make(&new_token(), host)).unwrap_or_else(|| author.clone())
 }
 
 /// Whose a rendering is, and where it belongs.
