@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::governance::facts::{DomainFacts, DomainState, Fact, Facts, MailboxState, ThreadFacts, TrustBand};
 use crate::governance::ownership::RegisteredMailbox;
 use crate::governance::policy::Scope;
+use crate::governance::role::Role;
 use crate::governance::{Actor, Approval, Content, IdentityOwner, Policy, ReplyPolicy, Version};
 use crate::ids::{ApprovalId, DraftId, MailboxId, TenantId, UserId};
 use crate::mail::address::{Mailbox, ReversePath};
@@ -115,7 +116,7 @@ fn ground(version: &Version, sender: Mailbox, ann: Mailbox) -> Ground {
             accepted: Vec::new(),
             is_stepped_up: false,
         }],
-        roles: Vec::new(),
+        roles: vec![(UserId::from_bits(5), Role::Approver)],
         template: None,
         agent: Some("a".to_owned()),
         app: None,

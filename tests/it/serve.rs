@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use crate::harness::{
-    Engine, Gateway, Wire, configuration, connex, fresh_id, http, message, on_both_engines, sha256, text,
+    Database, Engine, Gateway, Wire, configuration, connex, fresh_id, http, message, on_both_engines, sha256, text,
 };
 
 on_both_engines!(
@@ -122,4 +122,13 @@ fn a_message_in_flight_when_the_signal_comes_is_finished_answered_and_kept(engin
     assert_eq!(text(&messages[0], "/sha256"), sha256(&bytes));
     let chain = gateway.explained(text(&messages[0], "/id"));
     assert_eq!(chain["events"].as_array().map(Vec::len), Some(1), "{chain}");
+}
+
+#[test]
+fn a_role_whose_password_is_kept_for_scram_is_logged_in() {
+    let (database, folder) = (Database::fresh().by_scram(), tempfile::tempdir().unwrap());
+    let config = file(folder.path(), &configuration(&folder.path().join("data"), Some(&database), ""));
+    let added = connex(&["tenant", "add", "acme", "--config", &config]);
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    assert_eq!(database.sql("SELECT name FROM tenants"), "acme");
 }

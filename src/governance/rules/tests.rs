@@ -524,6 +524,9 @@ fn policy_auto_lets_only_low_risk_pass_without_a_person() {
 #[test]
 fn the_policy_says_whose_yes_counts_and_a_role_that_is_not_known_does_not() {
     let mut scene = Scene::connex();
+    scene.facts.approver_roles = Fact::Known(Vec::new());
+    assert_eq!(scene.verdict().codes(), ["approval_required"], "of an account that was disabled since");
+    scene.facts.approver_roles = Fact::Known(vec![(UserId::from_bits(2), Role::Approver)]);
     scene.facts.policy = Fact::Known(Policy { approver: Role::Admin, ..Policy::default() });
     assert_eq!(scene.verdict().codes(), ["approval_required"], "an approver's yes");
     scene.facts.approver_roles = Fact::Known(vec![(UserId::from_bits(1), Role::Owner)]);

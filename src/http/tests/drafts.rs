@@ -3,11 +3,14 @@
 use super::*;
 use crate::governance::ContentHash;
 use crate::governance::audit::Who;
+use crate::governance::role::Role;
 use crate::ids::{OPERATOR, UserId};
 use crate::mail::address::Mailbox;
 use crate::service::drafts::approvals::{Answer, Approver};
 use crate::service::drafts::release::ReleaseAnswer;
 use crate::service::{Conflict, ServiceError};
+use crate::store::StoreError;
+use crate::store::accounts::NewUser;
 use crate::store::directory::NewMailbox;
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
@@ -99,7 +102,13 @@ pub(super) async fn approve(
     hash: &str,
     user: u128,
 ) -> Result<Option<ReleaseAnswer>, ServiceError> {
-    let approver = Approver::of_test(gateway.tenant, UserId::from_bits(user), true);
+    let id = UserId::from_bits(user);
+    let email = format!("{user}@acme.example");
+    let account =
+        NewUser { id, email_key: email.clone(), email, name: String::new(), role: Role::Approver, password_hash: None };
+    let added = gateway.store.for_tenant(gateway.tenant).add_user(account).await;
+    assert!(matches!(added, Ok(()) | Err(StoreError::Exists(_))), "{added:?}");
+    let approver = Approver::of_test(gateway.tenant, id, true);
     let service = &gateway.api.service;
     let question = service.question_for(approval, &approver).await.unwrap();
     let shown = question.verdict.reasons.iter().map(|reason| reason.code.clone()).collect();

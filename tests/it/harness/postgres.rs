@@ -32,6 +32,17 @@ impl Database {
         &self.url
     }
 
+    /// The same one, of a role whose password is kept for SCRAM (RFC 5802), as servers do that are told nothing else.
+    pub fn by_scram(mut self) -> Self {
+        let (name, word) = (self.url.rsplit('/').next().unwrap().to_owned(), "a password of a test");
+        self.sql(&format!(
+            "SET password_encryption = 'scram-sha-256'; CREATE ROLE {name} LOGIN PASSWORD '{word}'; ALTER DATABASE {name} OWNER TO {name}"
+        ));
+        let (_, place) = self.url.split_once('@').unwrap();
+        self.url = format!("postgres://{name}:{}@{place}", word.replace(' ', "%20"));
+        self
+    }
+
     /// What `psql` answers: rows on lines, columns apart by `|`.
     pub fn sql(&self, text: &str) -> String {
         psql(&self.url, text).unwrap_or_else(|error| panic!("{text}: {error}"))

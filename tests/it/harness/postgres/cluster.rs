@@ -226,7 +226,7 @@ fn initialise(folder: &Path) -> Result<(), String> {
     fs::write(&password, &sha256(&secret.expose())[..32]).map_err(|error| error.to_string())?;
     give_to_server(&password);
     let mut command = as_server(&program("initdb"), folder);
-    command.args(["--pgdata=data", "--username=postgres", "--pwfile=password", "--auth=scram-sha-256"]);
+    command.args(["--pgdata=data", "--username=postgres", "--pwfile=password", "--auth=md5"]);
     command.args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
     done(&mut command)
 }
