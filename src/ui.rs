@@ -102,6 +102,7 @@ fn pages(ui: SharedUi) -> Router {
         .route("/approvals/{id}", get(approvals::page))
         .route("/approvals/{id}/approve", post(approvals::approve))
         .route("/approvals/{id}/reject", post(approvals::reject))
+        .route("/approvals/{id}/defer", post(approvals::defer))
         .route("/users", get(users::page))
         .route("/users/invite", post(users::invite))
         .route("/users/withdraw", post(users::withdraw))

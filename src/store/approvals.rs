@@ -1,6 +1,7 @@
 //! Questions to people about drafts, and their answers. An answer is bound to the content that the person was shown; a
 //! question is answered once. What becomes of one that nobody answers is [`overdue`].
 
+mod deferred;
 pub mod overdue;
 
 use serde_json::json;
@@ -77,6 +78,8 @@ pub struct ApprovalRow {
     pub expires_at: Option<Timestamp>,
     /// When it went to the next role up, as nobody had answered.
     pub escalated_at: Option<Timestamp>,
+    /// Until when somebody put it off.
+    pub deferred_until: Option<Timestamp>,
     /// When it was answered.
     pub decided_at: Option<Timestamp>,
     /// By whom.
@@ -126,7 +129,7 @@ pub struct NewRejection {
 }
 
 const COLUMNS: &str = "SELECT approval_id, event_id, draft_id, reasons, state, content_hash, created_at, expires_at, \
-decided_at, decided_by, accepted, is_stepped_up, reject_reason, note, escalated_at FROM approvals";
+decided_at, decided_by, accepted, is_stepped_up, reject_reason, note, escalated_at, deferred_until FROM approvals";
 
 impl TenantStore {
     /// Asks people about a draft, which waits from now on. Questions about it that waited before are over.
@@ -342,5 +345,6 @@ fn read(row: &Row) -> Result<ApprovalRow, StoreError> {
         reject_reason: row.try_get(12)?,
         note: row.try_get(13)?,
         escalated_at: time(14)?,
+        deferred_until: time(15)?,
     })
 }

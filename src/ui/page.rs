@@ -115,6 +115,8 @@ pub enum Done {
     Approved,
     /// A draft was rejected.
     Rejected,
+    /// A question was put off.
+    Deferred,
 }
 
 impl Done {
@@ -137,6 +139,7 @@ impl Done {
                 "The draft is approved. It is not released yet: the gate holds it, or whoever asked wants to release it later."
             }
             Self::Rejected => "The draft is rejected.",
+            Self::Deferred => "The question is put off. It can be answered all the same.",
         }
     }
 }

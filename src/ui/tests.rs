@@ -203,6 +203,7 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/users/enable", &[("user", "usr_01kb3r8x7g0000000000000000")]),
     ("/approvals/apr_01kb3r8x7g0000000000000000/approve", &[("content_hash", HASH), ("shown", "")]),
     ("/approvals/apr_01kb3r8x7g0000000000000000/reject", &[("content_hash", HASH), ("reason", "other"), ("note", "")]),
+    ("/approvals/apr_01kb3r8x7g0000000000000000/defer", &[("content_hash", HASH), ("hours", "24")]),
 ];
 const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 

@@ -203,6 +203,17 @@ async fn a_signed_in_person_decides_about_the_content_that_they_saw() {
     page.call("POST", &path, json!({ "decision": "reject", "contentHash": hash }))
         .await
         .problem(422, "invalid_request");
+    let defer = |until: &str| json!({ "decision": "defer", "contentHash": hash, "until": until });
+    for until in ["tomorrow", "2026-11-23T10:00:00Z"] {
+        page.call("POST", &path, defer(until)).await.problem(422, "invalid_request");
+    }
+    page.call("POST", &path, defer("2099-01-01T00:00:00Z")).await.problem(409, "state_conflict");
+    let deferred =
+        fits(&gateway, "DecisionAnswer", &page.call("POST", &path, defer("2026-11-24T10:00:00Z")).await).await;
+    assert_eq!(
+        (deferred["approval"]["state"].as_str(), deferred["approval"]["deferredUntil"].as_str()),
+        (Some("pending"), Some("2026-11-24T10:00:00.000Z"))
+    );
     let answer = fits(&gateway, "DecisionAnswer", &page.call("POST", &path, yes(&hash)).await).await;
     assert_eq!(
         (answer["approval"]["state"].as_str(), answer["release"]["state"].as_str()),

@@ -92,6 +92,8 @@ pub struct ApprovalView {
     pub expires_at: Option<String>,
     /// When it went to the next role up, as nobody had answered, RFC 3339.
     pub escalated_at: Option<String>,
+    /// Until when somebody put it off, RFC 3339: it can be answered all the same.
+    pub deferred_until: Option<String>,
     /// When it was answered, RFC 3339.
     pub decided_at: Option<String>,
     /// By whom: a kind and an id.
@@ -278,6 +280,28 @@ impl Service {
         self.run_gate(&tenant, &draft, case, terms, Who::Actor(approver.actor.clone())).await.map(Some)
     }
 
+    /// Puts a question about the content that the page showed off: it stays open, and does not go to the next role up before.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] when the content is another by now, somebody answered before, or it is over by then.
+    pub async fn defer(
+        &self,
+        id: &str,
+        shown: ContentHash,
+        until: Timestamp,
+        approver: &Approver,
+    ) -> Result<(), ServiceError> {
+        if until <= self.clock().now() {
+            return Err(fault("/until", "must be a time to come"));
+        }
+        let tenant = self.store.for_tenant(approver.tenant);
+        let row = self.question_row(&tenant, id).await?;
+        if row.content_hash != Some(shown) {
+            return Err(Conflict::ContentChanged.into());
+        }
+        tenant.defer(row.id, until, approver.actor.clone()).await.map_err(conflict)
+    }
+
     async fn reject(
         &self,
         tenant: &TenantStore,
@@ -329,6 +353,7 @@ impl Service {
             created_at: row.created_at.to_string(),
             expires_at: row.expires_at.map(|at| at.to_string()),
             escalated_at: row.escalated_at.map(|at| at.to_string()),
+            deferred_until: row.deferred_until.map(|at| at.to_string()),
             decided_at: row.decided_at.map(|at| at.to_string()),
             decided_by: row.decided_by.clone().map(|actor| Who::Actor(actor).to_string()),
             reject_reason: row.reject_reason.clone(),

@@ -7,12 +7,13 @@ use utoipa::ToSchema;
 use super::approvals::{Answer, ApprovalView, Approver, ContentHash};
 use super::fault;
 use super::release::ReleaseAnswer;
+use crate::clock::Timestamp;
 use crate::service::issuers::{Shown, TokenRefusal};
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, ApprovalState};
 
-/// Yes or no.
+/// Yes, no, or not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
@@ -20,13 +21,15 @@ pub enum Decision {
     Approve,
     /// No.
     Reject,
+    /// Not now.
+    Defer,
 }
 
 /// Body of an answer.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DecisionRequest {
-    /// Yes or no.
+    /// Yes, no, or not now.
     pub decision: Decision,
     /// The content that the person was shown: 64 hexadecimal digits.
     #[schema(min_length = 64, max_length = 64)]
@@ -39,6 +42,10 @@ pub struct DecisionRequest {
     #[serde(default)]
     #[schema(max_length = 1000)]
     pub note: Option<String>,
+    /// Until when it is put off, RFC 3339: before the question is over.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 40)]
+    pub until: Option<String>,
     /// Codes of the holds that the person was shown and says yes to; those of others stay.
     #[serde(default)]
     #[schema(max_items = 40)]
@@ -133,14 +140,23 @@ impl Service {
                 if is_grave && row.state == ApprovalState::Pending && !approver.is_stepped_up() {
                     return Err(Undecided::StepUp);
                 }
-                Answer::Approve { shown: request.accepts }
+                Some(Answer::Approve { shown: request.accepts })
             }
             Decision::Reject => {
                 let reason = request.reason.ok_or_else(|| fault("/reason", "is needed for a no"))?;
-                Answer::Reject { reason, note: request.note.filter(|note| !note.trim().is_empty()) }
+                Some(Answer::Reject { reason, note: request.note.filter(|note| !note.trim().is_empty()) })
+            }
+            Decision::Defer => {
+                let until = request.until.as_deref().and_then(Timestamp::parse_rfc3339);
+                let until = until.ok_or_else(|| fault("/until", "must be a time as RFC 3339 writes it"))?;
+                self.defer(id, hash, until, approver).await?;
+                None
             }
         };
-        let release = self.answer(id, hash, answer, approver).await?;
+        let release = match answer {
+            Some(answer) => self.answer(id, hash, answer, approver).await?,
+            None => None,
+        };
         Ok(DecisionAnswer { approval: self.view_of(&self.question_row(&tenant, id).await?), release })
     }
 

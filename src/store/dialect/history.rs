@@ -46,6 +46,7 @@ macro_rules! steps {
             "0047_overdue_questions",
             "0048_notices",
             "0049_bounce_hosts",
+            "0050_deferred_questions",
         )
     };
     ($engine:literal, $($name:literal,)*) => {

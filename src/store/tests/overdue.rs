@@ -13,6 +13,7 @@ use crate::store::tests::engine::on_both_engines;
 
 on_both_engines! {
     a_question_that_nobody_answers_goes_up_once_and_ends_in_its_time,
+    a_question_that_is_put_off_goes_up_no_sooner,
     a_question_that_cannot_be_read_keeps_no_other_waiting,
     a_question_of_a_decision_ends_by_the_settings_of_its_tenant,
     a_draft_that_time_holds_is_looked_at_once_what_held_it_may_have_ended,
@@ -62,6 +63,29 @@ async fn a_question_that_nobody_answers_goes_up_once_and_ends_in_its_time(engine
     assert_eq!(scene.store.escalate_approvals().await.unwrap(), 0);
     let state = async |id| own.draft(id).await.unwrap().unwrap().state;
     assert_eq!((state(drafts[0]).await, state(drafts[1]).await), (DraftState::Approved, DraftState::Expired));
+}
+
+async fn a_question_that_is_put_off_goes_up_no_sooner(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let (id, asked) = (clock.mint(), clock.mint());
+    let escalate_at = Some(clock.now().plus(Duration::from_secs(60)));
+    own.add_draft(draft(id, clock.mint()), version(clock, 1, "x"), None).await.unwrap();
+    own.ask_approval(NewQuestion { escalate_at, ..question(clock, id, asked) }).await.unwrap();
+    let until = clock.now().plus(Duration::from_secs(600));
+    let by = super::drafts::no().approver;
+    let late = own.defer(asked, clock.now().plus(Duration::from_hours(10_000)), by.clone()).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "it is over by then: {late:?}");
+    own.defer(asked, until, by.clone()).await.unwrap();
+    assert_eq!(own.approval(asked).await.unwrap().unwrap().deferred_until, Some(until));
+    assert_eq!(actions(scene, id).await, ["draft.created", "approval.asked", "approval.deferred"]);
+    clock.advance(Duration::from_secs(599));
+    assert_eq!(scene.store.escalate_approvals().await.unwrap(), 0);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(scene.store.escalate_approvals().await.unwrap(), 1);
+    own.approve(yes(clock, scene.tenant, id, asked)).await.unwrap();
+    let answered = own.defer(asked, clock.now().plus(Duration::from_secs(1)), by).await;
+    assert!(matches!(answered, Err(StoreError::Conflict(_))), "{answered:?}");
 }
 
 async fn a_question_that_cannot_be_read_keeps_no_other_waiting(engine: Engine) {

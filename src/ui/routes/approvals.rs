@@ -2,6 +2,8 @@
 //!
 //! A GET shows, and never answers. An answer is to the content hash that the page had; with another by now it does nothing.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -32,6 +34,8 @@ struct Waiting {
     asked: Option<Moment>,
     expires: Option<Moment>,
     escalated: Option<Moment>,
+    /// Until when somebody put it off.
+    deferred: Option<Moment>,
 }
 
 #[derive(Template)]
@@ -45,6 +49,8 @@ struct QuestionPage {
     expires: Option<Moment>,
     /// When it went to the next role up.
     escalated: Option<Moment>,
+    /// Until when somebody put it off.
+    deferred: Option<Moment>,
     /// Whether an answer can be given.
     is_open: bool,
     /// Whether a yes would not count before the password was given again.
@@ -52,7 +58,11 @@ struct QuestionPage {
     /// Whether a rule denies it, whatever a person says.
     is_denied: bool,
     reject_reasons: &'static [&'static str],
+    put_off: &'static [(u64, &'static str)],
 }
+
+/// For how many hours a question can be put off, and in words.
+const PUT_OFF: [(u64, &str); 4] = [(1, "an hour"), (4, "four hours"), (24, "a day"), (72, "three days")];
 
 /// Where the queue goes on.
 #[derive(Debug, Default, Deserialize)]
@@ -77,6 +87,13 @@ pub struct No {
     note: String,
 }
 
+/// Not now.
+#[derive(Deserialize)]
+pub struct NotNow {
+    content_hash: String,
+    hours: u64,
+}
+
 /// The questions that wait.
 pub async fn queue(
     State(ui): State<SharedUi>,
@@ -84,18 +101,23 @@ pub async fn queue(
     Query(asked): Query<Asked>,
     Query(behind): Query<Behind>,
 ) -> Result<Response, Refused> {
-    let approver = Approver::of(&visitor.who, ui.service.clock().now());
+    let now = ui.service.clock().now();
+    let approver = Approver::of(&visitor.who, now);
     let waiting = ui.service.questions_for(&approver, behind.after.as_deref()).await?;
     let questions = waiting.items.into_iter().filter(|one| one.draft_id.is_some() && one.content_hash.is_some());
     let questions = questions.map(|one| Waiting {
         asked: moment(&one.created_at),
         expires: one.expires_at.as_deref().and_then(moment),
         escalated: one.escalated_at.as_deref().and_then(moment),
+        deferred: put_off(one.deferred_until.as_deref(), now),
         id: one.id,
         reasons: one.reasons,
     });
+    let mut questions: Vec<Waiting> = questions.collect();
+    // Behind those that are to be answered now.
+    questions.sort_by_key(|one| one.deferred.is_some());
     let page = visitor.page("Approvals").after(asked.done());
-    Ok(render(StatusCode::OK, &QueuePage { page, questions: questions.collect(), next_after: waiting.next_after }))
+    Ok(render(StatusCode::OK, &QueuePage { page, questions, next_after: waiting.next_after }))
 }
 
 /// One question, with the whole draft.
@@ -117,11 +139,13 @@ pub async fn page(
         owner,
         expires: question.approval.expires_at.as_deref().and_then(moment),
         escalated: question.approval.escalated_at.as_deref().and_then(moment),
+        deferred: put_off(question.approval.deferred_until.as_deref(), now),
         is_open: question.approval.state == "pending",
         needs_step_up: is_risky && !visitor.who.is_stepped_up(now),
         is_denied: question.verdict.verdict == "deny",
         question,
         reject_reasons: &REJECT_REASONS,
+        put_off: &PUT_OFF,
     };
     Ok(render(StatusCode::OK, &shown))
 }
@@ -156,6 +180,25 @@ pub async fn reject(
     let approver = Approver::of(&visitor.who, ui.service.clock().now());
     ui.service.answer(&id, hash(&fields.content_hash)?, answer, &approver).await?;
     Ok(on_to("/approvals?done=rejected"))
+}
+
+/// Says that it is not the time for an answer.
+pub async fn defer(
+    State(ui): State<SharedUi>,
+    Path(id): Path<String>,
+    Form { visitor, fields }: Form<accounts::Approver, NotNow>,
+) -> Result<Response, Refused> {
+    let known = PUT_OFF.iter().find(|(hours, _)| *hours == fields.hours);
+    let (hours, _) = known.ok_or(Refused::Unreadable)?;
+    let now = ui.service.clock().now();
+    let until = now.plus(Duration::from_hours(*hours));
+    ui.service.defer(&id, hash(&fields.content_hash)?, until, &Approver::of(&visitor.who, now)).await?;
+    Ok(on_to("/approvals?done=deferred"))
+}
+
+/// Until when a question is put off, where that is still to come.
+fn put_off(until: Option<&str>, now: Timestamp) -> Option<Moment> {
+    until.and_then(Timestamp::parse_rfc3339).filter(|until| *until > now).map(Moment::from)
 }
 
 fn moment(text: &str) -> Option<Moment> {
