@@ -9,7 +9,7 @@ use crate::store::StoreError;
 /// Arguments of `connex explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Id of a message, event, decision, operation, task, draft or delivery.
+    /// Id of a message, event, decision, operation, task, draft, approval, release or delivery.
     #[arg(value_name = "ID")]
     pub id: String,
     /// Which installation.
@@ -36,5 +36,8 @@ pub async fn run(args: ExplainArgs, out: &mut Output) -> Result<(), CliError> {
             Err(error) => return Err(error.into()),
         }
     }
-    Err(CliError::NotFound(format!("message, event, decision, operation, task, draft or delivery `{}`", args.id)))
+    Err(CliError::NotFound(format!(
+        "message, event, decision, operation, task, draft, approval, release or delivery `{}`",
+        args.id
+    )))
 }

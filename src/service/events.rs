@@ -130,7 +130,9 @@ impl Service {
                 shown.push(told);
             }
         }
-        if count > 0 && shown.is_empty() {
+        let is_hidden_draft =
+            count == 0 && sight.is_bound() && chain.get("draft").is_some_and(|draft| !draft.is_null());
+        if count > 0 && shown.is_empty() || is_hidden_draft {
             return Err(ServiceError::NotFound("id"));
         }
         if let Some(members) = chain.as_object_mut() {

@@ -43,6 +43,12 @@ impl Sight {
         }
     }
 
+    /// Whether only a part is shown: then what no event was made of is not.
+    #[must_use]
+    pub const fn is_bound(&self) -> bool {
+        !self.apps.is_empty() || self.is_bound_to_mailboxes
+    }
+
     /// Whether an event is shown.
     ///
     /// # Errors

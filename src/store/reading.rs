@@ -4,7 +4,7 @@ use super::sql::{Row, built, query};
 use super::{StoreError, TenantStore, from_id, from_json, sight};
 use crate::clock::Timestamp;
 use crate::event::privacy::Visibility;
-use crate::ids::{DecisionId, DeliveryId, DraftId, EventId, MessageId, OperationId, TaskId};
+use crate::ids::{ApprovalId, DecisionId, DeliveryId, DraftId, EventId, MessageId, OperationId, ReleaseId, TaskId};
 use serde_json::{Value, json};
 
 /// A stored message.
@@ -153,8 +153,8 @@ impl TenantStore {
         list.fetch_all(&self.store.readers).await?.iter().map(read_event).collect()
     }
 
-    /// The whole chain behind an id of a message, event, decision, operation, task, draft or delivery: how it came in, what it became,
-    /// what was decided, what left, and what apps reported.
+    /// The whole chain behind an id of a message, event, decision, operation, task, draft, approval, release or delivery: how it
+    /// came in, what it became, what was decided, what left, and what apps reported.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when no such id is this tenant's; [`StoreError::Unavailable`].
@@ -169,7 +169,7 @@ impl TenantStore {
             for row in list.fetch_all(&self.store.readers).await? {
                 events.push(from_id("event_id", row.try_get(0)?)?);
             }
-        } else if let Ok(id) = id.parse::<DraftId>() {
+        } else if let Some(id) = self.draft_behind(id).await? {
             let row = self.draft(id).await?.ok_or(StoreError::NotFound("draft"))?;
             events.extend(row.event.or(row.answers));
             draft = Some(self.draft_chain(&row).await?);
@@ -188,6 +188,23 @@ impl TenantStore {
         }
         let message = message.map(|row| describe(&row)).transpose()?;
         Ok(json!({ "id": id, "tenantId": self.tenant, "message": message, "events": chains, "draft": draft }))
+    }
+
+    /// The draft that an id names: its own, that of a question about it, or that of its release.
+    async fn draft_behind(&self, id: &str) -> Result<Option<DraftId>, StoreError> {
+        const QUESTION: &str =
+            "SELECT draft_id FROM approvals WHERE tenant_id = $1 AND approval_id = $2 AND draft_id IS NOT NULL";
+        const RELEASE: &str = "SELECT draft_id FROM releases WHERE tenant_id = $1 AND release_id = $2";
+        if let Ok(draft) = id.parse() {
+            return Ok(Some(draft));
+        }
+        let sql = match (id.parse::<ApprovalId>(), id.parse::<ReleaseId>()) {
+            (Ok(_), _) => QUESTION,
+            (_, Ok(_)) => RELEASE,
+            _ => return Ok(None),
+        };
+        let row = query(sql).bind(self.tenant.to_string()).bind(id).fetch_optional(&self.store.readers).await?;
+        row.map(|row| from_id("draft_id", row.try_get(0)?)).transpose()
     }
 
     async fn event_behind(&self, id: &str) -> Result<Option<EventId>, StoreError> {

@@ -155,6 +155,14 @@ async fn a_draft_is_released_by_a_persons_yes_and_by_nothing_else() {
     let actions: Vec<_> = audit.iter().map(|row| row.entry.action.as_str()).collect();
     assert_eq!(actions, ["draft.created", "approval.asked", "approval.approved", "draft.released"]);
     assert_eq!(audit[2].entry.actor, format!("user:{}", UserId::from_bits(1)));
+
+    // Whichever id of it is asked about; a key that is bound sees nothing of what no event was made of.
+    let bound = gateway.key_with(|key| key.bindings.apps = vec!["crm".into()]).await;
+    for id in [draft["id"].as_str().unwrap(), approval, answer.release_id.as_deref().unwrap()] {
+        let path = format!("/api/v1/explain/{id}");
+        assert_eq!(gateway.get(&path, Some(&key)).await.json()["draft"]["id"], draft["id"], "{id}");
+        gateway.get(&path, Some(&bound)).await.problem(404, "not_found");
+    }
 }
 
 #[tokio::test]
