@@ -91,7 +91,8 @@ pub struct No {
 #[derive(Deserialize)]
 pub struct NotNow {
     content_hash: String,
-    hours: u64,
+    /// One of [`PUT_OFF`]: beside the token of the form it is read as text alone.
+    hours: String,
 }
 
 /// The questions that wait.
@@ -188,7 +189,7 @@ pub async fn defer(
     Path(id): Path<String>,
     Form { visitor, fields }: Form<accounts::Approver, NotNow>,
 ) -> Result<Response, Refused> {
-    let known = PUT_OFF.iter().find(|(hours, _)| *hours == fields.hours);
+    let known = PUT_OFF.iter().find(|(hours, _)| hours.to_string() == fields.hours);
     let (hours, _) = known.ok_or(Refused::Unreadable)?;
     let now = ui.service.clock().now();
     let until = now.plus(Duration::from_hours(*hours));
