@@ -4,7 +4,7 @@
 //! the last message that the sink counts. Postfix is filled while its queue manager stands still. Rounds take turns, so that
 //! both see the same machine.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -107,7 +107,7 @@ const NOTES: [&str; 3] = [
 
 async fn start(args: &ReleaseArgs, sink: SocketAddr) -> Result<Gateway, CliError> {
     let zone = Zone::start().map_err(anyhow::Error::new)?;
-    zone.mx(SINK, &format!("mx.{SINK}")).address_of(&format!("mx.{SINK}"), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    zone.mx(SINK, &format!("mx.{SINK}")).address_of(&format!("mx.{SINK}"), sink.ip());
     let (port, connections) = (sink.port().to_string(), args.connections.to_string());
     let settings = vec![
         ("sending.port", port),

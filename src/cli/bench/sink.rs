@@ -29,9 +29,9 @@ impl Drop for Sink {
 }
 
 impl Sink {
-    /// Starts one on loopback.
+    /// Starts one on loopback, at an address that no gateway has: mail to a gateway's own would be a loop.
     pub(super) fn start(port: u16) -> Result<Self, CliError> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
         let mut command = Command::new("smtp-sink");
         command.arg("-c");
         if rustix::process::geteuid().is_root() {
