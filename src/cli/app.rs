@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::ListArgs;
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::store::directory::AppProfileRow;
 
 pub mod template;
@@ -67,15 +67,9 @@ pub struct OneArgs {
     /// Id or name of the app.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// `canonical=App Status`, both not empty.
@@ -93,7 +87,7 @@ impl AppCommand {
         match self {
             Self::Add(args) => &args.json,
             Self::List(args) => &args.json,
-            Self::Show(args) | Self::Remove(args) => &args.json,
+            Self::Show(args) | Self::Remove(args) => &args.whose.json,
             Self::Template(command) => command.json(),
         }
     }
@@ -133,16 +127,14 @@ pub async fn run(command: AppCommand, out: &mut Output) -> Result<(), CliError> 
             out.answer(&all, |out| out.table(&table))
         }
         AppCommand::Show(args) => {
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let (_instance, tenant) = args.whose.open().await?;
             let app = installation::app(&tenant, &args.id).await?;
             let text = serde_json::to_string_pretty(&app).map_err(anyhow::Error::new)?;
             out.answer(&app, |out| text.lines().try_for_each(|line| out.line(line)))
         }
         AppCommand::Template(command) => template::run(command, out).await,
         AppCommand::Remove(args) => {
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let (_instance, tenant) = args.whose.open().await?;
             let id = installation::app(&tenant, &args.id).await?.id;
             tenant.remove_app(id).await?;
             out.answer(&serde_json::json!({ "removed": id }), |out| out.line(&format!("Removed app {id}")))

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::app::{Instance, domain_desk};
 use crate::mail::address::Domain;
 use crate::service::audit::Who;
@@ -46,15 +46,9 @@ pub struct AddArgs {
     /// The domain, exactly as it stands in addresses: one below it is another one.
     #[arg(value_name = "DOMAIN")]
     pub domain: String,
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
-    /// Which installation.
+    /// Whose, and how to answer.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex domain bounces`.
@@ -71,7 +65,7 @@ pub struct BouncesArgs {
 impl DomainCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Bounces(args) => &args.one.json,
             Self::Check(args) | Self::Suspend(args) | Self::Resume(args) | Self::Remove(args) => &args.json,
@@ -123,8 +117,7 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
 }
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (instance, tenant) = args.whose.open().await?;
     let desk = domain_desk(&instance.config);
     let row = desk.claim(&instance.store, tenant.tenant(), &args.domain).await.map_err(|error| match error {
         ClaimError::NoDomain(error) => CliError::Usage(format!("{}: {error}", args.domain)),
