@@ -12,7 +12,7 @@ mod proven;
 mod records;
 pub mod zone;
 
-pub use proven::{Anchor, Tlsa};
+pub use proven::{Anchors, Tlsa};
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

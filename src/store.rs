@@ -55,6 +55,7 @@ pub(crate) mod tests;
 pub mod threads;
 mod told;
 pub mod uploads;
+pub mod usage;
 pub mod verdicts;
 pub mod watch;
 pub mod webhooks;

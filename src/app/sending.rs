@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{AppError, Instance};
 use crate::config::Config;
 use crate::config::sending::RelayTls as Section;
-use crate::dns::Resolver;
+use crate::dns::{Anchors, Resolver};
 use crate::mail::address::Domain;
 use crate::outbound::destination::Destinations;
 use crate::outbound::dialogue::Credentials;
@@ -53,7 +53,14 @@ fn way_out(instance: &Instance, resolver: &Resolver) -> Result<Option<(Router, S
     if !sending.enabled {
         return Ok(None);
     }
-    let tls = ClientTls::new(&[]).map_err(|error| AppError::Sending(error.to_string()))?;
+    let failed = |what: &std::path::Path, error: String| AppError::Sending(format!("{}: {error}", what.display()));
+    let tls = match &sending.ca_file {
+        None => ClientTls::new(&[]).map_err(|error| AppError::Sending(error.to_string()))?,
+        Some(file) => {
+            let pem = std::fs::read(file).map_err(|error| failed(file, error.to_string()))?;
+            ClientTls::believing(&pem).map_err(|error| failed(file, error.to_string()))?
+        }
+    };
     let opened: Opened = sending.allow.iter().copied().collect();
     let settings = RouteSettings {
         own_names: own_names(config),
@@ -71,7 +78,11 @@ fn way_out(instance: &Instance, resolver: &Resolver) -> Result<Option<(Router, S
     let policies = policies.map_err(|error| AppError::Sending(error.to_string()))?;
     let router = Router::new(resolver.clone(), settings, policies);
     let router = if sending.dane {
-        let prover = Resolver::proving(&super::resolver_settings(config), None);
+        let anchors = match &config.dns.trust_anchors {
+            None => Anchors::default(),
+            Some(file) => Anchors::of_file(file).map_err(|error| failed(file, error))?,
+        };
+        let prover = Resolver::proving(&super::resolver_settings(config), anchors);
         router.proving(prover.map_err(|error| AppError::Sending(error.to_string()))?)
     } else {
         router

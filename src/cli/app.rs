@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::ListArgs;
-use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::store::directory::AppProfileRow;
 
 pub mod template;
@@ -35,9 +35,6 @@ pub enum AppCommand {
 /// Arguments of `connex app add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// Its name, unique within the tenant; the `app` of the API.
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -53,12 +50,9 @@ pub struct AddArgs {
     /// Trade of the app's customers: sales, real_estate, help_desk, recruiting or finance.
     #[arg(long, value_name = "TRADE")]
     pub industry: Option<String>,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex app show` and `connex app remove`.
@@ -85,7 +79,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl AppCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Show(args) | Self::Remove(args) => &args.whose.json,
             Self::Template(command) => command.json(),
@@ -100,8 +94,7 @@ impl AppCommand {
 pub async fn run(command: AppCommand, out: &mut Output) -> Result<(), CliError> {
     match command {
         AppCommand::Add(args) => {
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let (_instance, tenant) = args.whose.open().await?;
             let profile = AppProfileRow {
                 status_map: args.status_map.into_iter().collect(),
                 allowed_statuses: args.allowed,

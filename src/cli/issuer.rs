@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::ListArgs;
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::service::audit::Who;
 use crate::service::issuers::{IssuerRequest, IssuerRow, register};
 use crate::webhook::endpoint::PublicUrl;
@@ -32,21 +32,15 @@ pub struct AddArgs {
     /// Its name, exactly as its tokens say.
     #[arg(value_name = "URL")]
     pub url: String,
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// For whom its tokens must be made. One for each tenant, where several have the same issuer.
     #[arg(long, value_name = "AUDIENCE")]
     pub audience: String,
     /// What its users may do; only approvers decide.
     #[arg(long, value_enum, default_value_t = IssuerRole::Approver)]
     pub role: IssuerRole,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// What users of an issuer may do.
@@ -77,7 +71,7 @@ pub struct RemoveArgs {
 impl IssuerCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Remove(args) => &args.json,
         }
@@ -91,8 +85,7 @@ impl IssuerCommand {
 pub async fn run(command: IssuerCommand, out: &mut Output) -> Result<(), CliError> {
     match command {
         IssuerCommand::Add(args) => {
-            let instance = open(&args.data).await?;
-            let own = installation::tenant(&instance, &args.tenant).await?;
+            let (instance, own) = args.whose.open().await?;
             let role = args.role.to_possible_value().map(|value| value.get_name().to_owned());
             let request = IssuerRequest { url: args.url, audience: args.audience, role };
             let allow = &instance.config.sign_in.allow;

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::app::Instance;
 use crate::ids::TenantId;
 use crate::keys::{self, ApiKey, KeyBindings, KeyRecord, Scope, Scopes};
@@ -36,9 +36,6 @@ pub enum KeyCommand {
 /// Arguments of `connex key add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// What it is for.
     #[arg(long, value_name = "NAME")]
     pub name: String,
@@ -57,12 +54,9 @@ pub struct AddArgs {
     /// Network from which it may be used; again for more. Without it, any.
     #[arg(long, value_name = "CIDR")]
     pub network: Vec<ipnet::IpNet>,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Environment of a key.
@@ -78,7 +72,7 @@ pub enum Environment {
 impl KeyCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Show(args) | Self::Remove(args) => &args.json,
         }
@@ -93,8 +87,7 @@ pub async fn run(command: KeyCommand, out: &mut Output) -> Result<(), CliError> 
     match command {
         KeyCommand::Add(args) => {
             let scopes = scopes(&args.scope)?;
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let (instance, tenant) = args.whose.open().await?;
             let mut apps = Vec::new();
             for app in &args.app {
                 apps.push(installation::app(&tenant, app).await?.name);

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::mail::address::{AddressError, Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
 use crate::pipeline::recipients::catch_all;
@@ -36,9 +36,6 @@ pub enum MailboxCommand {
 /// Arguments of `connex mailbox add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// Its address, on one of smtp.platform_domains or a domain that the tenant has proven; with --catch-all such a domain.
     #[arg(value_name = "ADDRESS")]
     pub address: String,
@@ -60,12 +57,9 @@ pub struct AddArgs {
     /// What it does with mail that fails DMARC.
     #[arg(long, value_enum, default_value_t = AuthenticationPolicy::Mark)]
     pub authentication_policy: AuthenticationPolicy,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex mailbox update`.
@@ -130,7 +124,7 @@ pub enum ReplyPolicy {
 impl MailboxCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Show(args) | Self::Remove(args) => &args.json,
             Self::Update(args) => &args.one.json,
@@ -192,14 +186,13 @@ pub async fn run(command: MailboxCommand, out: &mut Output) -> Result<(), CliErr
 }
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
+    let (instance, tenant) = args.whose.open().await?;
     let wrong = |error: AddressError| CliError::Usage(format!("{}: {error}", args.address));
     let text = match args.catch_all {
         true => catch_all(&Domain::parse(&args.address).map_err(wrong)?),
         false => args.address.clone(),
     };
     let address = Mailbox::parse(&text).map_err(wrong)?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
     let is_platform = instance.config.smtp.platform_domains.contains(address.domain());
     let is_own = !is_platform && tenant.verified_domains().await?.iter().any(|own| own == address.domain().as_str());
     if !is_own && (args.catch_all || !is_platform) {

@@ -144,7 +144,7 @@ async fn test(args: TestArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 fn tell(replay: &PolicyReplay, out: &mut Output) -> Result<(), CliError> {
-    let PolicyReplay { since, judged, skipped, changed, changes, differences } = replay;
+    let PolicyReplay { since, judged, skipped, changed, changes, differences, .. } = replay;
     out.line(&format!(
         "{judged} verdicts since {since}: {changed} would have been other ones, {skipped} cannot be told"
     ))?;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::app::{Instance, route_desk};
 use crate::config::units::{SIZE_FORM, parse_size};
 use crate::mail::peer::PeerRule;
@@ -115,9 +115,6 @@ pub enum RouteCommand {
 /// Arguments of `connex route add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// App that gets its operations, by id or name.
     #[arg(long, value_name = "APP")]
     pub app: String,
@@ -140,12 +137,9 @@ pub struct AddArgs {
     /// not given, 0s for others.
     #[arg(long, value_name = "TIME", value_parser = life::up_to_90_days)]
     pub observe: Option<Duration>,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// What kind of copy a route takes.
@@ -211,7 +205,7 @@ impl From<RouteError> for CliError {
 impl RouteCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Set(args) => &args.one.json,
             Self::ReDecide(args) => &args.one.json,
@@ -272,8 +266,7 @@ pub async fn run(command: RouteCommand, out: &mut Output) -> Result<(), CliError
 }
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let tenant = installation::tenant(&instance, &args.tenant).await?;
+    let (instance, tenant) = args.whose.open().await?;
     let app = installation::app(&tenant, &args.app).await?.id;
     let reader = reader(args.kind, args.format)?;
     let wanted = Wanted { reader, app: Some(app), peers: args.peer, size_cap: args.size_cap, observe: args.observe };

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::app::Instance;
 use crate::service::accounts::{self, AccountError, Link, UserRow};
 use crate::store::TenantStore;
@@ -52,21 +52,15 @@ pub struct AddArgs {
     /// Address by which the person signs in.
     #[arg(value_name = "EMAIL")]
     pub email: String,
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// What the person may do; each role may do what those before it may.
     #[arg(long, value_enum, default_value_t = Role::Viewer)]
     pub role: Role,
     /// Take the password from the first line of standard input.
     #[arg(long)]
     pub password_stdin: bool,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex user setup-link`.
@@ -142,7 +136,7 @@ impl From<Role> for accounts::Role {
 impl UserCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::SetupLink(args) => &args.json,
             Self::Disable(args) | Self::Enable(args) => &args.json,
@@ -214,8 +208,7 @@ pub async fn run(command: UserCommand, out: &mut Output) -> Result<(), CliError>
 }
 
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
-    let instance = open(&args.data).await?;
-    let own = installation::tenant(&instance, &args.tenant).await?;
+    let (instance, own) = args.whose.open().await?;
     if args.password_stdin {
         let id = accounts::make_account(&own, &args.email, args.role.into(), &password()?).await?;
         return out.answer(&serde_json::json!({ "id": id, "email": args.email }), |out| {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::installation::{self, open};
 use super::output::Table;
 use super::place::{ListArgs, OneArgs};
-use super::{CliError, DataArgs, JsonArgs, Output};
+use super::{CliError, JsonArgs, Output, TenantArgs};
 use crate::app::Instance;
 use crate::config::units::{DURATION_FORM, parse_duration};
 use crate::contract::webhook::PayloadMode;
@@ -49,9 +49,6 @@ pub enum WebhookCommand {
 /// Arguments of `connex webhook add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Its tenant, by id or name.
-    #[arg(long, value_name = "TENANT")]
-    pub tenant: String,
     /// App whose operations it gets, by id or name.
     #[arg(long, value_name = "APP")]
     pub app: String,
@@ -64,12 +61,9 @@ pub struct AddArgs {
     /// Tell it the blind recipients of journal reports too.
     #[arg(long)]
     pub show_bcc: bool,
-    /// Which installation.
+    /// Whose it is.
     #[command(flatten)]
-    pub data: DataArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
+    pub whose: TenantArgs,
 }
 
 /// Arguments of `connex webhook rotate-secret`.
@@ -92,7 +86,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
 impl WebhookCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
-            Self::Add(args) => &args.json,
+            Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::RotateSecret(args) => &args.one.json,
             Self::Show(args) | Self::Enable(args) | Self::Remove(args) => &args.json,
@@ -107,8 +101,7 @@ impl WebhookCommand {
 pub async fn run(command: WebhookCommand, out: &mut Output) -> Result<(), CliError> {
     match command {
         WebhookCommand::Add(args) => {
-            let instance = open(&args.data).await?;
-            let tenant = installation::tenant(&instance, &args.tenant).await?;
+            let (instance, tenant) = args.whose.open().await?;
             let app = installation::app(&tenant, &args.app).await?.id;
             let wanted = Told { event_types: args.event_type, show_bcc: args.show_bcc };
             let (id, secret) = add_endpoint(&instance, &tenant, Some(app), &args.url, wanted).await?;

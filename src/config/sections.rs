@@ -145,6 +145,8 @@ pub struct Dns {
     pub timeout: Duration,
     /// Questions before giving up.
     pub attempts: u32,
+    /// Keys that are believed in place of the root's.
+    pub trust_anchors: Option<PathBuf>,
 }
 
 impl Dns {
@@ -160,6 +162,7 @@ impl Dns {
             ),
             timeout: reader.duration("dns.timeout", 100..=60_000),
             attempts: reader.count("dns.attempts", 1..=10),
+            trust_anchors: reader.optional_file("dns.trust_anchors"),
         }
     }
 }

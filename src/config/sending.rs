@@ -5,6 +5,7 @@
 //! dialled wherever it is; its password goes over TLS only.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -37,6 +38,8 @@ pub struct Sending {
     pub mta_sts: bool,
     /// Whether domains are asked for what they say, in signed DNS, of their servers' certificates.
     pub dane: bool,
+    /// Authorities that are believed beside the public ones.
+    pub ca_file: Option<PathBuf>,
     /// A server that takes everything, in place of the recipients' own.
     pub relay: Option<RelaySection>,
     /// From where notices of the gateway itself come; `None`: none are sent.
@@ -87,6 +90,7 @@ impl Sending {
             allow: networks(reader, "sending.allow"),
             mta_sts: reader.flag("sending.mta_sts"),
             dane: reader.flag("sending.dane"),
+            ca_file: reader.optional_file("sending.ca_file"),
             relay: relay(reader),
             notices_from: reader.parse("sending.notices_from", "an address, or nothing", |text| match text {
                 "" => Some(None),

@@ -8,6 +8,8 @@
 //! # Security
 //! Nothing is taken on a server's word (the AD bit): signatures are checked here.
 
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use hickory_resolver::net::{DnsError as Answer, NetError};
@@ -19,9 +21,34 @@ use super::{DnsError, Resolver, ResolverSettings, Source, absolute, read_error};
 /// A question here asks several servers: keys of each zone up to the root.
 const PATIENCE: u32 = 5;
 
-/// A key that is believed in place of the root's: for tests.
-#[derive(Debug, Clone)]
-pub struct Anchor(pub(super) PublicKeyBuf);
+/// The keys by which answers are proven: those of the root that are built in, unless told.
+#[derive(Clone, Default)]
+pub struct Anchors(Arc<TrustAnchors>);
+
+impl Anchors {
+    /// Those of a file of DNSKEY records (RFC 1035 §5, RFC 4034 §2.2).
+    ///
+    /// # Errors
+    /// In words, when it cannot be read or has no key of the root.
+    pub fn of_file(file: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let anchors: TrustAnchors = text.parse().map_err(|error| format!("no DNSKEY records: {error}"))?;
+        if anchors.is_empty() { Err("has no key of the root".to_owned()) } else { Ok(Self(Arc::new(anchors))) }
+    }
+
+    /// One key of the root.
+    pub(super) fn of_key(key: &PublicKeyBuf) -> Self {
+        let mut anchors = TrustAnchors::empty();
+        anchors.insert(key);
+        Self(Arc::new(anchors))
+    }
+}
+
+impl fmt::Debug for Anchors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Anchors").field("keys", &self.0.len()).finish()
+    }
+}
 
 /// What a domain says of a server's certificate (RFC 6698 §2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,23 +64,16 @@ pub struct Tlsa {
 }
 
 impl Resolver {
-    /// A resolver that proves answers, by the keys of the root or by `anchor`.
+    /// A resolver that proves answers, by these keys.
     ///
     /// # Errors
     /// As [`Resolver::new`].
-    pub fn proving(settings: &ResolverSettings, anchor: Option<&Anchor>) -> Result<Self, DnsError> {
+    pub fn proving(settings: &ResolverSettings, anchors: Anchors) -> Result<Self, DnsError> {
         let made = Self::build(settings, |mut builder| {
             let options = builder.options_mut();
             options.validate = true;
             options.edns0 = true;
-            match anchor {
-                None => builder,
-                Some(Anchor(key)) => {
-                    let mut anchors = TrustAnchors::empty();
-                    anchors.insert(key);
-                    builder.with_trust_anchor(Arc::new(anchors))
-                }
-            }
+            builder.with_trust_anchor(anchors.0)
         })?;
         Ok(Self { limit: made.limit.saturating_mul(PATIENCE), ..made })
     }

@@ -18,7 +18,7 @@ use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use self::signed::{Signed, authority};
-use super::Anchor;
+use super::Anchors;
 
 /// Octets of one text of a TXT record (RFC 1035 §3.3.14).
 const TEXT: usize = 255;
@@ -143,8 +143,14 @@ impl Zone {
 
     /// The key that answers are signed with; empty while they are not.
     #[must_use]
-    pub fn anchor(&self) -> Option<Anchor> {
-        self.lock().signed.as_ref().map(|signed| Anchor(signed.key.clone()))
+    pub fn anchor(&self) -> Option<Anchors> {
+        self.lock().signed.as_ref().map(|signed| Anchors::of_key(&signed.key))
+    }
+
+    /// The same as a file of DNSKEY records.
+    #[must_use]
+    pub fn anchor_text(&self) -> Option<String> {
+        self.lock().signed.as_ref().map(Signed::key_text)
     }
 
     /// Leaves a domain and all below it out of what is signed, provably.

@@ -4,6 +4,7 @@
 //!
 //! Standards: Unicode UAX #15 (NFKC), UTS #39 §5 (mixed scripts).
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
@@ -47,9 +48,9 @@ pub(super) fn has_phrase<'p>(text: &str, phrases: impl IntoIterator<Item = &'p S
 /// text has to be made of everyday words.
 fn is_readable(plain: &str) -> bool {
     let spaced = words(plain);
-    let (common, all) = spaced.split_whitespace().fold((0, 0), |(common, all), word| {
-        (common + usize::from(COMMON_WORDS.split_whitespace().any(|known| known == word)), all + 1)
-    });
+    let (common, all) = spaced
+        .split_whitespace()
+        .fold((0, 0), |(common, all), word| (common + usize::from(COMMON.contains(word)), all + 1));
     common * 2 >= all
         || whatlang::detect(plain).is_some_and(|guess| guess.is_reliable() && LANGUAGES.contains(&guess.lang()))
 }
@@ -171,8 +172,23 @@ fn without_invisible(text: &str) -> String {
 
 /// As a reader takes it in: compatibility forms folded, invisible characters gone, white space single, lower case.
 fn plain(text: &str) -> String {
-    let folded: String = without_invisible(text).nfkc().flat_map(char::to_lowercase).collect();
-    folded.split_whitespace().collect::<Vec<_>>().join(" ")
+    // UAX #15 §1.1: no form of normalisation changes ASCII, and nothing in it is invisible here.
+    if text.is_ascii() { single_spaced(&text.to_ascii_lowercase()) } else { single_spaced(&folded(text)) }
+}
+
+fn folded(text: &str) -> String {
+    without_invisible(text).nfkc().flat_map(char::to_lowercase).collect()
+}
+
+fn single_spaced(text: &str) -> String {
+    let mut spaced = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !spaced.is_empty() {
+            spaced.push(' ');
+        }
+        spaced.push_str(word);
+    }
+    spaced
 }
 
 /// Its words alone, with one space on both sides of each.
@@ -204,6 +220,8 @@ const COMMON_WORDS: &str = "\
     bom com da das de dia do dos é em mais mas na não no nos o obrigada obrigado olá os para por que se sua um uma você \
     buongiorno che ci con cordiali della di e gentile grazie i il in la le lei ma mi non per saluti si sono un una \
     bedankt dag dank dat de een en goede groet groeten het hoi ik is je met naar niet of op tot u van voor wij zijn";
+
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| COMMON_WORDS.split_whitespace().collect());
 
 /// Languages whose commitment words are in the list below.
 const LANGUAGES: [whatlang::Lang; 7] = [

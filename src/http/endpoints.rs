@@ -202,6 +202,8 @@ pub struct Parameter {
     pub about: &'static str,
     /// Lowest and highest whole number; `None` for text.
     pub range: Option<(i64, i64)>,
+    /// Whether a call without it is refused.
+    pub is_required: bool,
 }
 
 impl Reply {
@@ -229,7 +231,11 @@ const IDEMPOTENCY_KEY: Parameter = Parameter {
     about: "Up to 255 printable characters, quoted (RFC 8941 string) or bare. The same key with the same request is answered \
             with the stored reply for 24 hours.",
     range: None,
+    is_required: false,
 };
+
+/// Where what is done reaches people outside, a client that lost the answer must be able to ask for it again.
+const NEEDED_KEY: Parameter = Parameter { is_required: true, ..IDEMPOTENCY_KEY };
 
 const OPEN: Endpoint = Endpoint {
     action: Action::Docs,

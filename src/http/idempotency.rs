@@ -33,6 +33,16 @@ pub(super) fn call(headers: &HeaderMap, uri: &Uri, body: &JsonBody) -> Result<Op
     Ok(key(headers)?.map(|key| CallKey { key, fingerprint: body.fingerprint_for("POST", uri.path()) }))
 }
 
+/// The same where there must be one.
+pub(super) fn needed(headers: &HeaderMap, uri: &Uri, body: &JsonBody) -> Result<CallKey, Problem> {
+    let fault = || {
+        Fault::at("Idempotency-Key", "must be given: a text of your own choice, the same when the call is made again")
+    };
+    let missing =
+        || Problem::new(Code::InvalidParameter, "The Idempotency-Key header is missing.").with_errors(vec![fault()]);
+    call(headers, uri, body)?.ok_or_else(missing)
+}
+
 /// The reply to a call that may have been made before.
 pub(super) fn reply<T: Serialize>(answered: Answered<T>) -> Response {
     match answered {

@@ -404,7 +404,7 @@ fn parameter(parameter: &Parameter) -> Value {
         }
         None => json!({ "type": "string", "minLength": 1, "maxLength": 257 }),
     };
-    json!({ "name": parameter.name, "in": parameter.place, "required": false, "description": parameter.about, "schema": schema })
+    json!({ "name": parameter.name, "in": parameter.place, "required": parameter.is_required, "description": parameter.about, "schema": schema })
 }
 
 fn webhooks() -> Value {

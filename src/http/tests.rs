@@ -271,6 +271,12 @@ fn request(method: &str, path: &str, key: Option<&str>) -> axum::http::request::
     builder
 }
 
+/// An `Idempotency-Key` that was not used before.
+fn fresh_key() -> String {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    format!("call {}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+}
+
 /// An event of the app `crm`.
 /// An event of which nothing is told but itself.
 fn quiet(id: &str) -> Value {

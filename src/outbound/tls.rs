@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -58,6 +59,20 @@ impl ClientTls {
         let any = Arc::new(AnyCertificate(Arc::clone(&provider)));
         let any = builder()?.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();
         Ok(Self { provider, any: Arc::new(any), verified: Arc::new(verified) })
+    }
+
+    /// Believes the authorities of a PEM text beside the public ones.
+    ///
+    /// # Errors
+    /// When there is none in it, or one that cannot be used.
+    pub fn believing(pem: &[u8]) -> Result<Self, rustls::Error> {
+        let fail = |why: String| rustls::Error::General(why);
+        let extra: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let extra = extra.map_err(|error| fail(error.to_string()))?;
+        if extra.is_empty() {
+            return Err(fail("no certificate is in it".to_owned()));
+        }
+        Self::new(&extra)
     }
 
     /// For HTTPS: a certificate that is believed, and HTTP/1.1.

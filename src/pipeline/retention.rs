@@ -1,5 +1,6 @@
 //! Makes unreadable what routes do not keep: what they said before a copy came is done with its event; what they said
-//! later, what a legal hold put off, and what has been kept long enough, is done here. Uploads that are over go too.
+//! later, what a legal hold put off, and what has been kept long enough, is done here. Uploads that are over go too, and what no
+//! limit counts any more.
 //!
 //! Of several nodes one does so at a time.
 
@@ -46,6 +47,7 @@ impl Retain {
         for tenant in self.store.tenants().await? {
             let own = self.store.for_tenant(tenant.id);
             own.drop_uploads().await?;
+            own.drop_counted().await?;
             for (route, retention) in own.retentions().await? {
                 let over = retention.over_before(now).map(|before| (Keep::None, Overdue::Before(before)));
                 let undecided = retention.undecided_before(now);

@@ -30,6 +30,7 @@ use crate::outbound::wire::{self, Terms};
 use crate::seal::InstanceKey;
 use crate::service::drafts::facts::DraftCase;
 use crate::service::drafts::release::is_lifted_by_time;
+use crate::service::drafts::weigh::weigh;
 use crate::service::signing::keys_of;
 use crate::service::{Service, ServiceError};
 use crate::store::limits::BlockRequest;
@@ -152,13 +153,15 @@ impl Send {
         let stored = tenant.release(claimed.release).await?.ok_or(StoreError::NotFound("release"))?;
         let draft = tenant.draft(claimed.draft).await?.ok_or(StoreError::NotFound("draft"))?;
         let version = tenant.draft_version(draft.id, stored.version).await?.ok_or(StoreError::NotFound("version"))?;
-        let mut case = self.service.case_of_version(&tenant, &draft, version).await?;
+        let mut case = self.service.case_of_version(&tenant, &draft, version, stored.row.released_at).await?;
         let row = before_claim(&stored, &claimed.positions, draft.state);
         forget_those_who_are_done(&mut case.facts.standing, &row);
         let now = self.service.clock().now();
         let from = case.facts.domain.known().map(|domain| domain.name.clone());
-        let DraftCase { version, facts, .. } = &case;
-        let message = match readmit(&row, Draft::new(version.clone()), facts, now) {
+        let readmitted = weigh(&case.version, &case.facts, move |version, facts| {
+            readmit(&row, Draft::new(version.clone()), facts, now)
+        });
+        let message = match readmitted.await? {
             Ok(message) => message,
             Err(refused) => return self.refuse(&tenant, worker, claimed, &case, refused).await,
         };

@@ -32,6 +32,7 @@ pub mod report;
 mod shown;
 mod submit;
 pub mod uploads;
+pub(crate) mod weigh;
 pub mod words;
 mod write;
 
@@ -196,7 +197,7 @@ impl Service {
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
-        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal().key_id()).await? {
             return Ok(known);
         }
         let mailbox = self.mailbox_named(&tenant, &request.mailbox).await?;
@@ -215,7 +216,7 @@ impl Service {
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
-        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal().key_id()).await? {
             return Ok(known);
         }
         let thread: ThreadId = thread.parse().map_err(|_| ServiceError::NotFound("thread"))?;
@@ -249,7 +250,7 @@ impl Service {
     ) -> Result<Answered<DraftView>, ServiceError> {
         let (new, version) = self.write_draft(tenant, mailbox, writing, actor_of(caller.principal())).await?;
         let shown = view(&new.row(version.created_at), Some(&version), Some(mailbox), &Sent::default());
-        let call = once::keyed(call, caller.principal(), &shown)?;
+        let call = once::keyed(call, caller.principal().key_id(), &shown)?;
         once::answered(tenant.add_draft(new, version, call).await?, shown)
     }
 
@@ -323,7 +324,7 @@ impl Service {
         let tenant = self.store.for_tenant(caller.principal().tenant());
         let draft = self.visible_draft(&tenant, id, caller).await?;
         let case = self.case_of(&tenant, &draft).await?;
-        let verdict = crate::governance::evaluate(&case.version, &case.facts, self.clock().now());
+        let verdict = case.verdict(self.clock().now()).await?;
         Ok(CheckAnswer {
             draft_id: draft.id.to_string(),
             version: draft.version,

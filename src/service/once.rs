@@ -1,8 +1,9 @@
 //! Calls under an `Idempotency-Key`: made again, they have their effect once, and the answer that the first one got.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
-use super::keys::Principal;
 use super::{Conflict, ServiceError};
 use crate::store::TenantStore;
 use crate::store::idempotency::{KeyedCall, Once};
@@ -30,10 +31,10 @@ pub enum Answered<T> {
 pub(super) async fn before<T>(
     tenant: &TenantStore,
     call: Option<&CallKey>,
-    principal: &Principal,
+    principal: impl Display,
 ) -> Result<Option<Answered<T>>, ServiceError> {
     let Some(call) = call else { return Ok(None) };
-    match tenant.known_call(&principal.key_id().to_string(), &call.key, call.fingerprint).await? {
+    match tenant.known_call(&principal.to_string(), &call.key, call.fingerprint).await? {
         Once::First(()) => Ok(None),
         Once::Replayed(body) => Ok(Some(Answered::Before(body))),
         Once::Reused => Err(Conflict::KeyReused.into()),
@@ -44,12 +45,25 @@ pub(super) async fn before<T>(
 /// What the store keeps of a call that is to be answered with `answer`.
 pub(super) fn keyed<T: Serialize>(
     call: Option<CallKey>,
-    principal: &Principal,
+    principal: impl Display,
     answer: &T,
 ) -> Result<Option<KeyedCall>, ServiceError> {
     let Some(CallKey { key, fingerprint }) = call else { return Ok(None) };
     let body = serde_json::to_string(answer).map_err(|error| ServiceError::Internal(error.into()))?;
-    Ok(Some(KeyedCall { principal: principal.key_id().to_string(), key, fingerprint, body }))
+    Ok(Some(KeyedCall { principal: principal.to_string(), key, fingerprint, body }))
+}
+
+/// The answer to a call whose effect was made once, by whoever came first; kept where it has a key.
+pub(super) async fn kept<T: Serialize>(
+    tenant: &TenantStore,
+    call: CallKey,
+    principal: impl Display,
+    answer: T,
+) -> Result<Answered<T>, ServiceError> {
+    match keyed(Some(call), principal, &answer)? {
+        Some(call) => answered(tenant.keep_call(call).await?, answer),
+        None => Ok(Answered::Now(Box::new(answer))),
+    }
 }
 
 /// The answer by what the store found of the call.

@@ -83,7 +83,7 @@ impl Service {
         };
         let earlier = tenant.outcome_history(target.event).await?;
         let answer = answer_of(&new, earlier, warnings, now);
-        let call = once::keyed(call, caller.principal(), &answer)?;
+        let call = once::keyed(call, caller.principal().key_id(), &answer)?;
         once::answered(tenant.record_outcome(new, call).await?, answer)
     }
 

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::accounts::{Admin, SignedIn};
 use super::drafts::facts::{DraftCase, version_of};
 use super::drafts::ground::{Departure, Ground};
+use super::drafts::weigh::weigh;
 use super::{Conflict, Fault, Service, ServiceError};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
@@ -67,6 +68,9 @@ pub struct PolicyTrial {
 pub struct PolicyReplay {
     /// Since when, RFC 3339.
     pub since: String,
+    /// The `since` with which to ask for the rest: one call asks for 5,000 verdicts about 32 MiB of messages at most. `null`
+    /// where this is all.
+    pub rest_since: Option<String>,
     /// How many verdicts were asked for again.
     pub judged: u32,
     /// How many could not be: too much was known, or the version is gone.
@@ -109,8 +113,8 @@ pub struct PolicyRuling {
 
 /// Verdicts that are read at once.
 const PAGE: u32 = 500;
-/// Verdicts that are asked for again by one call of the API; a command asks for all.
-const MOST_BY_CALL: u32 = 5_000;
+/// What one call of the API asks for again; a command asks for all.
+const MOST_BY_CALL: ReplayBounds = ReplayBounds { verdicts: 5_000, octets: 32 * 1024 * 1024 };
 const MOST_DIFFERENCES: usize = 1_000;
 /// Days of a trial that says nothing else.
 const DAYS: u64 = 30;
@@ -200,6 +204,15 @@ pub fn faults_of(policy: &Policy) -> Vec<Fault> {
     faults
 }
 
+/// What is asked for again at most.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayBounds {
+    /// Verdicts.
+    pub(crate) verdicts: u32,
+    /// Octets of messages; the last may go beyond.
+    pub(crate) octets: usize,
+}
+
 /// Asks the gate again, by another policy, all that it was asked since a moment: with what was known then, and the very bytes.
 ///
 /// # Errors
@@ -208,18 +221,23 @@ pub async fn replay(
     tenant: &TenantStore,
     policy: &Policy,
     since: Timestamp,
-    most: Option<u32>,
+    most: Option<ReplayBounds>,
 ) -> Result<PolicyReplay, ServiceError> {
     let mut replay = PolicyReplay { since: since.to_string(), ..PolicyReplay::default() };
+    let mut octets = 0;
     let mut after = (Timestamp::from_micros(since.as_micros().saturating_sub(1)), String::from("~"));
     loop {
         let rows = tenant.verdicts_after((after.0, &after.1), PAGE).await?;
         for row in &rows {
-            if most.is_some_and(|most| replay.judged + replay.skipped >= most) {
+            if most.is_some_and(|most| replay.judged + replay.skipped >= most.verdicts || octets >= most.octets) {
+                replay.rest_since = Some(row.at.to_string());
                 return Ok(replay);
             }
             match judge(tenant, policy, row).await? {
-                Some(verdict) => replay.note(row, &verdict),
+                Some((verdict, read)) => {
+                    octets += read;
+                    replay.note(row, &verdict);
+                }
                 None => replay.skipped += 1,
             }
             after = (row.at, row.draft.to_string());
@@ -239,15 +257,23 @@ pub fn before(now: Timestamp, time: std::time::Duration) -> Timestamp {
 /// How long verdicts are kept.
 pub const VERDICTS_KEPT: std::time::Duration = KEPT;
 
-async fn judge(tenant: &TenantStore, policy: &Policy, row: &VerdictRow) -> Result<Option<Verdict>, ServiceError> {
+/// What the gate says by another policy, and how many octets it read for it.
+async fn judge(
+    tenant: &TenantStore,
+    policy: &Policy,
+    row: &VerdictRow,
+) -> Result<Option<(Verdict, usize)>, ServiceError> {
     let ground = row.ground.as_deref().and_then(|text| serde_json::from_str::<Ground>(text).ok());
     let Some(ground) = ground.filter(|ground| ground.tenant == tenant.tenant()) else { return Ok(None) };
     let Some(version) = tenant.draft_version(row.draft, row.version).await? else { return Ok(None) };
     let version: Version = version_of(tenant, row.draft, ground.mailbox, version)?;
+    let octets = version.content.bytes().len();
     let is_sending = row.occasion == Occasion::Sending.as_str();
     let departure = if is_sending { Departure::Now } else { Departure::BehindQuietHours };
     let facts = ground.facts(policy, &version, (departure, row.at));
-    Ok(Some(crate::governance::evaluate(&version, &facts, row.at)))
+    let at = row.at;
+    let judged = weigh(&version, &facts, move |version, facts| crate::governance::evaluate(version, facts, at));
+    Ok(Some((judged.await?, octets)))
 }
 
 fn codes_of(verdict: &Verdict) -> Vec<String> {

@@ -58,16 +58,34 @@ pub fn cases() -> Vec<BenchCase> {
         case("approved, 100 KiB", &line.repeat(1_200), &Policy::default()),
         case("200 scopes and 100 words", &line.repeat(4), &Policy { scopes, risk_words: words, ..Policy::default() }),
         case("denied for a secret", "The password is: hunter2!\r\n", &Policy::default()),
+        case_of("approved, with a file of 10 MiB", &with_file(line, 10 << 20), &Policy::default()),
     ];
     made.into_iter().flatten().collect()
 }
 
+/// A body with a file of so many octets.
+fn with_file(text: &str, octets: usize) -> String {
+    // 57 octets are a line of base64 (RFC 2045 §6.8).
+    let line = "Q29ubmV4IHR1cm5zIG1haWwgaW50byB3b3JrLCBhbmQgc2VuZHMgbm90aGluZyBieSBpdHNlbGYh\r\n";
+    format!(
+        "Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n--o\r\n\
+         Content-Type: application/pdf; name=plan.pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{}\r\n--o--\r\n",
+        line.repeat(octets / 57)
+    )
+}
+
 fn case(name: &'static str, text: &str, policy: &Policy) -> Option<BenchCase> {
+    case_of(name, &format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{text}"), policy)
+}
+
+/// `body` with the fields that say what it is.
+fn case_of(name: &'static str, body: &str, policy: &Policy) -> Option<BenchCase> {
     let sender = Mailbox::parse("deals@customer.example").ok()?;
     let ann = Mailbox::parse("ann@buyer.example").ok()?;
     let message = format!(
         "From: Deals <{sender}>\r\nTo: Ann <{ann}>\r\nSubject: Tuesday\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\
-         Message-ID: <1.2@customer.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}"
+         Message-ID: <1.2@customer.example>\r\nMIME-Version: 1.0\r\n{body}"
     );
     let content = Content::new(ReversePath::Mailbox(sender.clone()), vec![ann.clone()], Bytes::from(message)).ok()?;
     let author = Actor::Agent { agent: "a".to_owned() };
@@ -135,7 +153,7 @@ mod tests {
     #[test]
     fn each_case_is_judged_as_it_says() {
         let found: Vec<_> = cases().iter().map(|case| (case.name, case.judge())).collect();
-        let expected = ["release", "release", "release", "deny"];
+        let expected = ["release", "release", "release", "deny", "release"];
         assert_eq!(found.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(), expected, "{found:?}");
     }
 }

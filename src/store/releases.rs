@@ -15,6 +15,7 @@ use super::notices::tell;
 use super::receipts::add_receipt;
 use super::sent::bounce;
 use super::sql::{Connection, Row, query};
+use super::usage::{Counted, count};
 use super::{Store, StoreError, TenantStore, from_id, from_json, rows, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
@@ -41,6 +42,8 @@ pub struct NewRelease {
     pub similarity: u64,
     /// How many of its recipients were new.
     pub newcomers: u32,
+    /// What it counts for, whoever let it out.
+    pub counted: Vec<Counted>,
     /// Who asked for it.
     pub asked_by: Who,
     /// What is to be signed about it.
@@ -126,7 +129,8 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
         self.store
             .write_step(tenant, move |connection| {
                 Box::pin(async move {
-                    let NewRelease { row, version, send_at, agent, similarity, newcomers, asked_by, receipt } = new;
+                    count(connection, tenant, &new).await?;
+                    let NewRelease { row, version, send_at, agent, similarity, newcomers, asked_by, receipt, .. } = new;
                     let (id, release) = (tenant.to_string(), row.id.to_string());
                     step(connection, tenant, row.draft, DraftEvent::Release, now).await?;
                     let same = query(SAME).bind(&id).bind(row.draft.to_string()).bind(i64::from(version));

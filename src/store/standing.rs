@@ -1,7 +1,5 @@
-//! What stands for or against sending now: suppressions, pauses, the settings that the gate obeys, what was released of
-//! late, and what is known of a conversation.
-
-use std::time::Duration;
+//! What stands for or against sending now: suppressions, pauses, the settings that the gate obeys, and what is known of a
+//! conversation.
 
 use serde_json::json;
 
@@ -10,9 +8,9 @@ use super::drafts::waiting;
 use super::sql::{Connection, Row, Value, built, query};
 use super::{Store, StoreError, TenantStore, from_json};
 use crate::clock::Timestamp;
+use crate::governance::Policy;
 use crate::governance::audit::{Who, subject_of_address};
-use crate::governance::{Evidence, Policy};
-use crate::ids::{DraftId, EventId, MailboxId, TenantId, ThreadId};
+use crate::ids::{EventId, MailboxId, TenantId, ThreadId};
 
 /// Why nothing is sent to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,27 +72,6 @@ impl Paused {
     }
 }
 
-/// A release of late, as far as limits look at it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentRelease {
-    /// Of which draft.
-    pub draft: DraftId,
-    /// When.
-    pub at: Timestamp,
-    /// The mailbox.
-    pub mailbox: String,
-    /// The agent that asked for it.
-    pub agent: Option<String>,
-    /// What its words look like.
-    pub similarity: u64,
-    /// How many recipients were new.
-    pub newcomers: u32,
-    /// Whether policy let it out, and no person.
-    pub is_automatic: bool,
-    /// Its recipients in their form for comparison.
-    pub recipients: Vec<String>,
-}
-
 /// A version of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyVersion {
@@ -121,8 +98,6 @@ pub struct ThreadEvent {
 
 /// Events of a conversation that are looked at.
 pub const LOOKED_AT: u32 = 1_000;
-/// Releases of a day that are looked at.
-const RECENT: i64 = 20_000;
 
 impl Store {
     /// Stops or starts all sending of the gateway; whether that changed anything.
@@ -337,25 +312,6 @@ ON CONFLICT DO NOTHING";
             .await
     }
 
-    /// Releases of the last day, newest first. More than are looked at are `None`: their count is not known then.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn recent_releases(&self) -> Result<Option<Vec<RecentRelease>>, StoreError> {
-        const LIST: &str = "\
-SELECT r.released_at, r.mailbox_id, r.agent_id, r.similarity, r.newcomers, r.evidence, v.recipients, r.draft_id FROM releases AS r
-JOIN draft_versions AS v ON v.tenant_id = r.tenant_id AND v.draft_id = r.draft_id AND v.version = r.version
-WHERE r.tenant_id = $1 AND r.released_at > $2 ORDER BY r.released_at DESC LIMIT $3";
-        let day = i64::try_from(Duration::from_hours(24).as_micros()).unwrap_or(i64::MAX);
-        let since = self.store.clock.now().as_micros().saturating_sub(day);
-        let list = query(LIST).bind(self.tenant.to_string()).bind(since).bind(RECENT);
-        let rows = list.fetch_all(&self.store.readers).await?;
-        if i64::try_from(rows.len()).is_ok_and(|count| count >= RECENT) {
-            return Ok(None);
-        }
-        rows.iter().map(read_recent).collect::<Result<Vec<_>, _>>().map(Some)
-    }
-
     /// The newest events of a conversation, newest first; what was told of its drafts apart.
     ///
     /// # Errors
@@ -395,19 +351,4 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
         .bind(event.map(|id| id.to_string()))
         .bind(now.as_micros());
     Ok(add.execute(connection).await? > 0)
-}
-
-fn read_recent(row: &Row) -> Result<RecentRelease, StoreError> {
-    let evidence: Evidence = from_json("evidence", row.try_get(5)?)?;
-    let recipients: Vec<crate::mail::address::Mailbox> = from_json("recipients", row.try_get(6)?)?;
-    Ok(RecentRelease {
-        draft: super::from_id("draft_id", row.try_get(7)?)?,
-        at: Timestamp::from_micros(row.try_get(0)?),
-        mailbox: row.try_get(1)?,
-        agent: row.try_get(2)?,
-        similarity: row.try_get::<i64>(3)?.cast_unsigned(),
-        newcomers: u32::try_from(row.try_get::<i64>(4)?).unwrap_or(u32::MAX),
-        is_automatic: matches!(evidence, Evidence::Policy { .. }),
-        recipients: recipients.iter().map(crate::mail::address::Mailbox::key).collect(),
-    })
 }

@@ -39,6 +39,7 @@ mod sent;
 mod sqlite;
 mod told;
 mod uploads;
+mod usage;
 
 use engine::{Engine, Place};
 

@@ -19,6 +19,7 @@ mod postgres;
 mod promise;
 mod receiver;
 mod sink;
+mod smtp_sink;
 mod wire;
 
 use std::io::Write as _;
@@ -49,6 +50,7 @@ pub use postgres::{Cluster, Database};
 pub use promise::{each_is_one_event, expect_one_log, expect_stored};
 pub use receiver::{Do, Receiver};
 pub use sink::{Hit, Sink};
+pub use smtp_sink::{Counts, SmtpSink};
 pub use wire::{Wire, stuffed};
 
 /// The name server that every gateway of the tests asks; it knows nothing but what tests tell it.

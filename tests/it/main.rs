@@ -39,6 +39,7 @@ mod peers;
 mod privacy;
 mod providers;
 mod readiness;
+mod receivers;
 mod redecide;
 mod refusals;
 mod rotation;

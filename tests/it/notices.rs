@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::domains::prove;
 use crate::harness::{Answer, Database, Do, Engine, Gateway, Installation, Receiver, http, list, text, wait_for, zone};
-use crate::sending::{Sender, TEXT, direct, domain_of};
+use crate::sending::{Sender, TEXT, direct, domain_of, fresh_key};
 
 const PASSWORD: &str = "lantern over the quay";
 const FORM: [(&str, &str); 2] =
@@ -128,11 +128,16 @@ fn a_switch_at_one_node_stops_the_senders_of_all_within_a_second() {
     let scopes = ["--scope", "drafts:write", "--scope", "drafts:read"];
     let key = installation.json(&[&["key", "add", "--tenant", "acme", "--name", "d"], &scopes[..]].concat());
     let authorization = format!("Bearer {}", text(&key, "/key"));
-    let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
     let to = domain_of(&receiver);
     let at = connex::clock::Clock::System.now().plus(std::time::Duration::from_secs(8)).to_string();
     for number in 0..MESSAGES {
         let call = |path: &str, body: &Value| {
+            let once = fresh_key();
+            let headers = [
+                ("content-type", "application/json"),
+                ("authorization", authorization.as_str()),
+                ("idempotency-key", once.as_str()),
+            ];
             http("POST", &format!("{}{path}", nodes[number % 2].api()), &headers, body.to_string().as_bytes()).json()
         };
         let to = format!("to{number}@{to}");

@@ -2,6 +2,7 @@
 //! put off, refused or lost on the way.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,12 @@ on_both_engines!(
     a_sender_that_is_killed_again_and_again_sends_nothing_twice_unreported_and_loses_nothing,
     a_refusal_a_deferral_and_a_lost_answer_are_told_for_each_recipient,
 );
+
+/// An `Idempotency-Key` that was not used before.
+pub fn fresh_key() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("call {}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 /// A gateway that sends to `receiver`, and a mailbox of a customer's domain that may answer without a person.
 pub struct Sender {
@@ -65,7 +72,11 @@ impl Sender {
 
     pub fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
         let authorization = format!("Bearer {}", self.key);
-        let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
+        let key = fresh_key();
+        let mut headers = vec![("content-type", "application/json"), ("authorization", authorization.as_str())];
+        if path.ends_with("/release-request") {
+            headers.push(("idempotency-key", &key));
+        }
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http(method, &format!("{}{path}", self.gateway.api()), &headers, body.as_bytes())
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Browser, Engine, Gateway, http, text};
-use crate::sending::Sender;
+use crate::sending::{Sender, fresh_key};
 use provider::{CLIENT, Provider};
 
 /// The same as the unit tests have.
@@ -38,7 +38,12 @@ fn sender(provider: &Provider, folder: &std::path::Path) -> Sender {
 
 fn call(gateway: &Gateway, path: &str, token: &str, body: &Value) -> Answer {
     let authorization = format!("Bearer {token}");
-    let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
+    let key = fresh_key();
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", authorization.as_str()),
+        ("idempotency-key", key.as_str()),
+    ];
     http("POST", &format!("{}{path}", gateway.api()), &headers, body.to_string().as_bytes())
 }
 

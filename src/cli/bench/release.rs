@@ -178,7 +178,8 @@ impl Caller {
     }
 
     async fn post(&self, url: &str, body: &Value) -> Result<Value, CliError> {
-        let answer = self.client.post(url).bearer_auth(&self.key).json(body).send().await;
+        let call = self.client.post(url).bearer_auth(&self.key).header("idempotency-key", url);
+        let answer = call.json(body).send().await;
         let answer: Value = match answer {
             Ok(answer) => answer.json().await.map_err(anyhow::Error::new)?,
             Err(error) => return Err(CliError::Unreachable(anyhow::Error::new(error))),

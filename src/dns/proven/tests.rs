@@ -19,7 +19,7 @@ fn world() -> Zone {
 
 fn prover(zone: &Zone) -> Resolver {
     let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 1 };
-    Resolver::proving(&settings, zone.anchor().as_ref()).unwrap()
+    Resolver::proving(&settings, zone.anchor().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -67,7 +67,26 @@ async fn what_should_be_proven_and_is_not_is_no_answer() {
     let bare = Zone::start().unwrap();
     bare.mx("buyer.example", "mx.buyer.example");
     let settings = ResolverSettings { servers: vec![bare.address()], timeout: Duration::from_secs(2), attempts: 1 };
-    let prover = Resolver::proving(&settings, None).unwrap();
+    let prover = Resolver::proving(&settings, Anchors::default()).unwrap();
     let failed = prover.proven_exchangers("buyer.example").await;
     assert!(failed.as_ref().is_err_and(DnsError::is_temporary), "{failed:?}");
+}
+
+#[tokio::test]
+async fn keys_of_a_file_prove_what_they_signed_and_nothing_else_is_a_file_of_keys() {
+    let (zone, other, folder) = (world(), world(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("keys");
+    let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 1 };
+    let by = |text: String| {
+        std::fs::write(&file, text).unwrap();
+        Anchors::of_file(&file).map(|anchors| Resolver::proving(&settings, anchors).unwrap())
+    };
+    let own = by(zone.anchor_text().unwrap()).unwrap();
+    assert!(own.proven_exchangers("buyer.example").await.unwrap().is_some());
+    let others = by(other.anchor_text().unwrap()).unwrap();
+    assert!(others.proven_exchangers("buyer.example").await.is_err());
+    for wrong in [String::new(), "no record".into(), zone.anchor_text().unwrap().replacen('.', "a.example.", 1)] {
+        assert!(by(wrong.clone()).is_err(), "{wrong}");
+    }
+    assert!(Anchors::of_file(folder.path()).is_err());
 }

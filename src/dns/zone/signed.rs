@@ -36,6 +36,11 @@ impl Signed {
         Ok(Self { signer, key, unsigned: HashSet::new(), forged: HashSet::new() })
     }
 
+    /// The key as a record.
+    pub(super) fn key_text(&self) -> String {
+        format!(". 3600 IN DNSKEY {}\n", self.signer.to_dnskey())
+    }
+
     /// Signs an answer, or proves that there is none. `types` are those that the name has.
     pub(super) fn finish(&self, reply: &mut Message, name: &Name, kind: RecordType, types: &[RecordType]) {
         let apex = self.unsigned.iter().find(|apex| apex.zone_of(name));

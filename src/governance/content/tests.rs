@@ -149,6 +149,11 @@ fn hosts_of_links_are_found_however_they_are_written() {
 
 proptest::proptest! {
     #[test]
+    fn the_short_way_for_ascii_leads_where_the_long_one_does(text in "[\\x00-\\x7f]{0,60}") {
+        proptest::prop_assert_eq!(plain(&text), single_spaced(&folded(&text)));
+    }
+
+    #[test]
     fn any_text_is_judged(text: String) {
         let _ = (has_secret(&text), risk(&text), is_spoof(&text, &author()), link_hosts(&text), named_domains(&text));
     }

@@ -1,23 +1,35 @@
 //! Drafts, and what people are asked about them.
 
-use super::{Action, Auth, Endpoint, IDEMPOTENCY_KEY, OPEN, Parameter, Reply, Verb};
+use super::{Action, Auth, Endpoint, IDEMPOTENCY_KEY, NEEDED_KEY, OPEN, Parameter, Reply, Verb};
 use crate::http::error::Code;
 use crate::keys::Scope;
 
 const READ: Auth = Auth::Key(Scope::DraftsRead);
 const WRITE: Auth = Auth::Key(Scope::DraftsWrite);
 
-const STATE: Parameter = Parameter { name: "state", place: "query", about: "Only those in this state.", range: None };
-const BEFORE: Parameter =
-    Parameter { name: "before", place: "query", about: "Only those older than the one of this id.", range: None };
-const AFTER: Parameter =
-    Parameter { name: "after", place: "query", about: "Only those newer than the one of this id.", range: None };
+const STATE: Parameter =
+    Parameter { name: "state", place: "query", about: "Only those in this state.", range: None, is_required: false };
+const BEFORE: Parameter = Parameter {
+    name: "before",
+    place: "query",
+    about: "Only those older than the one of this id.",
+    range: None,
+    is_required: false,
+};
+const AFTER: Parameter = Parameter {
+    name: "after",
+    place: "query",
+    about: "Only those newer than the one of this id.",
+    range: None,
+    is_required: false,
+};
 
 const FILE_NAME: Parameter = Parameter {
     name: "name",
     place: "query",
     about: "The file's name, percent-encoded: 1 to 200 characters without folders. Must be there.",
     range: None,
+    is_required: false,
 };
 
 /// Each of them.
@@ -100,7 +112,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 answer names; 403: a rule denies it, and `code` is that rule. The same request again gives the same answer.",
         body: Some("ReleaseRequest"),
         reply: Reply::JsonOrAccepted("ReleaseAnswer"),
-        query: &[IDEMPOTENCY_KEY],
+        query: &[NEEDED_KEY],
         problems: &[
             Code::IdempotencyConflict,
             Code::ForbiddenMailbox,

@@ -10,6 +10,7 @@ const MAIL_FROM: Parameter = Parameter {
     place: "header",
     about: "MAIL FROM; empty for the null reverse-path. Must be there.",
     range: None,
+    is_required: false,
 };
 
 const RCPT_TO: Parameter = Parameter {
@@ -17,6 +18,7 @@ const RCPT_TO: Parameter = Parameter {
     place: "header",
     about: "RCPT TO: one or several separated by commas; the header may be repeated. At least one.",
     range: None,
+    is_required: false,
 };
 
 const CLIENT_ADDRESS: Parameter = Parameter {
@@ -25,6 +27,7 @@ const CLIENT_ADDRESS: Parameter = Parameter {
     about: "Address of the SMTP client that handed the message to the caller, who vouches for it: with it SPF, DMARC and \
             iprev are judged as at port 25; without it nothing is known of the sender's address.",
     range: None,
+    is_required: false,
 };
 
 const CLIENT_HELO: Parameter = Parameter {
@@ -32,6 +35,7 @@ const CLIENT_HELO: Parameter = Parameter {
     place: "header",
     about: "What that client called itself in EHLO or HELO.",
     range: None,
+    is_required: false,
 };
 
 /// Each of them.

@@ -10,6 +10,7 @@ const SHA256: Parameter = Parameter {
     about: "SHA-256 of the attachment in hexadecimal, as the message tells it: needed where several messages of one forward have \
             an attachment of this number.",
     range: None,
+    is_required: false,
 };
 
 const EXPIRES_IN: Parameter = Parameter {
@@ -17,6 +18,7 @@ const EXPIRES_IN: Parameter = Parameter {
     place: "query",
     about: "For how many seconds the link works; 900 unless told.",
     range: Some((1, crate::service::messages::LONGEST_LINK as i64)),
+    is_required: false,
 };
 
 const EXPIRES: Parameter = Parameter {
@@ -24,10 +26,16 @@ const EXPIRES: Parameter = Parameter {
     place: "query",
     about: "Until when the link works, in seconds since 1970.",
     range: Some((0, i64::MAX)),
+    is_required: false,
 };
 
-const SIGNATURE: Parameter =
-    Parameter { name: "signature", place: "query", about: "That the link was made here.", range: None };
+const SIGNATURE: Parameter = Parameter {
+    name: "signature",
+    place: "query",
+    about: "That the link was made here.",
+    range: None,
+    is_required: false,
+};
 
 /// Each of them.
 pub(super) const ENDPOINTS: &[Endpoint] = &[

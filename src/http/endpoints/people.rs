@@ -1,6 +1,6 @@
 //! People: how they sign in, their accounts, and what they decide.
 
-use super::{Action, Auth, Endpoint, OPEN, Reply, Verb};
+use super::{Action, Auth, Endpoint, NEEDED_KEY, OPEN, Reply, Verb};
 use crate::http::error::Code;
 use crate::service::accounts::Role;
 
@@ -140,7 +140,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 person has just proved who they are. The same answer of the same person again changes nothing.",
         body: Some("DecisionRequest"),
         reply: Reply::Json("DecisionAnswer"),
+        query: &[NEEDED_KEY],
         problems: &[
+            Code::IdempotencyConflict,
             Code::InvalidToken,
             Code::StepUpRequired,
             Code::PolicyRefused,

@@ -9,6 +9,7 @@ const AFTER: Parameter = Parameter {
     place: "query",
     about: "Cursor of the last event that was seen; 0 or nothing for the beginning.",
     range: Some((0, i64::MAX)),
+    is_required: false,
 };
 
 const LIMIT: Parameter = Parameter {
@@ -16,6 +17,7 @@ const LIMIT: Parameter = Parameter {
     place: "query",
     about: "How many events at most; 50 unless told.",
     range: Some((1, 200)),
+    is_required: false,
 };
 
 const LAST_EVENT_ID: Parameter = Parameter {
@@ -23,6 +25,7 @@ const LAST_EVENT_ID: Parameter = Parameter {
     place: "header",
     about: "Cursor of the last event that was seen, as an EventSource sends it; wins over `after`.",
     range: Some((0, i64::MAX)),
+    is_required: false,
 };
 
 /// Each of them.

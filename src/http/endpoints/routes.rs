@@ -10,6 +10,7 @@ const SINCE: Parameter = Parameter {
     place: "query",
     about: "From which day on (UTC), such as 2026-11-01; the last 30 days unless told.",
     range: None,
+    is_required: false,
 };
 
 /// Each of them.

@@ -135,7 +135,7 @@ pub async fn release(
     headers: HeaderMap,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
-    let call = idempotency::call(&headers, &uri, &body)?;
+    let call = idempotency::needed(&headers, &uri, &body)?;
     let request = body.into_strict::<ReleaseRequest>(&api)?;
     let answered = api.service.request_release(&id, request, call, &caller).await?;
     let is_held = match &answered {

@@ -2,13 +2,14 @@
 
 use axum::Extension;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::json as value;
 
 use crate::browser::cookie;
 use crate::http::body::{JsonBody, OptionalJsonBody};
 use crate::http::error::Problem;
+use crate::http::idempotency;
 use crate::http::session::{Session, UserToken, from_here};
 use crate::http::{Peer, SharedApi, json};
 use crate::ids::{InvitationId, SignInId, UserId};
@@ -211,20 +212,27 @@ pub async fn decide(
     token: Option<Extension<UserToken>>,
     session: Result<Session<MayApprove>, Problem>,
     Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let answer = match token {
+    let asked = |body: Body| {
+        let body = body?;
+        let call = idempotency::needed(&headers, &uri, &body)?;
+        Ok::<_, Problem>((body.into_strict::<DecisionRequest>(&api)?, call))
+    };
+    let answered = match token {
         Some(Extension(UserToken(token))) => {
-            let request = body?.into_strict::<DecisionRequest>(&api)?;
-            api.service.decide_by_token(&id, request, &token).await?
+            let (request, call) = asked(body)?;
+            api.service.decide_by_token(&id, request, call, &token).await?
         }
         None => {
             let approver = Approver::of(&session?.who, api.service.clock().now());
-            let request = body?.into_strict::<DecisionRequest>(&api)?;
-            api.service.decide(&id, request, &approver).await?
+            let (request, call) = asked(body)?;
+            api.service.decide(&id, request, call, &approver).await?
         }
     };
-    Ok(json(&answer))
+    Ok(idempotency::reply(answered))
 }
 
 /// Issuers whose users may decide.

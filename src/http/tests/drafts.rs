@@ -60,7 +60,9 @@ pub(super) async fn propose(gateway: &Gateway, key: &str, body: &Value) -> Value
 }
 
 async fn act(gateway: &Gateway, key: &str, draft: &Value, action: &str, body: &Value) -> Reply {
-    gateway.post(&format!("{DRAFTS}/{}/{action}", draft["id"].as_str().unwrap()), Some(key), body).await
+    let path = format!("{DRAFTS}/{}/{action}", draft["id"].as_str().unwrap());
+    let call = request("POST", &path, Some(key)).header("idempotency-key", fresh_key());
+    gateway.send(call.body(Body::from(body.to_string())).unwrap()).await
 }
 
 pub(super) async fn state(gateway: &Gateway, key: &str, draft: &Value) -> Value {
@@ -404,6 +406,8 @@ async fn the_same_call_gets_its_answer_whatever_has_changed_since() {
     assert_eq!((again.status, again.json()), (StatusCode::ACCEPTED, asked.json()));
     assert_eq!(again.headers["idempotency-replayed"], "true");
     assert_eq!(with_key("b", &json!({})).await.json()["code"], "idempotency_conflict");
+    let missing = gateway.post(&path, Some(&key), &asking).await.problem(400, "invalid_parameter");
+    assert_eq!(missing["errors"][0]["pointer"], "Idempotency-Key");
 }
 
 #[tokio::test]

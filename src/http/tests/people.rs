@@ -57,6 +57,9 @@ impl Page<'_> {
         for (name, value) in headers {
             call = call.header(*name, *value);
         }
+        if !headers.iter().any(|(name, _)| *name == "idempotency-key") {
+            call = call.header("idempotency-key", fresh_key());
+        }
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         self.gateway.send(call.body(body).unwrap()).await
     }
@@ -221,8 +224,33 @@ async fn a_signed_in_person_decides_about_the_content_that_they_saw() {
     );
     let again = page.call("POST", &path, yes(&hash)).await;
     assert_eq!(again.json()["approval"], answer["approval"], "the same again changes nothing");
+    assert!(!again.headers.contains_key("idempotency-replayed"));
     let no = json!({ "decision": "reject", "contentHash": hash, "reason": "not_needed" });
     page.call("POST", &path, no.clone()).await.problem(409, "state_conflict");
+}
+
+#[tokio::test]
+async fn a_decision_has_a_key_under_which_its_answer_is_repeated() {
+    let gateway = Gateway::new().await;
+    let page = gateway.page("ann@acme.example", Role::Approver).await;
+    let other = gateway.page("bob@acme.example", Role::Approver).await;
+    let (path, hash) = question(&gateway, "Ann").await;
+    let without = request("POST", &path, None).header("cookie", &page.cookie).header("sec-fetch-site", "same-origin");
+    let without = without.header("x-csrf-token", &page.csrf).body(Body::from(yes(&hash).to_string())).unwrap();
+    gateway.send(without).await.problem(400, "invalid_parameter");
+    let under = async |page: &Page<'_>, name: &str, body: Value| {
+        let headers =
+            [("sec-fetch-site", "same-origin"), ("x-csrf-token", page.csrf.as_str()), ("idempotency-key", name)];
+        page.call_with("POST", &path, body, &headers).await
+    };
+    let first = under(&page, "a", yes(&hash)).await;
+    assert_eq!(first.json()["release"]["state"], "released", "{}", first.text());
+    let again = under(&page, "a", yes(&hash)).await;
+    assert_eq!((again.header("idempotency-replayed"), again.json()), ("true", first.json()));
+    let no = json!({ "decision": "reject", "contentHash": hash, "reason": "other" });
+    under(&page, "a", no).await.problem(422, "idempotency_conflict");
+    // A key is its person's own.
+    under(&other, "a", yes(&hash)).await.problem(409, "state_conflict");
 }
 
 #[tokio::test]
@@ -248,7 +276,8 @@ async fn with_issuer(role: &str) -> (Issuer, Gateway) {
 }
 
 async fn decide(gateway: &Gateway, path: &str, body: &Value, token: &str) -> Reply {
-    gateway.post(path, Some(token), body).await
+    let call = request("POST", path, Some(token)).header("idempotency-key", fresh_key());
+    gateway.send(call.body(Body::from(body.to_string())).unwrap()).await
 }
 
 #[tokio::test]

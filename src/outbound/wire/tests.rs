@@ -360,7 +360,7 @@ async fn a_server_with_records_is_believed_by_them_alone_and_nothing_goes_in_cle
         zone.sign().address_of("buyer.example", loopback(1));
         zone.tlsa(&format!("_{port}._tcp.buyer.example"), 2, 0, 0, recorded);
         let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 1 };
-        let prover = Resolver::proving(&settings, zone.anchor().as_ref()).unwrap();
+        let prover = Resolver::proving(&settings, zone.anchor().unwrap()).unwrap();
         let router = router(&Resolver::new(&settings).unwrap(), port).proving(prover);
         // The public authorities have nothing to do with it: the terms believe the one that issued the certificate.
         let terms = terms(std::slice::from_ref(&authority));

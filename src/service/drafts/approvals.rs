@@ -205,7 +205,7 @@ impl Service {
         let draft_id = row.draft.ok_or(ServiceError::NotFound("approval"))?;
         let draft = tenant.draft(draft_id).await?.ok_or(ServiceError::NotFound("approval"))?;
         let case = self.case_of(&tenant, &draft).await?;
-        let verdict = crate::governance::evaluate(&case.version, &case.facts, self.clock().now());
+        let verdict = case.verdict(self.clock().now()).await?;
         let answered = match draft.answers {
             None => None,
             Some(event) => tenant.event_content(event).await?.map(|content| AnsweredView::of(&content)),
@@ -254,7 +254,7 @@ impl Service {
             return Err(Conflict::State("the policy asks for the yes of a person with a higher role").into());
         }
         let now = self.clock().now();
-        let verdict = crate::governance::evaluate(&case.version, &case.facts, now);
+        let verdict = case.verdict(now).await?;
         let approval = Approval {
             id: row.id,
             tenant: approver.tenant,

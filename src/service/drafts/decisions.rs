@@ -8,7 +8,9 @@ use super::approvals::{Answer, ApprovalView, Approver, ContentHash};
 use super::fault;
 use super::release::ReleaseAnswer;
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::service::issuers::{Shown, TokenRefusal};
+use crate::service::once::{self, Answered, CallKey};
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, ApprovalState};
@@ -83,7 +85,7 @@ impl From<StoreError> for Undecided {
 }
 
 impl Service {
-    /// Takes the answer of a person. The same again is answered with how the question stands.
+    /// Takes the answer of a person. The same under another key is answered with how the question stands.
     ///
     /// # Errors
     /// [`Undecided`].
@@ -91,13 +93,11 @@ impl Service {
         &self,
         id: &str,
         request: DecisionRequest,
+        call: CallKey,
         approver: &Approver,
-    ) -> Result<DecisionAnswer, Undecided> {
+    ) -> Result<Answered<DecisionAnswer>, Undecided> {
         let hash = content_hash(&request)?;
-        match self.decided_alike(id, (&request, hash), approver).await? {
-            Some(answer) => Ok(answer),
-            None => self.decide_now(id, (request, hash), approver).await,
-        }
+        self.decide_once(id, (request, hash), call, (approver, None)).await
     }
 
     /// Takes the answer of a user of a registered issuer.
@@ -108,21 +108,42 @@ impl Service {
         &self,
         id: &str,
         request: DecisionRequest,
+        call: CallKey,
         token: &str,
-    ) -> Result<DecisionAnswer, Undecided> {
+    ) -> Result<Answered<DecisionAnswer>, Undecided> {
         let hash = content_hash(&request)?;
         let Shown { approver, token_hash, expires_at } = self.shown_token(id, token, hash).await?;
-        if let Some(answer) = self.decided_alike(id, (&request, hash), &approver).await? {
-            return Ok(answer);
+        self.decide_once(id, (request, hash), call, (&approver, Some((token_hash, expires_at)))).await
+    }
+
+    /// A token, where one was shown, decides once.
+    async fn decide_once(
+        &self,
+        id: &str,
+        (request, hash): (DecisionRequest, ContentHash),
+        call: CallKey,
+        (approver, token): (&Approver, Option<([u8; 32], Timestamp)>),
+    ) -> Result<Answered<DecisionAnswer>, Undecided> {
+        let (tenant, person) = (self.store.for_tenant(approver.tenant()), Who::Actor(approver.actor().clone()));
+        if let Some(known) = once::before(&tenant, Some(&call), &person).await? {
+            return Ok(known);
         }
-        match self.store.for_tenant(approver.tenant()).spend_token(token_hash, expires_at).await {
-            Err(StoreError::Exists(_)) => {
-                let used = "the token decided before; a user signs in anew for each decision";
-                return Err(TokenRefusal::Invalid(used.to_owned()).into());
+        let answer = match self.decided_alike(id, (&request, hash), approver).await? {
+            Some(answer) => answer,
+            None => {
+                if let Some((token_hash, expires_at)) = token {
+                    match tenant.spend_token(token_hash, expires_at).await {
+                        Err(StoreError::Exists(_)) => {
+                            let used = "the token decided before; a user signs in anew for each decision";
+                            return Err(TokenRefusal::Invalid(used.to_owned()).into());
+                        }
+                        spent => spent?,
+                    }
+                }
+                self.decide_now(id, (request, hash), approver).await?
             }
-            spent => spent?,
-        }
-        self.decide_now(id, (request, hash), &approver).await
+        };
+        Ok(once::kept(&tenant, call, &person, answer).await?)
     }
 
     async fn decide_now(

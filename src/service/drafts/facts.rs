@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::ground::{Count, Departure, Ground, Usage};
+use super::ground::{Count, Departure, Ground, Limited, Usage, limits};
+use super::weigh;
 use crate::clock::Timestamp;
 use crate::event::{CanonicalEvent, EventType};
 use crate::governance::facts::{AnsweredMessage, Dmarc, DomainFacts, DomainState, Fact, Facts, ThreadFacts, TrustBand};
@@ -15,10 +16,10 @@ use crate::service::identity::registered_mailbox;
 use crate::service::{Conflict, Service, ServiceError};
 use crate::store::TenantStore;
 use crate::store::accounts::UserState;
-use crate::store::directory::MailboxRow;
 use crate::store::domains::DomainState as Proof;
 use crate::store::drafts::{DraftRow, VersionRow};
-use crate::store::standing::{LOOKED_AT, RecentRelease, ThreadEvent};
+use crate::store::standing::{LOOKED_AT, ThreadEvent};
+use crate::store::usage::{Approach, COUNTED_FOR, Counted, Others, counted_under};
 
 /// A draft's present version, and all that is known for the gate.
 pub(crate) struct DraftCase {
@@ -32,6 +33,8 @@ pub(crate) struct DraftCase {
     pub(crate) likeness: u64,
     /// How many of its recipients have never been in the conversation.
     pub(crate) newcomers: u32,
+    /// Under what its release would count.
+    pub(crate) counted: Vec<Counted>,
 }
 
 impl Service {
@@ -42,17 +45,18 @@ impl Service {
     pub(crate) async fn case_of(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<DraftCase, ServiceError> {
         let nothing = || Conflict::State("nothing is written yet: the draft has no version");
         let row = tenant.draft_version(draft.id, draft.version).await?.ok_or_else(nothing)?;
-        self.case_at(tenant, draft, row, Departure::BehindQuietHours).await
+        self.case_at(tenant, draft, row, (Departure::BehindQuietHours, None)).await
     }
 
-    /// The same for a version that is about to be sent.
+    /// The same for a version that is about to be sent, and was released at that moment.
     pub(crate) async fn case_of_version(
         &self,
         tenant: &TenantStore,
         draft: &DraftRow,
         row: VersionRow,
+        released_at: Timestamp,
     ) -> Result<DraftCase, ServiceError> {
-        self.case_at(tenant, draft, row, Departure::Now).await
+        self.case_at(tenant, draft, row, (Departure::Now, Some(released_at))).await
     }
 
     async fn case_at(
@@ -60,7 +64,7 @@ impl Service {
         tenant: &TenantStore,
         draft: &DraftRow,
         row: VersionRow,
-        departure: Departure,
+        (departure, released_at): (Departure, Option<Timestamp>),
     ) -> Result<DraftCase, ServiceError> {
         let id = draft.mailbox.ok_or(Conflict::State("the draft has no mailbox here"))?;
         let mailbox = tenant.mailbox(id).await?;
@@ -70,7 +74,7 @@ impl Service {
         let known: Vec<String> = thread.participants.known().into_iter().flatten().map(Mailbox::key).collect();
         let strangers = version.content.recipients().iter().filter(|one| !known.contains(&one.key())).count();
         let newcomers = u32::try_from(strangers).unwrap_or(u32::MAX);
-        let likeness = crate::governance::likeness(&version.content);
+        let likeness = weigh::likeness(&version.content).await?;
         let registered = mailbox.as_ref().and_then(registered_mailbox);
         let domain = match &registered {
             Some(registered) => self.domain_facts(tenant, registered.address.domain()).await?,
@@ -80,20 +84,15 @@ impl Service {
         let approvals: Vec<Approval> = approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect();
         let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
         let suppressed = tenant.suppressions(Some(&keys)).await?;
-        let mut recent = tenant.recent_releases().await?;
-        // At the moment of sending its own release is one of them, and does not stand in its own way.
-        if let Some(recent) = &mut recent {
-            recent.retain(|one| one.draft != draft.id);
-        }
-        let similar = recent.as_ref().zip(likeness);
-        let similar =
-            similar.map(|(recent, likeness)| similar_to_newcomers(recent, likeness).saturating_add(newcomers));
-        let (app, usage) = match recent {
-            Some(recent) => self.usage(tenant, draft, &version, (mailbox.as_ref(), &recent, &keys)).await?,
-            None => (self.app_of(tenant, mailbox.as_ref()).await?, Fact::Unknown),
-        };
+        let others = Others { draft: draft.id, before: released_at };
+        let approaches = tenant.approaches(others).await?;
+        let similar = approaches.as_ref().zip(likeness);
+        let similar = similar.map(|(all, likeness)| similar_to_newcomers(all, likeness).saturating_add(newcomers));
+        let app = mailbox.as_ref().and_then(|mailbox| mailbox.app);
+        let counted = counted_under(id, app, draft.agent.as_deref(), version.content.recipients());
+        let usage = usage(tenant, others, &counted, &keys).await?;
         let is_suspended = tenant.suspended_since().await?.is_some();
-        let ground = Ground {
+        let mut ground = Ground {
             tenant: tenant.tenant(),
             mailbox: id,
             registered,
@@ -104,15 +103,18 @@ impl Service {
             approvals,
             template: template_of(&version),
             agent: draft.agent.clone(),
-            app,
+            app: self.app_of(tenant, mailbox.as_ref()).await?,
             suppressed: suppressed.iter().filter_map(|row| Mailbox::parse(&row.address_key).ok()).collect(),
             similar: similar.into(),
-            usage,
+            usage: Fact::Unknown,
             trust_band: if is_suspended { TrustBand::Blocked } else { TrustBand::Standard },
             is_paused: self.is_paused(tenant, draft, id).await?,
         };
-        let facts = ground.facts(&tenant.policy().await?, &version, (departure, self.clock().now()));
-        Ok(DraftCase { version, facts, ground, number, likeness: likeness.unwrap_or_default(), newcomers })
+        let policy = tenant.policy().await?;
+        let limits = limits(&ground.policy(&policy, &version.content), draft.agent.is_some());
+        ground.usage = Fact::Known(when_open(tenant, others, (usage, &counted), limits).await?);
+        let facts = ground.facts(&policy, &version, (departure, self.clock().now()));
+        Ok(DraftCase { version, facts, ground, number, likeness: likeness.unwrap_or_default(), newcomers, counted })
     }
 
     async fn domain_facts(&self, tenant: &TenantStore, domain: &Domain) -> Result<Fact<DomainFacts>, ServiceError> {
@@ -200,46 +202,6 @@ impl Service {
         let is_gateway = self.store.gateway_paused_since().await?.is_some();
         Ok(is_gateway || tenant.pauses().await?.iter().any(is_stopped))
     }
-
-    /// The app of the mailbox, and what was let out of late.
-    async fn usage(
-        &self,
-        tenant: &TenantStore,
-        draft: &DraftRow,
-        version: &Version,
-        (mailbox, recent, keys): (Option<&MailboxRow>, &[RecentRelease], &[String]),
-    ) -> Result<(Option<String>, Fact<Usage>), ServiceError> {
-        let app = self.app_of(tenant, mailbox).await?;
-        let siblings: Vec<String> = match mailbox.and_then(|row| row.app) {
-            None => Vec::new(),
-            app => {
-                tenant.mailboxes().await?.iter().filter(|row| row.app == app).map(|row| row.id.to_string()).collect()
-            }
-        };
-        let count = |counts: &dyn Fn(&RecentRelease) -> bool| {
-            Count::of(recent.iter().filter(|one| counts(one)).map(|one| one.at).collect())
-        };
-        let id = version.mailbox.to_string();
-        let mut domains: Vec<Domain> = version.content.recipients().iter().map(|one| one.domain().clone()).collect();
-        domains.sort();
-        domains.dedup();
-        let to = |domain: &Domain, key: &String| key.rsplit_once('@').is_some_and(|(_, own)| own == domain.as_str());
-        let usage = Usage {
-            automatic: automatic_to(recent, keys),
-            mailbox: count(&|one| one.mailbox == id),
-            agent: count(&|one| draft.agent.is_some() && one.agent == draft.agent),
-            app: count(&|one| siblings.contains(&one.mailbox)),
-            tenant: count(&|_| true),
-            domains: domains
-                .into_iter()
-                .map(|domain| {
-                    let counted = count(&|one| one.recipients.iter().any(|key| to(&domain, key)));
-                    (domain, counted)
-                })
-                .collect(),
-        };
-        Ok((app, Fact::Known(usage)))
-    }
 }
 
 /// The role that each person has now who said yes; of one who has no account any more, none.
@@ -252,14 +214,63 @@ async fn roles_of(tenant: &TenantStore, approvals: &[Approval]) -> Result<Vec<(U
     Ok(users.map(|user| (user.id, user.role)).collect())
 }
 
-/// Of a policy, releases that nobody said yes to and that went to one of these: the most that one of them got.
-fn automatic_to(recent: &[RecentRelease], keys: &[String]) -> u32 {
-    let to = |key: &String| recent.iter().filter(|one| one.is_automatic && one.recipients.contains(key)).count();
-    u32::try_from(keys.iter().map(to).max().unwrap_or(0)).unwrap_or(u32::MAX)
+/// What was let out of late that counts for limits of a draft.
+async fn usage(
+    tenant: &TenantStore,
+    others: Others,
+    counted: &[Counted],
+    recipients: &[String],
+) -> Result<Usage, ServiceError> {
+    let automatic = recipients.iter().cloned().map(Counted::Automatic);
+    let under: Vec<Counted> = counted.iter().cloned().chain(automatic).collect();
+    let numbers = tenant.let_out(others, &under).await?;
+    let mut usage = Usage::default();
+    for (one, number) in under.into_iter().zip(numbers) {
+        let count = Count { number };
+        match one {
+            Counted::Tenant => usage.tenant = count,
+            Counted::Mailbox(_) => usage.mailbox = count,
+            Counted::Agent(_) => usage.agent = count,
+            Counted::App(_) => usage.app = count,
+            Counted::Domain(domain) => usage.domains.push((domain, count)),
+            // The most that one of them got.
+            Counted::Automatic(_) => usage.automatic = usage.automatic.max(number),
+        }
+    }
+    Ok(usage)
 }
 
-fn similar_to_newcomers(recent: &[RecentRelease], likeness: u64) -> u32 {
-    let near = recent.iter().filter(|one| is_near(one.similarity, likeness));
+/// With the moments from which on there is room under limits that are reached: when the oldest of as many as a limit allows
+/// counts no more.
+async fn when_open(
+    tenant: &TenantStore,
+    others: Others,
+    (mut usage, counted): (Usage, &[Counted]),
+    limits: Vec<(Limited, u32)>,
+) -> Result<Usage, ServiceError> {
+    for (of, limit) in limits {
+        // Under a limit of nothing there never is room.
+        if limit == 0 || !usage.is_at(&of, limit) {
+            continue;
+        }
+        let is_of = |one: &&Counted| match (&of, one) {
+            (Limited::Tenant, Counted::Tenant)
+            | (Limited::Mailbox, Counted::Mailbox(_))
+            | (Limited::Agent, Counted::Agent(_))
+            | (Limited::App, Counted::App(_)) => true,
+            (Limited::Domain(limited), Counted::Domain(counted)) => limited == counted,
+            _ => false,
+        };
+        let Some(under) = counted.iter().find(is_of) else { continue };
+        if let Some(last) = tenant.let_out_at(others, under, limit).await? {
+            usage.opens.push((of, limit, last.plus(COUNTED_FOR)));
+        }
+    }
+    Ok(usage)
+}
+
+fn similar_to_newcomers(approaches: &[Approach], likeness: u64) -> u32 {
+    let near = approaches.iter().filter(|one| is_near(one.likeness, likeness));
     near.fold(0, |sum, one| sum.saturating_add(one.newcomers))
 }
 

@@ -17,6 +17,7 @@ use crate::governance::role::Role;
 use crate::governance::{Approval, Content, Identity, Policy, Version};
 use crate::ids::{MailboxId, TenantId, UserId};
 use crate::mail::address::{Domain, Mailbox};
+use crate::store::usage::COUNTED_FOR;
 
 /// What is known of a version, but for the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,35 +53,46 @@ pub(crate) struct Usage {
     pub(crate) tenant: Count,
     /// To each domain of the recipients.
     pub(crate) domains: Vec<(Domain, Count)>,
-}
-
-/// How many, and when, newest first. The times are not recorded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Count {
-    number: u32,
+    /// From when on there is room under limits that are reached. Of use at the moment of asking alone, and not recorded.
     #[serde(skip)]
-    at: Vec<Timestamp>,
+    pub(crate) opens: Vec<(Limited, u32, Timestamp)>,
 }
 
-impl Count {
-    pub(crate) fn of(at: Vec<Timestamp>) -> Self {
-        Self { number: u32::try_from(at.len()).unwrap_or(u32::MAX), at }
-    }
+/// How many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Count {
+    pub(crate) number: u32,
+}
 
-    /// From when on there is room under a limit; `None` where there is now. With the oldest of the last `limit` gone there is
-    /// room again; without its time, nobody knows when.
-    fn opens(&self, limit: u32) -> Option<Timestamp> {
-        let never = Timestamp::from_micros(i64::MAX);
-        let last = match limit.checked_sub(1) {
-            None => return Some(never),
-            Some(_) if self.number < limit => return None,
-            Some(last) => last,
+/// What a limit is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Limited {
+    Mailbox,
+    Agent,
+    App,
+    Tenant,
+    Domain(Domain),
+}
+
+impl Usage {
+    /// Whether there is no room under a limit now.
+    pub(crate) fn is_at(&self, of: &Limited, limit: u32) -> bool {
+        let count = match of {
+            Limited::Mailbox => Some(&self.mailbox),
+            Limited::Agent => Some(&self.agent),
+            Limited::App => Some(&self.app),
+            Limited::Tenant => Some(&self.tenant),
+            Limited::Domain(domain) => self.domains.iter().find(|(one, _)| one == domain).map(|(_, count)| count),
         };
-        Some(self.at.get(last as usize).map_or(never, |oldest| oldest.plus(DAY)))
+        count.map_or(0, |count| count.number) >= limit
+    }
+
+    /// From when on there is room under a limit; `None` where there is now. Where nobody looked, nobody knows.
+    fn opens(&self, of: &Limited, limit: u32) -> Option<Timestamp> {
+        let noted = self.opens.iter().find(|(one, at, _)| (one, *at) == (of, limit)).map(|(_, _, opens)| *opens);
+        self.is_at(of, limit).then(|| noted.unwrap_or(Timestamp::from_micros(i64::MAX)))
     }
 }
-
-const DAY: Duration = Duration::from_hours(24);
 
 /// When a version would leave, of which the gate is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,23 +172,28 @@ impl Ground {
     }
 }
 
+/// The limits of a policy.
+pub(crate) fn limits(policy: &Policy, has_agent: bool) -> Vec<(Limited, u32)> {
+    let mut limits = vec![(Limited::Mailbox, policy.mailbox_per_day), (Limited::Tenant, policy.tenant_per_day)];
+    if has_agent {
+        limits.push((Limited::Agent, policy.agent_per_day));
+    }
+    limits.extend(policy.scopes.iter().filter_map(|scope| {
+        let of = match scope.domain() {
+            Some(domain) => Limited::Domain(domain),
+            None if scope.mailbox.is_some() => Limited::Mailbox,
+            None if scope.agent.is_some() => Limited::Agent,
+            None => Limited::App,
+        };
+        Some((of, scope.per_day?))
+    }));
+    limits
+}
+
 /// Whether mailbox, agent, tenant and scopes have room, and else from when on.
 fn quota(usage: &Usage, has_agent: bool, policy: &Policy) -> Quota {
-    let mut opens = vec![usage.mailbox.opens(policy.mailbox_per_day), usage.tenant.opens(policy.tenant_per_day)];
-    if has_agent {
-        opens.push(usage.agent.opens(policy.agent_per_day));
-    }
-    for scope in &policy.scopes {
-        let Some(limit) = scope.per_day else { continue };
-        let count = match scope.domain() {
-            Some(domain) => usage.domains.iter().find(|(one, _)| *one == domain).map(|(_, count)| count),
-            None if scope.mailbox.is_some() => Some(&usage.mailbox),
-            None if scope.agent.is_some() => Some(&usage.agent),
-            None => Some(&usage.app),
-        };
-        opens.push(count.unwrap_or(&Count::default()).opens(limit));
-    }
-    opens.into_iter().flatten().max().map_or(Quota::Open, Quota::UsedUpUntil)
+    let opens = limits(policy, has_agent).iter().filter_map(|(of, limit)| usage.opens(of, *limit)).max();
+    opens.map_or(Quota::Open, Quota::UsedUpUntil)
 }
 
 /// Until when the quiet hours last in which `now` is. A time zone that is not known on this machine makes it unknown.
@@ -197,7 +214,7 @@ pub(crate) fn behind_quiet_hours(policy: &Policy, at: Timestamp) -> Fact<Timesta
     // So many hours one behind another are no policy of anybody's.
     for _ in 0..64 {
         match quiet_until(policy, moment) {
-            Fact::Known(Some(end)) if end < at.plus(2 * DAY) => moment = end,
+            Fact::Known(Some(end)) if end < at.plus(2 * COUNTED_FOR) => moment = end,
             Fact::Known(Some(_)) => return Fact::Unknown,
             Fact::Known(None) => return Fact::Known(moment),
             Fact::Unknown => return Fact::Unknown,
@@ -286,16 +303,21 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_opens_a_day_after_the_oldest_that_counts_for_it() {
-        let times = |count: i64| (0..count).rev().map(|place| Timestamp::from_micros(place * 10)).collect::<Vec<_>>();
-        let count = Count::of(times(3));
-        assert_eq!(count.opens(4), None);
-        assert_eq!(count.opens(3), Some(Timestamp::from_micros(0).plus(DAY)));
-        assert_eq!(count.opens(1), Some(Timestamp::from_micros(20).plus(DAY)));
+    fn a_limit_that_is_reached_opens_when_that_was_noted_and_else_nobody_knows_when() {
+        let opens = Timestamp::from_micros(7);
+        let usage = Usage {
+            tenant: Count { number: 3 },
+            opens: vec![(Limited::Tenant, 3, opens), (Limited::Mailbox, 3, opens)],
+            ..Usage::default()
+        };
         let never = Some(Timestamp::from_micros(i64::MAX));
-        assert_eq!((count.opens(0), Count::of(Vec::new()).opens(0)), (never, never));
-        let recorded: Count = serde_json::from_str(&serde_json::to_string(&count).unwrap()).unwrap();
-        assert_eq!((recorded.opens(4), recorded.opens(3)), (None, never), "the same, but for when");
+        assert_eq!(usage.opens(&Limited::Tenant, 4), None);
+        assert_eq!(usage.opens(&Limited::Tenant, 3), Some(opens));
+        assert_eq!(usage.opens(&Limited::Tenant, 2), never);
+        assert_eq!(usage.opens(&Limited::Mailbox, 3), None, "nothing counts there");
+        assert_eq!(usage.opens(&Limited::Mailbox, 0), never);
+        let recorded: Usage = serde_json::from_str(&serde_json::to_string(&usage).unwrap()).unwrap();
+        assert_eq!((recorded.opens(&Limited::Tenant, 4), recorded.opens(&Limited::Tenant, 3)), (None, never));
     }
 
     #[test]
@@ -303,8 +325,8 @@ mod tests {
         use crate::governance::policy::Scope;
         let domain = |name: &str| Domain::parse(name).unwrap();
         let usage = Usage {
-            agent: Count::of(vec![Timestamp::from_micros(1); 2]),
-            domains: vec![(domain("bank.example"), Count::of(vec![Timestamp::from_micros(1); 3]))],
+            agent: Count { number: 2 },
+            domains: vec![(domain("bank.example"), Count { number: 3 })],
             ..Usage::default()
         };
         let of =

@@ -10,12 +10,14 @@ use utoipa::ToSchema;
 
 use super::facts::DraftCase;
 use super::ground::behind_quiet_hours;
+use super::weigh::weigh;
 use super::{VerdictView, actor_of, conflict, fault};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
+use crate::governance::facts::Facts;
 use crate::governance::gate::{Refused, ReleaseTerms};
 use crate::governance::lifecycle::{DraftEvent, DraftState};
-use crate::governance::{Disposition, Draft, ReleaseRow, Verdict};
+use crate::governance::{Disposition, Draft, ReleaseRow, Verdict, Version};
 use crate::ids::{ApprovalId, DraftId, ReleaseId};
 use crate::service::keys::{Authenticated, DraftsWrite};
 use crate::service::once::{self, Answered, CallKey};
@@ -91,22 +93,21 @@ impl Service {
         &self,
         id: &str,
         request: ReleaseRequest,
-        call: Option<CallKey>,
+        call: CallKey,
         caller: &Authenticated<DraftsWrite>,
     ) -> Result<Answered<ReleaseAnswer>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
-        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+        let key = caller.principal().key_id();
+        if let Some(known) = once::before(&tenant, Some(&call), key).await? {
             return Ok(known);
         }
         let answer = self.ask_for_release(&tenant, id, request, caller).await?;
         // The step is taken, and is taken once: whoever asks again finds the draft where it is.
-        match once::keyed(call, caller.principal(), &answer)? {
-            Some(call) => once::answered(tenant.keep_call(call).await?, answer),
-            None => Ok(Answered::Now(Box::new(answer))),
-        }
+        once::kept(&tenant, call, key, answer).await
     }
 
-    async fn ask_for_release(
+    /// The same for one that is not called over HTTP.
+    pub(super) async fn ask_for_release(
         &self,
         tenant: &TenantStore,
         id: &str,
@@ -172,7 +173,8 @@ impl Service {
         who: Who,
     ) -> Result<ReleaseAnswer, ServiceError> {
         let now = self.clock().now();
-        let (disposition, verdict) = Disposition::of(&case.version, &case.facts, now);
+        let judged = weigh(&case.version, &case.facts, move |version, facts| Disposition::of(version, facts, now));
+        let (disposition, verdict) = judged.await?;
         self.keep_verdict(tenant, (&case, &verdict), (Occasion::Request, now)).await?;
         let mut answer = ReleaseAnswer {
             draft_id: draft.id.to_string(),
@@ -229,7 +231,8 @@ impl Service {
         let behind = case.facts.policy.known().and_then(|policy| behind_quiet_hours(policy, send_at).known().copied());
         let send_at = behind.unwrap_or(send_at);
         let gate_terms = ReleaseTerms { id: self.clock().mint(), expires_at: send_at.plus(RELEASE_LIFE) };
-        let row = mint(&case, gate_terms, now).map_err(|refused| ServiceError::Internal(refused.into()))?;
+        let minted = weigh(&case.version, &case.facts, move |version, facts| mint(version, facts, gate_terms, now));
+        let row = minted.await?.map_err(|refused| ServiceError::Internal(refused.into()))?;
         let id = row.id;
         let receipt = self.receipt_of(&row, draft.version, &case);
         let new = NewRelease {
@@ -239,6 +242,7 @@ impl Service {
             agent: draft.agent.clone(),
             similarity: case.likeness,
             newcomers: case.newcomers,
+            counted: case.counted.clone(),
             asked_by: who,
             receipt,
         };
@@ -271,7 +275,7 @@ impl Service {
         who: Who,
     ) -> Result<(), ServiceError> {
         let row = tenant.draft(draft).await?.ok_or(ServiceError::NotFound("draft"))?;
-        let verdict = crate::governance::evaluate(&case.version, &case.facts, self.clock().now());
+        let verdict = case.verdict(self.clock().now()).await?;
         let terms = Terms { release_on_approval: row.release_on_approval, send_at: row.send_at };
         self.ask(tenant, draft, (case, &verdict), terms, who).await.map(|_| ())
     }
@@ -346,17 +350,17 @@ pub(crate) fn is_lifted_by_time(code: &str) -> bool {
 }
 
 /// Goes through the gate with the newest yes that counts, or by policy where none does.
-fn mint(case: &DraftCase, terms: ReleaseTerms, now: Timestamp) -> Result<ReleaseRow, Refused> {
-    let approvals = case.facts.approvals.known().map(Vec::as_slice).unwrap_or_default();
+fn mint(version: &Version, facts: &Facts, terms: ReleaseTerms, now: Timestamp) -> Result<ReleaseRow, Refused> {
+    let approvals = facts.approvals.known().map(Vec::as_slice).unwrap_or_default();
     for approval in approvals.iter().rev() {
-        let Ok(approved) = Draft::new(case.version.clone()).approve(approval) else { continue };
-        match approved.release(terms, &case.facts, now) {
+        let Ok(approved) = Draft::new(version.clone()).approve(approval) else { continue };
+        match approved.release(terms, facts, now) {
             Ok((_, row)) => return Ok(row),
             Err(Refused::Evidence) => {}
             Err(refused) => return Err(refused),
         }
     }
-    let policy = case.facts.policy.known().map(|policy| policy.version.clone()).unwrap_or_default();
-    let (_, row) = Draft::new(case.version.clone()).approve_by_policy(&policy).release(terms, &case.facts, now)?;
+    let policy = facts.policy.known().map(|policy| policy.version.clone()).unwrap_or_default();
+    let (_, row) = Draft::new(version.clone()).approve_by_policy(&policy).release(terms, facts, now)?;
     Ok(row)
 }

@@ -51,7 +51,7 @@ impl Service {
         caller: &Authenticated<ApprovalsReport>,
     ) -> Result<Answered<DraftView>, ServiceError> {
         let tenant = self.store.for_tenant(caller.principal().tenant());
-        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal()).await? {
+        if let Some(known) = once::before(&tenant, call.as_ref(), caller.principal().key_id()).await? {
             return Ok(known);
         }
         let draft = self.draft_row(&tenant, id).await?;
@@ -61,7 +61,7 @@ impl Service {
         let mut shown = self.show_draft(&tenant, draft.id).await?;
         let now = self.clock().now();
         shown.handoff = shown.handoff.map(|handoff| handoff.reported(&report, now));
-        let call = once::keyed(call, caller.principal(), &shown)?;
+        let call = once::keyed(call, caller.principal().key_id(), &shown)?;
         let answered = once::answered(tenant.report_handoff(report, call).await.map_err(conflict)?, shown)?;
         match answered {
             Answered::Now(_) => Ok(Answered::Now(Box::new(self.show_draft(&tenant, draft.id).await?))),

@@ -163,9 +163,8 @@ impl Service {
         let draft = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
         let outcome = match draft.state {
             DraftState::Draft | DraftState::PendingApproval | DraftState::Approved => {
-                match self.request_release(&id.to_string(), ReleaseRequest::default(), None, caller).await {
-                    Ok(Answered::Now(answer)) => outcome(*answer),
-                    Ok(Answered::Before(_)) => return Err(unreadable()),
+                match self.ask_for_release(tenant, &id.to_string(), ReleaseRequest::default(), caller).await {
+                    Ok(answer) => outcome(answer),
                     Err(ServiceError::Denied(verdict)) => {
                         let denies = verdict.reasons.into_iter().filter(|reason| reason.ruling == "deny");
                         let codes: Vec<String> = denies.map(|reason| reason.code).collect();

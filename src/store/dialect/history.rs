@@ -47,6 +47,7 @@ macro_rules! steps {
             "0048_notices",
             "0049_bounce_hosts",
             "0050_deferred_questions",
+            "0051_counted_releases",
         )
     };
     ($engine:literal, $($name:literal,)*) => {

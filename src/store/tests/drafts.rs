@@ -17,6 +17,7 @@ use crate::store::releases::{ClaimedRelease, NewRelease, Outcome};
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::tests::engine::on_both_engines;
+use crate::store::usage::counted_under;
 use crate::store::verdicts::{Occasion, VerdictRow};
 
 /// What a tenant has that is on its way.
@@ -183,6 +184,7 @@ pub(super) fn release(clock: &Clock, tenant: TenantId, draft: DraftId) -> NewRel
         agent: None,
         similarity: u64::MAX,
         newcomers: 2,
+        counted: counted_under(MailboxId::from_bits(5), None, None, &to()),
         asked_by,
     }
 }

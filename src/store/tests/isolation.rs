@@ -43,6 +43,7 @@ use crate::store::spool::NewAccepted;
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::templates::NewTemplate;
 use crate::store::uploads::{NewUpload, UploadRoom};
+use crate::store::usage::{Counted, Others};
 use crate::store::watch::Alarm;
 use rows::Rows;
 use scene::{
@@ -229,7 +230,9 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         templates() => "Ok([])";
         rejections(span) => "Ok([])";
         known_call("key_of_both", "once", [1; 32]) => "Ok(First(()))";
-        recent_releases() => "Ok(Some([]))";
+        let_out(OTHERS, &[Counted::Tenant]) => "Ok([0])";
+        let_out_at(OTHERS, &Counted::Tenant, 1) => "Ok(None)";
+        approaches(OTHERS) => "Ok(Some([]))";
         audit_after(0, 9) => "Ok([])";
         audit_of(&owned.sending.draft.to_string()) => "Ok([])";
         audit_head() => "Ok((0, ";
@@ -376,6 +379,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         set_policy(crate::governance::Policy::default(), Who::Operator) => "Ok(\"v1\")";
         add_upload(upload(owned.upload, clock), ROOM) => "Ok(())";
         drop_uploads() => "Ok(0)";
+        drop_counted() => "Ok(0)";
         audit(vec![entry()]) => "Ok(())";
         keep_verdict(drafts::verdict(clock, draft)) => "Ok(())";
     }
@@ -420,6 +424,8 @@ fn invitation(id: InvitationId, user: Option<UserId>, token: u8) -> NewInvitatio
     }
 }
 
+/// All drafts but one that nobody has.
+const OTHERS: Others = Others { draft: DraftId::from_bits(1), before: None };
 const ROOM: UploadRoom = UploadRoom { files: 9, octets: 9_000 };
 
 fn upload(id: UploadId, clock: &Clock) -> NewUpload {

@@ -62,6 +62,7 @@ impl Gateway {
     pub fn serve(config: &Path, dir: &Path) -> Self {
         let mut command = program();
         command.args(["serve", "--json", "--config"]).arg(config);
+        leave_names(&mut command, config);
         let beside = config.parent().unwrap();
         Self::start(command, dir, beside).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -253,6 +254,7 @@ impl Gateway {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program();
         command.args(arguments).args(self.place());
+        leave_names(&mut command, &self.config());
         command
     }
 
@@ -459,6 +461,13 @@ fn done(mut command: Command, input: &[u8]) -> Done {
         code: output.status.code().unwrap_or(-1),
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Leaves the choice of name servers to a configuration that makes it.
+fn leave_names(command: &mut Command, config: &Path) {
+    if std::fs::read_to_string(config).is_ok_and(|text| text.contains("[dns]\nservers = ")) {
+        command.env_remove("CONNEX__DNS__SERVERS");
     }
 }
 

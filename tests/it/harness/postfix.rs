@@ -25,6 +25,13 @@ impl Postfix {
     /// One that does with mail what `main`, more lines of main.cf, says: `default_transport`, `smtpd_milters` and so on.
     /// It knows no domain of its own, looks nothing up in DNS, and tries deferred mail again after a second.
     pub fn start(main: &str) -> Self {
+        // Let go before Postfix takes it: whoever gets it in between makes the start fail, which is seen below.
+        let smtp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self::start_at(&[(smtp, "")], main)
+    }
+
+    /// As [`Postfix::start`], with a server at each of these addresses, and options of `smtpd` for it alone: `-o NAME=VALUE`.
+    pub fn start_at(servers: &[(SocketAddr, &str)], main: &str) -> Self {
         assert!(rustix::process::geteuid().is_root(), "Postfix starts as root only: run the tests as root");
         let folder = tempfile::Builder::new().prefix("connex-postfix-").tempdir().unwrap();
         // Its processes run as `postfix` and have to get through.
@@ -33,12 +40,12 @@ impl Postfix {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         chown(folder.path().join("data"), Some(number_of("passwd", "postfix")), None).unwrap();
-        // Let go before Postfix takes it: whoever gets it in between makes the start fail, which is seen below.
-        let smtp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let own = folder.path().display();
         let common = without_those_of(main, &MAIN.replace("OWN", &own.to_string()));
         fs::write(folder.path().join("config/main.cf"), format!("{common}{main}\n")).unwrap();
-        fs::write(folder.path().join("config/master.cf"), format!("{smtp} inet n - n - - smtpd\n{MASTER}")).unwrap();
+        let inet = servers.iter().map(|(address, options)| format!("{address} inet n - n - - smtpd {options}\n"));
+        let master = inet.collect::<String>() + MASTER;
+        fs::write(folder.path().join("config/master.cf"), master).unwrap();
         let output = File::create(folder.path().join("output.txt")).unwrap();
         let mut command = Command::new("postfix");
         command.arg("-c").arg(folder.path().join("config")).arg("start-fg").stdin(Stdio::null());
@@ -46,11 +53,11 @@ impl Postfix {
         let script = command
             .spawn()
             .unwrap_or_else(|error| panic!("postfix does not start ({error}): ./tests/run installs what is missing"));
-        let mut postfix = Self { script, smtp, folder, flushed: Mutex::new(Instant::now()) };
+        let mut postfix = Self { script, smtp: servers[0].0, folder, flushed: Mutex::new(Instant::now()) };
         wait_for("Postfix to be ready", || {
             let ended = postfix.script.try_wait().unwrap();
             assert!(ended.is_none(), "Postfix ended: {}", postfix.log());
-            std::net::TcpStream::connect(smtp).is_ok().then_some(())
+            servers.iter().all(|(address, _)| std::net::TcpStream::connect(address).is_ok()).then_some(())
         });
         postfix
     }

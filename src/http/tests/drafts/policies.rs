@@ -4,6 +4,7 @@ use super::*;
 use crate::governance::policy::{Policy, QuietHours, Scope};
 use crate::governance::role::Role;
 use crate::service::accounts::STEP_UP;
+use crate::service::policies::{ReplayBounds, replay};
 
 async fn set(gateway: &Gateway, policy: Policy) {
     gateway.store.for_tenant(gateway.tenant).set_policy(policy, Who::Operator).await.unwrap();
@@ -112,6 +113,18 @@ async fn another_policy_is_tried_on_what_was_asked_before_and_changes_nothing() 
     assert_eq!(same.status, StatusCode::OK, "{}", same.text());
     let same = same.json();
     assert_eq!((&same["judged"], &same["changed"], &same["skipped"]), (&json!(2), &json!(0), &json!(0)), "{same}");
+    assert_eq!(same["restSince"], Value::Null);
+    // What is more than one call asks for is asked for by the next.
+    let tenant = gateway.store.for_tenant(gateway.tenant);
+    let begin = Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+    for bounds in [ReplayBounds { verdicts: 1, octets: usize::MAX }, ReplayBounds { verdicts: 9, octets: 1 }] {
+        let part = replay(&tenant, &Policy::default(), begin, Some(bounds)).await.unwrap();
+        assert_eq!((part.judged, part.differences[0].draft.as_str()), (1, first["id"].as_str().unwrap()));
+        let rest = Timestamp::parse_rfc3339(&part.rest_since.unwrap()).unwrap();
+        let part = replay(&tenant, &Policy::default(), rest, Some(bounds)).await.unwrap();
+        assert_eq!((part.judged, part.rest_since), (1, None));
+        assert_eq!(part.differences[0].draft.as_str(), second["id"]);
+    }
     let strict = simulate(json!({ "policy": { "participantsOnly": false, "mailboxPerDay": 1 } })).await.json();
     assert_eq!((&strict["changed"], &strict["changes"]), (&json!(1), &json!({ "release -> hold": 1 })), "{strict}");
     assert_eq!(strict["differences"][0]["draft"], second["id"]);

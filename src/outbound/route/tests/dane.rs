@@ -19,7 +19,7 @@ fn world() -> Zone {
 async fn peers_in(zone: &Zone) -> Result<Vec<(String, Encryption, Trust)>, NoRoute> {
     let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 1 };
     let router = router(&Resolver::new(&settings).unwrap(), 25);
-    let router = router.proving(Resolver::proving(&settings, zone.anchor().as_ref()).unwrap());
+    let router = router.proving(Resolver::proving(&settings, zone.anchor().unwrap()).unwrap());
     let route = router.direct(&domain("buyer.example"), 0, NOW).await?;
     Ok(route.peers().map(|peer| (peer.name, peer.encryption, peer.trust)).collect())
 }
