@@ -229,7 +229,12 @@ pub async fn replay(
     loop {
         let rows = tenant.verdicts_after((after.0, &after.1), PAGE).await?;
         for row in &rows {
-            if most.is_some_and(|most| replay.judged + replay.skipped >= most.verdicts || octets >= most.octets) {
+            // Times are told in milliseconds: those of one are asked for together, so that the next call begins behind them.
+            let is_next = row.at.as_micros().div_euclid(1_000) != after.0.as_micros().div_euclid(1_000);
+            let is_over = |most: ReplayBounds| {
+                is_next && (replay.judged + replay.skipped >= most.verdicts || octets >= most.octets)
+            };
+            if most.is_some_and(is_over) {
                 replay.rest_since = Some(row.at.to_string());
                 return Ok(replay);
             }

@@ -278,7 +278,8 @@ impl Gateway {
             Value::Null => Body::empty(),
             body => Body::from(body.to_string()),
         };
-        let sent = request(call.verb, &call.path, Some(key)).header("x-request-id", "req_1").body(body).unwrap();
+        let sent = request(call.verb, &call.path, Some(key)).header("x-request-id", "req_1");
+        let sent = sent.header("idempotency-key", fresh_key()).body(body).unwrap();
         let reply = self.send(sent).await;
         (reply.status, reply.text())
     }

@@ -98,6 +98,7 @@ async fn another_policy_is_tried_on_what_was_asked_before_and_changes_nothing() 
     mailbox(&gateway, "sales", "connex", "policy_auto").await;
     set(&gateway, open()).await;
     let (first, _) = asked(&gateway, &key, "sales").await;
+    gateway.clock.advance(std::time::Duration::from_secs(1));
     let (second, _) = asked(&gateway, &key, "sales").await;
     assert_eq!(state(&gateway, &key, &second).await["state"], "released");
     let simulate = |body: Value| {
