@@ -57,6 +57,15 @@ impl SmtpSink {
         let counted = *self.counts.lock().unwrap();
         Counts { sessions: counted.sessions - 1, ..counted }
     }
+
+    /// Waits for so many messages to be counted, which is written beside the answers; fails where there are more.
+    pub fn until(&self, messages: u64) {
+        wait_for(&format!("message {messages} to be counted"), || {
+            let counted = self.counts().messages;
+            assert!(counted <= messages, "{counted} messages in place of {messages}");
+            (counted == messages).then_some(())
+        });
+    }
 }
 
 impl Drop for SmtpSink {
