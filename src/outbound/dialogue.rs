@@ -272,8 +272,8 @@ impl Dialogue {
         match state {
             State::Greeting if reply.is_success() => self.hello(),
             State::Hello if reply.is_success() => self.greeted(Offer::read(reply)),
-            // RFC 5321 §3.2: a server without extensions.
-            State::Hello if matches!(reply.code(), 500 | 502) => {
+            // RFC 5321 §3.2: a server without extensions, in whatever words. 521 is no such word (RFC 7504).
+            State::Hello if reply.is_permanent() && reply.code() != 521 => {
                 let line = format!("HELO {}\r\n", self.rules.hello);
                 self.to(State::Helo, Action::Say(line.into_bytes(), Step::Hello))
             }
@@ -342,6 +342,11 @@ impl Dialogue {
             State::Transaction(transaction) => {
                 let open = transaction.undecided();
                 self.finish(Some((open, report.clone())), false)
+            }
+            // A server that goes away at STARTTLS, or right behind the handshake, does so over TLS: it may do without.
+            State::StartTls(_) => self.open(&Report { reason: Reason::Tls, ..report.clone() }, false),
+            State::Hello if self.is_encrypted && self.rules.encryption != Encryption::Begun => {
+                self.open(&Report { reason: Reason::Tls, ..report.clone() }, false)
             }
             _ => self.open(report, false),
         }

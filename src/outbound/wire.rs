@@ -1,4 +1,5 @@
-//! Puts a signed message onto the wire: one transaction with one server, the next server where the first gives no answer.
+//! Puts a signed message onto the wire: one transaction with one server, and with the next where the first gives no answer or
+//! says that it takes nothing now.
 //! A connection that waits from an earlier transaction is used again, behind RSET.
 //!
 //! [`send`] spends the message, asks the caller to record the begin of the end of data before the final dot is written,
@@ -124,35 +125,52 @@ where
     R: Future<Output = Result<(), E>>,
 {
     let outgoing = message.into_outgoing();
-    let (mut open, strangers): (Vec<_>, Vec<_>) =
+    let (recipients, strangers): (Vec<_>, Vec<_>) =
         outgoing.recipients.iter().cloned().partition(|recipient| route.leads_to(recipient));
     let misled = Report::because(Reason::WrongRoute, "the route is not one to this recipient");
     let mut done = Attempt::all(strangers, Outcome::Deferred, &misled);
+    let nowhere = Report::because(Reason::Unreachable, "the route has no server");
+    // For whom nothing is decided, with what the last server came to.
+    let mut open = Attempt::all(recipients, Outcome::Deferred, &nowhere);
     let mut sending = Sending {
         outgoing: &outgoing,
         terms,
         record: Some(begin_end_of_data),
         deadline: Instant::now() + terms.timeouts.until_end_of_data,
     };
-    let mut why = Report::because(Reason::Unreachable, "the route has no server");
     // RFC 7504 §2.1: 521 says that there is no mail service; it counts when every server says so.
-    let mut is_no_service = true;
+    let (mut is_no_service, mut put_offs) = (true, 0);
     for peer in route.peers() {
-        if open.is_empty() || !sending.may_go_on() {
+        if open.is_empty() || put_offs >= PUT_OFFS || !sending.may_go_on() {
             break;
         }
-        let ending = sending.try_server(peer, open).await;
-        done.extend(ending.settled);
-        open = Vec::new();
+        let recipients = open.drain(..).map(|attempt| attempt.recipient).collect();
+        let ending = sending.try_server(peer, recipients).await;
+        // RFC 5321 §5.1: the next server may take what this one puts off.
+        let (put_off, settled): (Vec<_>, Vec<_>) = ending.settled.into_iter().partition(is_put_off);
+        put_offs += usize::from(!put_off.is_empty());
+        done.extend(settled);
+        open = put_off;
         if let Some((recipients, report)) = ending.open {
-            is_no_service &= report.code == Some(521);
-            (open, why) = (recipients, report);
+            open.extend(Attempt::all(recipients, Outcome::Deferred, &report));
         }
+        is_no_service &= open.iter().all(|attempt| attempt.report.code == Some(521));
     }
-    let is_no_service = is_no_service && why.code == Some(521);
-    let outcome = if is_no_service { Outcome::Rejected } else { Outcome::Deferred };
-    done.extend(Attempt::all(open, outcome, &why));
+    if is_no_service {
+        let no_service = open.iter_mut().filter(|attempt| attempt.report.code == Some(521));
+        no_service.for_each(|attempt| attempt.outcome = Outcome::Rejected);
+    }
+    done.extend(open);
     done
+}
+
+/// Servers that may put the same message off in one attempt: a domain with many would be asked again and again.
+const PUT_OFFS: usize = 2;
+
+/// Whether a server said "later", of the recipient or the message.
+fn is_put_off(attempt: &Attempt) -> bool {
+    let Attempt { outcome, report, .. } = attempt;
+    *outcome == Outcome::Deferred && report.reason == Reason::Reply && matches!(report.code, Some(400..=499))
 }
 
 struct Sending<'a, F> {
@@ -453,7 +471,7 @@ impl Wire {
         Some(match reading {
             Ok(0) => closed(),
             Ok(_) => self.unread().unwrap_or_else(out_of_turn),
-            Err(error) => lost(Reason::Closed, &error.to_string()),
+            Err(error) => broken(&error),
         })
     }
 
@@ -485,7 +503,7 @@ impl Wire {
                 Err(_) => return lost(Reason::Timeout, "no reply in time"),
                 Ok(Ok(0)) => return closed(),
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return lost(Reason::Closed, &error.to_string()),
+                Ok(Err(error)) => return broken(&error),
             }
         }
     }
@@ -497,6 +515,11 @@ impl Wire {
 
 fn lost(reason: Reason, text: &str) -> Input {
     Input::Lost(reason, text.to_owned())
+}
+
+/// The library's words for a TLS session that just ends are for programmers.
+fn broken(error: &io::Error) -> Input {
+    if error.kind() == io::ErrorKind::UnexpectedEof { closed() } else { lost(Reason::Closed, &error.to_string()) }
 }
 
 fn closed() -> Input {

@@ -445,14 +445,21 @@ impl Service {
     }
 
     pub(crate) async fn show_draft(&self, tenant: &TenantStore, id: DraftId) -> Result<DraftView, ServiceError> {
-        let draft = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
+        let mut draft = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
+        let sent = loop {
+            let sent = Sent {
+                releases: tenant.releases_of(id).await?,
+                copies: tenant.sent_copies(id).await?,
+                handoff: tenant.handoff(id).await?,
+            };
+            // It may have taken a step meanwhile: whoever sees that all was sent must not see it being sent.
+            let again = tenant.draft(id).await?.ok_or(ServiceError::NotFound("draft"))?;
+            if std::mem::replace(&mut draft, again) == draft {
+                break sent;
+            }
+        };
         let version = tenant.draft_version(id, draft.version).await?;
         let mailbox = self.maybe_mailbox_of(tenant, &draft).await?;
-        let sent = Sent {
-            releases: tenant.releases_of(id).await?,
-            copies: tenant.sent_copies(id).await?,
-            handoff: tenant.handoff(id).await?,
-        };
         Ok(view(&draft, version.as_ref(), mailbox.as_ref(), &sent))
     }
 }

@@ -87,6 +87,20 @@ fn commands_go_together_where_pipelining_is_announced_and_one_by_one_where_it_is
 }
 
 #[test]
+fn a_server_that_refuses_ehlo_in_whatever_words_is_greeted_without_extensions() {
+    let asked = |words: &str| {
+        let (dialogue, _) = Dialogue::begin(envelope(&["a@b.example"]), rules(Encryption::Never));
+        dialogue.on(reply("220 hi")).0.on(reply(words)).1
+    };
+    for words in ["500 what", "501 no", "502 what", "504 no", "550 no", "554 no"] {
+        assert_eq!(asked(words), Action::Say(b"HELO mx.gateway.example\r\n".to_vec(), Step::Hello), "{words}");
+    }
+    for words in ["521 no mail here", "421 later", "450 later"] {
+        assert!(matches!(asked(words), Action::Finish(Ending { open: Some(_), .. })), "{words}");
+    }
+}
+
+#[test]
 fn many_recipients_are_asked_for_in_groups() {
     let recipients: Vec<String> = (0..120).map(|number| format!("r{number}@b.example")).collect();
     let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();

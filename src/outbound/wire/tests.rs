@@ -249,6 +249,24 @@ async fn the_next_server_is_tried_where_the_first_gives_no_answer_and_never_behi
         let (attempts, recorded) = sends_to(&[first, taken.clone()], &[1, 1], &terms, true).await;
         assert_eq!((attempts[0].outcome, recorded), (Outcome::Accepted, 1));
     }
+    // It says "later", of the sender, the recipient or the message, and not behind the dot.
+    let later = |count: usize, told: Turn| then(until_data()[..count].to_vec(), &[told]);
+    let puts_off = [
+        later(2, Hears(MAIL, "450 4.3.0 later\r\n")),
+        later(3, Hears(RCPT, "451 4.7.1 later\r\n")),
+        later(4, Hears("DATA", "452 4.3.1 full\r\n")),
+    ];
+    for first in &puts_off {
+        let (attempts, recorded) = sends_to(&[first.clone(), taken.clone()], &[1, 1], &terms, true).await;
+        assert_eq!((attempts[0].outcome, recorded), (Outcome::Accepted, 1));
+    }
+    let full = then(until_data(), &[HearsMessage(BODY, "452 4.3.1 full\r\n")]);
+    let (attempts, _) = sends_to(&[full], &[1, 1], &terms, true).await;
+    assert_eq!((attempts[0].outcome, attempts[0].report.code), (Outcome::Deferred, Some(452)));
+    // Two that say so are enough.
+    let [first, second, _] = puts_off;
+    let (attempts, recorded) = sends_to(&[first, second], &[1, 1, 1], &terms, true).await;
+    assert_eq!((attempts[0].outcome, attempts[0].report.code, recorded), (Outcome::Deferred, Some(451), 0));
     // A refusal is an answer.
     let refused = then(until_data()[..3].to_vec(), &[Hears(RCPT, "550 no\r\n")]);
     let (attempts, _) = sends_to(&[refused], &[1, 1], &terms, true).await;
@@ -285,9 +303,16 @@ async fn offered_tls_is_used_with_any_certificate_and_mail_goes_in_clear_where_i
         Hears("DATA", "354 go\r\n"),
         HearsMessage(BODY, "250 Ok\r\n"),
     ];
-    for broken in [Says("what?\r\n"), Closes] {
-        let first = [Says("220 mx\r\n"), Hears(HELLO, OFFER), Hears("STARTTLS", "220 go\r\n"), broken, Closes];
-        let (attempts, _) = sends_to(&[first.to_vec(), clear.to_vec()], &[1], &terms(&[]), true).await;
+    let (config, _) = certificate(&["somebody.else.example"]);
+    let asked = Hears("STARTTLS", "220 go\r\n");
+    for broken in [
+        vec![asked.clone(), Says("what?\r\n"), Closes],
+        vec![asked.clone(), Closes],
+        vec![Hears("STARTTLS", ""), Closes],
+        vec![asked, Encrypts(config), Closes],
+    ] {
+        let first = then(vec![Says("220 mx\r\n"), Hears(HELLO, OFFER)], &broken);
+        let (attempts, _) = sends_to(&[first, clear.to_vec()], &[1], &terms(&[]), true).await;
         assert_eq!((attempts[0].outcome, attempts[0].report.encrypted), (Outcome::Accepted, false));
     }
 }

@@ -452,6 +452,9 @@ impl Done {
 pub fn connex(arguments: &[&str]) -> Done {
     let mut command = program();
     command.args(arguments);
+    if let Some([_, config]) = arguments.windows(2).find(|pair| pair[0] == "--config") {
+        leave_names(&mut command, Path::new(config));
+    }
     done(command, b"")
 }
 

@@ -121,7 +121,8 @@ impl Breaking {
 
 #[test]
 fn a_server_that_breaks_tls_in_the_middle_gets_mail_in_clear_on_another_connection() {
-    let ways: [(&str, &[u8]); 4] = [
+    let ways: [(&str, &[u8]); 5] = [
+        ("closes without a word", b""),
         ("closes in place of the handshake", b"220 go ahead\r\n"),
         ("speaks no TLS", b"220 go ahead\r\nwhat was that?\r\n"),
         // RFC 3207 §5: what somebody put behind the answer in clear.

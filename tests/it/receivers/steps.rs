@@ -125,13 +125,17 @@ fn a_server_that_wants_no_second_message_on_a_connection_gets_it_on_another() {
 #[test]
 fn the_next_server_is_tried_where_the_first_decided_nothing_and_none_behind_the_dot() {
     // At the first address nobody listens, at the last the second server of each domain.
-    let firsts: [(&[&str], &str); 9] = [
+    let firsts: [(&[&str], &str); 13] = [
         (&[], "accepted"),
         (&["-f", "connect"], "accepted"),
         (&["-r", "connect"], "accepted"),
         (&["-q", "ehlo"], "accepted"),
         (&["-Q", "mail"], "accepted"),
         (&["-q", "data"], "accepted"),
+        (&["-r", "mail"], "accepted"),
+        (&["-r", "rcpt"], "accepted"),
+        (&["-r", "data"], "accepted"),
+        (&["-r", "."], "deferred"),
         (&["-f", "rcpt"], "rejected"),
         (&["-f", "."], "rejected"),
         (&["-q", "."], "unknown"),
