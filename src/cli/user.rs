@@ -175,12 +175,12 @@ pub async fn run(command: UserCommand, out: &mut Output) -> Result<(), CliError>
         }
         UserCommand::Disable(args) => {
             let (own, user) = one(&args).await?;
-            own.disable_user(user.id).await?;
+            own.disable_user(user.id, Who::Operator).await?;
             out.answer(&serde_json::json!({ "disabled": user.id }), |out| out.line(&format!("Disabled {}", user.email)))
         }
         UserCommand::Enable(args) => {
             let (own, user) = one(&args).await?;
-            own.enable_user(user.id).await?;
+            own.enable_user(user.id, Who::Operator).await?;
             out.answer(&serde_json::json!({ "enabled": user.id }), |out| out.line(&format!("Enabled {}", user.email)))
         }
         UserCommand::Notices(args) => {

@@ -115,6 +115,8 @@ fn is_deceptive(letter: char) -> bool {
         0x2024 | 0x2044 | 0x2215 | 0xFE52 | 0xFE6B     // leader dot, slashes, small full stop, small @
         | 0xFF01..=0xFF5E                              // full-width ASCII
         | 0x2100..=0x2115 | 0x2117..=0x211F | 0x2123..=0x214F | 0x1D400..=0x1D7FF          // letter-like and mathematical letters
+        | 0x0250..=0x02AF | 0x1D00..=0x1DBF            // phonetic letters and small capitals
+        | 0x2C80..=0x2CFF | 0xA4D0..=0xA4FF | 0x10400..=0x1044F                             // Coptic, Lisu and Deseret
         | 0xE000..=0xF8FF)
 }
 

@@ -19,6 +19,8 @@ mod standing;
 mod tests;
 mod words;
 
+pub use identity::LONGEST_SINCE_CHECK;
+
 /// One rule.
 #[derive(Debug)]
 pub struct Rule {

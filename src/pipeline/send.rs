@@ -74,7 +74,7 @@ const PAUSED: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_secs(2);
 /// The window of messages in a minute.
 const MINUTE: i64 = 60_000_000;
-/// How long what quiet hours hold waits at most before the gate is asked again.
+/// How long what quiet hours hold, or an answer of DNS, waits at most before the gate is asked again.
 const QUIET: Duration = Duration::from_secs(60);
 /// How long what came of an attempt is tried to be recorded: with it unrecorded, the recipient ends as unknown.
 const INSISTENCE: Duration = Duration::from_secs(120);
@@ -331,12 +331,15 @@ impl Send {
         let codes =
             |verdict: &crate::governance::Verdict| verdict.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (event, reasons) = match &refused {
-            Refused::Verdict(verdict) if verdict.reasons().iter().all(|one| is_lifted_by_time(one.code)) => {
+            Refused::Verdict(verdict) if verdict.reasons().iter().all(is_lifted_by_time) => {
                 let now = self.service.clock().now();
                 // The end of quiet hours is known; but the policy may change before it.
                 let is_quiet = verdict.reasons().iter().any(|one| one.code == "quiet_hours" && !one.is_unknown);
                 let quiet = case.facts.standing.quiet_until.known().copied().flatten().filter(|_| is_quiet);
-                let again = quiet.map_or(now.plus(PAUSED), |until| until.min(now.plus(QUIET)));
+                // Others are asked by people who want it to end at once; DNS is not.
+                let is_unproven = verdict.reasons().iter().any(|one| one.code == "domain_unverified");
+                let pause = if is_unproven { QUIET } else { PAUSED };
+                let again = quiet.map_or(now.plus(pause), |until| until.min(now.plus(QUIET)));
                 return Ok(tenant.put_back(worker, claimed.clone(), again).await?);
             }
             Refused::Verdict(verdict) => match verdict.ruling() {

@@ -202,7 +202,13 @@ impl DomainDesk {
     ///
     /// # Errors
     /// [`ClaimError`].
-    pub async fn claim(&self, store: &Store, tenant: TenantId, text: &str) -> Result<DomainRow, ClaimError> {
+    pub async fn claim(
+        &self,
+        store: &Store,
+        tenant: TenantId,
+        text: &str,
+        who: Who,
+    ) -> Result<DomainRow, ClaimError> {
         let domain = Domain::parse(text)?;
         if self.platform_domains.contains(&domain) {
             return Err(ClaimError::Platform(domain));
@@ -213,7 +219,7 @@ impl DomainDesk {
         if own.len() >= DOMAINS && !own.iter().any(is_it) {
             return Err(ClaimError::TooMany);
         }
-        tenant.claim_domain(&domain, format!("connex-verification={}", new_token())).await?;
+        tenant.claim_domain(&domain, format!("connex-verification={}", new_token()), who).await?;
         let claimed = tenant.domains().await?.into_iter().find(is_it);
         Ok(claimed.ok_or(StoreError::NotFound("domain"))?)
     }
@@ -381,7 +387,8 @@ impl Service {
         request: &DomainRequest,
         caller: &Authenticated<DomainsWrite>,
     ) -> Result<DomainView, ServiceError> {
-        match self.domains.claim(&self.store, caller.principal().tenant(), &request.domain).await {
+        let who = Who::Actor(actor_of(caller.principal()));
+        match self.domains.claim(&self.store, caller.principal().tenant(), &request.domain, who).await {
             Ok(row) => Ok(self.domains.view(&row)),
             Err(ClaimError::Store(error)) => Err(error.into()),
             // Which domains are the gateway's own is for its operator to know.
@@ -400,7 +407,8 @@ impl Service {
         caller: &Authenticated<DomainsWrite>,
     ) -> Result<DomainRemoved, ServiceError> {
         let row = self.domain_row(id, caller.principal().tenant()).await?;
-        match self.store.for_tenant(row.tenant).give_up_domain(&row.domain).await {
+        let who = Who::Actor(actor_of(caller.principal()));
+        match self.store.for_tenant(row.tenant).give_up_domain(&row.domain, who).await {
             Ok(()) => Ok(DomainRemoved { removed: row.domain }),
             Err(StoreError::Conflict(_)) => {
                 Err(fault("/id", "is suspended by the operator, who alone can resume or remove it"))

@@ -118,7 +118,8 @@ impl Service {
         // What no tenant could have sent is refused before an app is registered for it.
         reading::read(&submission.request, self.clock().now(), &mut Vec::new()).map_err(ServiceError::Invalid)?;
         let tenant = self.store.for_tenant(caller.principal().tenant());
-        let (app, is_new_app) = tenant.app_or_new(&submission.request.app).await?;
+        let who = Who::Actor(actor_of(caller.principal()));
+        let (app, is_new_app) = tenant.app_or_new(&submission.request.app, who).await?;
         let key = SourceKey {
             app_id: app.id,
             source_system: submission.request.source_system.clone(),

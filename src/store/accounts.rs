@@ -9,11 +9,14 @@ pub mod setup;
 pub mod sign_ins;
 
 use serde::Serialize;
+use serde_json::json;
 
+use super::audit::{NewEntry, append};
 use super::directory::no_tenant_or;
 use super::sql::{Connection, Row, built, query};
 use super::{Store, StoreError, TenantStore, dialect, from_id};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::governance::role::Role;
 use crate::ids::{OPERATOR, SignInId, TenantId, UserId};
 
@@ -155,7 +158,11 @@ impl TenantStore {
     /// [`StoreError::Exists`] when there is one with this address; [`StoreError::NotFound`] when there is no such tenant.
     pub async fn add_user(&self, user: NewUser) -> Result<(), StoreError> {
         let (tenant, now) = (self.tenant, self.store.clock.now());
-        self.store.write(move |connection| Box::pin(async move { insert(connection, tenant, user, now).await })).await
+        self.store
+            .write(move |connection| {
+                Box::pin(async move { insert_on_record(connection, tenant, user, Who::Operator, now).await })
+            })
+            .await
     }
 
     /// All accounts by their addresses.
@@ -193,11 +200,17 @@ impl TenantStore {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn set_password(&self, id: UserId, hash: String, keep: Option<SignInId>) -> Result<(), StoreError> {
+    pub async fn set_password(
+        &self,
+        id: UserId,
+        hash: String,
+        keep: Option<SignInId>,
+        who: Who,
+    ) -> Result<(), StoreError> {
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
-                Box::pin(async move { change_password(connection, (tenant, id), hash, keep, now).await })
+                Box::pin(async move { change_password(connection, (tenant, id), (hash, keep), who, now).await })
             })
             .await
     }
@@ -206,17 +219,24 @@ impl TenantStore {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the tenant would be left without an owner; [`StoreError::NotFound`].
-    pub async fn set_role(&self, id: UserId, role: Role) -> Result<(), StoreError> {
-        let tenant = self.tenant;
+    pub async fn set_role(&self, id: UserId, role: Role, who: Who) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     // Two owners who make each other admins must not both succeed.
                     dialect::lock_tenants(connection, [tenant]).await?;
+                    let (before, _) = standing(connection, tenant, id).await?;
                     let set = built(format!("UPDATE users SET role = $3 {KEEPING_AN_OWNER}"));
                     let set = set.bind(tenant.to_string()).bind(id.to_string()).bind(role.as_str());
-                    let changed = set.execute(&mut *connection).await?;
-                    if changed == 0 { Err(refused(connection, tenant, id).await?) } else { Ok(()) }
+                    if set.execute(&mut *connection).await? == 0 {
+                        return Err(StoreError::Conflict(LAST_OWNER));
+                    }
+                    if before == role {
+                        return Ok(());
+                    }
+                    let detail = json!({ "before": before, "role": role });
+                    append(connection, tenant, now, vec![NewEntry::new(who, "user.role_changed", id, detail)]).await
                 })
             })
             .await
@@ -226,18 +246,23 @@ impl TenantStore {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the tenant would be left without an owner; [`StoreError::NotFound`].
-    pub async fn disable_user(&self, id: UserId) -> Result<(), StoreError> {
-        let tenant = self.tenant;
+    pub async fn disable_user(&self, id: UserId, who: Who) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     dialect::lock_tenants(connection, [tenant]).await?;
+                    let (_, before) = standing(connection, tenant, id).await?;
                     let disable = built(format!("UPDATE users SET state = 'disabled' {KEEPING_AN_OWNER}"));
                     let disable = disable.bind(tenant.to_string()).bind(id.to_string()).bind("");
                     if disable.execute(&mut *connection).await? == 0 {
-                        return Err(refused(connection, tenant, id).await?);
+                        return Err(StoreError::Conflict(LAST_OWNER));
                     }
-                    forget_access(connection, (tenant, id), None).await
+                    forget_access(connection, (tenant, id), None).await?;
+                    if before == UserState::Disabled {
+                        return Ok(());
+                    }
+                    append(connection, tenant, now, vec![NewEntry::new(who, "user.disabled", id, json!({}))]).await
                 })
             })
             .await
@@ -264,11 +289,35 @@ impl TenantStore {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn enable_user(&self, id: UserId) -> Result<(), StoreError> {
+    pub async fn enable_user(&self, id: UserId, who: Who) -> Result<(), StoreError> {
         const ENABLE: &str =
-            "UPDATE users SET state = 'active' WHERE tenant_id = $1 AND user_id = $2 AND created_at <= $3";
-        self.change_one(ENABLE, id.to_string(), "user").await
+            "UPDATE users SET state = 'active' WHERE tenant_id = $1 AND user_id = $2 AND state <> 'active'";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let enable = query(ENABLE).bind(tenant.to_string()).bind(id.to_string());
+                    if enable.execute(&mut *connection).await? == 0 {
+                        return standing(connection, tenant, id).await.map(|_| ());
+                    }
+                    append(connection, tenant, now, vec![NewEntry::new(who, "user.enabled", id, json!({}))]).await
+                })
+            })
+            .await
     }
+}
+
+/// As [`insert`], and on record.
+async fn insert_on_record(
+    connection: &mut Connection,
+    tenant: TenantId,
+    user: NewUser,
+    who: Who,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let entry = NewEntry::new(who, "user.added", user.id, json!({ "role": user.role }));
+    insert(connection, tenant, user, now).await?;
+    append(connection, tenant, now, vec![entry]).await
 }
 
 /// Inserts an account.
@@ -300,8 +349,8 @@ VALUES ($1, $2, $3, $4, $5, $6, 'active', $7, $8, $9)";
 async fn change_password(
     connection: &mut Connection,
     (tenant, id): (TenantId, UserId),
-    hash: String,
-    keep: Option<SignInId>,
+    (hash, keep): (String, Option<SignInId>),
+    who: Who,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SET: &str =
@@ -310,7 +359,8 @@ async fn change_password(
     if set.execute(&mut *connection).await? == 0 {
         return Err(StoreError::NotFound("user"));
     }
-    forget_access(connection, (tenant, id), keep).await
+    forget_access(connection, (tenant, id), keep).await?;
+    append(connection, tenant, now, vec![NewEntry::new(who, "user.password_set", id, json!({}))]).await
 }
 
 /// Ends the sign-ins of an account but `keep`, and the links that would set its password.
@@ -327,14 +377,16 @@ async fn forget_access(
     Ok(())
 }
 
-/// Why an update changed nothing that would leave a tenant without an owner.
-async fn refused(connection: &mut Connection, tenant: TenantId, id: UserId) -> Result<StoreError, StoreError> {
-    const KNOWN: &str = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
-    let known = query(KNOWN).bind(tenant.to_string()).bind(id.to_string()).fetch_optional(connection).await?;
-    Ok(match known {
-        Some(_) => StoreError::Conflict(LAST_OWNER),
-        None => StoreError::NotFound("user"),
-    })
+/// Role and state of an account within a transaction.
+async fn standing(
+    connection: &mut Connection,
+    tenant: TenantId,
+    id: UserId,
+) -> Result<(Role, UserState), StoreError> {
+    const FIND: &str = "SELECT role, state FROM users WHERE tenant_id = $1 AND user_id = $2";
+    let row = query(FIND).bind(tenant.to_string()).bind(id.to_string()).fetch_optional(connection).await?;
+    let row = row.ok_or(StoreError::NotFound("user"))?;
+    Ok((read_role(row.try_get(0)?)?, read_state(row.try_get(1)?)?))
 }
 
 /// Why the last owner stays what they are.

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use super::audit::{NewEntry, append};
 use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::ids::{AppId, MailboxId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::FailurePolicy;
@@ -203,43 +207,58 @@ impl TenantStore {
     pub async fn put_app(&self, name: &str, profile: &AppProfileRow) -> Result<AppId, StoreError> {
         const PUT: &str = "\
 INSERT INTO apps (tenant_id, app_id, name, profile, created_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (tenant_id, name) DO UPDATE SET profile = excluded.profile RETURNING app_id";
-        self.put_app_with(PUT, name, profile).await
+ON CONFLICT (tenant_id, name) DO UPDATE SET profile = excluded.profile WHERE apps.profile <> excluded.profile
+RETURNING app_id";
+        Ok(self.put_app_with(PUT, name, profile, Who::Operator).await?.0)
     }
 
-    /// The app of this name, registered on the spot with an empty profile where it is new; whether it is new.
+    /// The app of this name, registered by `who` on the spot with an empty profile where it is new; whether it is new.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
-    pub async fn app_or_new(&self, name: &str) -> Result<(App, bool), StoreError> {
+    pub async fn app_or_new(&self, name: &str, who: Who) -> Result<(App, bool), StoreError> {
         if let Some(app) = self.app_by_name(name).await? {
             return Ok((app, false));
         }
         // Two at once: the second keeps what the first registered.
         const PUT: &str = "\
 INSERT INTO apps (tenant_id, app_id, name, profile, created_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_id";
+ON CONFLICT (tenant_id, name) DO NOTHING RETURNING app_id";
         let profile = AppProfileRow::default();
-        let id = self.put_app_with(PUT, name, &profile).await?;
-        Ok((App { id, name: name.to_owned(), profile }, true))
+        let (id, is_new) = self.put_app_with(PUT, name, &profile, who).await?;
+        Ok((App { id, name: name.to_owned(), profile }, is_new))
     }
 
-    async fn put_app_with(&self, sql: &'static str, name: &str, profile: &AppProfileRow) -> Result<AppId, StoreError> {
+    /// The app's id, and whether that changed anything.
+    async fn put_app_with(
+        &self,
+        sql: &'static str,
+        name: &str,
+        profile: &AppProfileRow,
+        who: Who,
+    ) -> Result<(AppId, bool), StoreError> {
+        const FIND: &str = "SELECT app_id FROM apps WHERE tenant_id = $1 AND name = $2";
+        let detail = json!({ "name": name, "profile": profile });
         let (tenant, id, now) = (self.tenant, self.store.clock.mint::<AppId>(), self.store.clock.now());
         let (name, profile) = (name.to_owned(), to_json("profile", profile)?);
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let row = query(sql)
+                    let put = query(sql)
                         .bind(tenant.to_string())
                         .bind(id.to_string())
-                        .bind(name)
+                        .bind(&name)
                         .bind(profile)
-                        .bind(now.as_micros())
-                        .fetch_one(connection)
-                        .await
-                        .map_err(no_tenant)?;
-                    from_id("app_id", row.try_get(0)?)
+                        .bind(now.as_micros());
+                    let Some(row) = put.fetch_optional(&mut *connection).await.map_err(no_tenant)? else {
+                        // It is there as it should be.
+                        let find = query(FIND).bind(tenant.to_string()).bind(&name);
+                        let row = find.fetch_optional(connection).await?.ok_or(StoreError::NotFound("app"))?;
+                        return Ok((from_id("app_id", row.try_get(0)?)?, false));
+                    };
+                    let app: AppId = from_id("app_id", row.try_get(0)?)?;
+                    append(connection, tenant, now, vec![NewEntry::new(who, "app.changed", app, detail)]).await?;
+                    Ok((app, true))
                 })
             })
             .await
@@ -284,19 +303,23 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name RETURNING app_i
 SELECT EXISTS (SELECT 1 FROM mailboxes WHERE tenant_id = $1 AND app_id = $2 AND state <> 'deleted')
 OR EXISTS (SELECT 1 FROM routes WHERE tenant_id = $1 AND app_id = $2 AND state <> 'deleted')
 OR EXISTS (SELECT 1 FROM webhook_endpoints WHERE tenant_id = $1 AND app_id = $2 AND state <> 'deleted')";
-        const REMOVE: &str = "DELETE FROM apps WHERE tenant_id = $1 AND app_id = $2";
-        let tenant = self.tenant.to_string();
+        const REMOVE: &str = "DELETE FROM apps WHERE tenant_id = $1 AND app_id = $2 RETURNING name";
+        let (owner, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
+                    let tenant = owner.to_string();
                     let used = query(USED).bind(&tenant).bind(id.to_string()).fetch_one(&mut *connection).await?;
                     if used.try_get::<bool>(0)? {
                         return Err(StoreError::Conflict(
                             "a mailbox, route or webhook endpoint still refers to the app",
                         ));
                     }
-                    let removed = query(REMOVE).bind(&tenant).bind(id.to_string()).execute(connection).await?;
-                    if removed == 0 { Err(StoreError::NotFound("app")) } else { Ok(()) }
+                    let remove = query(REMOVE).bind(&tenant).bind(id.to_string());
+                    let row = remove.fetch_optional(&mut *connection).await?.ok_or(StoreError::NotFound("app"))?;
+                    let detail = json!({ "name": row.try_get::<String>(0)? });
+                    let entry = NewEntry::new(Who::Operator, "app.removed", id, detail);
+                    append(connection, owner, now, vec![entry]).await
                 })
             })
             .await
@@ -311,6 +334,10 @@ OR EXISTS (SELECT 1 FROM webhook_endpoints WHERE tenant_id = $1 AND app_id = $2 
 INSERT INTO mailboxes (tenant_id, mailbox_id, address, address_key, app_id, identity_owner, reply_policy, \
 external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9, $9)";
         let (tenant, id, now) = (self.tenant, self.store.clock.mint::<MailboxId>(), self.store.clock.now());
+        let detail = json!({
+            "address": mailbox.address.to_string(), "app": mailbox.app, "identityOwner": mailbox.identity_owner,
+            "replyPolicy": mailbox.reply_policy,
+        });
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -324,9 +351,11 @@ external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, 
                         .bind(mailbox.reply_policy)
                         .bind(mailbox.external_reply_url)
                         .bind(now.as_micros())
-                        .execute(connection)
+                        .execute(&mut *connection)
                         .await
                         .map_err(no_tenant_or("a mailbox of this address"))?;
+                    let entry = NewEntry::new(Who::Operator, "mailbox.added", id, detail);
+                    append(connection, tenant, now, vec![entry]).await?;
                     Ok(id)
                 })
             })
@@ -359,14 +388,23 @@ external_reply_url, state, state_since, created_at) VALUES ($1, $2, $3, $4, $5, 
     /// [`StoreError::NotFound`].
     pub async fn set_authentication_policy(&self, id: MailboxId, policy: FailurePolicy) -> Result<(), StoreError> {
         const SET: &str = "\
-UPDATE mailboxes SET authentication_policy = $3 WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
-        let tenant = self.tenant.to_string();
+UPDATE mailboxes SET authentication_policy = $3
+WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted' AND authentication_policy <> $3 RETURNING address";
+        const KNOWN: &str = "SELECT 1 FROM mailboxes WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let set = query(SET).bind(tenant).bind(id.to_string()).bind(policy.as_str());
-                    let changed = set.execute(connection).await?;
-                    if changed == 0 { Err(StoreError::NotFound("mailbox")) } else { Ok(()) }
+                    let set = query(SET).bind(tenant.to_string()).bind(id.to_string()).bind(policy.as_str());
+                    let Some(row) = set.fetch_optional(&mut *connection).await? else {
+                        let known = query(KNOWN).bind(tenant.to_string()).bind(id.to_string());
+                        let known = known.fetch_optional(connection).await?;
+                        return known.map(|_| ()).ok_or(StoreError::NotFound("mailbox"));
+                    };
+                    let address: String = row.try_get(0)?;
+                    let detail = json!({ "address": address, "authenticationPolicy": policy.as_str() });
+                    let entry = NewEntry::new(Who::Operator, "mailbox.changed", id, detail);
+                    append(connection, tenant, now, vec![entry]).await
                 })
             })
             .await
@@ -379,8 +417,31 @@ UPDATE mailboxes SET authentication_policy = $3 WHERE tenant_id = $1 AND mailbox
     pub async fn remove_mailbox(&self, id: MailboxId) -> Result<(), StoreError> {
         const REMOVE: &str = "\
 UPDATE mailboxes SET state = 'deleted', state_since = $3, address_key = 'deleted:' || mailbox_id
-WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted'";
-        self.change_one(REMOVE, id.to_string(), "mailbox").await
+WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted' RETURNING address";
+        let told = move |address: String| {
+            NewEntry::new(Who::Operator, "mailbox.removed", id, json!({ "address": address }))
+        };
+        self.change_on_record(REMOVE, id.to_string(), "mailbox", told).await
+    }
+
+    /// As [`TenantStore::change_one`], of a statement that returns a text of the row, of which `told` makes what is recorded.
+    pub(super) async fn change_on_record(
+        &self,
+        sql: &'static str,
+        id: String,
+        what: &'static str,
+        told: impl FnOnce(String) -> NewEntry + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    let change = query(sql).bind(tenant.to_string()).bind(id).bind(now.as_micros());
+                    let row = change.fetch_optional(&mut *connection).await?.ok_or(StoreError::NotFound(what))?;
+                    append(connection, tenant, now, vec![told(row.try_get(0)?)]).await
+                })
+            })
+            .await
     }
 
     /// Runs an update of one row by (tenant, id, now).

@@ -3,11 +3,14 @@
 //! Any number of tenants may claim a domain; one alone can have proven it.
 
 use serde::Serialize;
+use serde_json::json;
 
+use super::audit::{NewEntry, append};
 use super::directory::no_tenant_or;
 use super::sql::{Row, query};
 use super::{Store, StoreError, TenantStore, from_id};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::ids::TenantId;
 use crate::mail::address::Domain;
 
@@ -102,7 +105,7 @@ impl TenantStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::NotFound`] when there is no such tenant.
-    pub async fn claim_domain(&self, domain: &Domain, proof: String) -> Result<(), StoreError> {
+    pub async fn claim_domain(&self, domain: &Domain, proof: String, who: Who) -> Result<(), StoreError> {
         const CLAIM: &str = "\
 INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) VALUES ($1, $2, 'pending', $3, $4, $3)
 ON CONFLICT (tenant_id, domain) DO NOTHING";
@@ -110,9 +113,12 @@ ON CONFLICT (tenant_id, domain) DO NOTHING";
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let claim = query(CLAIM).bind(tenant.to_string()).bind(domain).bind(now.as_micros()).bind(proof);
-                    claim.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
-                    Ok(())
+                    let claim = query(CLAIM).bind(tenant.to_string()).bind(&domain).bind(now.as_micros()).bind(proof);
+                    let claimed = claim.execute(&mut *connection).await;
+                    if claimed.map_err(no_tenant_or("a domain of this name"))? == 0 {
+                        return Ok(());
+                    }
+                    append(connection, tenant, now, vec![NewEntry::new(who, "domain.claimed", domain, json!({}))]).await
                 })
             })
             .await
@@ -129,9 +135,10 @@ INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) V
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let add = query(ADD).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
-                    add.execute(connection).await.map_err(no_tenant_or("a domain of this name"))?;
-                    Ok(())
+                    let add = query(ADD).bind(tenant.to_string()).bind(&domain).bind(now.as_micros());
+                    add.execute(&mut *connection).await.map_err(no_tenant_or("a domain of this name"))?;
+                    let entry = NewEntry::new(Who::Operator, "domain.verified", domain, json!({ "proof": "none" }));
+                    append(connection, tenant, now, vec![entry]).await
                 })
             })
             .await
@@ -143,17 +150,24 @@ INSERT INTO domains (tenant_id, domain, state, created_at, proof, state_since) V
     /// [`StoreError::NotFound`]; [`StoreError::Exists`] when another tenant has proven it.
     pub async fn prove_domain(&self, domain: &str) -> Result<DomainState, StoreError> {
         const PROVE: &str = "\
-UPDATE domains SET state_since = CASE WHEN state IN ('verified', 'suspended') THEN state_since ELSE $3 END,
-    state = CASE WHEN state = 'suspended' THEN state ELSE 'verified' END, proven_at = $3, checked_at = $3, misses = 0
-WHERE tenant_id = $1 AND domain = $2 RETURNING state";
+UPDATE domains SET state_since = $3, state = 'verified', proven_at = $3, checked_at = $3, misses = 0
+WHERE tenant_id = $1 AND domain = $2 AND state IN ('pending', 'failing')";
+        const SEEN: &str = "\
+UPDATE domains SET proven_at = $3, checked_at = $3, misses = 0 WHERE tenant_id = $1 AND domain = $2 RETURNING state";
         let (tenant, domain, now) = (self.tenant, domain.to_owned(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let prove = query(PROVE).bind(tenant.to_string()).bind(domain).bind(now.as_micros());
-                    let proven = prove.fetch_optional(connection).await;
-                    let row = proven.map_err(no_tenant_or("a domain of this name, proven by another tenant,"))?;
-                    DomainState::read(row.ok_or(StoreError::NotFound("domain"))?.try_get(0)?)
+                    let prove = query(PROVE).bind(tenant.to_string()).bind(&domain).bind(now.as_micros());
+                    let proven = prove.execute(&mut *connection).await;
+                    if proven.map_err(no_tenant_or("a domain of this name, proven by another tenant,"))? > 0 {
+                        let entry = NewEntry::new(Who::Gateway, "domain.verified", domain, json!({}));
+                        append(connection, tenant, now, vec![entry]).await?;
+                        return Ok(DomainState::Verified);
+                    }
+                    let seen = query(SEEN).bind(tenant.to_string()).bind(&domain).bind(now.as_micros());
+                    let row = seen.fetch_optional(connection).await?.ok_or(StoreError::NotFound("domain"))?;
+                    DomainState::read(row.try_get(0)?)
                 })
             })
             .await
@@ -165,9 +179,13 @@ WHERE tenant_id = $1 AND domain = $2 RETURNING state";
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it was never proven.
     pub async fn suspend_domain(&self, domain: &str) -> Result<(), StoreError> {
         const SUSPEND: &str = "\
-UPDATE domains SET state_since = CASE WHEN state = 'suspended' THEN state_since ELSE $3 END, state = 'suspended'
-WHERE tenant_id = $1 AND domain = $2 AND state <> 'pending'";
-        self.step_domain(SUSPEND, domain, "the domain is not proven: it counts for nothing anyway").await
+UPDATE domains SET state_since = $3, state = 'suspended'
+WHERE tenant_id = $1 AND domain = $2 AND state IN ('verified', 'failing')";
+        let entry = NewEntry::new(Who::Operator, "domain.suspended", domain, json!({}));
+        match self.step_domain(SUSPEND, entry, "the domain is not proven: it counts for nothing anyway").await {
+            Err(StoreError::Conflict(_)) if self.state_of_domain(domain).await? == Some(DomainState::Suspended) => Ok(()),
+            done => done,
+        }
     }
 
     /// Lets a suspended domain count again. Whether it is still proven is for the caller to see first.
@@ -177,16 +195,34 @@ WHERE tenant_id = $1 AND domain = $2 AND state <> 'pending'";
     pub async fn resume_domain(&self, domain: &str) -> Result<(), StoreError> {
         const RESUME: &str = "\
 UPDATE domains SET state_since = $3, state = 'verified' WHERE tenant_id = $1 AND domain = $2 AND state = 'suspended'";
-        self.step_domain(RESUME, domain, "the domain is not suspended").await
+        let entry = NewEntry::new(Who::Operator, "domain.resumed", domain, json!({}));
+        self.step_domain(RESUME, entry, "the domain is not suspended").await
     }
 
-    async fn step_domain(&self, step: &'static str, domain: &str, otherwise: &'static str) -> Result<(), StoreError> {
-        match self.change_one(step, domain.to_owned(), "domain").await {
-            Err(StoreError::NotFound(_)) if self.domains().await?.iter().any(|row| row.domain == domain) => {
-                Err(StoreError::Conflict(otherwise))
-            }
-            done => done,
+    /// Changes the domain that `entry` is about, and records that.
+    async fn step_domain(
+        &self,
+        step: &'static str,
+        entry: NewEntry,
+        otherwise: &'static str,
+    ) -> Result<(), StoreError> {
+        let (tenant, now, domain) = (self.tenant, self.store.clock.now(), entry.subject.clone());
+        let stepped = self.store.write(move |connection| {
+            Box::pin(async move {
+                let change = query(step).bind(tenant.to_string()).bind(&entry.subject).bind(now.as_micros());
+                let changed = change.execute(&mut *connection).await?;
+                if changed == 0 { Ok(false) } else { append(connection, tenant, now, vec![entry]).await.map(|()| true) }
+            })
+        });
+        match stepped.await? {
+            true => Ok(()),
+            false if self.state_of_domain(&domain).await?.is_some() => Err(StoreError::Conflict(otherwise)),
+            false => Err(StoreError::NotFound("domain")),
         }
+    }
+
+    async fn state_of_domain(&self, domain: &str) -> Result<Option<DomainState>, StoreError> {
+        Ok(self.domains().await?.into_iter().find(|row| row.domain == domain).map(|row| row.state))
     }
 
     /// Whether the tenant has a mailbox on a domain, or one for all of it.
@@ -208,17 +244,24 @@ SELECT EXISTS (SELECT 1 FROM mailboxes WHERE tenant_id = $1 AND state <> 'delete
     /// [`StoreError::NotFound`].
     pub async fn miss_domain(&self, domain: &str) -> Result<DomainState, StoreError> {
         const MISS: &str = "\
-UPDATE domains SET misses = misses + 1, checked_at = $3,
-    state_since = CASE WHEN state = 'verified' AND misses + 1 >= $4 THEN $3 ELSE state_since END,
-    state = CASE WHEN state = 'verified' AND misses + 1 >= $4 THEN 'failing' ELSE state END
-WHERE tenant_id = $1 AND domain = $2 RETURNING state";
-        let (tenant, domain, now) = (self.tenant.to_string(), domain.to_owned(), self.store.clock.now());
+UPDATE domains SET misses = misses + 1, checked_at = $3 WHERE tenant_id = $1 AND domain = $2 RETURNING state, misses";
+        const FAIL: &str = "UPDATE domains SET state_since = $3, state = 'failing' WHERE tenant_id = $1 AND domain = $2";
+        let (tenant, domain, now) = (self.tenant, domain.to_owned(), self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let miss = query(MISS).bind(tenant).bind(domain).bind(now.as_micros()).bind(MISSES);
-                    let row = miss.fetch_optional(connection).await?.ok_or(StoreError::NotFound("domain"))?;
-                    DomainState::read(row.try_get(0)?)
+                    let of_it = |sql| query(sql).bind(tenant.to_string()).bind(&domain).bind(now.as_micros());
+                    let row = of_it(MISS).fetch_optional(&mut *connection).await?;
+                    let row = row.ok_or(StoreError::NotFound("domain"))?;
+                    let (state, misses) = (DomainState::read(row.try_get(0)?)?, row.try_get::<i64>(1)?);
+                    if state != DomainState::Verified || misses < MISSES {
+                        return Ok(state);
+                    }
+                    of_it(FAIL).execute(&mut *connection).await?;
+                    let detail = json!({ "misses": misses });
+                    let entry = NewEntry::new(Who::Gateway, "domain.failing", &domain, detail);
+                    append(connection, tenant, now, vec![entry]).await?;
+                    Ok(DomainState::Failing)
                 })
             })
             .await
@@ -230,8 +273,9 @@ WHERE tenant_id = $1 AND domain = $2 RETURNING state";
     /// [`StoreError::NotFound`].
     pub async fn remove_domain(&self, domain: &str) -> Result<(), StoreError> {
         // What is claimed anew meanwhile stays.
-        const REMOVE: &str = "DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3";
-        self.change_one(REMOVE, domain.to_owned(), "domain").await
+        const REMOVE: &str = "DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3 RETURNING domain";
+        let told = |domain: String| NewEntry::new(Who::Operator, "domain.removed", domain, json!({}));
+        self.change_on_record(REMOVE, domain.to_owned(), "domain", told).await
     }
 
     /// As [`TenantStore::remove_domain`], for the tenant itself: a domain that the operator suspended stays, since a new
@@ -239,10 +283,11 @@ WHERE tenant_id = $1 AND domain = $2 RETURNING state";
     ///
     /// # Errors
     /// [`StoreError::Conflict`] while it is suspended; [`StoreError::NotFound`].
-    pub async fn give_up_domain(&self, domain: &str) -> Result<(), StoreError> {
+    pub async fn give_up_domain(&self, domain: &str, who: Who) -> Result<(), StoreError> {
         const GIVE_UP: &str = "\
 DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3 AND state <> 'suspended'";
-        self.step_domain(GIVE_UP, domain, "the domain is suspended").await
+        let entry = NewEntry::new(who, "domain.removed", domain, json!({}));
+        self.step_domain(GIVE_UP, entry, "the domain is suspended").await
     }
 
     /// The domains that the tenant claims.

@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
+use serde_json::json;
+
+use super::audit::{NewEntry, append};
 use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::ids::KeyId;
 use crate::keys::{Environment, KeyDigest, KeyRecord, Scopes};
 
@@ -32,8 +36,13 @@ impl TenantStore {
         const ADD: &str = "\
 INSERT INTO api_keys (tenant_id, key_id, name, environment, hash, last4, scopes, bindings, networks, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-        let tenant = self.tenant;
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         let (bindings, networks) = (to_json("bindings", &key.bindings)?, to_json("networks", &key.allowed_networks)?);
+        let detail = json!({
+            "name": key.name, "environment": key.environment.as_str(), "scopes": key.scopes.to_string(),
+            "bindings": key.bindings, "networks": key.allowed_networks,
+            "expiresAt": key.expires_at.map(|time| time.to_string()),
+        });
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -49,10 +58,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
                         .bind(networks)
                         .bind(key.created_at.as_micros())
                         .bind(key.expires_at.map(Timestamp::as_micros))
-                        .execute(connection)
+                        .execute(&mut *connection)
                         .await
                         .map_err(exists("a key with this digest"))?;
-                    Ok(())
+                    let entry = NewEntry::new(Who::Operator, "key.added", key.id, detail);
+                    append(connection, tenant, now, vec![entry]).await
                 })
             })
             .await
@@ -73,18 +83,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such key that is not revoked yet.
     pub async fn revoke_key(&self, id: KeyId) -> Result<(), StoreError> {
-        const REVOKE: &str =
-            "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2 AND revoked_at IS NULL";
-        let (tenant, now) = (self.tenant, self.store.clock.now());
-        self.store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let revoke = query(REVOKE).bind(tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
-                    let done = revoke.execute(connection).await?;
-                    if done == 0 { Err(StoreError::NotFound("key")) } else { Ok(()) }
-                })
-            })
-            .await
+        const REVOKE: &str = "UPDATE api_keys SET revoked_at = $3 \
+WHERE tenant_id = $1 AND key_id = $2 AND revoked_at IS NULL RETURNING name";
+        let told = move |name: String| NewEntry::new(Who::Operator, "key.revoked", id, json!({ "name": name }));
+        self.change_on_record(REVOKE, id.to_string(), "key", told).await
     }
 
     /// Notes that a key was used.

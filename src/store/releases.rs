@@ -269,7 +269,8 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
     /// Commits that the end of data is about to be written for these recipients. Only after that may it be.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`] when this worker does not hold all of them any more; [`StoreError::Unavailable`].
+    /// [`StoreError::Conflict`] when sending was stopped since the gate was asked: a slow server can take half an hour to come
+    /// so far. [`StoreError::LeaseLost`] when this worker does not hold all of them any more; [`StoreError::Unavailable`].
     pub async fn begin_end_of_data(
         &self,
         worker: WorkerId,
@@ -279,10 +280,20 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
         const BEGIN: &str = "\
 UPDATE transmissions SET eod_started_at = $4, lease_until = $5 WHERE tenant_id = $1 AND release_id = $2 AND position = $3
 AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND lease_until > $4";
+        const STOPPED: &str = "\
+SELECT 1 FROM gateway_pauses UNION ALL
+SELECT 1 FROM tenants WHERE tenant_id = $1 AND suspended_at IS NOT NULL UNION ALL
+SELECT 1 FROM releases AS r JOIN pauses AS p ON p.tenant_id = r.tenant_id AND (p.kind = 'tenant'
+    OR (p.kind = 'mailbox' AND p.subject = r.mailbox_id) OR (p.kind = 'agent' AND p.subject = r.agent_id))
+WHERE r.tenant_id = $1 AND r.release_id = $2 LIMIT 1";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
+                    let stopped = query(STOPPED).bind(tenant.to_string()).bind(release.to_string());
+                    if stopped.fetch_optional(&mut *connection).await?.is_some() {
+                        return Err(StoreError::Conflict("sending is stopped"));
+                    }
                     for position in positions {
                         let begin = query(BEGIN)
                             .bind(tenant.to_string())

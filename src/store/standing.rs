@@ -10,7 +10,7 @@ use super::{Store, StoreError, TenantStore, from_json};
 use crate::clock::Timestamp;
 use crate::governance::Policy;
 use crate::governance::audit::{Who, subject_of_address};
-use crate::ids::{EventId, MailboxId, TenantId, ThreadId};
+use crate::ids::{EventId, MailboxId, OPERATOR, TenantId, ThreadId};
 
 /// Why nothing is sent to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,24 +100,29 @@ pub struct ThreadEvent {
 pub const LOOKED_AT: u32 = 1_000;
 
 impl Store {
-    /// Stops or starts all sending of the gateway; whether that changed anything.
+    /// Stops or starts all sending of the gateway; whether that changed anything. The operator's tenant has it on record.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn pause_gateway(&self, is_paused: bool) -> Result<bool, StoreError> {
         const PAUSE: &str = "INSERT INTO gateway_pauses (gateway, since) VALUES ('all', $1) ON CONFLICT DO NOTHING";
         const RESUME: &str = "DELETE FROM gateway_pauses WHERE since <= $1";
-        let (sql, now) = (if is_paused { PAUSE } else { RESUME }, self.clock.now());
+        let (sql, action) = if is_paused { (PAUSE, "sending.paused") } else { (RESUME, "sending.resumed") };
+        let now = self.clock.now();
         let changed = self.write(move |connection| {
             Box::pin(async move {
-                let changed = query(sql).bind(now.as_micros()).execute(&mut *connection).await?;
+                let changed = query(sql).bind(now.as_micros()).execute(&mut *connection).await? > 0;
                 if !is_paused {
                     waiting::look_at_all(connection, now).await?;
+                }
+                if changed {
+                    let entry = NewEntry::new(Who::Operator, action, "", json!({ "kind": "gateway" }));
+                    append(connection, OPERATOR, now, vec![entry]).await?;
                 }
                 Ok(changed)
             })
         });
-        let changed = changed.await? > 0;
+        let changed = changed.await?;
         self.wake.sending.notify_one();
         Ok(changed)
     }

@@ -1,4 +1,4 @@
-//! What was let out in the last 24 hours, counted for limits.
+//! What was let out to leave within 24 hours, counted for limits.
 //!
 //! Each release is written once under each thing that a limit can be set for, in the transaction that stores it: whoever asks
 //! how much that was reads an index's own part and no row of a release.
@@ -44,14 +44,16 @@ impl Counted {
     }
 }
 
-/// Which releases count for a draft.
+/// Which releases count for a draft: those of other drafts that leave in the 24 hours before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Others {
-    /// Not its own.
+    /// The draft.
     pub draft: DraftId,
-    /// Those that were made before this moment, where it is released already: of more than there is room for, the first
-    /// leave and the others wait, whichever comes to be sent first.
-    pub before: Option<Timestamp>,
+    /// When it leaves, or would.
+    pub at: Timestamp,
+    /// Whether it is released already. Then it has a place among those that leave at the same moment: of more than there is
+    /// room for, the first leave and the others wait, whichever comes to be sent first.
+    pub is_released: bool,
 }
 
 /// What the words of a release look like that went to people who were new.
@@ -76,8 +78,8 @@ impl TenantStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn let_out(&self, others: Others, under: &[Counted]) -> Result<Vec<u32>, StoreError> {
-        const COUNT: &str = "SELECT subject, COUNT(*) FROM counted_releases WHERE tenant_id = $1 AND released_at > $2 \
-AND released_at < $3 AND draft_id <> $4 AND subject IN (";
+        const COUNT: &str = "SELECT subject, COUNT(*) FROM counted_releases WHERE tenant_id = $1 AND leaves_at > $2 \
+AND leaves_at <= $3 AND (leaves_at < $3 OR draft_id < $4) AND draft_id <> $4 AND subject IN (";
         let subjects: Vec<String> = under.iter().map(Counted::subject).collect();
         let mut counts = BTreeMap::new();
         for chunk in subjects.chunks(SUBJECTS) {
@@ -92,7 +94,7 @@ AND released_at < $3 AND draft_id <> $4 AND subject IN (";
         Ok(subjects.iter().map(|subject| counts.get(subject).copied().unwrap_or(0)).collect())
     }
 
-    /// When the release was made that is the `place`th newest of those that count, from 1 on.
+    /// When that release leaves that is the `place`th newest of those that count, from 1 on.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -102,9 +104,9 @@ AND released_at < $3 AND draft_id <> $4 AND subject IN (";
         under: &Counted,
         place: u32,
     ) -> Result<Option<Timestamp>, StoreError> {
-        const AT: &str = "SELECT released_at FROM counted_releases \
-WHERE tenant_id = $1 AND released_at > $2 AND released_at < $3 AND draft_id <> $4 AND subject = $5
-ORDER BY released_at DESC LIMIT 1 OFFSET $6";
+        const AT: &str = "SELECT leaves_at FROM counted_releases WHERE tenant_id = $1 AND leaves_at > $2 \
+AND leaves_at <= $3 AND (leaves_at < $3 OR draft_id < $4) AND draft_id <> $4 AND subject = $5
+ORDER BY leaves_at DESC LIMIT 1 OFFSET $6";
         let at = self.counted(query(AT), others).bind(under.subject()).bind(i64::from(place.saturating_sub(1)));
         let row = at.fetch_optional(&self.store.readers).await?;
         row.map(|row| Ok(Timestamp::from_micros(row.try_get(0)?))).transpose()
@@ -118,8 +120,9 @@ ORDER BY released_at DESC LIMIT 1 OFFSET $6";
     pub async fn approaches(&self, others: Others) -> Result<Option<Vec<Approach>>, StoreError> {
         // One row: to hand over thousands costs more than to read them.
         const ALL: &str = "\
-SELECT COUNT(*), string_agg(one.similarity || ' ' || one.newcomers, ',') FROM (SELECT similarity, newcomers FROM releases
-WHERE tenant_id = $1 AND released_at > $2 AND released_at < $3 AND draft_id <> $4 AND newcomers > 0 LIMIT $5) AS one";
+SELECT COUNT(*), string_agg(one.similarity || ' ' || one.newcomers, ',') FROM (SELECT similarity, newcomers FROM counted_releases
+WHERE tenant_id = $1 AND subject = 'tenant' AND leaves_at > $2 AND leaves_at <= $3 AND (leaves_at < $3 OR draft_id < $4)
+AND draft_id <> $4 AND newcomers > 0 LIMIT $5) AS one";
         let row = self.counted(query(ALL), others).bind(APPROACHES + 1).fetch_one(&self.store.readers).await?;
         if row.try_get::<i64>(0)? > APPROACHES {
             return Ok(None);
@@ -139,8 +142,8 @@ WHERE tenant_id = $1 AND released_at > $2 AND released_at < $3 AND draft_id <> $
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn drop_counted(&self) -> Result<u64, StoreError> {
-        const DROP: &str = "DELETE FROM counted_releases WHERE tenant_id = $1 AND released_at <= $2";
-        let (tenant, since) = (self.tenant.to_string(), self.counted_since());
+        const DROP: &str = "DELETE FROM counted_releases WHERE tenant_id = $1 AND leaves_at <= $2";
+        let (tenant, since) = (self.tenant.to_string(), day_before(self.store.clock.now()));
         self.store
             .write(move |connection| {
                 Box::pin(async move { Ok(query(DROP).bind(tenant).bind(since).execute(connection).await?) })
@@ -150,28 +153,40 @@ WHERE tenant_id = $1 AND released_at > $2 AND released_at < $3 AND draft_id <> $
 
     /// Binds whose releases count, and since when.
     fn counted<'q>(&self, query: Query<'q>, others: Others) -> Query<'q> {
-        let before = others.before.map_or(i64::MAX, |before| before.as_micros());
-        query.bind(self.tenant.to_string()).bind(self.counted_since()).bind(before).bind(others.draft.to_string())
+        let Others { draft, at, is_released } = others;
+        // Before it is released it is behind all that leave at the same moment.
+        let until = if is_released { at.as_micros() } else { at.as_micros().saturating_add(1) };
+        query.bind(self.tenant.to_string()).bind(day_before(at)).bind(until).bind(draft.to_string())
     }
+}
 
-    fn counted_since(&self) -> i64 {
-        let period = i64::try_from(COUNTED_FOR.as_micros()).unwrap_or(i64::MAX);
-        self.store.clock.now().as_micros().saturating_sub(period)
-    }
+fn day_before(at: Timestamp) -> i64 {
+    at.as_micros().saturating_sub(i64::try_from(COUNTED_FOR.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// When a release leaves, as it counts.
+#[must_use]
+pub fn leaves_at(released_at: Timestamp, send_at: Option<Timestamp>) -> Timestamp {
+    send_at.map_or(released_at, |send_at| send_at.max(released_at))
 }
 
 /// Counts a release under all that it counts for.
 pub(super) async fn count(connection: &mut Connection, tenant: TenantId, new: &NewRelease) -> Result<(), StoreError> {
-    const ADD: &str = "INSERT INTO counted_releases (tenant_id, subject, released_at, draft_id) ";
+    const ADD: &str = "INSERT INTO counted_releases (tenant_id, subject, leaves_at, draft_id, similarity, newcomers) ";
     let recipients = new.row.transmissions.iter().map(|one| one.recipient.key());
     let automatic = recipients.filter(|_| matches!(new.row.evidence, Evidence::Policy { .. }));
     let mut subjects: Vec<String> =
         new.counted.iter().cloned().chain(automatic.map(Counted::Automatic)).map(|one| one.subject()).collect();
     subjects.sort();
     subjects.dedup();
-    let (tenant, draft, at) = (tenant.to_string(), new.row.draft.to_string(), new.row.released_at.as_micros());
+    let (tenant, draft) = (tenant.to_string(), new.row.draft.to_string());
+    let at = leaves_at(new.row.released_at, Some(new.send_at)).as_micros();
+    let words = (new.similarity.cast_signed(), i64::from(new.newcomers));
+    let own = Counted::Tenant.subject();
     rows::insert_unless(connection, ADD, "ON CONFLICT DO NOTHING", &subjects, |values, subject| {
+        let (similarity, newcomers) = Some(words).filter(|_| *subject == own).unzip();
         values.push_bind(&tenant).push_bind(subject).push_bind(at).push_bind(&draft);
+        values.push_bind(similarity).push_bind(newcomers);
     })
     .await?;
     Ok(())

@@ -1,8 +1,13 @@
 //! Webhook endpoints of a tenant, as operators and the API keep them.
 
+use serde_json::json;
+use url::Url;
+
+use super::audit::{NewEntry, append};
 use super::sql::{Row, query};
 use super::{StoreError, TenantStore, dialect, from_id, from_json, to_json};
 use crate::contract::webhook::PayloadMode;
+use crate::governance::audit::Who;
 use crate::ids::{AppId, EndpointId};
 use serde::Serialize;
 
@@ -60,13 +65,17 @@ impl TenantStore {
         const ADD: &str = "\
 INSERT INTO webhook_endpoints (tenant_id, endpoint_id, app_id, url, secrets, event_types, mode, schedule, headers, state, \
 health, created_at, show_bcc) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'enabled', '{}', $9, $10)";
-        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         let event_types = to_json("event_types", &endpoint.event_types)?;
+        let detail = json!({
+            "app": endpoint.app, "host": host_of(&endpoint.url), "eventTypes": endpoint.event_types,
+            "mode": endpoint.mode.as_str(), "showBcc": endpoint.show_bcc,
+        });
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     query(ADD)
-                        .bind(tenant)
+                        .bind(tenant.to_string())
                         .bind(id.to_string())
                         .bind(endpoint.app.map(|app| app.to_string()))
                         .bind(endpoint.url)
@@ -76,9 +85,10 @@ health, created_at, show_bcc) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', 'ena
                         .bind(endpoint.schedule)
                         .bind(now.as_micros())
                         .bind(i64::from(endpoint.show_bcc))
-                        .execute(connection)
+                        .execute(&mut *connection)
                         .await?;
-                    Ok(())
+                    let entry = NewEntry::new(Who::Operator, "webhook.added", id, detail);
+                    append(connection, tenant, now, vec![entry]).await
                 })
             })
             .await
@@ -135,15 +145,16 @@ WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY endpoint_id";
     ) -> Result<(), StoreError> {
         const REPLACE: &str = "\
 UPDATE webhook_endpoints SET secrets = $4 WHERE tenant_id = $1 AND endpoint_id = $2 AND secrets = $3 AND state <> 'deleted'";
-        let (tenant, id) = (self.tenant.to_string(), id.to_string());
+        let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let replaced = query(REPLACE).bind(&tenant).bind(&id).bind(&before).bind(&after);
-                    match replaced.execute(connection).await? {
-                        0 => Err(StoreError::Conflict("the endpoint or its secrets were changed meanwhile")),
-                        _ => Ok(()),
+                    let replaced = query(REPLACE).bind(tenant.to_string()).bind(id.to_string());
+                    if replaced.bind(&before).bind(&after).execute(&mut *connection).await? == 0 {
+                        return Err(StoreError::Conflict("the endpoint or its secrets were changed meanwhile"));
                     }
+                    let entry = NewEntry::new(Who::Operator, "webhook.secret_rotated", id, json!({}));
+                    append(connection, tenant, now, vec![entry]).await
                 })
             })
             .await
@@ -160,17 +171,21 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'disabled'";
         const RESUME: &str = "\
 UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retry_wait' END, next_attempt_at = $3
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'held'";
-        let (tenant, id, now) = (self.tenant.to_string(), id.to_string(), self.store.clock.now());
+        let (owner, now) = (self.tenant, self.store.clock.now());
         let resumed = self
             .store
             .write(move |connection| {
                 Box::pin(async move {
-                    let enabled = query(ENABLE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
+                    let (tenant, endpoint) = (owner.to_string(), id.to_string());
+                    let enabled = query(ENABLE).bind(&tenant).bind(&endpoint).execute(&mut *connection).await?;
                     if enabled == 0 {
                         return Err(StoreError::NotFound("disabled webhook endpoint of this id"));
                     }
-                    let resume = query(RESUME).bind(&tenant).bind(&id).bind(now.as_micros());
-                    Ok(resume.execute(connection).await?)
+                    let resume = query(RESUME).bind(&tenant).bind(&endpoint).bind(now.as_micros());
+                    let resumed = resume.execute(&mut *connection).await?;
+                    let entry = NewEntry::new(Who::Operator, "webhook.enabled", id, json!({ "resumed": resumed }));
+                    append(connection, owner, now, vec![entry]).await?;
+                    Ok(resumed)
                 })
             })
             .await?;
@@ -188,22 +203,28 @@ UPDATE webhook_endpoints SET state = 'deleted' WHERE tenant_id = $1 AND endpoint
         const CANCEL: &str = "\
 UPDATE deliveries SET state = 'cancelled', finished_at = $3
 WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait', 'held')";
-        let (owner, id, now) = (self.tenant, id.to_string(), self.store.clock.now());
+        let (owner, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let tenant = owner.to_string();
+                    let (tenant, endpoint) = (owner.to_string(), id.to_string());
                     // What is being recorded for it now would be missed.
                     dialect::lock_tenants(connection, [owner]).await?;
-                    let removed = query(REMOVE).bind(&tenant).bind(&id).execute(&mut *connection).await?;
+                    let removed = query(REMOVE).bind(&tenant).bind(&endpoint).execute(&mut *connection).await?;
                     if removed == 0 {
                         return Err(StoreError::NotFound("webhook endpoint"));
                     }
-                    let cancel = query(CANCEL).bind(&tenant).bind(&id).bind(now.as_micros());
-                    cancel.execute(connection).await?;
-                    Ok(())
+                    let cancel = query(CANCEL).bind(&tenant).bind(&endpoint).bind(now.as_micros());
+                    let cancelled = cancel.execute(&mut *connection).await?;
+                    let entry = NewEntry::new(Who::Operator, "webhook.removed", id, json!({ "cancelled": cancelled }));
+                    append(connection, owner, now, vec![entry]).await
                 })
             })
             .await
     }
+}
+
+/// All of an endpoint's URL that is put on record: what follows the host, or stands before it, may be a secret.
+fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
 }

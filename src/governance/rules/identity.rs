@@ -140,4 +140,5 @@ fn grants(mailbox: &MailboxFacts, address: &Mailbox) -> bool {
 /// for apart from this.
 const OF_OTHERS: [&str; 6] = ["to", "cc", "subject", "in-reply-to", "references", "received"];
 
-const LONGEST_SINCE_CHECK: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a domain counts as verified after it was last seen to be.
+pub const LONGEST_SINCE_CHECK: Duration = Duration::from_secs(24 * 60 * 60);

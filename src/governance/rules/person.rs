@@ -84,7 +84,7 @@ pub(in crate::governance) fn counts(case: &Case<'_>, evidence: &Evidence) -> boo
 }
 
 /// Whether policy asks for a person's yes to this version.
-fn needs_approval(case: &Case<'_>) -> Finding {
+pub(super) fn needs_approval(case: &Case<'_>) -> Finding {
     match (case.reply_policy(), risk(case)) {
         (ReplyPolicy::PolicyAuto, Some(Risk::Low)) => of_template(case),
         (ReplyPolicy::PolicyAuto, None) if case.version.is_some() => Finding::Unknown,
@@ -138,7 +138,7 @@ fn standing(case: &Case<'_>) -> Option<Approvals> {
     Some(standing)
 }
 
-fn valid<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Approval> {
+pub(super) fn valid<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Approval> {
     let approvals = case.facts.approvals.known().map(Vec::as_slice).unwrap_or_default();
     approvals.iter().filter(|approval| is_valid(case, approval))
 }

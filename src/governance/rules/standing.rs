@@ -1,6 +1,6 @@
 //! Rules about limits, suppressions and switches as they are now.
 
-use super::person::of_answered;
+use super::person::{needs_approval, of_answered, valid};
 use super::{Case, Finding};
 use crate::governance::facts::{Quota, TrustBand};
 
@@ -34,7 +34,15 @@ pub(super) fn auto_reply_loop(case: &Case<'_>) -> Finding {
     of_answered(case, |answered| {
         Finding::of(&answered.is_auto_submitted).or(Finding::of(&answered.has_null_reverse_path))
     })
-    .or(Finding::of(&case.facts.standing.is_over_auto_reply_rate))
+    .or(over_the_rate(case))
+}
+
+/// What a person says yes to is no automatic answer.
+fn over_the_rate(case: &Case<'_>) -> Finding {
+    if needs_approval(case) == Finding::Applies || valid(case).next().is_some() {
+        return Finding::Clear;
+    }
+    Finding::of(&case.facts.standing.is_over_auto_reply_rate)
 }
 
 pub(super) fn bulk_pattern(case: &Case<'_>) -> Finding {

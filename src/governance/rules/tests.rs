@@ -614,16 +614,28 @@ fn a_claimed_identity_does_not_borrow_a_known_mailbox() {
 
 #[test]
 fn automatic_mail_is_not_answered() {
-    let loops: [fn(&mut Scene); 2] = [
-        |scene| answered(scene, |answered| answered.has_null_reverse_path = Fact::Known(true)),
-        |scene| scene.facts.standing.is_over_auto_reply_rate = Fact::Known(true),
-    ];
-    for change in loops {
-        assert_eq!(check(change, "auto_reply_loop"), [(Ruling::Deny, false)]);
-    }
+    let null: fn(&mut Scene) = |scene| answered(scene, |answered| answered.has_null_reverse_path = Fact::Known(true));
+    assert_eq!(check(null, "auto_reply_loop"), [(Ruling::Deny, false)]);
     let mut scene = Scene::connex();
     scene.facts.thread.answered = Fact::Known(None);
     assert_eq!(scene.verdict().ruling(), Ruling::Release);
+}
+
+#[test]
+fn automatic_answers_have_a_rate_and_what_a_person_says_yes_to_has_none() {
+    let over = |policy, rate| {
+        let mut scene = Scene::of(IdentityOwner::Connex, policy);
+        scene.facts.approvals = Fact::Known(Vec::new());
+        scene.facts.standing.is_over_auto_reply_rate = rate;
+        scene
+    };
+    for rate in [Fact::Known(true), Fact::Unknown] {
+        let mut scene = over(ReplyPolicy::PolicyAuto, rate);
+        assert_eq!(scene.verdict().codes(), ["auto_reply_loop"]);
+        scene.approve();
+        assert_eq!(scene.verdict().ruling(), Ruling::Release);
+        assert_eq!(over(ReplyPolicy::HumanApproval, rate).verdict().codes(), ["approval_required"], "people are asked");
+    }
 }
 
 #[test]

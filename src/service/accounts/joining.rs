@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::sign_in::{MOST_CHARACTERS, personal};
 use super::{AccountError, Password, Role, Secret, UserRow};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::ids::UserId;
 use crate::mail::address::Mailbox;
 use crate::service::Service;
@@ -94,14 +95,14 @@ pub async fn make_account(own: &TenantStore, email: &str, role: Role, password: 
     Ok(id)
 }
 
-/// Sets the password of an account, which ends every sign-in of it.
+/// Sets the password of an account, as the operator does, which ends every sign-in of it.
 ///
 /// # Errors
 /// [`AccountError::Invalid`] for one that is no good; [`AccountError::NotFound`].
 pub async fn set_password(own: &TenantStore, user: &UserRow, password: &str) -> Result<(), AccountError> {
     let password = Password::choose(password, &personal(&user.email, &user.name, ""))?;
     let digest = super::Accounts::default().digester.digest(password).await?;
-    Ok(own.set_password(user.id, digest, None).await?)
+    Ok(own.set_password(user.id, digest, None, Who::Operator).await?)
 }
 
 /// Makes the link for the first person; the one before counts no more.

@@ -136,7 +136,8 @@ impl Service {
         let new = Password::choose(new, &personal(who.email(), who.name(), who.tenant_name()))?;
         self.give_again(who, present).await?;
         let digest = self.accounts.digester.digest(new).await?;
-        self.store.for_tenant(who.tenant()).set_password(who.user(), digest, Some(who.sign_in())).await?;
+        let (own, person) = (self.store.for_tenant(who.tenant()), Who::Actor(Actor::User { user: who.user() }));
+        own.set_password(who.user(), digest, Some(who.sign_in()), person).await?;
         tracing::info!(tenant.id = %who.tenant(), user.id = %who.user(), "`{}` has a new password", who.user());
         self.renew(who).await
     }

@@ -296,6 +296,10 @@ impl Service {
         }
         let tenant = self.store.for_tenant(approver.tenant);
         let row = self.question_row(&tenant, id).await?;
+        let policy = tenant.policy().await?;
+        if !approver.role.allows(policy.approver) {
+            return Err(Conflict::State("the policy asks for a person with a higher role").into());
+        }
         if row.content_hash != Some(shown) {
             return Err(Conflict::ContentChanged.into());
         }

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::event::{CanonicalEvent, EventType};
 use crate::governance::facts::{AnsweredMessage, Dmarc, DomainFacts, DomainState, Fact, Facts, ThreadFacts, TrustBand};
 use crate::governance::role::Role;
+use crate::governance::rules::LONGEST_SINCE_CHECK;
 use crate::governance::similarity::is_near;
 use crate::governance::{Actor, Approval, Content, Version};
 use crate::ids::{DraftId, MailboxId, OPERATOR, ThreadId, UserId};
@@ -19,7 +20,7 @@ use crate::store::accounts::UserState;
 use crate::store::domains::DomainState as Proof;
 use crate::store::drafts::{DraftRow, VersionRow};
 use crate::store::standing::{LOOKED_AT, ThreadEvent};
-use crate::store::usage::{Approach, COUNTED_FOR, Counted, Others, counted_under};
+use crate::store::usage::{Approach, COUNTED_FOR, Counted, Others, counted_under, leaves_at};
 
 /// A draft's present version, and all that is known for the gate.
 pub(crate) struct DraftCase {
@@ -43,9 +44,20 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Conflict`] where nothing is written yet; [`ServiceError::Unavailable`].
     pub(crate) async fn case_of(&self, tenant: &TenantStore, draft: &DraftRow) -> Result<DraftCase, ServiceError> {
+        self.case_leaving(tenant, draft, draft.send_at).await
+    }
+
+    /// The same for one that is to leave at a time of its own.
+    pub(super) async fn case_leaving(
+        &self,
+        tenant: &TenantStore,
+        draft: &DraftRow,
+        send_at: Option<Timestamp>,
+    ) -> Result<DraftCase, ServiceError> {
         let nothing = || Conflict::State("nothing is written yet: the draft has no version");
         let row = tenant.draft_version(draft.id, draft.version).await?.ok_or_else(nothing)?;
-        self.case_at(tenant, draft, row, (Departure::BehindQuietHours, None)).await
+        let others = Others { draft: draft.id, at: leaves_at(self.clock().now(), send_at), is_released: false };
+        self.case_at(tenant, draft, row, (Departure::BehindQuietHours, others)).await
     }
 
     /// The same for a version that is about to be sent, and was released at that moment.
@@ -56,7 +68,8 @@ impl Service {
         row: VersionRow,
         released_at: Timestamp,
     ) -> Result<DraftCase, ServiceError> {
-        self.case_at(tenant, draft, row, (Departure::Now, Some(released_at))).await
+        let others = Others { draft: draft.id, at: leaves_at(released_at, draft.send_at), is_released: true };
+        self.case_at(tenant, draft, row, (Departure::Now, others)).await
     }
 
     async fn case_at(
@@ -64,7 +77,7 @@ impl Service {
         tenant: &TenantStore,
         draft: &DraftRow,
         row: VersionRow,
-        (departure, released_at): (Departure, Option<Timestamp>),
+        (departure, others): (Departure, Others),
     ) -> Result<DraftCase, ServiceError> {
         let id = draft.mailbox.ok_or(Conflict::State("the draft has no mailbox here"))?;
         let mailbox = tenant.mailbox(id).await?;
@@ -84,7 +97,6 @@ impl Service {
         let approvals: Vec<Approval> = approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect();
         let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
         let suppressed = tenant.suppressions(Some(&keys)).await?;
-        let others = Others { draft: draft.id, before: released_at };
         let approaches = tenant.approaches(others).await?;
         let similar = approaches.as_ref().zip(likeness);
         let similar = similar.map(|(all, likeness)| similar_to_newcomers(all, likeness).saturating_add(newcomers));
@@ -118,17 +130,16 @@ impl Service {
     }
 
     async fn domain_facts(&self, tenant: &TenantStore, domain: &Domain) -> Result<Fact<DomainFacts>, ServiceError> {
-        let is_platform = self.drafts.is_platform(domain);
-        let signing = if is_platform { self.store.for_tenant(OPERATOR) } else { tenant.clone() };
-        let has_matching_key = Fact::Known(signing.has_seen_signing_key(domain, self.clock().now()).await?);
-        if is_platform {
+        let now = self.clock().now();
+        if self.drafts.is_platform(domain) {
+            let has_matching_key = self.store.for_tenant(OPERATOR).has_seen_signing_key(domain, now).await?;
             return Ok(Fact::Known(DomainFacts {
                 name: domain.clone(),
                 tenant: None,
                 state: DomainState::Verified,
                 last_good_check: None,
                 is_being_checked: false,
-                has_matching_key,
+                has_matching_key: Fact::Known(has_matching_key),
                 bounce_host: None,
             }));
         }
@@ -141,12 +152,17 @@ impl Service {
             Proof::Pending => DomainState::Pending,
             Proof::Failing | Proof::Suspended => DomainState::Failed,
         };
+        // The watch looks again and again for a record that proved it, until DNS has an answer.
+        let is_being_checked = row.state == Proof::Verified && !row.proof.is_empty();
+        // As long as DNS answers nothing of the domain, which holds its mail, nothing is known against its keys either.
+        let as_of = row.proven_at.filter(|at| is_being_checked && now.since(*at) > LONGEST_SINCE_CHECK);
+        let has_matching_key = Fact::Known(tenant.has_seen_signing_key(domain, as_of.unwrap_or(now)).await?);
         Ok(Fact::Known(DomainFacts {
             name: domain.clone(),
             tenant: Some(tenant.tenant()),
             state,
             last_good_check: row.proven_at,
-            is_being_checked: false,
+            is_being_checked,
             has_matching_key,
             bounce_host,
         }))
@@ -322,12 +338,13 @@ fn participants(event: &CanonicalEvent) -> Vec<Mailbox> {
 }
 
 fn answered(row: &ThreadEvent, event: &CanonicalEvent) -> AnsweredMessage {
-    let status = row.status.as_deref().unwrap_or_default();
+    // Where nothing was decided nobody has looked.
+    let is = |word: &str| -> Fact<bool> { row.status.as_deref().map(|status| status == word).into() };
     AnsweredMessage {
         is_auto_submitted: Fact::Known(event.automated.is_some()),
         has_null_reverse_path: Fact::Known(event.envelope.mail_from.is_empty()),
         dmarc: Fact::<Dmarc>::of(&event.authentication),
-        is_phishing: Fact::Known(status == "phishing_suspected"),
-        steers_agents: Fact::Known(status == "agent_injection_suspected"),
+        is_phishing: is("phishing_suspected"),
+        steers_agents: is("agent_injection_suspected"),
     }
 }

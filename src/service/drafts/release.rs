@@ -17,7 +17,7 @@ use crate::governance::audit::Who;
 use crate::governance::facts::Facts;
 use crate::governance::gate::{Refused, ReleaseTerms};
 use crate::governance::lifecycle::{DraftEvent, DraftState};
-use crate::governance::{Disposition, Draft, ReleaseRow, Verdict, Version};
+use crate::governance::{Disposition, Draft, Reason, ReleaseRow, Ruling, Verdict, Version};
 use crate::ids::{ApprovalId, DraftId, ReleaseId};
 use crate::service::keys::{Authenticated, DraftsWrite};
 use crate::service::once::{self, Answered, CallKey};
@@ -127,13 +127,20 @@ impl Service {
                     .ok_or_else(|| fault("/sendAt", "is no RFC 3339 time within the next year"))?,
             ),
         };
-        let case = self.case_of(tenant, &draft).await?;
+        let case = self.case_leaving(tenant, &draft, send_at.or(draft.send_at)).await?;
         let is_other = |hash: &String| *hash != case.version.content.hash().to_string();
         if request.content_hash.as_ref().is_some_and(is_other) {
             return Err(Conflict::ContentChanged.into());
         }
         if let Some(answer) = self.released_before(tenant, &draft).await? {
             return Ok(answer);
+        }
+        // What was denied stays so; whoever lost the answer gets it again.
+        if draft.state == DraftState::Denied {
+            let verdict = case.verdict(now).await?;
+            if verdict.ruling() == Ruling::Deny {
+                return Err(ServiceError::Denied(Box::new((&verdict).into())));
+            }
         }
         let terms = Terms { release_on_approval: request.release_on_approval.unwrap_or(true), send_at };
         self.run_gate(tenant, &draft, case, terms, Who::Actor(actor_of(caller.principal()))).await
@@ -340,13 +347,17 @@ impl Service {
 
 /// Whether a draft whose release is asked for needs nobody to go on, but time.
 fn goes_on_by_itself(state: DraftState, verdict: &Verdict) -> bool {
-    matches!(state, DraftState::Draft | DraftState::Approved)
-        && verdict.reasons().iter().all(|reason| is_lifted_by_time(reason.code))
+    matches!(state, DraftState::Draft | DraftState::Approved) && verdict.reasons().iter().all(is_lifted_by_time)
 }
 
 /// Whether a hold goes by itself.
-pub(crate) fn is_lifted_by_time(code: &str) -> bool {
-    matches!(code, "sending_paused" | "quota_exceeded" | "bulk_pattern" | "quiet_hours")
+pub(crate) fn is_lifted_by_time(reason: &Reason) -> bool {
+    match reason.code {
+        "sending_paused" | "quota_exceeded" | "bulk_pattern" | "quiet_hours" => true,
+        // It holds as long as DNS does not answer, and denies where the proof is gone.
+        "domain_unverified" => reason.ruling == Ruling::Hold && !reason.is_unknown,
+        _ => false,
+    }
 }
 
 /// Goes through the gate with the newest yes that counts, or by policy where none does.

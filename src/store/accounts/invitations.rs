@@ -1,12 +1,16 @@
 //! Links by which a person gets an account, or sets a new password. Each can be used once.
 
 use serde::Serialize;
+use serde_json::json;
 
-use super::{NewUser, change_password, insert, read_role};
+use super::{NewUser, change_password, insert_on_record, read_role};
 use crate::clock::Timestamp;
+use crate::governance::Actor;
+use crate::governance::audit::{Who, subject_of_address};
 use crate::governance::notice::NoticeKind;
 use crate::governance::role::Role;
 use crate::ids::{InvitationId, TenantId, UserId};
+use crate::store::audit::{NewEntry, append};
 use crate::store::directory::no_tenant_or;
 use crate::store::notices::{Detail, To, queue};
 use crate::store::sql::{Row, query};
@@ -89,6 +93,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
                     }
                     let to = To { user: None, address_key: new.email_key.clone() };
                     let (id, is_new) = (new.id.to_string(), new.user.is_none());
+                    let who = new.invited_by.map_or(Who::Operator, |user| Who::Actor(Actor::User { user }));
+                    let entry = match new.user {
+                        None => {
+                            let detail = json!({ "address": new.email_key, "role": new.role, "invitation": id });
+                            NewEntry::new(who, "user.invited", subject_of_address(&new.email_key), detail)
+                        }
+                        Some(user) => {
+                            NewEntry::new(who, "user.password_link_made", user, json!({ "invitation": id }))
+                        }
+                    };
                     let add = query(ADD)
                         .bind(&tenant)
                         .bind(new.id.to_string())
@@ -104,7 +118,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
                     if is_new {
                         queue(connection, own, (NoticeKind::Invitation, id, to), Detail::default(), now).await?;
                     }
-                    Ok(())
+                    append(connection, own, now, vec![entry]).await
                 })
             })
             .await
@@ -144,10 +158,14 @@ RETURNING tenant_id, invitation_id, email, role, user_id, expires_at";
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn withdraw_invitation(&self, id: InvitationId) -> Result<(), StoreError> {
-        const WITHDRAW: &str =
-            "DELETE FROM invitations WHERE tenant_id = $1 AND invitation_id = $2 AND created_at <= $3";
-        self.change_one(WITHDRAW, id.to_string(), "invitation").await
+    pub async fn withdraw_invitation(&self, id: InvitationId, who: Who) -> Result<(), StoreError> {
+        const WITHDRAW: &str = "DELETE FROM invitations \
+WHERE tenant_id = $1 AND invitation_id = $2 AND created_at <= $3 RETURNING email_key";
+        let told = move |address: String| {
+            let detail = json!({ "address": address, "invitation": id });
+            NewEntry::new(who, "invitation.withdrawn", subject_of_address(&address), detail)
+        };
+        self.change_on_record(WITHDRAW, id.to_string(), "invitation", told).await
     }
 
     /// Uses a link: makes the account that it is for, or sets its password. Of two at the same moment one succeeds.
@@ -173,7 +191,8 @@ RETURNING email, email_key, role, user_id";
                     let row = row.ok_or(StoreError::NotFound("invitation"))?;
                     if let Some(user) = row.try_get::<Option<&str>>(3)? {
                         let user = from_id("user_id", user)?;
-                        change_password(connection, (tenant, user), password, None, now).await?;
+                        let who = Who::Actor(Actor::User { user });
+                        change_password(connection, (tenant, user), (password, None), who, now).await?;
                         return Ok(user);
                     }
                     let user = NewUser {
@@ -184,7 +203,8 @@ RETURNING email, email_key, role, user_id";
                         role: read_role(row.try_get(2)?)?,
                         password_hash: Some(password),
                     };
-                    insert(connection, tenant, user, now).await?;
+                    let who = Who::Actor(Actor::User { user: fresh });
+                    insert_on_record(connection, tenant, user, who, now).await?;
                     Ok(fresh)
                 })
             })

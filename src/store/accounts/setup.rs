@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ANY_USER, NewUser, insert};
+use super::{ANY_USER, NewUser, insert_on_record};
+use crate::governance::Actor;
+use crate::governance::audit::Who;
 use crate::ids::TenantId;
 use crate::store::sql::query;
 use crate::store::{Store, StoreError, from_id, from_json, to_json};
@@ -86,7 +88,8 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value";
                         fresh
                     }
                 };
-                insert(connection, tenant, user, now).await?;
+                let who = Who::Actor(Actor::User { user: user.id });
+                insert_on_record(connection, tenant, user, who, now).await?;
                 Ok(tenant)
             })
         })

@@ -224,6 +224,7 @@ async fn states(scene: &Scene, sending: &Sending) -> (DraftState, Vec<Transmissi
 }
 
 on_both_engines! {
+    a_switch_that_is_thrown_while_a_server_is_slow_keeps_the_message_back,
     verdicts_are_kept_in_their_order_for_90_days_and_without_what_is_too_much,
     all_that_a_draft_goes_through_stands_in_one_chain,
     a_recipient_is_held_by_one_sender_at_a_time,
@@ -358,4 +359,23 @@ async fn a_question_is_answered_once_in_time_and_for_its_content(engine: Engine)
     assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Expired);
     let states: Vec<_> = own.approvals_of(id).await.unwrap().iter().map(|row| row.state).collect();
     assert_eq!(states, [ApprovalState::Rejected, ApprovalState::Expired]);
+}
+
+async fn a_switch_that_is_thrown_while_a_server_is_slow_keeps_the_message_back(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let own = scene.own();
+    let sending = under_way(&scene, "x").await;
+    let begin = || own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]);
+    for what in [Paused::Tenant, Paused::Mailbox(MailboxId::from_bits(5))] {
+        own.pause_sending(what.clone(), true, Who::Operator).await.unwrap();
+        assert!(matches!(begin().await, Err(StoreError::Conflict(_))), "{what:?}");
+        own.pause_sending(what, false, Who::Operator).await.unwrap();
+    }
+    scene.store.pause_gateway(true).await.unwrap();
+    assert!(matches!(begin().await, Err(StoreError::Conflict(_))));
+    scene.store.pause_gateway(false).await.unwrap();
+    for other in [Paused::Mailbox(MailboxId::from_bits(6)), Paused::Agent("other".into())] {
+        own.pause_sending(other, true, Who::Operator).await.unwrap();
+    }
+    begin().await.unwrap();
 }

@@ -425,7 +425,8 @@ fn invitation(id: InvitationId, user: Option<UserId>, token: u8) -> NewInvitatio
 }
 
 /// All drafts but one that nobody has.
-const OTHERS: Others = Others { draft: DraftId::from_bits(1), before: None };
+const OTHERS: Others =
+    Others { draft: DraftId::from_bits(1), at: Timestamp::from_micros(1_790_000_000_000_000), is_released: false };
 const ROOM: UploadRoom = UploadRoom { files: 9, octets: 9_000 };
 
 fn upload(id: UploadId, clock: &Clock) -> NewUpload {

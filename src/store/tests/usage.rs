@@ -11,13 +11,14 @@ use crate::store::usage::{Approach, Counted, Others};
 
 on_both_engines! {
     a_release_counts_for_a_day_under_each_of_its_limits_and_not_against_itself,
+    what_leaves_later_counts_on_the_day_on_which_it_leaves,
     words_to_people_who_were_new_are_found_and_others_are_not,
     releases_of_the_day_before_the_table_came_count_as_well,
 }
 
-/// Of all drafts but this one.
-const fn but(draft: DraftId) -> Others {
-    Others { draft, before: None }
+/// What counts for a draft that would leave now.
+fn for_one(scene: &Scene, draft: DraftId) -> Others {
+    Others { draft, at: scene.store.clock().now(), is_released: false }
 }
 
 fn domain(name: &str) -> Counted {
@@ -70,49 +71,72 @@ async fn a_release_counts_for_a_day_under_each_of_its_limits_and_not_against_its
     let scene = Scene::new(engine).await;
     let (own, clock) = (scene.own(), scene.store.clock().clone());
     let began = clock.now();
+    let hour = Duration::from_hours(1);
     let first = let_out(&scene, |_| {}).await;
-    clock.advance(Duration::from_hours(1));
+    clock.advance(hour);
     let by_person = |new: &mut NewRelease| new.row.evidence = Evidence::Person { approval: clock.mint() };
     let second = let_out(&scene, by_person).await;
     let nobody = clock.mint::<DraftId>();
     let under = everything();
-    assert_eq!(own.let_out(but(nobody), &under).await.unwrap(), [2, 2, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0]);
-    assert_eq!(own.let_out(but(first), &under).await.unwrap(), [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(own.let_out(but(second), &under[..1]).await.unwrap(), [1]);
+    let counts = async |others: Others| own.let_out(others, &under).await.unwrap();
+    assert_eq!(counts(for_one(&scene, nobody)).await, [2, 2, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0]);
+    assert_eq!(counts(for_one(&scene, first)).await, [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(counts(for_one(&scene, second)).await, [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
     // Of two that are released already, the second waits for the first alone.
-    let before = |draft, before| Others { draft, before: Some(before) };
-    let hour = Duration::from_hours(1);
-    assert_eq!(own.let_out(before(first, began), &under[..1]).await.unwrap(), [0]);
-    assert_eq!(own.let_out(before(second, began.plus(hour)), &under[..1]).await.unwrap(), [1]);
-    assert_eq!(own.approaches(before(first, began)).await.unwrap(), Some(Vec::new()));
-    assert_eq!(own.let_out_at(before(first, began), &Counted::Tenant, 1).await.unwrap(), None);
-    let at = |place| own.let_out_at(but(nobody), &Counted::Tenant, place);
-    assert_eq!(at(1).await.unwrap(), Some(began.plus(Duration::from_hours(1))));
+    let released = |draft, at| Others { draft, at, is_released: true };
+    assert_eq!(counts(released(first, began)).await[0], 0);
+    assert_eq!(counts(released(second, began.plus(hour))).await[0], 1);
+    assert_eq!(own.approaches(released(first, began)).await.unwrap(), Some(Vec::new()));
+    assert_eq!(own.let_out_at(released(first, began), &Counted::Tenant, 1).await.unwrap(), None);
+    let at = |place| own.let_out_at(for_one(&scene, nobody), &Counted::Tenant, place);
+    assert_eq!(at(1).await.unwrap(), Some(began.plus(hour)));
     assert_eq!((at(2).await.unwrap(), at(3).await.unwrap()), (Some(began), None));
-    assert_eq!(own.let_out_at(but(second), &Counted::Tenant, 1).await.unwrap(), Some(began));
+    assert_eq!(own.let_out_at(for_one(&scene, second), &Counted::Tenant, 1).await.unwrap(), Some(began));
     assert_eq!(own.drop_counted().await.unwrap(), 0);
     // The first is a day old to the microsecond.
     clock.advance(Duration::from_hours(23));
-    assert_eq!(own.let_out(but(nobody), &under[..1]).await.unwrap(), [1]);
-    assert_eq!(own.approaches(but(nobody)).await.unwrap().map(|all| all.len()), Some(1));
+    assert_eq!(counts(for_one(&scene, nobody)).await[0], 1);
+    assert_eq!(own.approaches(for_one(&scene, nobody)).await.unwrap().map(|all| all.len()), Some(1));
     assert_eq!(own.drop_counted().await.unwrap(), 8, "under each of which it counted");
-    assert_eq!(own.let_out(but(nobody), &under[..1]).await.unwrap(), [1]);
+    assert_eq!(counts(for_one(&scene, nobody)).await[0], 1);
+}
+
+async fn what_leaves_later_counts_on_the_day_on_which_it_leaves(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock().clone());
+    let week = clock.now().plus(Duration::from_hours(7 * 24));
+    let mut drafts = Vec::new();
+    for _ in 0..3 {
+        drafts.push(let_out(&scene, |new| new.send_at = week).await);
+        clock.advance(Duration::from_hours(25));
+    }
+    let count = async |others: Others| own.let_out(others, &[Counted::Tenant]).await.unwrap()[0];
+    let nobody = clock.mint::<DraftId>();
+    assert_eq!(count(for_one(&scene, nobody)).await, 0, "nothing leaves today");
+    assert_eq!(count(Others { draft: nobody, at: week, is_released: false }).await, 3);
+    // They leave at one moment, and each has a place.
+    let mut places = Vec::new();
+    for draft in &drafts {
+        places.push(count(Others { draft: *draft, at: week, is_released: true }).await);
+    }
+    places.sort_unstable();
+    assert_eq!(places, [0, 1, 2]);
 }
 
 async fn words_to_people_who_were_new_are_found_and_others_are_not(engine: Engine) {
     let scene = Scene::new(engine).await;
     let (own, nobody) = (scene.own(), scene.store.clock().mint::<DraftId>());
-    assert_eq!(own.approaches(but(nobody)).await.unwrap(), Some(Vec::new()));
+    assert_eq!(own.approaches(for_one(&scene, nobody)).await.unwrap(), Some(Vec::new()));
     let first = let_out(&scene, |new| (new.similarity, new.newcomers) = (u64::MAX, 2)).await;
     let second = let_out(&scene, |new| (new.similarity, new.newcomers) = (1 << 63, 1)).await;
     let_out(&scene, |new| (new.similarity, new.newcomers) = (7, 0)).await;
     let (first_was, second_was) =
         (Approach { likeness: u64::MAX, newcomers: 2 }, Approach { likeness: 1 << 63, newcomers: 1 });
-    let mut all = own.approaches(but(nobody)).await.unwrap().unwrap();
+    let mut all = own.approaches(for_one(&scene, nobody)).await.unwrap().unwrap();
     all.sort_by_key(|one| one.newcomers);
     assert_eq!(all, [second_was, first_was]);
-    assert_eq!(own.approaches(but(first)).await.unwrap(), Some(vec![second_was]));
-    assert_eq!(own.approaches(but(second)).await.unwrap(), Some(vec![first_was]));
+    assert_eq!(own.approaches(for_one(&scene, first)).await.unwrap(), Some(vec![second_was]));
+    assert_eq!(own.approaches(for_one(&scene, second)).await.unwrap(), Some(vec![first_was]));
 }
 
 async fn releases_of_the_day_before_the_table_came_count_as_well(engine: Engine) {
@@ -123,7 +147,7 @@ async fn releases_of_the_day_before_the_table_came_count_as_well(engine: Engine)
     let_out(&scene, |_| {}).await;
     let_out(&scene, |new| new.row.evidence = Evidence::Person { approval: clock.mint() }).await;
     let under = everything();
-    let mut expected = own.let_out(but(clock.mint()), &under).await.unwrap();
+    let mut expected = own.let_out(for_one(&scene, clock.mint()), &under).await.unwrap();
     assert_eq!(expected[2], 2);
     // Its mailbox is none that there is, so that nothing tells its app.
     expected[2] = 0;
@@ -139,5 +163,5 @@ async fn releases_of_the_day_before_the_table_came_count_as_well(engine: Engine)
         })
     });
     assert_eq!(filled.await.unwrap(), 12);
-    assert_eq!(own.let_out(but(clock.mint()), &under).await.unwrap(), expected);
+    assert_eq!(own.let_out(for_one(&scene, clock.mint()), &under).await.unwrap(), expected);
 }

@@ -128,3 +128,60 @@ async fn a_yes_to_what_leaves_later_counts_until_it_leaves_and_it_can_be_taken_b
     tenant.put_back(worker, claimed, gateway.clock.now()).await.unwrap();
     assert_eq!(gateway.store.claim_transmissions(worker).await.unwrap(), None, "nothing is left to be sent");
 }
+
+#[tokio::test]
+async fn mail_of_a_domain_of_which_dns_says_nothing_waits_until_it_does_and_is_denied_where_the_proof_is_gone() {
+    const NAME: &str = "lake.example";
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let tenant = open_mailbox(&gateway, Policy::default()).await;
+    tenant.claim_domain(&crate::mail::address::Domain::parse(NAME).unwrap(), "proof".into()).await.unwrap();
+    tenant.prove_domain(NAME).await.unwrap();
+    let new = NewMailbox {
+        address: Mailbox::parse(&format!("sales@{NAME}")).unwrap(),
+        app: None,
+        identity_owner: "customer_domain".into(),
+        reply_policy: "policy_auto".into(),
+        external_reply_url: None,
+    };
+    tenant.add_mailbox(new).await.unwrap();
+    let signing = SigningKeyRow {
+        domain: NAME.into(),
+        selector: "s1".into(),
+        algorithm: "ed25519".into(),
+        record: "v=DKIM1; k=ed25519; p=AA==".into(),
+        state: "active".into(),
+        created_at: gateway.clock.now(),
+        seen_at: None,
+        checked_at: None,
+        secret_sealed: "s1:x".into(),
+    };
+    tenant.add_signing_key(signing, Who::Operator).await.unwrap();
+    tenant.note_signing_key(NAME, "s1", true).await.unwrap();
+    let mut proposed = proposal("auto", HARMLESS);
+    proposed["mailbox"] = json!(format!("sales@{NAME}"));
+    let draft = propose(&gateway, &key, &proposed).await;
+    gateway.clock.advance(Duration::from_secs(25 * 3_600));
+    let asked = act(&gateway, &key, &draft, "release-request", &json!({})).await;
+    assert_eq!((asked.status, codes(&asked.json())), (StatusCode::ACCEPTED, vec!["domain_unverified"]));
+    assert_eq!(
+        (&asked.json()["state"], &asked.json()["approvalId"]),
+        (&json!("draft"), &Value::Null),
+        "nobody is asked"
+    );
+    // DNS has an answer again.
+    tenant.prove_domain(NAME).await.unwrap();
+    tenant.note_signing_key(NAME, "s1", true).await.unwrap();
+    gateway.clock.advance(Duration::from_secs(61));
+    look(&gateway).await;
+    assert_eq!(state(&gateway, &key, &draft).await["state"], "released");
+
+    let gone = propose(&gateway, &key, &proposed).await;
+    tenant.suspend_domain(NAME).await.unwrap();
+    let denied = act(&gateway, &key, &gone, "release-request", &json!({})).await;
+    refused(&denied, "domain_unverified");
+    // Whoever lost the answer gets it again.
+    assert_eq!(state(&gateway, &key, &gone).await["state"], "denied");
+    let again = act(&gateway, &key, &gone, "release-request", &json!({})).await;
+    assert_eq!((again.status, again.json()["code"].clone()), (denied.status, denied.json()["code"].clone()));
+}
