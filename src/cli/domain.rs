@@ -119,7 +119,8 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
 async fn add(args: AddArgs, out: &mut Output) -> Result<(), CliError> {
     let (instance, tenant) = args.whose.open().await?;
     let desk = domain_desk(&instance.config);
-    let row = desk.claim(&instance.store, tenant.tenant(), &args.domain, Who::Operator).await.map_err(|error| match error {
+    let claimed = desk.claim(&instance.store, tenant.tenant(), &args.domain, Who::Operator).await;
+    let row = claimed.map_err(|error| match error {
         ClaimError::NoDomain(error) => CliError::Usage(format!("{}: {error}", args.domain)),
         ClaimError::Platform(_) | ClaimError::TooMany => CliError::Usage(error.to_string()),
         ClaimError::Store(error) => error.into(),

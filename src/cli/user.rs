@@ -14,6 +14,7 @@ use super::place::{ListArgs, OneArgs};
 use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::app::Instance;
 use crate::service::accounts::{self, AccountError, Link, UserRow};
+use crate::service::audit::Who;
 use crate::store::TenantStore;
 
 /// `connex user …`

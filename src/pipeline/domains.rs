@@ -85,6 +85,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::dns::ResolverSettings;
     use crate::dns::zone::{Trouble, Zone};
+    use crate::governance::audit::Who;
     use crate::mail::address::Domain;
     use crate::store::tests::engine::{Engine, Place, on_both_engines};
 
@@ -98,7 +99,7 @@ mod tests {
         let store = Place::new(engine).await.open(clock.clone()).await;
         let tenant = store.for_tenant(store.add_tenant("harbor").await.unwrap());
         let domain = Domain::parse("lake.example").unwrap();
-        tenant.claim_domain(&domain, "proof".into()).await.unwrap();
+        tenant.claim_domain(&domain, "proof".into(), Who::Operator).await.unwrap();
         let settings = ResolverSettings { servers: vec![zone.address()], timeout: Duration::from_secs(2), attempts: 2 };
         let watch =
             Domains::new(store.clone(), Resolver::new(&settings).unwrap(), Arc::default(), Duration::from_secs(1));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::drafts::actor_of;
 use super::keys::{Authenticated, DomainsRead, DomainsWrite};
 use super::tokens::new_token;
 use super::{Fault, Service, ServiceError, signing};
@@ -202,13 +203,7 @@ impl DomainDesk {
     ///
     /// # Errors
     /// [`ClaimError`].
-    pub async fn claim(
-        &self,
-        store: &Store,
-        tenant: TenantId,
-        text: &str,
-        who: Who,
-    ) -> Result<DomainRow, ClaimError> {
+    pub async fn claim(&self, store: &Store, tenant: TenantId, text: &str, who: Who) -> Result<DomainRow, ClaimError> {
         let domain = Domain::parse(text)?;
         if self.platform_domains.contains(&domain) {
             return Err(ClaimError::Platform(domain));

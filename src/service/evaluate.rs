@@ -7,7 +7,7 @@
 
 use ring::digest;
 
-use super::drafts::words;
+use super::drafts::{actor_of, words};
 use super::identity::{self, Standing};
 use super::keys::{Authenticated, StatusEvaluate};
 use super::materialize::{self, Materialize};
@@ -16,6 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::contract::answer::{Answer, Materialized, Operation};
 use crate::contract::request::{AppContext, EventRequest};
 use crate::decide::{AppProfile, Decision, Engine, Matter};
+use crate::governance::audit::Who;
 use crate::ids::{AppId, DecisionId, EventId, OperationId, ThreadId};
 use crate::mail::address::Mailbox;
 use crate::store::directory::{App, AppProfileRow, MailboxRow};

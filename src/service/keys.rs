@@ -10,15 +10,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{Refusal, Service, ServiceError};
 use crate::clock::{Clock, Timestamp};
+use crate::governance::audit::Who;
 use crate::ids::{KeyId, TenantId};
 use crate::keys::{
     ApiKey, Environment, KeyBindings, KeyDigest, KeyRecord, KeyRefusal, KeySyntaxError, Pepper, Scope, Scopes,
 };
 use crate::mail::address::Mailbox;
+use crate::store::audit::NewEntry;
+use crate::store::limits::BlockRequest;
 use crate::store::{Store, StoreError};
 
 /// A scope as a type, for [`Authenticated`].
@@ -371,6 +375,7 @@ pub async fn authenticate(
     let now = store.clock().now();
     if let Err(refusal) = record.check(peer, now) {
         tracing::warn!(key.id = %record.id, tenant.id = %record.tenant, "Refused use of key `{}`: {refusal}", record.id);
+        record_refusal(store, &record, refusal, now).await;
         return Err(match refusal {
             KeyRefusal::Revoked => Refusal::InvalidKey("The key was revoked."),
             KeyRefusal::Expired => Refusal::InvalidKey("The key has expired."),
@@ -385,6 +390,35 @@ pub async fn authenticate(
         }
     }
     Ok(Arc::new(Principal { key: record }))
+}
+
+/// Puts a refused use on record: once a minute for each key, however many nodes there are. The call is refused whether or not
+/// that can be done.
+async fn record_refusal(store: &Store, record: &KeyRecord, refusal: KeyRefusal, now: Timestamp) {
+    const MINUTE: i64 = 60 * 1_000_000;
+    let ends_at = Timestamp::from_micros((now.as_micros().div_euclid(MINUTE) + 1).saturating_mul(MINUTE));
+    let once = BlockRequest { policy: "key_refused", subject: record.id.to_string(), ends_at, quota: 1, wanted: 1 };
+    let reason = match refusal {
+        KeyRefusal::Revoked => "revoked",
+        KeyRefusal::Expired => "expired",
+        KeyRefusal::Network => "network",
+    };
+    let recorded = async {
+        if store.take_block(once).await?.granted == 0 {
+            return Ok(());
+        }
+        let entry = NewEntry::new(Who::Gateway, "key.refused", record.id, json!({ "reason": reason }));
+        store.for_tenant(record.tenant).audit(vec![entry]).await
+    };
+    if let Err(error) = recorded.await {
+        tracing::warn!(
+            key.id = %record.id,
+            error.kind = "store",
+            temporary = error.is_temporary(),
+            "Refused use of key `{}` is not on record: {error}",
+            record.id
+        );
+    }
 }
 
 const fn syntax_words(error: KeySyntaxError) -> &'static str {

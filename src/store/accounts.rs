@@ -378,11 +378,7 @@ async fn forget_access(
 }
 
 /// Role and state of an account within a transaction.
-async fn standing(
-    connection: &mut Connection,
-    tenant: TenantId,
-    id: UserId,
-) -> Result<(Role, UserState), StoreError> {
+async fn standing(connection: &mut Connection, tenant: TenantId, id: UserId) -> Result<(Role, UserState), StoreError> {
     const FIND: &str = "SELECT role, state FROM users WHERE tenant_id = $1 AND user_id = $2";
     let row = query(FIND).bind(tenant.to_string()).bind(id.to_string()).fetch_optional(connection).await?;
     let row = row.ok_or(StoreError::NotFound("user"))?;

@@ -418,9 +418,8 @@ WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted' AND authenticati
         const REMOVE: &str = "\
 UPDATE mailboxes SET state = 'deleted', state_since = $3, address_key = 'deleted:' || mailbox_id
 WHERE tenant_id = $1 AND mailbox_id = $2 AND state <> 'deleted' RETURNING address";
-        let told = move |address: String| {
-            NewEntry::new(Who::Operator, "mailbox.removed", id, json!({ "address": address }))
-        };
+        let told =
+            move |address: String| NewEntry::new(Who::Operator, "mailbox.removed", id, json!({ "address": address }));
         self.change_on_record(REMOVE, id.to_string(), "mailbox", told).await
     }
 

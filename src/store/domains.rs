@@ -183,7 +183,9 @@ UPDATE domains SET state_since = $3, state = 'suspended'
 WHERE tenant_id = $1 AND domain = $2 AND state IN ('verified', 'failing')";
         let entry = NewEntry::new(Who::Operator, "domain.suspended", domain, json!({}));
         match self.step_domain(SUSPEND, entry, "the domain is not proven: it counts for nothing anyway").await {
-            Err(StoreError::Conflict(_)) if self.state_of_domain(domain).await? == Some(DomainState::Suspended) => Ok(()),
+            Err(StoreError::Conflict(_)) if self.state_of_domain(domain).await? == Some(DomainState::Suspended) => {
+                Ok(())
+            }
             done => done,
         }
     }
@@ -245,7 +247,8 @@ SELECT EXISTS (SELECT 1 FROM mailboxes WHERE tenant_id = $1 AND state <> 'delete
     pub async fn miss_domain(&self, domain: &str) -> Result<DomainState, StoreError> {
         const MISS: &str = "\
 UPDATE domains SET misses = misses + 1, checked_at = $3 WHERE tenant_id = $1 AND domain = $2 RETURNING state, misses";
-        const FAIL: &str = "UPDATE domains SET state_since = $3, state = 'failing' WHERE tenant_id = $1 AND domain = $2";
+        const FAIL: &str =
+            "UPDATE domains SET state_since = $3, state = 'failing' WHERE tenant_id = $1 AND domain = $2";
         let (tenant, domain, now) = (self.tenant, domain.to_owned(), self.store.clock.now());
         self.store
             .write(move |connection| {
@@ -273,7 +276,8 @@ UPDATE domains SET misses = misses + 1, checked_at = $3 WHERE tenant_id = $1 AND
     /// [`StoreError::NotFound`].
     pub async fn remove_domain(&self, domain: &str) -> Result<(), StoreError> {
         // What is claimed anew meanwhile stays.
-        const REMOVE: &str = "DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3 RETURNING domain";
+        const REMOVE: &str =
+            "DELETE FROM domains WHERE tenant_id = $1 AND domain = $2 AND created_at <= $3 RETURNING domain";
         let told = |domain: String| NewEntry::new(Who::Operator, "domain.removed", domain, json!({}));
         self.change_on_record(REMOVE, domain.to_owned(), "domain", told).await
     }

@@ -18,6 +18,7 @@ use crate::ids::{AppId, EndpointId, EventId, MessageId, ThreadId, WorkerId};
 use crate::mail::address::Mailbox;
 
 mod accounts;
+mod audited;
 mod bounces;
 mod contract;
 mod copies;

@@ -10,6 +10,7 @@ use super::*;
 use crate::http::tests::Gateway;
 use crate::ids::UserId;
 use crate::service::accounts::{Provider, Role, STEP_UP, make_account, setup_link};
+use crate::service::audit::Who;
 
 mod elsewhere;
 
@@ -272,7 +273,7 @@ async fn no_wrong_sign_in_tells_whether_there_is_an_account() {
     let scene = Scene::new().await;
     scene.add("ann@acme.example", Role::Owner).await;
     let gone = scene.add("bob@acme.example", Role::Viewer).await;
-    scene.gateway.service().store.for_tenant(scene.gateway.tenant()).disable_user(gone).await.unwrap();
+    scene.gateway.service().store.for_tenant(scene.gateway.tenant()).disable_user(gone, Who::Operator).await.unwrap();
     let mut told = Vec::new();
     for (email, password) in [
         ("ann@acme.example", "wrong wrong wrong"),

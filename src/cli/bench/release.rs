@@ -178,8 +178,10 @@ impl Caller {
     }
 
     async fn post(&self, url: &str, body: &Value) -> Result<Value, CliError> {
-        let call = self.client.post(url).bearer_auth(&self.key).header("idempotency-key", url);
-        let answer = call.json(body).send().await;
+        let call = self.client.post(url).bearer_auth(&self.key).json(body);
+        // Each message is released once, and proposals are many of the same.
+        let call = if url == self.url { call } else { call.header("idempotency-key", url) };
+        let answer = call.send().await;
         let answer: Value = match answer {
             Ok(answer) => answer.json().await.map_err(anyhow::Error::new)?,
             Err(error) => return Err(CliError::Unreachable(anyhow::Error::new(error))),

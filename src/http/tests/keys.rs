@@ -54,8 +54,19 @@ async fn a_revoked_or_expired_key_stops_at_once() {
     let key = gateway.key().await;
     assert_eq!(gateway.post(CHECK, Some(&key), &json!({})).await.status, StatusCode::OK);
     let tenant = gateway.store.for_tenant(gateway.tenant);
-    tenant.revoke_key(tenant.keys().await.unwrap()[0].id).await.unwrap();
+    let id = tenant.keys().await.unwrap()[0].id;
+    tenant.revoke_key(id).await.unwrap();
+    let log = async || {
+        let rows = tenant.audit_of(&id.to_string()).await.unwrap();
+        rows.into_iter().map(|row| row.entry.action).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        gateway.post(CHECK, Some(&key), &json!({})).await.problem(401, "invalid_key");
+        assert_eq!(log().await, ["key.added", "key.revoked", "key.refused"], "once a minute");
+    }
+    gateway.clock.advance(std::time::Duration::from_secs(60));
     gateway.post(CHECK, Some(&key), &json!({})).await.problem(401, "invalid_key");
+    assert_eq!(log().await.len(), 4);
     let now = gateway.clock.now();
     let short = gateway.key_with(|key| key.expires_at = Some(now.plus(std::time::Duration::from_secs(10)))).await;
     assert_eq!(gateway.post(CHECK, Some(&short), &json!({})).await.status, StatusCode::OK);

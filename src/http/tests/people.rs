@@ -359,7 +359,7 @@ async fn who_has_an_account_here_too_is_one_person_and_users_of_another_role_dec
     let eve = make_account(&gateway.own(), "eve@acme.example", Role::Viewer, PASSWORD).await.unwrap();
     gateway.own().link_identity(eve, Identity { issuer: issuer.issuer(), subject: "ann".into() }).await.unwrap();
     decide(&gateway, &path, &yes(&hash), &token).await.problem(403, "forbidden_role");
-    gateway.own().set_role(eve, Role::Approver).await.unwrap();
+    gateway.own().set_role(eve, Role::Approver, Who::Operator).await.unwrap();
     let answer = decide(&gateway, &path, &yes(&hash), &token).await.json();
     assert_eq!(answer["approval"]["decidedBy"], format!("user:{eve}"), "{answer}");
 

@@ -6,6 +6,7 @@ use crate::service::tokens::new_token;
 use std::num::NonZeroU32;
 
 use crate::clock::Clock;
+use crate::governance::audit::Who;
 use crate::ids::SessionId;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::Door;
@@ -152,7 +153,7 @@ async fn a_customers_domain_has_mailboxes_and_a_catch_all_only_while_it_counts()
     let ann = add("ann@b\u{fc}cher.example").await;
     assert_eq!(ask("ann@b\u{fc}cher.example").await, RecipientAnswer::Foreign, "the domain is nobody's yet");
     let domain = Domain::parse("b\u{fc}cher.example").unwrap();
-    own.claim_domain(&domain, "proof".into()).await.unwrap();
+    own.claim_domain(&domain, "proof".into(), Who::Operator).await.unwrap();
     assert_eq!(ask("ann@xn--bcher-kva.example").await, RecipientAnswer::Foreign, "a claim is no proof");
     own.prove_domain(domain.as_str()).await.unwrap();
     // Two looks in vain leave it verified, the third makes it failing.

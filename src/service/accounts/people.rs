@@ -4,7 +4,6 @@
 //! long ago: a browser that somebody left open makes no accounts.
 
 use super::{AccountError, Admin, InvitationRow, Link, Role, SignedIn, UserRow};
-use crate::governance::Actor;
 use crate::governance::audit::Who;
 use crate::ids::{InvitationId, UserId};
 use crate::service::Service;
@@ -42,7 +41,7 @@ impl Service {
         let all = own.invitations().await?;
         let found = all.iter().find(|row| row.id == id).ok_or(AccountError::NotFound("invitation"))?;
         may_manage(who, found.role)?;
-        Ok(own.withdraw_invitation(id, person(who)).await?)
+        Ok(own.withdraw_invitation(id, Who::Actor(who.actor())).await?)
     }
 
     /// Gives an account another role.
@@ -53,7 +52,7 @@ impl Service {
     pub async fn set_role(&self, who: &SignedIn<Admin>, user: UserId, role: Role) -> Result<(), AccountError> {
         let own = self.managed(who, user).await?;
         may_manage(who, role)?;
-        own.set_role(user, role, person(who)).await?;
+        own.set_role(user, role, Who::Actor(who.actor())).await?;
         tracing::info!(tenant.id = %who.tenant(), user.id = %who.user(), "`{}` made `{user}` {role}", who.user());
         Ok(())
     }
@@ -67,7 +66,7 @@ impl Service {
         if user == who.user() {
             return Err(AccountError::Conflict("nobody disables their own account; ask another admin"));
         }
-        own.disable_user(user, person(who)).await?;
+        own.disable_user(user, Who::Actor(who.actor())).await?;
         tracing::info!(tenant.id = %who.tenant(), user.id = %who.user(), "`{}` disabled `{user}`", who.user());
         Ok(())
     }
@@ -77,7 +76,7 @@ impl Service {
     /// # Errors
     /// As [`Service::set_role`].
     pub async fn enable(&self, who: &SignedIn<Admin>, user: UserId) -> Result<(), AccountError> {
-        self.managed(who, user).await?.enable_user(user, person(who)).await?;
+        self.managed(who, user).await?.enable_user(user, Who::Actor(who.actor())).await?;
         tracing::info!(tenant.id = %who.tenant(), user.id = %who.user(), "`{}` enabled `{user}`", who.user());
         Ok(())
     }
@@ -94,11 +93,6 @@ impl Service {
     fn rows_of<R>(&self, who: &SignedIn<R>) -> TenantStore {
         self.store.for_tenant(who.tenant())
     }
-}
-
-/// The admin, as the audit log names them.
-const fn person(who: &SignedIn<Admin>) -> Who {
-    Who::Actor(Actor::User { user: who.user() })
 }
 
 fn may_manage(who: &SignedIn<Admin>, role: Role) -> Result<(), AccountError> {

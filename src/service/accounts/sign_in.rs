@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::throttle::Subject;
 use super::{AccountError, Password, Secret, SignInRow, SignedIn, lapsed};
+use crate::governance::audit::Who;
 use crate::ids::{SignInId, TenantId, UserId};
 use crate::mail::address::Mailbox;
 use crate::service::Service;
@@ -136,7 +137,7 @@ impl Service {
         let new = Password::choose(new, &personal(who.email(), who.name(), who.tenant_name()))?;
         self.give_again(who, present).await?;
         let digest = self.accounts.digester.digest(new).await?;
-        let (own, person) = (self.store.for_tenant(who.tenant()), Who::Actor(Actor::User { user: who.user() }));
+        let (own, person) = (self.store.for_tenant(who.tenant()), Who::Actor(who.actor()));
         own.set_password(who.user(), digest, Some(who.sign_in()), person).await?;
         tracing::info!(tenant.id = %who.tenant(), user.id = %who.user(), "`{}` has a new password", who.user());
         self.renew(who).await

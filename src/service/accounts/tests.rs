@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::clock::Clock;
+use crate::governance::audit::Who;
 use crate::http::tests::Gateway;
 use crate::store::Store;
 
@@ -72,7 +73,7 @@ async fn the_right_password_signs_in_whatever_the_case_of_the_address() {
 async fn every_wrong_sign_in_is_answered_alike() {
     let scene = Scene::new().await;
     let disabled = scene.add("bob@acme.example", Role::Viewer).await;
-    scene.store().for_tenant(scene.gateway.tenant()).disable_user(disabled).await.unwrap();
+    scene.store().for_tenant(scene.gateway.tenant()).disable_user(disabled, Who::Operator).await.unwrap();
     let wrong = [
         attempt("ann@acme.example", "not the password"),
         attempt("ann@acme.example", ""),

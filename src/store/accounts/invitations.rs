@@ -99,9 +99,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
                             let detail = json!({ "address": new.email_key, "role": new.role, "invitation": id });
                             NewEntry::new(who, "user.invited", subject_of_address(&new.email_key), detail)
                         }
-                        Some(user) => {
-                            NewEntry::new(who, "user.password_link_made", user, json!({ "invitation": id }))
-                        }
+                        Some(user) => NewEntry::new(who, "user.password_link_made", user, json!({ "invitation": id })),
                     };
                     let add = query(ADD)
                         .bind(&tenant)

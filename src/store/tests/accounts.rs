@@ -2,6 +2,7 @@
 
 use super::engine::on_both_engines;
 use super::*;
+use crate::governance::audit::Who;
 use crate::governance::role::Role;
 use crate::ids::{InvitationId, SignInId, UserId};
 use crate::store::accounts::invitations::NewInvitation;
@@ -104,7 +105,7 @@ async fn a_token_names_its_person_until_the_sign_in_ends_or_the_person_is_disabl
     assert!(matches!(scene.own().end_sign_in(owner, first).await, Err(StoreError::NotFound(_))));
     scene.own().end_sign_in(ann, first).await.unwrap();
     assert!(!is_known(&scene, 1).await);
-    scene.own().disable_user(ann).await.unwrap();
+    scene.own().disable_user(ann, Who::Operator).await.unwrap();
     assert!(!is_known(&scene, 3).await);
     assert_eq!(scene.own().user(ann).await.unwrap().unwrap().state, UserState::Disabled);
     let new = NewSignIn {
@@ -116,7 +117,7 @@ async fn a_token_names_its_person_until_the_sign_in_ends_or_the_person_is_disabl
         is_known_browser: true,
     };
     assert!(scene.own().add_sign_in(new, HASH.into(), lapsed()).await.is_err(), "who is disabled cannot come back");
-    scene.own().enable_user(ann).await.unwrap();
+    scene.own().enable_user(ann, Who::Operator).await.unwrap();
     assert!(!is_known(&scene, 3).await, "what ended stays so");
     sign_in(&scene, ann, 6).await;
 }
@@ -124,7 +125,7 @@ async fn a_token_names_its_person_until_the_sign_in_ends_or_the_person_is_disabl
 async fn a_password_that_was_changed_meanwhile_signs_nobody_in(engine: Engine) {
     let scene = Scene::new(engine).await;
     let ann = add(&scene, "a@quay.example", Role::Owner).await;
-    scene.own().set_password(ann, "$argon2id$two".into(), None).await.unwrap();
+    scene.own().set_password(ann, "$argon2id$two".into(), None, Who::Operator).await.unwrap();
     let new = NewSignIn {
         id: scene.store.clock().mint(),
         user: ann,
@@ -145,7 +146,7 @@ async fn a_new_password_ends_other_sign_ins_and_links(engine: Engine) {
     sign_in(&scene, ann, 2).await;
     sign_in(&scene, bob, 3).await;
     scene.own().add_invitation(link(&scene, "a@quay.example", Some(ann), 9)).await.unwrap();
-    scene.own().set_password(ann, "$argon2id$two".into(), Some(here)).await.unwrap();
+    scene.own().set_password(ann, "$argon2id$two".into(), Some(here), Who::Operator).await.unwrap();
     assert!(is_known(&scene, 1).await && !is_known(&scene, 2).await && is_known(&scene, 3).await);
     assert_eq!(scene.store.invitation_by_token(&[9; 32]).await.unwrap(), None);
 }
@@ -155,16 +156,19 @@ async fn the_last_owner_who_can_sign_in_stays_one(engine: Engine) {
     let own = scene.own();
     let (ann, bob) =
         (add(&scene, "a@quay.example", Role::Owner).await, add(&scene, "b@quay.example", Role::Owner).await);
-    own.disable_user(bob).await.unwrap();
-    for refused in [own.disable_user(ann).await, own.set_role(ann, Role::Admin).await] {
+    own.disable_user(bob, Who::Operator).await.unwrap();
+    for refused in [own.disable_user(ann, Who::Operator).await, own.set_role(ann, Role::Admin, Who::Operator).await] {
         assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     }
-    own.set_role(ann, Role::Owner).await.unwrap();
-    own.enable_user(bob).await.unwrap();
-    own.set_role(ann, Role::Admin).await.unwrap();
+    own.set_role(ann, Role::Owner, Who::Operator).await.unwrap();
+    own.enable_user(bob, Who::Operator).await.unwrap();
+    own.set_role(ann, Role::Admin, Who::Operator).await.unwrap();
     assert_eq!(own.user(ann).await.unwrap().unwrap().role, Role::Admin);
-    assert!(matches!(own.set_role(bob, Role::Viewer).await, Err(StoreError::Conflict(_))));
-    assert!(matches!(own.set_role(scene.store.clock().mint(), Role::Viewer).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(own.set_role(bob, Role::Viewer, Who::Operator).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(
+        own.set_role(scene.store.clock().mint(), Role::Viewer, Who::Operator).await,
+        Err(StoreError::NotFound(_))
+    ));
 }
 
 /// SQLite has one writer; with PostgreSQL another node may have changed an owner and not committed it yet.
@@ -182,7 +186,7 @@ async fn of_two_owners_who_step_down_at_once_one_stays() {
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(steps)).execute(&mut node).await.unwrap();
     let own = scene.own();
-    let mut here = Box::pin(own.set_role(bob, Role::Viewer));
+    let mut here = Box::pin(own.set_role(bob, Role::Viewer, Who::Operator));
     loop {
         const WAITED_FOR: &str = "\
 SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))";

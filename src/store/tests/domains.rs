@@ -2,6 +2,7 @@
 
 use super::engine::on_both_engines;
 use super::*;
+use crate::governance::audit::Who;
 use crate::mail::address::Domain;
 use crate::store::domains::{DomainOwner, DomainState};
 
@@ -15,7 +16,7 @@ async fn a_suspended_domain_keeps_its_owner_and_counts_for_nothing_until_it_is_r
     let (own, other) = (scene.own(), scene.store.for_tenant(scene.store.add_tenant("lake").await.unwrap()));
     let domain = Domain::parse("quay.example").unwrap();
     for tenant in [&own, &other] {
-        tenant.claim_domain(&domain, "proof".into()).await.unwrap();
+        tenant.claim_domain(&domain, "proof".into(), Who::Operator).await.unwrap();
     }
     let owner = async || scene.store.owner_of_domain(&domain).await.unwrap();
     let step = async || scene.store.clock().advance(Duration::from_secs(60));
@@ -37,16 +38,16 @@ async fn a_suspended_domain_keeps_its_owner_and_counts_for_nothing_until_it_is_r
     assert!(own.verified_domains().await.unwrap().is_empty());
     assert!(matches!(other.prove_domain("quay.example").await, Err(StoreError::Exists(_))));
     // Nor can the tenant claim it anew.
-    assert!(matches!(own.give_up_domain("quay.example").await, Err(StoreError::Conflict(_))));
+    assert!(matches!(own.give_up_domain("quay.example", Who::Operator).await, Err(StoreError::Conflict(_))));
     own.resume_domain("quay.example").await.unwrap();
     assert_eq!(own.verified_domains().await.unwrap(), ["quay.example"]);
     assert_eq!(owner().await, Some(DomainOwner { tenant: scene.tenant, suspended_since: None }));
-    own.give_up_domain("quay.example").await.unwrap();
+    own.give_up_domain("quay.example", Who::Operator).await.unwrap();
     assert_eq!(owner().await, None);
     let missing = [
         own.suspend_domain("none.example").await,
         own.resume_domain("none.example").await,
-        own.give_up_domain("none.example").await,
+        own.give_up_domain("none.example", Who::Operator).await,
     ];
     for missing in missing {
         assert!(matches!(missing, Err(StoreError::NotFound(_))));

@@ -245,6 +245,7 @@ async fn all_that_a_draft_goes_through_stands_in_one_chain(engine: Engine) {
     let rows = own.audit_after(0, 100).await.unwrap();
     let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
     let expected = [
+        "app.changed",
         "draft.created",
         "approval.asked",
         "approval.approved",

@@ -2,6 +2,7 @@
 
 use super::drafts::{draft, question, under_way, version};
 use super::*;
+use crate::governance::audit::Who;
 use crate::governance::lifecycle::TransmissionEvent;
 use crate::governance::notice::NoticeKind;
 use crate::governance::role::Role;
@@ -66,7 +67,7 @@ async fn those_who_may_answer_are_told_and_nobody_else(engine: Engine) {
     assert_eq!(to(&claim(scene, worker).await), [(NoticeKind::ApprovalWaits, Some(owner))], "nobody below may answer");
     let (ann, bob) = (add(scene, "ann", Role::Approver).await, add(scene, "bob", Role::Approver).await);
     let gone = add(scene, "gone", Role::Approver).await;
-    scene.own().disable_user(gone).await.unwrap();
+    scene.own().disable_user(gone, Who::Operator).await.unwrap();
     scene.own().set_approval_notices(bob, false).await.unwrap();
     ask(scene).await;
     assert_eq!(to(&claim(scene, worker).await), [(NoticeKind::ApprovalWaits, Some(ann))]);

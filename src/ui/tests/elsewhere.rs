@@ -87,9 +87,9 @@ async fn whoever_was_invited_signs_in_by_the_address_that_the_provider_checked_a
     assert_eq!(scene.own().users().await.unwrap().len(), 1);
     let actions: Vec<String> =
         scene.own().audit_after(0, 10).await.unwrap().into_iter().map(|row| row.entry.action).collect();
-    assert_eq!(actions, ["user.joined", "user.signed_in", "user.signed_in"]);
+    assert_eq!(actions, ["user.invited", "user.joined", "user.signed_in", "user.signed_in"]);
 
-    scene.own().disable_user(ann.id).await.unwrap();
+    scene.own().disable_user(ann.id, Who::Operator).await.unwrap();
     assert_eq!(browser.get("/approvals").await.status, StatusCode::SEE_OTHER);
     let disabled = browser.sign_in_elsewhere().await;
     assert_eq!((disabled.status, disabled.text), (stranger.status, stranger.text), "not told apart from a stranger");

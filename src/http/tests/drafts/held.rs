@@ -135,7 +135,10 @@ async fn mail_of_a_domain_of_which_dns_says_nothing_waits_until_it_does_and_is_d
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
     let tenant = open_mailbox(&gateway, Policy::default()).await;
-    tenant.claim_domain(&crate::mail::address::Domain::parse(NAME).unwrap(), "proof".into()).await.unwrap();
+    tenant
+        .claim_domain(&crate::mail::address::Domain::parse(NAME).unwrap(), "proof".into(), Who::Operator)
+        .await
+        .unwrap();
     tenant.prove_domain(NAME).await.unwrap();
     let new = NewMailbox {
         address: Mailbox::parse(&format!("sales@{NAME}")).unwrap(),
