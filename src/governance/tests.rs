@@ -171,7 +171,7 @@ fn of_answered(facts: &mut Facts, change: impl FnOnce(&mut AnsweredMessage)) {
 
 #[test]
 fn each_single_unknown_fact_keeps_a_message_back() {
-    for (name, take_away) in TAKE_AWAY.iter().copied().chain([("auto-reply rate", over_rate as Change<Facts>)]) {
+    for (name, take_away) in TAKE_AWAY.iter().copied() {
         for owner in [IdentityOwner::Connex, IdentityOwner::CustomerDomain] {
             for policy in [ReplyPolicy::HumanApproval, ReplyPolicy::PolicyAuto] {
                 let mut scene = Scene::of(owner, policy);
@@ -182,10 +182,6 @@ fn each_single_unknown_fact_keeps_a_message_back() {
             }
         }
     }
-}
-
-fn over_rate(facts: &mut Facts) {
-    facts.standing.is_over_auto_reply_rate = Fact::Unknown;
 }
 
 /// Mostly the first value, now and then another.

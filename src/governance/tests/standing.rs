@@ -112,7 +112,9 @@ fn owner_policy_evidence_domain_and_each_standing_are_judged_as_written_down() {
                         let verdict = scene.verdict();
                         let is_released = scene.release().is_ok();
                         released += usize::from(is_released);
-                        assert!(!is_released || (verdict.ruling() == Ruling::Release && name == "harmless"), "{name}");
+                        // What a person said yes to is no automatic answer, whatever the rate of these.
+                        let may_pass = name == "harmless" || name.starts_with("auto_reply_rate");
+                        assert!(!is_released || (verdict.ruling() == Ruling::Release && may_pass), "{name}");
                         let added: Vec<_> = verdict.codes().into_iter().filter(|code| !plain.contains(code)).collect();
                         writeln!(table, "    {name}: {} {}", verdict.ruling().as_str(), added.join(" ")).unwrap();
                     }
