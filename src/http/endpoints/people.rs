@@ -150,7 +150,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             Code::ContentChanged,
             Code::StateConflict,
         ],
-        ..OPEN
     },
     Endpoint {
         action: Action::Issuers,

@@ -212,8 +212,7 @@ pub async fn decide(
     token: Option<Extension<UserToken>>,
     session: Result<Session<MayApprove>, Problem>,
     Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
+    (uri, headers): (Uri, HeaderMap),
     body: Body,
 ) -> Result<Response, Problem> {
     let asked = |body: Body| {
