@@ -280,9 +280,9 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
         const BEGIN: &str = "\
 UPDATE transmissions SET eod_started_at = $4, lease_until = $5 WHERE tenant_id = $1 AND release_id = $2 AND position = $3
 AND state = 'in_flight' AND lease_owner = $6 AND eod_started_at IS NULL AND lease_until > $4";
+        const ALL_STOPPED: &str = "SELECT 1 FROM gateway_pauses LIMIT 1";
+        const SUSPENDED: &str = "SELECT 1 FROM tenants WHERE tenant_id = $1 AND suspended_at IS NOT NULL";
         const STOPPED: &str = "\
-SELECT 1 FROM gateway_pauses UNION ALL
-SELECT 1 FROM tenants WHERE tenant_id = $1 AND suspended_at IS NOT NULL UNION ALL
 SELECT 1 FROM releases AS r JOIN pauses AS p ON p.tenant_id = r.tenant_id AND (p.kind = 'tenant'
     OR (p.kind = 'mailbox' AND p.subject = r.mailbox_id) OR (p.kind = 'agent' AND p.subject = r.agent_id))
 WHERE r.tenant_id = $1 AND r.release_id = $2 LIMIT 1";
@@ -290,9 +290,15 @@ WHERE r.tenant_id = $1 AND r.release_id = $2 LIMIT 1";
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    let stopped = query(STOPPED).bind(tenant.to_string()).bind(release.to_string());
-                    if stopped.fetch_optional(&mut *connection).await?.is_some() {
-                        return Err(StoreError::Conflict("sending is stopped"));
+                    let switches = [
+                        query(ALL_STOPPED),
+                        query(SUSPENDED).bind(tenant.to_string()),
+                        query(STOPPED).bind(tenant.to_string()).bind(release.to_string()),
+                    ];
+                    for switch in switches {
+                        if switch.fetch_optional(&mut *connection).await?.is_some() {
+                            return Err(StoreError::Conflict("sending is stopped"));
+                        }
                     }
                     for position in positions {
                         let begin = query(BEGIN)
