@@ -21,7 +21,7 @@ use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, Tr
 use crate::governance::{Draft, Ruling, readmit};
 use crate::ids::WorkerId;
 use crate::mail::address::{Domain, Mailbox};
-use crate::outbound::attempt::{Attempt, Outcome as Ended};
+use crate::outbound::attempt::{Attempt, Outcome as Ended, Reason};
 use crate::outbound::destination::{Destinations, Permit};
 use crate::outbound::retry;
 use crate::outbound::route::{Relay, Router};
@@ -424,6 +424,10 @@ fn before_claim(stored: &StoredRelease, held: &[u32], draft: DraftState) -> Rele
 fn outcome(position: u32, attempt: &Attempt, stored: &StoredRelease, now: Timestamp) -> Outcome {
     let progress = stored.progress.get(position as usize);
     let next = match attempt.outcome {
+        // Sending was stopped, or the database away, at the last moment: nothing speaks against the recipient.
+        Ended::Deferred if attempt.report.reason == Reason::NotRecorded => {
+            Some(now.plus(BUSY)).filter(|next| *next < stored.row.expires_at)
+        }
         Ended::Deferred => {
             let attempts = progress.map_or(1, |progress| progress.attempts);
             retry::next_attempt(attempts, stored.row.released_at, now).filter(|next| *next < stored.row.expires_at)
