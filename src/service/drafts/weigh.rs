@@ -1,4 +1,4 @@
-//! Where the gate's time is spent: reading a text costs it about 90 ns an octet, so that a message of megabytes would hold one
+//! Where the gate's time is spent: reading a text costs it about 40 ns an octet, so that a message of megabytes would hold one
 //! of the threads on which everybody else is served. Such are read on threads of their own, a few at a time.
 
 use tokio::sync::Semaphore;
@@ -9,7 +9,7 @@ use crate::governance::facts::Facts;
 use crate::governance::{Content, Verdict, Version, evaluate};
 use crate::service::ServiceError;
 
-/// Octets of a message that are read at once: a few milliseconds.
+/// Octets of a message that are read at once: about a millisecond.
 pub(crate) const LIGHT: usize = 32 * 1024;
 /// Heavy messages that are read at the same time.
 static HEAVY: Semaphore = Semaphore::const_new(2);
