@@ -37,6 +37,7 @@ pub mod policies;
 pub mod reading;
 pub mod receipts;
 pub mod routes;
+pub mod sending;
 pub mod sight;
 pub mod signing;
 pub mod tokens;

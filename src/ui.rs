@@ -38,7 +38,7 @@ pub mod visitor;
 mod tests;
 
 use origin::Origin;
-use routes::{account, approvals, elsewhere, join, sign_in, users};
+use routes::{account, approvals, drafts, elsewhere, join, sign_in, users};
 
 /// What handlers share.
 pub type SharedUi = Arc<Ui>;
@@ -103,6 +103,8 @@ fn pages(ui: SharedUi) -> Router {
         .route("/approvals/{id}/approve", post(approvals::approve))
         .route("/approvals/{id}/reject", post(approvals::reject))
         .route("/approvals/{id}/defer", post(approvals::defer))
+        .route("/drafts/{id}", get(drafts::page))
+        .route("/drafts/{id}/settle", post(drafts::settle))
         .route("/users", get(users::page))
         .route("/users/invite", post(users::invite))
         .route("/users/withdraw", post(users::withdraw))

@@ -6,9 +6,11 @@ use serde_json::json;
 use super::installation::{self, open};
 use super::output::Table;
 use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
+use crate::ids::DraftId;
 use crate::mail::address::Mailbox;
 use crate::service::audit::Who;
 use crate::store::TenantStore;
+use crate::store::releases::Finding;
 use crate::store::standing::{Paused, SuppressionReason};
 
 /// `connex sending …`
@@ -29,6 +31,11 @@ pub enum SendingCommand {
     /// Let an address be sent to again.
     #[command(after_help = "Example: connex sending unsuppress ann@lakeside.example --tenant acme")]
     Unsuppress(AddressArgs),
+    /// Say whether a message was taken, of which nobody knows. Nothing is sent by it.
+    #[command(
+        after_help = "Example: connex sending settle drf_01kb3r8x7g0000000000000000 --recipient ann@lakeside.example --taken yes --tenant acme"
+    )]
+    Settle(SettleArgs),
 }
 
 /// Arguments of the switches.
@@ -62,12 +69,33 @@ pub struct AddressArgs {
     pub whose: TenantArgs,
 }
 
+/// Suppressed addresses that are shown at most.
+const SHOWN: u32 = 1_000;
+
+/// Arguments of `connex sending settle`.
+#[derive(Debug, Args)]
+pub struct SettleArgs {
+    /// The draft.
+    #[arg(value_name = "DRAFT")]
+    pub draft: String,
+    /// The recipient.
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: String,
+    /// Whether the message was taken.
+    #[arg(long, value_name = "YES|NO", action = clap::ArgAction::Set, value_parser = ["yes", "no"])]
+    pub taken: String,
+    /// Whose, and how to answer.
+    #[command(flatten)]
+    pub whose: TenantArgs,
+}
+
 impl SendingCommand {
     pub(super) const fn json(&self) -> &JsonArgs {
         match self {
             Self::Pause(args) | Self::Resume(args) => &args.json,
             Self::Status(args) => &args.json,
             Self::Suppress(args) | Self::Unsuppress(args) => &args.whose.json,
+            Self::Settle(args) => &args.whose.json,
         }
     }
 }
@@ -86,6 +114,7 @@ pub async fn run(command: SendingCommand, out: &mut Output) -> Result<(), CliErr
             tenant.suppress(key.clone(), SuppressionReason::Manual, None, Who::Operator).await?;
             out.answer(&json!({ "suppressed": key }), |out| out.line(&format!("Nothing is sent to {key} any more")))
         }
+        SendingCommand::Settle(args) => settle(&args, out).await,
         SendingCommand::Unsuppress(args) => {
             let (tenant, key) = address(&args).await?;
             tenant.unsuppress(key.clone(), Who::Operator).await?;
@@ -137,7 +166,7 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
     for (kind, subject, since) in &pauses {
         table.row([kind.clone(), subject.clone(), "paused".to_owned(), since.to_string()]);
     }
-    let suppressed = tenant.suppressions(None).await?;
+    let suppressed = tenant.suppressions_after("", SHOWN).await?;
     for row in &suppressed {
         table.row(["address".to_owned(), row.address_key.clone(), row.reason.clone(), row.created_at.to_string()]);
     }
@@ -158,6 +187,17 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
     let answer = json!({ "gatewayPausedSince": gateway.map(|since| since.to_string()), "pauses": shown_pauses, "suppressed": shown_suppressed,
         "notices": notices });
     out.answer(&answer, |out| out.table(&table))
+}
+
+async fn settle(args: &SettleArgs, out: &mut Output) -> Result<(), CliError> {
+    let draft: DraftId = args.draft.parse().map_err(|_| CliError::Usage(format!("`{}` is no draft", args.draft)))?;
+    let recipient =
+        Mailbox::parse(&args.recipient).map_err(|error| CliError::Usage(format!("{}: {error}", args.recipient)))?;
+    let (_instance, tenant) = args.whose.open().await?;
+    let finding = Finding { recipient, was_taken: args.taken == "yes", by: Who::Operator };
+    let state = tenant.settle_unknown(draft, finding).await?;
+    let answer = json!({ "draft": args.draft, "state": state.as_str() });
+    out.answer(&answer, |out| out.line(&format!("{} is `{}` now", args.draft, state.as_str())))
 }
 
 async fn address(args: &AddressArgs) -> Result<(TenantStore, String), CliError> {

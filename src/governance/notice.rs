@@ -93,8 +93,6 @@ pub enum Telling {
     TransmissionUnknown {
         /// Its draft.
         draft: DraftId,
-        /// Where it is shown.
-        approval: Option<ApprovalId>,
         /// Its subject.
         subject: String,
     },
@@ -255,7 +253,7 @@ impl Notice {
                 if *others == 0 { format!("{base}/approvals/{approval}") } else { format!("{base}/approvals") },
                 "To open the page approves nothing.",
             ),
-            Telling::TransmissionUnknown { draft, approval, subject } => (
+            Telling::TransmissionUnknown { draft, subject } => (
                 format!("Nobody knows whether a message of {organisation} arrived"),
                 format!(
                     "the connection broke at the very end of a message, so that it may have been taken, or not:\n\n    \
@@ -263,10 +261,7 @@ impl Notice {
                      anything. What it says:",
                     shown(subject),
                 ),
-                match approval {
-                    Some(approval) => format!("{base}/approvals/{approval}"),
-                    None => format!("{base}/approvals"),
-                },
+                format!("{base}/drafts/{draft}"),
                 "To open the page changes nothing.",
             ),
         };
@@ -359,7 +354,7 @@ mod tests {
                 others: 2,
                 is_escalated: true,
             },
-            Telling::TransmissionUnknown { draft: DraftId::from_bits(4), approval: None, subject: "x".into() },
+            Telling::TransmissionUnknown { draft: DraftId::from_bits(4), subject: "x".into() },
         ];
         let mut subjects = Vec::new();
         for (telling, kind) in tellings.into_iter().zip(NoticeKind::ALL) {

@@ -61,6 +61,8 @@ pub struct Shapes {
     pub redecision: Shape,
     /// Of [`crate::service::drafts::decisions::DecisionRequest`].
     pub decision: Shape,
+    /// Of [`crate::service::drafts::batch::BatchDecisionRequest`].
+    pub batch_decision: Shape,
     /// Of [`crate::service::accounts::LoginRequest`].
     pub login: Shape,
     /// Of [`crate::service::accounts::StepUpRequest`].
@@ -75,6 +77,12 @@ pub struct Shapes {
     pub policy_trial: Shape,
     /// Of [`crate::service::policies::Policy`].
     pub policy: Shape,
+    /// Of [`crate::service::sending::PauseRequest`].
+    pub pause: Shape,
+    /// Of [`crate::service::sending::SuppressionRequest`].
+    pub suppression: Shape,
+    /// Of [`crate::service::drafts::settle::SettleRequest`].
+    pub settle: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -122,6 +130,24 @@ impl Contract for crate::service::policies::Policy {
 impl Contract for crate::service::policies::PolicyTrial {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.policy_trial
+    }
+}
+
+impl Contract for crate::service::sending::PauseRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.pause
+    }
+}
+
+impl Contract for crate::service::sending::SuppressionRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.suppression
+    }
+}
+
+impl Contract for crate::service::drafts::settle::SettleRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.settle
     }
 }
 
@@ -182,6 +208,12 @@ impl Contract for forms::RouteConfirmation {
 impl Contract for crate::service::drafts::decisions::DecisionRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.decision
+    }
+}
+
+impl Contract for crate::service::drafts::batch::BatchDecisionRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.batch_decision
     }
 }
 

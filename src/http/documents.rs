@@ -182,6 +182,12 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
         Action::PolicyTry => json!({
             "policy": { "approver": "admin", "riskWords": ["project falcon"] }, "since": "2026-11-01T00:00:00Z",
         }),
+        Action::BatchDecision => json!({ "decisions": [{ "approvalId": "apr_01kb3r8x7g0000000000000000", "answer": {
+            "decision": "reject", "contentHash": "0".repeat(64), "reason": "not_needed",
+        } }] }),
+        Action::Pause => json!({ "kind": "agent", "subject": "agent_7" }),
+        Action::Suppress => json!({ "address": "ann@lakeside.example" }),
+        Action::DraftSettle => json!({ "recipient": "ann@lakeside.example", "wasTaken": true }),
         Action::RouteMake => json!({
             "kind": "journal", "format": "exchange", "app": "your-saas", "peers": ["198.51.100.0/24"],
         }),

@@ -20,6 +20,7 @@ mod messages;
 mod people;
 mod read;
 mod routes;
+mod sending;
 
 /// Which handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +72,7 @@ pub enum Action {
     Approvals,
     Approval,
     Decision,
+    BatchDecision,
     Login,
     Logout,
     StepUp,
@@ -90,6 +92,13 @@ pub enum Action {
     Policy,
     PolicyMake,
     PolicyTry,
+    Pauses,
+    Pause,
+    Resume,
+    Suppressions,
+    Suppress,
+    Unsuppress,
+    DraftSettle,
     Routes,
     RouteMake,
     Route,
@@ -260,6 +269,7 @@ pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(&[
     drafts::ENDPOINTS,
     people::ENDPOINTS,
     evidence::ENDPOINTS,
+    sending::ENDPOINTS,
     routes::ENDPOINTS,
     intake::ENDPOINTS,
 ]);
@@ -272,6 +282,7 @@ const COUNT: usize = evaluate::ENDPOINTS.len()
     + drafts::ENDPOINTS.len()
     + people::ENDPOINTS.len()
     + evidence::ENDPOINTS.len()
+    + sending::ENDPOINTS.len()
     + routes::ENDPOINTS.len()
     + intake::ENDPOINTS.len();
 

@@ -404,17 +404,25 @@ impl Problem {
         self.code
     }
 
+    /// Status, the word in `code`, and detail.
+    #[must_use]
+    pub fn told(&self) -> (u16, String, String) {
+        let word = self.rule.clone().unwrap_or_else(|| self.code.about().word.to_owned());
+        (self.status.as_u16(), word, crate::keys::redact(&self.detail).into_owned())
+    }
+
     /// The whole reply, for the request `request_id` on `path`.
     #[must_use]
     pub fn render(&self, path: &str, request_id: &str) -> Response {
         let about = self.code.about();
+        let (status, code, detail) = self.told();
         let document = ProblemDocument {
             kind: format!("/problems/{}", self.code.slug()),
             title: about.title.to_owned(),
-            status: self.status.as_u16(),
-            detail: crate::keys::redact(&self.detail).into_owned(),
+            status,
+            detail,
             instance: crate::keys::redact(path).into_owned(),
-            code: self.rule.clone().unwrap_or_else(|| about.word.to_owned()),
+            code,
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
         };

@@ -19,7 +19,7 @@ use crate::mail::envelope::Provider;
 use crate::service::accounts::SESSION_COOKIE;
 use crate::service::{
     accounts, domains, drafts, events, insights, intake, issuers, keys, messages, outcomes, policies, receipts, routes,
-    trust,
+    sending, trust,
 };
 
 /// Only a carrier of schemas: paths and info are written below.
@@ -58,6 +58,8 @@ use crate::service::{
     drafts::approvals::ApprovalPage,
     drafts::decisions::DecisionRequest,
     drafts::decisions::DecisionAnswer,
+    drafts::batch::BatchDecisionRequest,
+    drafts::batch::BatchDecisionAnswer,
     accounts::LoginRequest,
     accounts::StepUpRequest,
     accounts::InviteRequest,
@@ -76,6 +78,12 @@ use crate::service::{
     policies::PolicyView,
     policies::PolicyTrial,
     policies::PolicyReplay,
+    sending::PausePage,
+    sending::PauseRequest,
+    sending::SuppressionPage,
+    sending::SuppressionRequest,
+    sending::SuppressionView,
+    drafts::settle::SettleRequest,
     routes::forms::RouteRequest,
     routes::forms::RouteChangeRequest,
     routes::forms::RouteRotation,
@@ -127,7 +135,7 @@ const WITH_SESSION: [Code; 6] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 18] = [
+const MUST_BE_THERE: [&str; 22] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
@@ -140,12 +148,16 @@ const MUST_BE_THERE: [&str; 18] = [
     "RouteConfirmation",
     "RedecisionRequest",
     "DecisionRequest",
+    "BatchDecisionRequest",
     "LoginRequest",
     "StepUpRequest",
     "InviteRequest",
     "IssuerRequest",
     "PolicyTrial",
     "Policy",
+    "PauseRequest",
+    "SuppressionRequest",
+    "SettleRequest",
 ];
 
 /// The whole document.

@@ -2,6 +2,7 @@
 
 pub mod attachments;
 pub mod contracts;
+pub mod decisions;
 pub mod deliveries;
 pub mod documents;
 pub mod domains;
@@ -16,4 +17,5 @@ pub mod keys;
 pub mod messages;
 pub mod outcomes;
 pub mod people;
+pub mod sending;
 pub mod uploads;

@@ -22,6 +22,7 @@ pub use crate::governance::Policy;
 pub use crate::governance::signature::SigningKey;
 
 pub mod approvals;
+pub mod batch;
 pub mod decisions;
 pub(crate) mod facts;
 mod files;
@@ -29,6 +30,7 @@ pub(crate) mod ground;
 mod parts;
 pub mod release;
 pub mod report;
+pub mod settle;
 mod shown;
 mod submit;
 pub mod uploads;

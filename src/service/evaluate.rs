@@ -224,6 +224,7 @@ impl Service {
             is_quiet: false,
             observed: None,
             returned: None,
+            unsubscribed: None,
         };
         Ok((event, answer))
     }

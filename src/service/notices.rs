@@ -9,7 +9,7 @@ use super::{Service, ServiceError};
 use crate::governance::facts::Fact;
 use crate::governance::notice::{Addressee, Notice, NoticeFacts, NoticeKind, Telling};
 use crate::governance::role::Role;
-use crate::ids::{ApprovalId, DraftId, InvitationId, OPERATOR};
+use crate::ids::{DraftId, InvitationId, OPERATOR};
 use crate::mail::address::Mailbox;
 use crate::store::TenantStore;
 use crate::store::approvals::{ApprovalRow, ApprovalState};
@@ -45,7 +45,7 @@ impl Service {
             expires_at: claimed.expires_at,
         };
         let suppressed = match &addressee {
-            Some(addressee) => Some(!tenant.suppressions(Some(&[addressee.address.key()])).await?.is_empty()),
+            Some(addressee) => Some(!tenant.suppressions(&[addressee.address.key()]).await?.is_empty()),
             None => None,
         };
         let operator = self.store.for_tenant(OPERATOR);
@@ -112,8 +112,7 @@ impl Service {
     /// A message of which nobody knows whether it was taken.
     async fn unknown(&self, tenant: &TenantStore, claimed: &ClaimedNotice) -> Result<Option<Telling>, ServiceError> {
         let Ok(draft) = claimed.subject.parse::<DraftId>() else { return Ok(None) };
-        let approval: Option<ApprovalId> = tenant.approvals_of(draft).await?.last().map(|row| row.id);
-        Ok(Some(Telling::TransmissionUnknown { draft, approval, subject: self.subject_of(tenant, draft).await? }))
+        Ok(Some(Telling::TransmissionUnknown { draft, subject: self.subject_of(tenant, draft).await? }))
     }
 
     async fn subject_of(&self, tenant: &TenantStore, draft: DraftId) -> Result<String, ServiceError> {

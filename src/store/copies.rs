@@ -149,6 +149,7 @@ async fn update(connection: &mut Connection, copy: Copy) -> Result<Option<NewEve
         decision: None,
         observed: None,
         returned: None,
+        unsubscribed: None,
         tasks: Vec::new(),
         approvals: Vec::new(),
         drafts: Vec::new(),

@@ -63,6 +63,8 @@ pub struct NewEvent {
     pub observed: Option<NewObserved>,
     /// What it tells of mail that was sent, where it is a report.
     pub returned: Option<NewReturned>,
+    /// The key of its author's address, where its author asks for no more mail and their domain stands behind it.
+    pub unsubscribed: Option<String>,
 }
 
 /// A report about mail that may have been sent from here.

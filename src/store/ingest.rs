@@ -185,9 +185,9 @@ impl Store {
                     watch::count_copies(connection, &messages).await?;
                     retention::note_kept(connection, &messages).await?;
                     erasures::queue_recorded(connection, &messages, clock.now()).await?;
-                    let returned = sent::returned(&events);
+                    let told = sent::told(&events);
                     record_with_copies(connection, &clock, events, copies).await?;
-                    sent::record(connection, clock.now(), sent, returned).await?;
+                    sent::record(connection, clock.now(), sent, told).await?;
                     Ok(count)
                 })
             })

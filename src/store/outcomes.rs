@@ -1,10 +1,17 @@
 //! What apps reported afterwards, as a history of each event.
 
+use serde_json::json;
+
+use super::audit::{NewEntry, append};
 use super::idempotency::{self, KeyedCall, Once};
 use super::sql::{Connection, Row, query};
-use super::{StoreError, TenantStore, from_id};
+use super::standing::{SuppressionReason, suppress};
+use super::{StoreError, TenantStore, from_id, from_json};
 use crate::clock::{Clock, Timestamp};
+use crate::governance::Actor;
+use crate::governance::audit::{Who, subject_of_address};
 use crate::ids::{AppId, DraftId, EventId, KeyId, OperationId, OutcomeId, TenantId};
+use crate::mail::address::Mailbox;
 
 /// An outcome to be recorded.
 #[derive(Debug, Clone)]
@@ -92,27 +99,61 @@ INSERT INTO outcomes (tenant_id, outcome_id, event_id, operation_id, app_id, out
         .bind(row.try_get::<Option<&str>>(4)?)
         .bind(row.try_get::<Option<i64>>(5)?);
     add.execute(&mut *connection).await?;
-    mark(connection, &tenant.to_string(), operation, told.outcome).await
+    mark(connection, &tenant.to_string(), operation, told.outcome).await?;
+    Ok(())
 }
 
-/// Only a proposal changes: what was applied once stays applied, and the history tells the rest.
+/// Only a proposal changes: what was applied once stays applied, and the history tells the rest. Whether it is applied by this.
 async fn mark(
     connection: &mut Connection,
     tenant: &str,
     operation: Option<&str>,
     outcome: &str,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     const MARK: &str = "\
 UPDATE operations SET state = $3 WHERE tenant_id = $1 AND operation_id = $2 AND state = 'proposed'";
     let state = match outcome {
         "applied" | "approved" | "advanced" => "applied",
         "rejected" | "override" | "ignored" => "rejected",
-        _ => return Ok(()),
+        _ => return Ok(false),
     };
-    if let Some(operation) = operation {
-        query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
-    }
-    Ok(())
+    let Some(operation) = operation else { return Ok(false) };
+    let marked = query(MARK).bind(tenant).bind(operation).bind(state).execute(connection).await?;
+    Ok(marked > 0 && state == "applied")
+}
+
+/// An app that applied a proposal to write to an address no more means mail from here as well.
+async fn suppress_as_applied(
+    connection: &mut Connection,
+    tenant: TenantId,
+    (operation, key): (&str, KeyId),
+    now: Timestamp,
+) -> Result<Option<NewEntry>, StoreError> {
+    const PROPOSED: &str = "\
+SELECT content, event_id FROM operations WHERE tenant_id = $1 AND operation_id = $2 AND kind = 'suppress_recipient'";
+    let proposed = query(PROPOSED).bind(tenant.to_string()).bind(operation);
+    let Some(row) = proposed.fetch_optional(&mut *connection).await? else { return Ok(None) };
+    let content: serde_json::Value = from_json("operation", row.try_get(0)?)?;
+    let text = |name: &str| {
+        content.pointer(&format!("/params/{name}")).and_then(serde_json::Value::as_str).unwrap_or_default()
+    };
+    let Some(address) = address_of(text("address")) else { return Ok(None) };
+    let reason = match text("cause") {
+        "unsubscribe_requested" => SuppressionReason::Unsubscribe,
+        "delivery_failed" => SuppressionReason::HardBounce,
+        _ => SuppressionReason::Manual,
+    };
+    let event: EventId = from_id("event_id", row.try_get(1)?)?;
+    let is_new = suppress(connection, tenant, (&address, reason, Some(event)), now).await?;
+    let detail = json!({ "address": address, "reason": reason.as_str(), "event": event, "operation": operation });
+    let who = Who::Actor(Actor::Key { key });
+    Ok(is_new.then(|| NewEntry::new(who, "address.suppressed", subject_of_address(&address), detail)))
+}
+
+/// The key of `address` or `Name <address>`.
+fn address_of(text: &str) -> Option<String> {
+    let inner = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end().trim_end_matches('>'));
+    Mailbox::parse(inner.trim()).ok().map(|mailbox| mailbox.key())
 }
 
 impl TenantStore {
@@ -210,7 +251,12 @@ SELECT outcome, recorded_at FROM outcomes WHERE tenant_id = $1 AND event_id = $2
                             return Ok(claimed);
                         }
                     }
-                    insert(connection, &tenant.to_string(), outcome, now).await?;
+                    let key = outcome.key;
+                    let applied = insert(connection, &tenant.to_string(), outcome, now).await?;
+                    if let Some(operation) = applied {
+                        let entry = suppress_as_applied(connection, tenant, (&operation, key), now).await?;
+                        append(connection, tenant, now, entry.into_iter().collect()).await?;
+                    }
                     Ok(Once::First(()))
                 })
             })
@@ -218,12 +264,13 @@ SELECT outcome, recorded_at FROM outcomes WHERE tenant_id = $1 AND event_id = $2
     }
 }
 
+/// The operation that is applied by it, where one is.
 async fn insert(
     connection: &mut Connection,
     tenant: &str,
     outcome: NewOutcome,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Option<String>, StoreError> {
     const ADD: &str = "\
 INSERT INTO outcomes (tenant_id, outcome_id, event_id, operation_id, app_id, key_id, outcome, applied_status, note, amount, \
 currency, workflow, agent_id, occurred_at, recorded_at)
@@ -248,7 +295,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
         .bind(now.as_micros())
         .execute(&mut *connection)
         .await?;
-    mark(connection, tenant, operation.as_deref(), &outcome.outcome).await
+    let is_applied = mark(connection, tenant, operation.as_deref(), &outcome.outcome).await?;
+    Ok(operation.filter(|_| is_applied))
 }
 
 #[cfg(test)]

@@ -308,9 +308,9 @@ UPDATE held_copies SET state = 'decided' WHERE tenant_id = $1 AND message_id = $
     let release = query(RELEASE).bind(tenant).bind(id).bind(row.state).bind(row.reason).bind(row.duplicate_of.clone());
     release.bind(row.message.manifest.clone()).bind(row.message.trace.clone()).execute(&mut *connection).await?;
     retention::note_decided(connection, &row, clock.now()).await?;
-    let returned = sent::returned(&events);
+    let told = sent::told(&events);
     record_with_copies(connection, clock, events, copies).await?;
-    sent::record(connection, clock.now(), sent, returned).await?;
+    sent::record(connection, clock.now(), sent, told).await?;
     Ok(Redecided::Decided(count))
 }
 

@@ -6,6 +6,7 @@
 //! again by itself; without it, the recipient is tried again.
 
 mod lost;
+mod settled;
 
 use serde_json::json;
 
@@ -26,6 +27,8 @@ use crate::governance::receipt::Unsigned;
 use crate::governance::{IdentityOwner, ReleaseRow};
 use crate::ids::{DraftId, EventId, ReleaseId, TenantId, WorkerId};
 use crate::mail::address::Mailbox;
+
+pub use settled::Finding;
 
 /// A release to be stored.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
 //! What comes back of what left here: copies of it, seen at the tenant's routes, which are proof that it was sent and no new
-//! work; and reports about it, by which addresses are suppressed.
+//! work; reports about it, and people who want no more of it, by which addresses are suppressed.
 //!
 //! A copy is known by the key over its Message-ID and content, never by the Message-ID alone: whoever got a message of ours
 //! knows its id, and must not make other mail disappear under it.
@@ -100,10 +100,31 @@ pub(super) struct Returned {
     told: NewReturned,
 }
 
-/// The reports among events that are about to be recorded.
-pub(super) fn returned(events: &[(TenantId, NewEvent)]) -> Vec<Returned> {
-    let reports = events.iter().filter_map(|(tenant, event)| Some((*tenant, event.event_id, event.returned.clone()?)));
-    reports.map(|(tenant, event, told)| Returned { tenant, event, told }).collect()
+/// Somebody who wants no more mail.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsubscribed {
+    tenant: TenantId,
+    event: EventId,
+    address_key: String,
+}
+
+/// What events tell of addresses that are written to from here.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    returned: Vec<Returned>,
+    unsubscribed: Vec<Unsubscribed>,
+}
+
+/// What is told by events that are about to be recorded.
+pub(super) fn told(events: &[(TenantId, NewEvent)]) -> Told {
+    let mut all = Told::default();
+    for (tenant, new) in events {
+        let (tenant, event) = (*tenant, new.event_id);
+        all.returned.extend(new.returned.clone().map(|told| Returned { tenant, event, told }));
+        let unsubscribed = new.unsubscribed.clone();
+        all.unsubscribed.extend(unsubscribed.map(|address_key| Unsubscribed { tenant, event, address_key }));
+    }
+    all
 }
 
 /// Ties copies and reports to what they are about. The last that a transaction does: it writes to the audit log.
@@ -111,21 +132,37 @@ pub(super) async fn record(
     connection: &mut Connection,
     now: Timestamp,
     copies: Vec<SentCopy>,
-    returned: Vec<Returned>,
+    told: Told,
 ) -> Result<(), StoreError> {
     let mut entries: BTreeMap<TenantId, Vec<NewEntry>> = BTreeMap::new();
     for copy in copies {
         let tenant = copy.tenant;
         entries.entry(tenant).or_default().extend(record_copy(connection, now, copy).await?);
     }
-    for report in returned {
+    for report in told.returned {
         let tenant = report.tenant;
         entries.entry(tenant).or_default().extend(record_report(connection, now, &report).await?);
+    }
+    for one in told.unsubscribed {
+        let tenant = one.tenant;
+        entries.entry(tenant).or_default().extend(record_unsubscribed(connection, now, &one).await?);
     }
     for (tenant, entries) in entries {
         append(connection, tenant, now, entries).await?;
     }
     Ok(())
+}
+
+/// The address gets nothing more from here; the first reason stays.
+async fn record_unsubscribed(
+    connection: &mut Connection,
+    now: Timestamp,
+    Unsubscribed { tenant, event, address_key }: &Unsubscribed,
+) -> Result<Option<NewEntry>, StoreError> {
+    let reason = SuppressionReason::Unsubscribe;
+    let is_new = suppress(connection, *tenant, (address_key, reason, Some(*event)), now).await?;
+    let detail = json!({ "address": address_key, "reason": reason.as_str(), "event": event });
+    Ok(is_new.then(|| NewEntry::new(Who::Gateway, "address.suppressed", subject_of_address(address_key), detail)))
 }
 
 /// The first at each route stands in the audit log.

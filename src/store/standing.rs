@@ -229,32 +229,31 @@ impl TenantStore {
             .await
     }
 
-    /// Those of these addresses that are suppressed; all that are, at most 1,000, where none is named.
+    /// Suppressed addresses behind `after`, by their keys.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn suppressions(&self, of: Option<&[String]>) -> Result<Vec<Suppression>, StoreError> {
+    pub async fn suppressions_after(&self, after: &str, limit: u32) -> Result<Vec<Suppression>, StoreError> {
+        const LIST: &str = "SELECT address_key, reason, event_id, created_at FROM suppressions \
+WHERE tenant_id = $1 AND address_key > $2 ORDER BY address_key LIMIT $3";
+        let list = query(LIST).bind(self.tenant.to_string()).bind(after).bind(i64::from(limit));
+        list.fetch_all(&self.store.readers).await?.iter().map(read_suppression).collect()
+    }
+
+    /// Those of these addresses that are suppressed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn suppressions(&self, of: &[String]) -> Result<Vec<Suppression>, StoreError> {
         const LIST: &str = "SELECT address_key, reason, event_id, created_at FROM suppressions WHERE tenant_id = $1";
-        const ALL: &str = " ORDER BY address_key LIMIT 1000";
-        let rows = match of {
-            None => built(format!("{LIST}{ALL}")).bind(self.tenant.to_string()).fetch_all(&self.store.readers).await?,
-            Some([]) => Vec::new(),
-            Some(keys) => {
-                let places: Vec<String> = (2..keys.len() + 2).map(|place| format!("${place}")).collect();
-                let these = built(format!("{LIST} AND address_key IN ({})", places.join(", ")));
-                let values: Vec<Value<'_>> = keys.iter().map(Value::from).collect();
-                these.bind(self.tenant.to_string()).bind_all(values).fetch_all(&self.store.readers).await?
-            }
-        };
-        let read = |row: &Row| {
-            Ok(Suppression {
-                address_key: row.try_get(0)?,
-                reason: row.try_get(1)?,
-                event: row.try_get(2)?,
-                created_at: Timestamp::from_micros(row.try_get(3)?),
-            })
-        };
-        rows.iter().map(read).collect()
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<String> = (2..of.len() + 2).map(|place| format!("${place}")).collect();
+        let these = built(format!("{LIST} AND address_key IN ({})", places.join(", ")));
+        let values: Vec<Value<'_>> = of.iter().map(Value::from).collect();
+        let rows = these.bind(self.tenant.to_string()).bind_all(values).fetch_all(&self.store.readers).await?;
+        rows.iter().map(read_suppression).collect()
     }
 
     /// The settings that the gate obeys; the default where none were made.
@@ -338,6 +337,15 @@ WHERE e.tenant_id = $1 AND e.thread_id = $2 AND e.kind NOT LIKE '%.%' ORDER BY e
         };
         rows.iter().map(read).collect()
     }
+}
+
+fn read_suppression(row: &Row) -> Result<Suppression, StoreError> {
+    Ok(Suppression {
+        address_key: row.try_get(0)?,
+        reason: row.try_get(1)?,
+        event: row.try_get(2)?,
+        created_at: Timestamp::from_micros(row.try_get(3)?),
+    })
 }
 
 /// Suppresses an address within a transaction; whether it was not before.

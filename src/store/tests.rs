@@ -120,6 +120,7 @@ impl Scene {
             is_quiet: false,
             observed: None,
             returned: None,
+            unsubscribed: None,
         }
     }
 

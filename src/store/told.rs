@@ -217,6 +217,7 @@ async fn event_of(
         is_quiet: false,
         observed: None,
         returned: None,
+        unsubscribed: None,
     })
 }
 

@@ -117,6 +117,8 @@ pub enum Done {
     Rejected,
     /// A question was put off.
     Deferred,
+    /// Somebody said whether a message was taken.
+    Settled,
 }
 
 impl Done {
@@ -139,6 +141,7 @@ impl Done {
                 "The draft is approved. It is not released yet: the gate holds it, or whoever asked wants to release it later."
             }
             Self::Rejected => "The draft is rejected.",
+            Self::Settled => "What you found out is on record.",
             Self::Deferred => "The question is put off. It can be answered all the same.",
         }
     }

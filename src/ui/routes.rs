@@ -2,6 +2,7 @@
 
 pub(super) mod account;
 pub(super) mod approvals;
+pub(super) mod drafts;
 pub(super) mod elsewhere;
 pub(super) mod join;
 pub(super) mod sign_in;

@@ -205,6 +205,7 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/approvals/apr_01kb3r8x7g0000000000000000/approve", &[("content_hash", HASH), ("shown", "")]),
     ("/approvals/apr_01kb3r8x7g0000000000000000/reject", &[("content_hash", HASH), ("reason", "other"), ("note", "")]),
     ("/approvals/apr_01kb3r8x7g0000000000000000/defer", &[("content_hash", HASH), ("hours", "24")]),
+    ("/drafts/drf_01kb3r8x7g0000000000000000/settle", &[("recipient", "ann@buyer.example"), ("found", "taken")]),
 ];
 const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
@@ -373,6 +374,62 @@ async fn a_draft_is_approved_on_its_page_by_whoever_has_the_role_and_saw_what_it
     assert_eq!(state().await, "released");
     assert_eq!(eve.post(&approve, &fields).await.status, StatusCode::CONFLICT);
     assert!(eve.get(&page).await.text.contains("nothing can be answered any more"));
+}
+
+#[tokio::test]
+async fn what_nobody_knew_of_a_message_is_settled_on_its_page() {
+    use crate::governance::lifecycle::TransmissionEvent;
+    use crate::store::releases::Outcome;
+
+    let scene = Scene::new().await;
+    scene.add("ann@acme.example", Role::Agent).await;
+    let eve = scene.add("eve@acme.example", Role::Approver).await;
+    let key = scene.gateway.key().await;
+    let (draft, question) = crate::http::tests::drafts::ask(&scene.gateway, &key, "Ann").await;
+    let store = &scene.gateway.service().store;
+    let own = store.for_tenant(scene.gateway.tenant());
+    let mut browser = scene.signed_in("eve@acme.example").await;
+    let shown = browser.get(&format!("/approvals/{question}")).await;
+    let field = |name: &str| {
+        let rest = shown.text.split_once(&format!("name=\"{name}\" value=\"")).expect("a field of the form").1;
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let (token, hash, holds) = (field("form_token"), field("content_hash"), field("shown"));
+    let fields = [("form_token", token.as_str()), ("content_hash", hash.as_str()), ("shown", holds.as_str())];
+    browser.post(&format!("/approvals/{question}/approve"), &fields).await;
+    let worker = store.clock().mint();
+    let claimed = store.claim_transmissions(worker).await.unwrap().unwrap();
+    own.begin_sending(worker, &claimed).await.unwrap();
+    own.begin_end_of_data(worker, claimed.release, claimed.positions.clone()).await.unwrap();
+    let lost = |position: &u32| Outcome {
+        position: *position,
+        event: TransmissionEvent::LostAfterEndOfData,
+        host: None,
+        reply: "no <reply>".into(),
+        next_attempt_at: None,
+    };
+    let lost = claimed.positions.iter().map(lost).collect();
+    own.finish_transmissions(worker, claimed, lost).await.unwrap();
+
+    let page = format!("/drafts/{draft}");
+    assert_eq!(scene.signed_in("ann@acme.example").await.get(&page).await.status, StatusCode::FORBIDDEN);
+    let before = browser.get(&page).await;
+    assert!(before.text.contains("It did not arrive") && !before.text.contains("no <reply>"), "{}", before.text);
+    let settle = format!("{page}/settle");
+    let recipients = ["ann@lakeside.example", "boss@lakeside.example"];
+    let wrong = [("form_token", token.as_str()), ("recipient", recipients[0]), ("found", "perhaps")];
+    assert_eq!(browser.post(&settle, &wrong).await.status, StatusCode::BAD_REQUEST);
+    for recipient in recipients {
+        let found = [("form_token", token.as_str()), ("recipient", recipient), ("found", "taken")];
+        let done = browser.post(&settle, &found).await;
+        assert_eq!(done.header("location"), format!("{page}?done=settled"), "{}", done.text);
+        assert_eq!(browser.post(&settle, &found).await.status, StatusCode::NOT_FOUND);
+    }
+    let after = browser.get(&page).await;
+    assert!(after.text.contains("It was sent to everybody.") && !after.text.contains("It did not arrive"));
+    let log = own.audit_of(&draft).await.unwrap();
+    let by = log.iter().filter(|row| row.entry.action == "transmission.settled").map(|row| &row.entry.actor);
+    assert_eq!(by.collect::<Vec<_>>(), vec![&format!("user:{eve}"); 2]);
 }
 
 #[tokio::test]

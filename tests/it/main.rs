@@ -48,6 +48,7 @@ mod sending;
 mod sent;
 mod serve;
 mod sign_in;
+mod stopped;
 mod submission;
 mod systemd;
 mod tls;

@@ -108,7 +108,7 @@ impl Sender {
     }
 
     /// State of the transmission to each recipient.
-    fn states(draft: &Value) -> Vec<String> {
+    pub fn states(draft: &Value) -> Vec<String> {
         list(draft, "/transmissions").iter().map(|one| text(one, "/state").to_owned()).collect()
     }
 }

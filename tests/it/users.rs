@@ -133,7 +133,7 @@ fn the_console_works_in_a_real_browser_at_any_width() {
 }
 
 /// At 320 pixels nothing has to be scrolled sideways (WCAG 2.2, 1.4.10), every field has its name, and there is one main part.
-fn reflows(browser: &Browser) {
+pub fn reflows(browser: &Browser) {
     browser.resize(320, 800);
     assert_eq!(browser.run("return document.documentElement.scrollWidth <= 320"), true, "{}", browser.text());
     let unnamed = "return [...document.querySelectorAll('input:not([type=hidden]):not([hidden]), select')]\

@@ -152,6 +152,19 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         ],
     },
     Endpoint {
+        action: Action::BatchDecision,
+        verb: Verb::Post,
+        path: "/api/v1/approvals/batch-decision",
+        auth: Auth::Session(Role::Approver),
+        summary: "Answer several questions",
+        about: "Listed one by one with their content hashes, 25 at most. Each is taken as by itself: in the reply each has its answer, or \
+                the problem for which it was not taken.",
+        body: Some("BatchDecisionRequest"),
+        reply: Reply::Json("BatchDecisionAnswer"),
+        query: &[NEEDED_KEY],
+        problems: &[],
+    },
+    Endpoint {
         action: Action::Issuers,
         path: "/api/v1/issuers",
         auth: ADMIN,

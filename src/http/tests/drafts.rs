@@ -91,6 +91,11 @@ fn codes(answer: &Value) -> Vec<&str> {
 /// A draft that people are asked about; its id and the question's.
 pub(crate) async fn ask(gateway: &Gateway, key: &str, word: &str) -> (String, String) {
     mailbox(gateway, "sales", "connex", "human_approval").await;
+    ask_again(gateway, key, word).await
+}
+
+/// Another one.
+pub(super) async fn ask_again(gateway: &Gateway, key: &str, word: &str) -> (String, String) {
     let draft = propose(gateway, key, &proposal("sales", &format!("See you, {word}."))).await;
     let asked = act(gateway, key, &draft, "release-request", &json!({})).await;
     assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text());

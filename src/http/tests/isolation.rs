@@ -207,6 +207,7 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         Action::IntakeRaw | Action::Delivery(_) => Vec::new(),
         // No key opens them; `people` tries what a person of another tenant gets.
         Action::Decision
+        | Action::BatchDecision
         | Action::Login
         | Action::Logout
         | Action::StepUp
@@ -223,7 +224,14 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         | Action::IssuerRemove
         | Action::Policy
         | Action::PolicyMake
-        | Action::PolicyTry => Vec::new(),
+        | Action::PolicyTry
+        | Action::Pauses
+        | Action::Pause
+        | Action::Resume
+        | Action::Suppressions
+        | Action::Suppress
+        | Action::Unsuppress
+        | Action::DraftSettle => Vec::new(),
         // Does not end by itself: `follow_nothing`.
         Action::EventStream => Vec::new(),
         Action::OpenApi

@@ -54,6 +54,33 @@ async fn an_outcome_by_operation_marks_the_operation() {
 }
 
 #[tokio::test]
+async fn an_app_that_applies_a_suppression_means_mail_from_here_as_well() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let own = gateway.store.for_tenant(gateway.tenant);
+    let mut operations = Vec::new();
+    for id in ["1", "2"] {
+        let mut body = event(id);
+        body["message"]["body"] = json!("Please unsubscribe me and stop emailing me.");
+        body["message"]["from"] = json!("Ann Lee <Ann@lakeside.example>");
+        let answer = gateway.post(EVENT, Some(&key), &body).await.json();
+        let all = answer["operations"].as_array().unwrap().clone();
+        operations.extend(all.into_iter().filter(|one| one["type"] == "suppress_recipient"));
+    }
+    assert_eq!(operations.len(), 2);
+    let report = async |at: usize, outcome: &str| {
+        let body = json!({ "app": "crm", "operationId": operations[at]["id"], "outcome": outcome });
+        gateway.post(OUTCOME, Some(&key), &body).await.json();
+        let rows = own.suppressions_after("", 9).await.unwrap();
+        rows.into_iter().map(|row| (row.address_key, row.reason)).collect::<Vec<_>>()
+    };
+    assert_eq!(report(0, "rejected").await, []);
+    assert_eq!(report(0, "applied").await, [], "it was refused before");
+    let ann = ("ann@lakeside.example".to_owned(), "unsubscribe".to_owned());
+    assert_eq!(report(1, "applied").await, [ann]);
+}
+
+#[tokio::test]
 async fn an_unknown_event_is_404_and_one_of_several_apps_409() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;

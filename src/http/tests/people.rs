@@ -1,7 +1,7 @@
 //! People at the API: how they sign in, their accounts, and what they decide, by a session or by the token of their issuer.
 
 use super::super::shape::Shape;
-use super::drafts::ask;
+use super::drafts::{ask, ask_again};
 use super::*;
 use crate::governance::audit::Who;
 use crate::oidc::tests::provider::Provider as Issuer;
@@ -175,6 +175,62 @@ async fn accounts_are_seen_and_changed_by_those_with_the_role_from_pages_of_ours
     admin.call("GET", "/api/v1/users", Value::Null).await.problem(401, "not_signed_in");
 }
 
+#[tokio::test]
+async fn an_admin_stops_sending_at_once_and_lets_it_go_on_after_proving_who_they_are() {
+    let gateway = Gateway::new().await;
+    super::drafts::mailbox(&gateway, "sales", "connex", "human_approval").await;
+    let admin = gateway.page("ann@acme.example", Role::Admin).await;
+    let approver = gateway.page("eve@acme.example", Role::Approver).await;
+    let (pauses, suppressions) = ("/api/v1/pauses", "/api/v1/suppressions");
+    for path in [pauses, suppressions] {
+        approver.call("GET", path, Value::Null).await.problem(403, "forbidden_role");
+        gateway.get(path, Some(&gateway.key().await)).await.problem(403, "people_only");
+    }
+    gateway.clock.advance(STEP_UP + std::time::Duration::from_secs(1));
+    for (kind, subject) in [("tenant", ""), ("agent", "agent_7"), ("mailbox", "Sales@gate.example")] {
+        let made = admin.call("POST", pauses, json!({ "kind": kind, "subject": subject })).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+        fits(&gateway, "PausePage", &made).await;
+    }
+    for (kind, subject, pointer) in
+        [("tenant", "x", "/subject"), ("agent", " ", "/subject"), ("everything", "", "/kind")]
+    {
+        let wrong = admin.call("POST", pauses, json!({ "kind": kind, "subject": subject })).await;
+        assert_eq!(wrong.problem(422, "invalid_request")["errors"][0]["pointer"], pointer);
+    }
+    let strange = json!({ "kind": "mailbox", "subject": "nobody@gate.example" });
+    admin.call("POST", pauses, strange).await.problem(404, "not_found");
+    let page = admin.call("GET", pauses, Value::Null).await.json();
+    let ids: Vec<&str> = page["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert!(ids[0] == "agent:agent_7" && ids[1].starts_with("mailbox:mbx_") && ids[2] == "tenant", "{ids:?}");
+    let one = admin.call("POST", suppressions, json!({ "address": "Ann@lakeside.example" })).await;
+    assert_eq!(fits(&gateway, "SuppressionView", &one).await["reason"], "manual");
+    admin.call("POST", suppressions, json!({ "address": "nobody" })).await.problem(422, "invalid_request");
+    admin.call("POST", suppressions, json!({ "address": "x+y@lakeside.example" })).await;
+    let behind = format!("{suppressions}?after=ann%40lakeside.example");
+    let rest = fits(&gateway, "SuppressionPage", &admin.call("GET", &behind, Value::Null).await).await;
+    assert_eq!(
+        (rest["items"].as_array().unwrap().len(), &rest["items"][0]["address"]),
+        (1, &json!("x+y@lakeside.example"))
+    );
+    let (agent, address) = (format!("{pauses}/agent%3Aagent_7"), format!("{suppressions}/ann%40lakeside.example"));
+    for path in [&agent, &address] {
+        admin.call("DELETE", path, Value::Null).await.problem(403, "step_up_required");
+    }
+    let again = admin.call("POST", "/auth/step-up", json!({ "password": PASSWORD })).await;
+    let csrf = again.json()["csrfToken"].as_str().unwrap().to_owned();
+    let admin = Page { gateway: &gateway, cookie: again.cookie(), csrf };
+    let left = fits(&gateway, "PausePage", &admin.call("DELETE", &agent, Value::Null).await).await;
+    assert_eq!(left["items"].as_array().unwrap().len(), 2);
+    assert_eq!(admin.call("DELETE", &address, Value::Null).await.status, StatusCode::OK);
+    for path in [&agent, &address] {
+        admin.call("DELETE", path, Value::Null).await.problem(404, "not_found");
+    }
+    let by = gateway.own().audit_after(0, 100).await.unwrap();
+    let by: Vec<_> = by.iter().filter(|row| row.entry.action.starts_with("sending.")).collect();
+    assert!(by.len() == 4 && by.iter().all(|row| row.entry.actor.starts_with("user:")), "{by:?}");
+}
+
 /// A question, with the path of its answer, and the hash that it is about.
 async fn question(gateway: &Gateway, word: &str) -> (String, String) {
     let key = gateway.key().await;
@@ -251,6 +307,39 @@ async fn a_decision_has_a_key_under_which_its_answer_is_repeated() {
     under(&page, "a", no).await.problem(422, "idempotency_conflict");
     // A key is its person's own.
     under(&other, "a", yes(&hash)).await.problem(409, "state_conflict");
+}
+
+#[tokio::test]
+async fn several_questions_are_answered_in_one_call_each_by_itself() {
+    let gateway = Gateway::new().await;
+    let page = gateway.page("ann@acme.example", Role::Approver).await;
+    let key = gateway.key().await;
+    let mut asked = Vec::new();
+    for (draft, question) in [ask(&gateway, &key, "Ann").await, ask_again(&gateway, &key, "Bob").await] {
+        let shown = gateway.get(&format!("/api/v1/drafts/{draft}"), Some(&key)).await.json();
+        asked.push((draft, question, shown["contentHash"].as_str().unwrap().to_owned()));
+    }
+    let path = "/api/v1/approvals/batch-decision";
+    let one = |question: &str, hash: &str| json!({ "approvalId": question, "answer": yes(hash) });
+    let body = json!({ "decisions": [
+        one(&asked[0].1, &"0".repeat(64)), one(&asked[0].1, &asked[0].2), one(&asked[1].1, &asked[1].2), one("nothing", &asked[1].2),
+    ] });
+    gateway.post(path, Some(&key), &body).await.problem(403, "people_only");
+    let headers =
+        [("sec-fetch-site", "same-origin"), ("x-csrf-token", page.csrf.as_str()), ("idempotency-key", "both")];
+    let answer =
+        fits(&gateway, "BatchDecisionAnswer", &page.call_with("POST", path, body.clone(), &headers).await).await;
+    let told = |at: usize, pointer: &str| answer["items"][at].pointer(pointer).cloned().unwrap_or_default();
+    assert_eq!((told(0, "/problem/code"), told(0, "/problem/status")), (json!("content_changed"), json!(409)));
+    assert_eq!((told(1, "/answer/release/state"), told(1, "/problem")), (json!("released"), Value::Null));
+    assert_eq!((told(2, "/answer/release/state"), told(3, "/problem/code")), (json!("released"), json!("not_found")));
+    // Whoever lost the answer gets it again; more than 25, or none, is no call.
+    let again = fits(&gateway, "BatchDecisionAnswer", &page.call_with("POST", path, body, &headers).await).await;
+    assert_eq!(again["items"], answer["items"]);
+    for count in [0, 26] {
+        let all: Vec<_> = (0..count).map(|_| one(&asked[0].1, &asked[0].2)).collect();
+        page.call("POST", path, json!({ "decisions": all })).await.problem(422, "invalid_request");
+    }
 }
 
 #[tokio::test]

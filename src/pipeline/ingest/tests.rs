@@ -244,6 +244,36 @@ async fn an_event_tells_who_sent_it_and_the_message_has_its_trace() {
     assert_eq!(scene.spool.read_body(&body).await.unwrap(), bytes, "the bytes are those that came");
 }
 
+/// A message in which its author asks for no more mail.
+fn unsubscribing(id: &str, extra: &str) -> Vec<u8> {
+    format!(
+        "From: Ann <Ann@Lakeside.example>\r\nTo: deals@in.example\r\nSubject: Your mails\r\n\
+Message-ID: <{id}@lakeside.example>\r\n{extra}\r\nPlease unsubscribe me and stop emailing me.\r\n"
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn an_author_whose_domain_stands_behind_it_and_who_wants_no_more_mail_is_written_to_no_more() {
+    let mut scene = scene().await;
+    let zone = authenticating(&mut scene, &[REJECT]);
+    let own = scene.store.for_tenant(scene.tenant);
+    let suppressed = async |bytes: &[u8]| {
+        scene.accept(scene.to_mailbox(), bytes).await;
+        scene.drain().await;
+        let rows = own.suppressions_after("", 9).await.unwrap();
+        rows.into_iter().map(|row| (row.address_key, row.reason)).collect::<Vec<_>>()
+    };
+    assert_eq!(suppressed(&unsubscribing("1", "")).await, [], "anybody may have written it");
+    zone.txt(SPF.0, SPF.1);
+    assert_eq!(suppressed(&mail("2", "")).await, [], "it asks for something else");
+    assert_eq!(suppressed(&unsubscribing("3", "Auto-Submitted: auto-replied\r\n")).await, [], "no person wrote it");
+    let ann = ("ann@lakeside.example".to_owned(), "unsubscribe".to_owned());
+    assert_eq!(suppressed(&unsubscribing("4", "")).await, [ann]);
+    let events = mail_events(&own).await;
+    assert!(events.last().unwrap().answer["canonical"]["status"] == "unsubscribe_requested");
+}
+
 #[tokio::test]
 async fn what_its_authors_domain_disowns_is_quarantined_where_the_mailbox_asks_for_that() {
     let mut scene = scene().await;

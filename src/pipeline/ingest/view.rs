@@ -251,6 +251,7 @@ impl Ingest {
         let mut work = self.work_of(&answered, mode, &mut answer).await?;
         let observed = observing.map(|row| observe(row, &mut answer, &mut work));
         let returned = returned(&event, found).filter(|_| !quiet && observed.is_none());
+        let unsubscribed = unsubscribed(&event, found, &answer).filter(|_| !quiet && observed.is_none());
         if keeps_nothing {
             forget_evidence(&mut answer);
         }
@@ -288,6 +289,7 @@ impl Ingest {
             is_quiet: quiet || observed.is_some(),
             observed,
             returned,
+            unsubscribed,
         }))
     }
 
@@ -416,6 +418,23 @@ fn returned(event: &CanonicalEvent, Found { manifest, opened, authentication, ..
     };
     Some(NewReturned { id_key, path, addresses, reason })
 }
+
+/// Whose author asks for no more mail: one that their domain stands behind. What another server handed over stays for the app
+/// to answer, by the operation: nobody here saw who sent it.
+fn unsubscribed(
+    event: &CanonicalEvent,
+    Found { opened, authentication, .. }: Found<'_>,
+    answer: &Answer,
+) -> Option<String> {
+    let is_proven = !opened.is_unwrapped() && authentication.author_domain().is_some();
+    let is_asked = answer.canonical.status == UNSUBSCRIBE && !answer.reasoning.abstained && event.automated.is_none();
+    let is_theirs = event.direction != copy::Direction::Outbound;
+    let author = event.author.as_ref().filter(|_| is_proven && is_asked && is_theirs)?;
+    Mailbox::parse(&author.address).ok().map(|mailbox| mailbox.key())
+}
+
+/// The status by which people ask for no more mail.
+const UNSUBSCRIBE: &str = "unsubscribe_requested";
 
 /// What would have followed; nothing does.
 fn observe(row: &RouteRow, answer: &mut Answer, work: &mut Work) -> NewObserved {

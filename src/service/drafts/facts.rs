@@ -96,7 +96,7 @@ impl Service {
         let approvals = tenant.approvals_of(draft.id).await?;
         let approvals: Vec<Approval> = approvals.iter().filter_map(|row| row.as_yes(tenant.tenant())).collect();
         let keys: Vec<String> = version.content.recipients().iter().map(Mailbox::key).collect();
-        let suppressed = tenant.suppressions(Some(&keys)).await?;
+        let suppressed = tenant.suppressions(&keys).await?;
         let approaches = tenant.approaches(others).await?;
         let similar = approaches.as_ref().zip(likeness);
         let similar = similar.map(|(all, likeness)| similar_to_newcomers(all, likeness).saturating_add(newcomers));

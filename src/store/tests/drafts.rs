@@ -9,11 +9,11 @@ use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, Tr
 use crate::governance::receipt::tests::unsigned;
 use crate::governance::{Actor, Approval, Content, ContentHash, Evidence, IdentityOwner, Policy, ReleaseRow};
 use crate::ids::{ApprovalId, DraftId, MailboxId, ReleaseId, UserId};
-use crate::mail::address::ReversePath;
+use crate::mail::address::{Mailbox, ReversePath};
 use crate::store::approvals::{ApprovalState, NewQuestion, NewRejection};
 use crate::store::audit::NewEntry;
 use crate::store::drafts::{NewDraftRow, VersionRow};
-use crate::store::releases::{ClaimedRelease, NewRelease, Outcome};
+use crate::store::releases::{ClaimedRelease, Finding, NewRelease, Outcome};
 use crate::store::signing::SigningKeyRow;
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::tests::engine::on_both_engines;
@@ -229,6 +229,7 @@ on_both_engines! {
     all_that_a_draft_goes_through_stands_in_one_chain,
     a_recipient_is_held_by_one_sender_at_a_time,
     a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_tried_again,
+    what_is_unknown_is_settled_by_a_person_and_with_the_last_of_it_the_draft,
     what_is_deferred_is_tried_again_at_its_time_and_what_is_put_back_was_never_tried,
     a_release_that_is_revoked_is_over_for_whoever_holds_it,
     a_question_is_answered_once_in_time_and_for_its_content,
@@ -301,6 +302,38 @@ async fn a_sender_that_was_lost_leaves_what_it_ended_unknown_and_the_rest_to_be_
     let expected = vec![TransmissionState::Unknown, TransmissionState::Accepted];
     assert_eq!(states(scene, &sending).await, (DraftState::Unknown, expected));
     assert_eq!(scene.store.claim_transmissions(worker).await.unwrap(), None);
+}
+
+async fn what_is_unknown_is_settled_by_a_person_and_with_the_last_of_it_the_draft(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let own = scene.own();
+    let lost = |position| Outcome { event: TransmissionEvent::LostAfterEndOfData, ..accepted(position) };
+    own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0, 1]).await.unwrap();
+    let both = vec![lost(0), lost(1)];
+    own.finish_transmissions(sending.worker, sending.claimed.clone(), both).await.unwrap();
+    assert_eq!(states(scene, &sending).await, (DraftState::Unknown, vec![TransmissionState::Unknown; 2]));
+    let release = own.release(sending.claimed.release).await.unwrap().unwrap();
+    let by = Who::Actor(Actor::User { user: scene.store.clock().mint() });
+    let found = |at: usize, was_taken| Finding {
+        recipient: release.row.transmissions[at].recipient.clone(),
+        was_taken,
+        by: by.clone(),
+    };
+    let stranger = Finding { recipient: Mailbox::parse("nobody@lakeside.example").unwrap(), ..found(0, true) };
+    let nobody = own.settle_unknown(sending.draft, stranger).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
+    assert_eq!(own.settle_unknown(sending.draft, found(1, false)).await.unwrap(), DraftState::Unknown);
+    assert_eq!(own.settle_unknown(sending.draft, found(0, true)).await.unwrap(), DraftState::PartlySent);
+    let expected = vec![TransmissionState::Accepted, TransmissionState::Rejected];
+    assert_eq!(states(scene, &sending).await, (DraftState::PartlySent, expected));
+    let twice = own.settle_unknown(sending.draft, found(0, false)).await;
+    assert!(matches!(twice, Err(StoreError::NotFound(_))), "what is known stays: {twice:?}");
+    let log = own.audit_of(&sending.draft.to_string()).await.unwrap();
+    let settled: Vec<_> = log.iter().filter(|row| row.entry.action == "transmission.settled").collect();
+    assert_eq!(settled.len(), 2);
+    assert!(settled.iter().all(|row| row.entry.actor == by.to_string()), "{settled:?}");
+    assert_eq!(scene.store.claim_transmissions(sending.worker).await.unwrap(), None, "nothing is sent again");
 }
 
 async fn what_is_deferred_is_tried_again_at_its_time_and_what_is_put_back_was_never_tried(engine: Engine) {

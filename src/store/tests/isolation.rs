@@ -18,7 +18,7 @@ use crate::ids::{
     TaskId, UploadId, UserId,
 };
 use crate::keys::{Environment, KeyBindings, KeyRecord, Pepper, Scopes};
-use crate::mail::address::Domain;
+use crate::mail::address::{Domain, Mailbox};
 use crate::mail::authentication::FailurePolicy;
 use crate::mail::marks::Mark;
 use crate::mail::reading::Reader;
@@ -37,6 +37,7 @@ use crate::store::issuers::NewIssuer;
 use crate::store::notices::ClaimedNotice;
 use crate::store::outcomes::NewOutcome;
 use crate::store::redecisions::HeldCopies;
+use crate::store::releases::Finding;
 use crate::store::retention::Overdue;
 use crate::store::routes::{NewRoute, RouteChange, RouteStep};
 use crate::store::spool::NewAccepted;
@@ -47,8 +48,8 @@ use crate::store::usage::{Counted, Others};
 use crate::store::watch::Alarm;
 use rows::Rows;
 use scene::{
-    DOMAIN, call, endpoint, fill, identity, issuer, lapsed, mailbox, mark_of_route, newcomer, outcome, pending, report,
-    route, template,
+    DOMAIN, call, endpoint, fill, found_out, identity, issuer, lapsed, mailbox, mark_of_route, newcomer, outcome,
+    pending, report, route, template,
 };
 
 /// What stands in every text of the one tenant.
@@ -237,7 +238,8 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         audit_of(&owned.sending.draft.to_string()) => "Ok([])";
         audit_head() => "Ok((0, ";
         pauses() => "Ok([])";
-        suppressions(None) => "Ok([])";
+        suppressions_after("", 9) => "Ok([])";
+        suppressions(&["ann@lakeside.example".to_owned()]) => "Ok([])";
         upload(owned.upload) => "Ok(None)";
         policy() => "Ok(Policy { version: \"default\"";
         policy_history(9) => "Ok([])";
@@ -358,6 +360,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         set_template(template("own"), Who::Operator) => "Ok(TemplateRow";
         keep_call(KeyedCall { key: "kept".into(), body: "{}".into(), ..call(4) }) => "Ok(First(()))";
         release_draft(drafts::release(clock, called.stranger, draft)) => "Err(NotFound";
+        settle_unknown(owned.sending.draft, found_out()) => "Err(NotFound";
         begin_sending(worker, claimed) => "Err(NotFound";
         hold_transmissions(worker, claimed.release) => "Err(LeaseLost";
         begin_end_of_data(worker, claimed.release, vec![0, 1]) => "Err(LeaseLost";

@@ -3,6 +3,7 @@
 use super::drafts::{bytes, under_way};
 use super::engine::on_both_engines;
 use super::*;
+use crate::governance::audit::subject_of_address;
 use crate::ids::RouteId;
 use crate::mail::retention::Keep;
 use crate::store::events::NewReturned;
@@ -13,6 +14,7 @@ use crate::store::standing::SuppressionReason;
 on_both_engines! {
     a_copy_at_a_route_is_tied_to_what_was_sent_and_anything_else_is_mail,
     a_report_marks_and_suppresses_those_whom_it_is_about_and_who_got_the_message,
+    who_wants_no_more_mail_gets_none_and_the_first_reason_stays,
 }
 
 /// Mail of these octets as a route, or a mailbox, sees it.
@@ -97,13 +99,35 @@ async fn a_report_marks_and_suppresses_those_whom_it_is_about_and_who_got_the_me
     report(id_key, None, SuppressionReason::Complaint).await;
     report(id_key, Some("stranger@lakeside.example"), SuppressionReason::HardBounce).await;
     report([9; 32], Some(&first), SuppressionReason::HardBounce).await;
-    assert_eq!(own.suppressions(None).await.unwrap(), []);
+    assert_eq!(own.suppressions_after("", 9).await.unwrap(), []);
     let event = report(id_key, Some(&first), SuppressionReason::HardBounce).await;
     report(id_key, Some(&first), SuppressionReason::HardBounce).await;
-    let suppressed = own.suppressions(None).await.unwrap();
+    let suppressed = own.suppressions_after("", 9).await.unwrap();
     assert_eq!((suppressed.len(), &suppressed[0].address_key), (1, &first));
     let returned: Vec<_> = release().await.progress.iter().map(|one| one.returned_by).collect();
     assert_eq!(returned, [Some(event), None], "the first report");
     let log = own.audit_of(&sending.draft.to_string()).await.unwrap();
     assert_eq!(log.iter().filter(|row| row.entry.action == "transmission.returned").count(), 1);
+}
+
+async fn who_wants_no_more_mail_gets_none_and_the_first_reason_stays(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let own = scene.own();
+    let record = async |number: u8, address: &str| {
+        let mut message = scene.message(number);
+        let event = &mut message.views[0].event;
+        event.unsubscribed = Some(address.to_owned());
+        let id = event.event_id;
+        let place = SpoolCursor { segment: number.into(), position: 0 };
+        scene.store.record_mail(vec![message], at(place)).await.unwrap();
+        id
+    };
+    let first = record(1, "ann@lakeside.example").await;
+    record(2, "ann@lakeside.example").await;
+    let rows = own.suppressions_after("", 9).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].reason.as_str(), rows[0].event.clone()), ("unsubscribe", Some(first.to_string())));
+    let log = own.audit_of(&subject_of_address("ann@lakeside.example")).await.unwrap();
+    assert_eq!(log.iter().filter(|row| row.entry.action == "address.suppressed").count(), 1);
+    assert_eq!(own.suppressions_after("ann@lakeside.example", 9).await.unwrap(), []);
 }

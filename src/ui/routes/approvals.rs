@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::on_to;
 use crate::clock::Timestamp;
 use crate::service::accounts;
-use crate::service::drafts::approvals::{Answer, Approver, ContentHash, Question, REJECT_REASONS};
+use crate::service::drafts::approvals::{Answer, Approver, ContentHash, Question};
 use crate::ui::SharedUi;
 use crate::ui::error::Refused;
 use crate::ui::form::Form;
@@ -57,9 +57,18 @@ struct QuestionPage {
     needs_step_up: bool,
     /// Whether a rule denies it, whatever a person says.
     is_denied: bool,
-    reject_reasons: &'static [&'static str],
+    reject_reasons: &'static [(&'static str, &'static str)],
     put_off: &'static [(u64, &'static str)],
 }
+
+/// Reasons of a no, and in words; a test holds them against those that the service takes.
+const REASONS: [(&str, &str); 5] = [
+    ("wrong_recipient", "wrong recipient"),
+    ("wrong_content", "the content is wrong"),
+    ("not_needed", "not needed"),
+    ("tone", "the tone is wrong"),
+    ("other", "another reason"),
+];
 
 /// For how many hours a question can be put off, and in words.
 const PUT_OFF: [(u64, &str); 4] = [(1, "an hour"), (4, "four hours"), (24, "a day"), (72, "three days")];
@@ -145,7 +154,7 @@ pub async fn page(
         needs_step_up: is_risky && !visitor.who.is_stepped_up(now),
         is_denied: question.verdict.verdict == "deny",
         question,
-        reject_reasons: &REJECT_REASONS,
+        reject_reasons: &REASONS,
         put_off: &PUT_OFF,
     };
     Ok(render(StatusCode::OK, &shown))
@@ -215,5 +224,16 @@ impl QuestionPage {
     fn shown(&self) -> String {
         let codes = self.question.verdict.reasons.iter().map(|one| one.code.as_str());
         codes.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REASONS;
+    use crate::service::drafts::approvals::REJECT_REASONS;
+
+    #[test]
+    fn the_page_offers_the_reasons_that_are_taken() {
+        assert_eq!(REASONS.map(|(reason, _)| reason), REJECT_REASONS);
     }
 }

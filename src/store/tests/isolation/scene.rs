@@ -202,6 +202,11 @@ pub(super) fn report(draft: DraftId) -> NewReport {
     NewReport { draft, outcome: "discarded", message_id: None, sent_at: None, note: Some(MARK.into()), by }
 }
 
+pub(super) fn found_out() -> Finding {
+    let recipient = Mailbox::parse("ann@lakeside.example").unwrap();
+    Finding { recipient, was_taken: true, by: Who::Operator }
+}
+
 pub(super) fn template(body: &str) -> NewTemplate {
     let (status, language) = ("complaint".to_owned(), "en".to_owned());
     NewTemplate { app: None, status, language, subject: None, body: body.into() }
