@@ -37,6 +37,7 @@ pub mod reading;
 pub mod receipts;
 pub mod redecisions;
 pub mod refusals;
+pub mod relays;
 pub mod releases;
 pub mod retention;
 pub mod routes;

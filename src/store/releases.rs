@@ -5,6 +5,7 @@
 //! data is written, `eod_started_at` is committed: a lease that runs out with that mark leaves `unknown`, which nobody sends
 //! again by itself; without it, the recipient is tried again.
 
+mod anew;
 mod lost;
 mod settled;
 
@@ -60,6 +61,8 @@ pub struct StoredRelease {
     pub row: ReleaseRow,
     /// The version of the draft.
     pub version: u32,
+    /// The one route by which it lets its content out; empty for one of before there were receipts.
+    pub route: Option<String>,
     /// Since when nothing more is sent under it.
     pub ended_at: Option<Timestamp>,
     /// What is known of each recipient, in the order of the row.
@@ -125,7 +128,7 @@ impl TenantStore {
 UPDATE drafts SET send_at = $4 WHERE tenant_id = $1 AND draft_id = $2 AND version = $3";
         const RELEASE: &str = "\
 INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, content_hash, evidence, policy_version, owner,
-    released_at, expires_at, agent_id, similarity, newcomers) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    released_at, expires_at, agent_id, similarity, newcomers, route) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
         const TRANSMISSIONS: &str =
             "INSERT INTO transmissions (tenant_id, release_id, position, recipient, state, next_attempt_at) ";
         let (tenant, now) = (self.tenant, self.store.clock.now());
@@ -154,7 +157,8 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
                         .bind(row.expires_at.as_micros())
                         .bind(agent)
                         .bind(similarity.cast_signed())
-                        .bind(i64::from(newcomers));
+                        .bind(i64::from(newcomers))
+                        .bind(&receipt.receipt.route);
                     insert.execute(&mut *connection).await?;
                     let pending: Vec<(i64, String)> =
                         (0..).zip(row.transmissions.iter().map(|one| one.recipient.to_string())).collect();
@@ -186,7 +190,7 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
     /// [`StoreError::Unavailable`].
     pub async fn release(&self, id: ReleaseId) -> Result<Option<StoredRelease>, StoreError> {
         const ONE: &str = "SELECT draft_id, mailbox_id, content_hash, evidence, policy_version, owner, released_at, \
-expires_at, version, ended_at FROM releases WHERE tenant_id = $1 AND release_id = $2";
+expires_at, version, ended_at, route FROM releases WHERE tenant_id = $1 AND release_id = $2";
         const ALL: &str = "SELECT recipient, state, attempts, next_attempt_at, host, reply, finished_at, returned_by FROM transmissions \
 WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
         let bound = |sql| query(sql).bind(self.tenant.to_string()).bind(id.to_string());
@@ -213,6 +217,7 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
             },
             version: u32::try_from(row.try_get::<i64>(8)?).unwrap_or(0),
             ended_at: row.try_get::<Option<i64>>(9)?.map(Timestamp::from_micros),
+            route: row.try_get(10)?,
             progress,
         }))
     }

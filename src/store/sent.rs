@@ -233,6 +233,8 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NU
     let rows = sent.fetch_all(&mut *connection).await?;
     let recipients: BTreeSet<&str> = rows.iter().map(|row| row.try_get(3)).collect::<Result<_, _>>()?;
     let (mut entries, mut came_back) = (Vec::new(), BTreeSet::new());
+    // A recipient stands in each release of a draft that went on by another route.
+    let mut noted = BTreeSet::new();
     for row in &rows {
         let Ok(recipient) = Mailbox::parse(row.try_get(3)?) else { continue };
         let key = recipient.key();
@@ -242,6 +244,9 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND returned_by IS NU
         let position: i64 = row.try_get(2)?;
         let note = query(NOTE).bind(tenant.to_string()).bind(row.try_get::<&str>(1)?).bind(position);
         if note.bind(event.to_string()).execute(&mut *connection).await? == 0 {
+            continue;
+        }
+        if !noted.insert((row.try_get::<&str>(0)?, key.clone())) {
             continue;
         }
         let reason = told.reason.as_str();

@@ -33,6 +33,7 @@ mod notices;
 mod overdue;
 mod postgres;
 mod redecisions;
+mod relays;
 mod retention;
 mod routes;
 mod schema;

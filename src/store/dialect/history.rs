@@ -48,6 +48,7 @@ macro_rules! steps {
             "0049_bounce_hosts",
             "0050_deferred_questions",
             "0051_counted_releases",
+            "0052_domain_relays",
         )
     };
     ($engine:literal, $($name:literal,)*) => {

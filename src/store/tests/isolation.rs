@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::pin::Pin;
 
 use super::drafts::{self, Sending};
-use super::*;
+use super::{relays, *};
 use crate::event::privacy::Visibility;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::DraftEvent;
@@ -249,6 +249,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         signing_keys() => "Ok([])";
         has_seen_signing_key(&Domain::parse(DOMAIN).unwrap(), now) => "Ok(false)";
         bounce_host(DOMAIN) => "Ok(None)";
+        domain_relay(DOMAIN) => "Ok(None)";
         tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: (0, \"\") }))";
         tail(tail::TailPosition { message: String::new(), decision: String::new(), attempt: (0, String::new()) }) => "Ok(([], ";
     }
@@ -325,6 +326,7 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         remove_domain(DOMAIN) => "Err(NotFound";
         give_up_domain(DOMAIN, Who::Operator) => "Err(NotFound";
         claim_domain(&Domain::parse(DOMAIN).unwrap(), "proof".into(), Who::Operator) => "Ok(())";
+        set_domain_relay(relays::relay(DOMAIN, "own"), Who::Operator) => "Ok(())";
         prove_domain(DOMAIN) => "Err(Exists";
         suspend_domain(DOMAIN) => "Err(Conflict";
         resume_domain(DOMAIN) => "Err(Conflict";
@@ -367,9 +369,12 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         finish_transmissions(worker, claimed.clone(), vec![drafts::accepted(0)]) => "Err(LeaseLost";
         put_back(worker, claimed.clone(), clock.now()) => "Ok(())";
         revoke_release(claimed, DraftEvent::Deny, Vec::new()) => "Err(NotFound";
+        release_anew(worker, claimed, clock.mint(), relays::by("direct", clock.mint())) => "Err(NotFound";
         note_signing_key(DOMAIN, "s1", true) => "Err(NotFound";
         note_bounce_host(DOMAIN, true) => "Err(NotFound";
         withdraw_bounces(&Domain::parse(DOMAIN).unwrap(), Who::Operator) => "Err(NotFound";
+        remove_domain_relay(DOMAIN, Who::Operator) => "Err(NotFound";
+        set_domain_relay(relays::relay("unclaimed.example", "own"), Who::Operator) => "Err(NotFound";
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
         unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
         pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";

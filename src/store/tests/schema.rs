@@ -100,8 +100,9 @@ SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqli
     const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value FROM pragma_table_info($1) ORDER BY cid";
     const KEY: &str = "SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk";
     const REFERENCES: &str = "\
-SELECT GROUP_CONCAT(\"from\", ' ' ORDER BY seq), \"table\" || '(' || GROUP_CONCAT(\"to\", ', ' ORDER BY seq) || ')'
-FROM pragma_foreign_key_list($1) GROUP BY id, \"table\"";
+SELECT GROUP_CONCAT(\"from\", ' ' ORDER BY seq), \"table\" || '(' || GROUP_CONCAT(\"to\", ', ' ORDER BY seq) || ')' \
+|| CASE on_delete WHEN 'NO ACTION' THEN '' ELSE ' ON DELETE ' || on_delete END
+FROM pragma_foreign_key_list($1) GROUP BY id, \"table\", on_delete";
     const INDEXES: &str = "\
 SELECT l.name, l.origin, l.\"unique\", s.sql FROM pragma_index_list($1) AS l LEFT JOIN sqlite_schema AS s ON s.name = l.name";
     const INDEXED: &str = "SELECT name FROM pragma_index_info($1) ORDER BY seqno";

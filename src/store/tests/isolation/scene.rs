@@ -92,6 +92,7 @@ pub(super) async fn fill(scene: &Scene) -> Owned {
     )
     .await
     .unwrap();
+    own.set_domain_relay(relays::relay(DOMAIN, MARK), Who::Operator).await.unwrap();
     let mailbox = own.add_mailbox(mailbox(scene.app)).await.unwrap();
     let (route_id, endpoint_id) = (clock.mint(), clock.mint());
     own.add_route(route_id, NewRoute { token_hash: [4; 32], ..route(scene.app) }).await.unwrap();
