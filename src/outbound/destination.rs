@@ -1,4 +1,4 @@
-//! How much goes to one destination at a time: a domain whose servers are sent to, or the relay.
+//! How much goes to one destination at a time: a domain whose servers are sent to, or a relay.
 //!
 //! Counted on this node alone. Whoever is not let in waits for a moment, and comes again later: no destination that is slow
 //! keeps all senders.

@@ -1,8 +1,9 @@
 //! Connections that wait for another message to the same server.
 //!
 //! A connection is taken again by whoever asks the same of it: the same server at the same address, the same encryption, the
-//! same trust in its certificate, and the same credentials. Whose mail it is does not matter. One that waited for long, is old
-//! or has carried enough is closed in place of being taken.
+//! same trust in its certificate, and the same credentials. Whose mail it is does not matter, but at the relay of a customer:
+//! its connections carry mail of that customer's domain alone. One that waited for long, is old or has carried enough is closed
+//! in place of being taken.
 //!
 //! It must never hand out a connection that was made under other conditions, and it says nothing on one but QUIT.
 //!
@@ -48,6 +49,8 @@ pub(super) struct Peer {
     pub(super) encryption: Encryption,
     pub(super) trust: Trust,
     pub(super) credentials: Option<Credentials>,
+    /// Whose relay it is, where it is a customer's.
+    pub(super) account: Option<Arc<str>>,
 }
 
 /// A connection behind its greeting, between two transactions.

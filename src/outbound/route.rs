@@ -7,7 +7,8 @@
 //!
 //! # Security
 //! A domain chooses its mail servers, and with them addresses that this machine is to dial: those that are not public are
-//! left out, unless the operator opened them. A relay is the operator's choice, and not judged.
+//! left out, unless the operator opened them. The same goes for a relay that a customer chose; that of the node is the
+//! operator's choice, and not judged.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Route {
     encryption: Encryption,
     trust: Trust,
     credentials: Option<Credentials>,
+    /// Whose relay it is, where it is a customer's.
+    account: Option<Arc<str>>,
     policy: Option<Mode>,
 }
 
@@ -83,6 +86,7 @@ pub struct Relay {
     port: u16,
     tls: RelayTls,
     credentials: Option<Credentials>,
+    account: Option<Arc<str>>,
 }
 
 /// A relay cannot be used like that.
@@ -109,8 +113,45 @@ impl Relay {
         if credentials.is_some() && tls == RelayTls::Never {
             return Err(InvalidRelay::CredentialsInClear);
         }
-        Ok(Self { host: host.to_owned(), port, tls, credentials })
+        Ok(Self { host: host.to_owned(), port, tls, credentials, account: None })
     }
+
+    /// The same as the choice of a customer: its addresses are judged, and nobody else's mail goes over its connections.
+    /// `account` tells it from those of others.
+    #[must_use]
+    pub fn of_customer(self, account: &str) -> Self {
+        Self { account: Some(account.into()), ..self }
+    }
+
+    /// Under what its connections and messages are counted; no domain has such a name.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        match &self.account {
+            None => String::new(),
+            Some(account) => format!("{account} {}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// The way over a relay, as receipts say it.
+#[must_use]
+pub fn relayed(host: &str, port: u16) -> String {
+    format!("relay:{host}:{port}")
+}
+
+/// Reads `HOST:PORT`; an IPv6 address stands in brackets. The host as it is compared and looked up: a name as A-label, or an
+/// address without brackets.
+#[must_use]
+pub fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return Some((address.parse::<std::net::Ipv6Addr>().ok()?.to_string(), port));
+    }
+    if let Ok(address) = host.parse::<std::net::Ipv4Addr>() {
+        return Some((address.to_string(), port));
+    }
+    Some((Domain::parse(host).ok()?.to_string(), port))
 }
 
 /// Why there is no way.
@@ -143,6 +184,26 @@ pub enum NoRoute {
         /// The domain.
         domain: String,
     },
+    /// The relay of a customer is this gateway.
+    #[error("the relay `{host}` is this gateway itself")]
+    RelayLoop {
+        /// The relay.
+        host: String,
+    },
+    /// The relay of a customer has only addresses that may not be dialled.
+    #[error("the relay `{host}` has no public address")]
+    RelayNotPublic {
+        /// The relay.
+        host: String,
+    },
+    /// The relay of a customer has no address.
+    #[error("the relay `{host}` is not found: {error}")]
+    NoRelay {
+        /// The relay.
+        host: String,
+        /// What DNS says.
+        error: DnsError,
+    },
     /// No mail server is one that the domain's policy names.
     #[error("no mail server of `{domain}` is named by its MTA-STS policy")]
     Sts {
@@ -158,7 +219,16 @@ impl NoRoute {
     /// Whether a later look may find one.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Dns(_) | Self::Sts { .. })
+        match self {
+            Self::Dns(_) | Self::Sts { .. } => true,
+            // Whoever set the relay can set another one: its mail waits for that.
+            Self::RelayLoop { .. } | Self::RelayNotPublic { .. } | Self::NoRelay { .. } => true,
+            Self::Literal
+            | Self::NoDomain { .. }
+            | Self::NullMx { .. }
+            | Self::Loop { .. }
+            | Self::NotPublic { .. } => false,
+        }
     }
 
     /// What it means for recipients.
@@ -172,7 +242,9 @@ impl NoRoute {
             Self::Loop { .. } => (Reason::Loop, EnhancedCode::new(5, 4, 6)),
             Self::NotPublic { .. } => (Reason::NotPublic, EnhancedCode::new(5, 4, 4)),
             Self::Sts { .. } => (Reason::Sts, EnhancedCode::new(4, 7, 5)),
-            Self::Dns(_) => (Reason::Dns, EnhancedCode::new(4, 4, 3)),
+            Self::RelayLoop { .. } => (Reason::Loop, EnhancedCode::new(4, 4, 6)),
+            Self::RelayNotPublic { .. } => (Reason::NotPublic, EnhancedCode::new(4, 4, 4)),
+            Self::Dns(_) | Self::NoRelay { .. } => (Reason::Dns, EnhancedCode::new(4, 4, 3)),
         };
         let report = Report::because(reason, &self.to_string()).with(enhanced);
         Attempt::all(recipients.to_vec(), outcome, &report)
@@ -234,7 +306,8 @@ impl Router {
             None => (Encryption::IfOffered, Trust::Any),
         };
         let policy = policy.map(|policy| policy.mode);
-        Ok(Route { domain: Some(domain.clone()), hosts, encryption, trust, credentials: None, policy })
+        let domain = Some(domain.clone());
+        Ok(Route { domain, hosts, encryption, trust, credentials: None, account: None, policy })
     }
 
     /// The way to a relay.
@@ -244,9 +317,13 @@ impl Router {
     pub async fn relay(&self, relay: &Relay) -> Result<Route, NoRoute> {
         let addresses = match relay.host.parse::<IpAddr>() {
             Ok(address) => vec![address],
-            // A relay that has no address today is a matter of the operator's, and not of the message.
-            Err(_) => self.resolver.addresses(&relay.host).await.map_err(NoRoute::Dns)?,
+            // A relay that has no address today is a matter of whoever set it, and not of the message.
+            Err(_) => self.resolver.addresses(&relay.host).await.map_err(|error| match relay.account {
+                None => NoRoute::Dns(error),
+                Some(_) => NoRoute::NoRelay { host: relay.host.clone(), error },
+            })?,
         };
+        let addresses = if relay.account.is_some() { self.judged(&relay.host, addresses)? } else { addresses };
         let addresses = addresses.into_iter().take(MOST_ADDRESSES);
         let addresses = addresses.map(|address| SocketAddr::new(address, relay.port)).collect();
         let (encryption, trust) = match relay.tls {
@@ -255,8 +332,21 @@ impl Router {
             RelayTls::Never => (Encryption::Never, Trust::Any),
         };
         let hosts = vec![Host { name: relay.host.clone(), addresses, asked: Asked::Nothing }];
-        let credentials = relay.credentials.clone();
-        Ok(Route { domain: None, hosts, encryption, trust, credentials, policy: None })
+        let (credentials, account) = (relay.credentials.clone(), relay.account.clone());
+        Ok(Route { domain: None, hosts, encryption, trust, credentials, account, policy: None })
+    }
+
+    /// Those addresses of a customer's relay that may be dialled; never none.
+    fn judged(&self, host: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, NoRoute> {
+        let shown = || host.to_owned();
+        let is_own_name = self.settings.own_names.iter().any(|own| own.as_str().eq_ignore_ascii_case(host));
+        let is_own = |address: &IpAddr| self.settings.own_addresses.contains(&address.to_canonical());
+        if is_own_name || addresses.iter().any(is_own) {
+            return Err(NoRoute::RelayLoop { host: shown() });
+        }
+        let mut permitted = addresses;
+        permitted.retain(|address| self.settings.opened.permit(*address));
+        if permitted.is_empty() { Err(NoRoute::RelayNotPublic { host: shown() }) } else { Ok(permitted) }
     }
 
     /// Preference and name of the servers that come before ourselves, best first, never empty; and who proves what is said of
@@ -393,7 +483,7 @@ impl Route {
                 Asked::Nothing => (self.encryption, self.trust.clone()),
             };
             let (name, credentials) = (host.name.clone(), self.credentials.clone());
-            Peer { name, address, encryption, trust, credentials }
+            Peer { name, address, encryption, trust, credentials, account: self.account.clone() }
         })
     }
 }

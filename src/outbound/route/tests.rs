@@ -156,3 +156,69 @@ async fn a_relay_is_taken_as_the_operator_names_it() {
     let clear = Relay::new("relay.example", 25, RelayTls::Never, Credentials::new("u", "p"));
     assert_eq!(clear.map(drop), Err(InvalidRelay::CredentialsInClear));
 }
+
+#[tokio::test]
+async fn a_relay_that_a_customer_chose_is_judged_and_its_mail_waits_for_a_better_one() {
+    let zone = Zone::start().unwrap();
+    let of = |host: &str| Relay::new(host, 587, RelayTls::StartTls, None).unwrap().of_customer("ten_1 acme.example");
+    let inside: IpAddr = "10.0.0.25".parse().unwrap();
+    zone.address_of("inside.acme.example", inside);
+    zone.address_of("mixed.acme.example", inside).address_of("mixed.acme.example", loopback(25));
+    zone.address_of("ours.acme.example", loopback(99)).address_of("mx.gateway.example", loopback(25));
+    zone.trouble_at("silent.acme.example", Trouble::Fails);
+    let router = routing(&zone);
+    let route = router.relay(&of("mixed.acme.example")).await.unwrap();
+    assert_eq!(route.hosts()[0].addresses, ["127.0.0.25:587".parse().unwrap()], "the one that is opened");
+    assert_eq!((route.encryption(), route.trust()), (Encryption::Required, Trust::Verified));
+    for (host, reason) in [
+        ("inside.acme.example", Reason::NotPublic),
+        ("10.0.0.25", Reason::NotPublic),
+        ("169.254.169.254", Reason::NotPublic),
+        ("::ffff:10.0.0.25", Reason::NotPublic),
+        ("ours.acme.example", Reason::Loop),
+        ("127.0.0.99", Reason::Loop),
+        ("::ffff:127.0.0.99", Reason::Loop),
+        ("MX.gateway.example", Reason::Loop),
+        ("gone.acme.example", Reason::Dns),
+        ("silent.acme.example", Reason::Dns),
+    ] {
+        let error = router.relay(&of(host)).await.unwrap_err();
+        assert!(error.to_string().contains(host), "{error}");
+        let attempts = error.attempts(&[Mailbox::parse("a@any.example").unwrap()]);
+        assert_eq!((attempts[0].outcome, attempts[0].report.reason), (Outcome::Deferred, reason), "{host}");
+        assert_eq!(attempts[0].report.enhanced.unwrap().to_string().split('.').next(), Some("4"), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn the_relay_of_one_customer_is_another_destination_than_the_same_server_of_others() {
+    let zone = Zone::start().unwrap();
+    let router = routing(&zone);
+    let own = |port| Relay::new("127.0.0.25", port, RelayTls::Implicit, Credentials::new("u", "p")).unwrap();
+    let relays = [own(465), own(465).of_customer("ten_1 a.example"), own(465).of_customer("ten_2 a.example")];
+    let more = [own(465).of_customer("ten_1 b.example"), own(587).of_customer("ten_1 a.example")];
+    let (mut peers, mut destinations) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+    for relay in relays.iter().chain(&more) {
+        peers.extend(router.relay(relay).await.unwrap().peers());
+        destinations.insert(relay.destination());
+    }
+    assert_eq!((peers.len(), destinations.len()), (5, 5), "{destinations:?}");
+    assert!(destinations.iter().all(|name| Domain::parse(name).is_err()), "{destinations:?}");
+    assert!(!format!("{relays:?}{peers:?}").contains("\"p\""));
+}
+
+#[test]
+fn a_server_is_a_name_or_an_address_with_its_port() {
+    let read = |text: &str| host_and_port(text).map(|(host, port)| relayed(&host, port));
+    for (text, route) in [
+        ("Smtp.Acme.Example:587", "relay:smtp.acme.example:587"),
+        ("smtp.acme.example.:25", "relay:smtp.acme.example:25"),
+        ("192.0.2.1:25", "relay:192.0.2.1:25"),
+        ("[2001:DB8::1]:465", "relay:2001:db8::1:465"),
+    ] {
+        assert_eq!(read(text).as_deref(), Some(route));
+    }
+    for wrong in ["", ":25", "a", "a:", "a:0", "a:65536", "a b:25", "[a]:25", "[192.0.2.1]:25", "2001:db8::1:465"] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+}

@@ -135,6 +135,10 @@ async fn a_connection_is_used_again_only_by_who_asks_the_same_of_it() {
         relay(RelayTls::Implicit, Some("other")),
         relay(RelayTls::Never, None),
         relay(RelayTls::Implicit, Some("user")),
+        // The same server, user and password, as two customers name them.
+        relay(RelayTls::Implicit, Some("user")).of_customer("ten_1 acme.example"),
+        relay(RelayTls::Implicit, Some("user")).of_customer("ten_2 acme.example"),
+        relay(RelayTls::Implicit, Some("user")).of_customer("ten_1 acme.example"),
     ];
     let work = async {
         let mut outcomes = Vec::new();
@@ -150,6 +154,8 @@ async fn a_connection_is_used_again_only_by_who_asks_the_same_of_it() {
         [encrypted("AUTH PLAIN AHVzZXIAc2VjcmV0"), vec![RESET], taken(), vec![QUIT]].concat(),
         [encrypted("AUTH PLAIN AG90aGVyAHNlY3JldA=="), vec![QUIT]].concat(),
         [greeted(), taken(), vec![QUIT]].concat(),
+        [encrypted("AUTH PLAIN AHVzZXIAc2VjcmV0"), vec![RESET], taken(), vec![QUIT]].concat(),
+        [encrypted("AUTH PLAIN AHVzZXIAc2VjcmV0"), vec![QUIT]].concat(),
     ];
-    assert_eq!(server.plays_together(&scripts, work).await, [Outcome::Accepted; 4]);
+    assert_eq!(server.plays_together(&scripts, work).await, [Outcome::Accepted; 7]);
 }
