@@ -19,7 +19,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::browser::origin::Origin;
 use crate::clock::Clock;
@@ -159,6 +159,7 @@ impl Api {
             settle: shape::Shape::compile(&document, "SettleRequest")?,
             policy_trial: shape::Shape::compile(&document, "PolicyTrial")?,
             policy: shape::Shape::compile(&document, "Policy")?,
+            relay: shape::Shape::compile(&document, "RelayRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -242,6 +243,9 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::DomainRemove => on(verb, routes::domains::remove),
         Action::DomainCheck => on(verb, routes::domains::check),
         Action::DomainRecords => on(verb, routes::domains::records),
+        Action::DomainRelay => on(verb, routes::domains::relay),
+        Action::DomainRelaySet => on(verb, routes::domains::set_relay),
+        Action::DomainRelayRemove => on(verb, routes::domains::remove_relay),
         Action::Drafts => on(verb, routes::drafts::all),
         Action::DraftCreate => on(verb, routes::drafts::create),
         Action::Draft => on(verb, routes::drafts::one),
@@ -320,6 +324,7 @@ where
     match verb {
         Verb::Get => get(handler),
         Verb::Post => post(handler),
+        Verb::Put => put(handler),
         Verb::Patch => patch(handler),
         Verb::Delete => delete(handler),
     }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::dns::Resolver;
 use crate::mail::reply_token::ReplyTokens;
 use crate::oidc::Issuers;
+use crate::outbound::route::relayed;
 use crate::service::accounts::{Accounts, Desk, Provider, Role};
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::uploads::UploadDesk;
@@ -24,14 +25,13 @@ pub(super) fn draft_desk(instance: &Instance) -> DraftDesk {
         reply_tokens: Arc::new(ReplyTokens::new(instance.key.reply_tokens())),
         uploads: UploadDesk::new(Arc::clone(instance.key.bodies())),
         evidence: Arc::new(SigningKey::of(instance.key.evidence())),
-        route: route(&instance.config).into(),
     }
 }
 
 /// Where mail goes from here, as receipts say it.
 fn route(config: &Config) -> String {
     match &config.sending.relay {
-        Some(relay) => format!("relay:{}:{}", relay.host, relay.port),
+        Some(relay) => relayed(&relay.host, relay.port),
         None => "direct".to_owned(),
     }
 }
@@ -44,6 +44,7 @@ pub fn domain_desk(config: &Config) -> DomainDesk {
     DomainDesk {
         hosts: own.chain(others).map(ToString::to_string).collect(),
         platform_domains: config.smtp.platform_domains.as_slice().into(),
+        route: route(config).into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `connex domain`: the domains of a tenant, how they are proven, and which records they need.
 
 mod check;
+mod relay;
 
 use clap::{Args, Subcommand};
 
@@ -35,6 +36,10 @@ pub enum DomainCommand {
     /// Delegate reports about a domain's mail to a host below it that leads here: it stands in reverse-paths, for SPF.
     #[command(after_help = "Example: connex domain bounces acme.example --host bounces.acme.example --tenant acme")]
     Bounces(BouncesArgs),
+    /// Have the customer's own server take what is sent for a domain.
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(after_help = "Example: connex domain relay show acme.example --tenant acme")]
+    Relay(relay::RelayCommand),
     /// Give a domain up; mail from and to it no longer counts as the tenant's.
     #[command(after_help = "Example: connex domain remove acme.example --tenant acme")]
     Remove(OneArgs),
@@ -68,6 +73,7 @@ impl DomainCommand {
             Self::Add(args) => &args.whose.json,
             Self::List(args) => &args.json,
             Self::Bounces(args) => &args.one.json,
+            Self::Relay(command) => command.json(),
             Self::Check(args) | Self::Suspend(args) | Self::Resume(args) | Self::Remove(args) => &args.json,
         }
     }
@@ -105,6 +111,7 @@ pub async fn run(command: DomainCommand, out: &mut Output) -> Result<(), CliErro
             })
         }
         DomainCommand::Bounces(args) => bounces(&args, out).await,
+        DomainCommand::Relay(command) => relay::run(command, out).await,
         DomainCommand::Resume(args) => resume(&args, out).await,
         DomainCommand::Remove(args) => {
             let (instance, row) = one(&args).await?;

@@ -83,6 +83,8 @@ pub struct Shapes {
     pub suppression: Shape,
     /// Of [`crate::service::drafts::settle::SettleRequest`].
     pub settle: Shape,
+    /// Of [`crate::service::domains::relay::RelayRequest`].
+    pub relay: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -112,6 +114,12 @@ impl Contract for crate::service::trust::TrustRequest {
 impl Contract for crate::service::domains::DomainRequest {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.domain
+    }
+}
+
+impl Contract for crate::service::domains::relay::RelayRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.relay
     }
 }
 

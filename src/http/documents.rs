@@ -169,6 +169,9 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
         }),
         Action::Insights => json!({ "groupBy": "status" }),
         Action::DomainClaim => json!({ "domain": "acme.example" }),
+        Action::DomainRelaySet => {
+            json!({ "relay": "smtp.acme.example:587", "user": "gateway", "password": "a secret" })
+        }
         Action::DraftCreate => json!({
             "mailbox": "deals@your-gateway.example", "to": ["Ann <ann@lakeside.example>"],
             "subject": "Tuesday", "text": "See you on Tuesday.",

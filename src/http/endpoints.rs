@@ -58,6 +58,9 @@ pub enum Action {
     DomainRemove,
     DomainCheck,
     DomainRecords,
+    DomainRelay,
+    DomainRelaySet,
+    DomainRelayRemove,
     Drafts,
     DraftCreate,
     Draft,
@@ -141,6 +144,8 @@ pub enum Verb {
     Get,
     /// POST.
     Post,
+    /// PUT.
+    Put,
     /// PATCH (RFC 5789).
     Patch,
     /// DELETE.
@@ -154,6 +159,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }

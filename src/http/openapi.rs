@@ -44,6 +44,8 @@ use crate::service::{
     domains::DomainPage,
     domains::DomainRecords,
     domains::DomainRemoved,
+    domains::relay::RelayRequest,
+    domains::relay::DomainRelayView,
     drafts::DraftRequest,
     drafts::DraftEdit,
     drafts::ReplyRequest,
@@ -135,10 +137,11 @@ const WITH_SESSION: [Code; 6] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 22] = [
+const MUST_BE_THERE: [&str; 23] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
+    "RelayRequest",
     "DraftRequest",
     "DraftEdit",
     "ReplyRequest",

@@ -72,7 +72,6 @@ fn draft_desk() -> crate::service::drafts::DraftDesk {
             crate::seal::InstanceKey::new(&[7; 32]).bodies(),
         )),
         evidence: Arc::new(crate::service::drafts::SigningKey::of(&[7; 32])),
-        route: "direct".into(),
     }
 }
 
@@ -81,6 +80,7 @@ fn desk() -> crate::service::domains::DomainDesk {
     crate::service::domains::DomainDesk {
         hosts: vec!["mx.gate.example".to_owned()].into(),
         platform_domains: vec![crate::mail::address::Domain::parse("gate.example").unwrap()].into(),
+        route: "direct".into(),
     }
 }
 

@@ -6,7 +6,9 @@
 //! `unknown`, and one that dies before it leaves a recipient that is tried again when the lease is over.
 //!
 //! Retries: minutes at first, hours later, five days in all ([`retry`]). A hold that time lifts keeps the release and its
-//! approvals; any other asks people again.
+//! approvals; any other asks people again. A release goes by the route that its receipt says, or not at all ([`way`]).
+
+mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ use crate::store::limits::BlockRequest;
 use crate::store::releases::{ClaimedRelease, Outcome, StoredRelease};
 use crate::store::verdicts::Occasion;
 use crate::store::{StoreError, TenantStore};
+use way::Way;
 
 /// How mail leaves.
 #[derive(Debug, Clone)]
@@ -45,7 +48,7 @@ pub struct SendSettings {
     pub workers: usize,
     /// Our name and times.
     pub terms: Terms,
-    /// A relay for everything, where mail does not go to the recipients' own servers.
+    /// A relay for everything that goes by no relay of its domain, where mail does not go to the recipients' own servers.
     pub relay: Option<Relay>,
     /// How many of this node's senders may be at one destination.
     pub destinations: Destinations,
@@ -147,8 +150,21 @@ impl Send {
         }
     }
 
-    /// One release with the recipients that are held.
+    /// One release with the recipients that are held, and where the route changed those that take its place.
     async fn handle(&self, worker: WorkerId, claimed: &ClaimedRelease) -> Result<(), SendTrouble> {
+        let mut next = self.handle_one(worker, claimed).await?;
+        while let Some(anew) = next {
+            next = self.handle_one(worker, &anew).await?;
+        }
+        Ok(())
+    }
+
+    /// One release; the one that takes its place where the route is not the one that it was for.
+    async fn handle_one(
+        &self,
+        worker: WorkerId,
+        claimed: &ClaimedRelease,
+    ) -> Result<Option<ClaimedRelease>, SendTrouble> {
         let tenant = self.service.store.for_tenant(claimed.tenant);
         let stored = tenant.release(claimed.release).await?.ok_or(StoreError::NotFound("release"))?;
         let draft = tenant.draft(claimed.draft).await?.ok_or(StoreError::NotFound("draft"))?;
@@ -163,8 +179,15 @@ impl Send {
         });
         let message = match readmitted.await? {
             Ok(message) => message,
-            Err(refused) => return self.refuse(&tenant, worker, claimed, &case, refused).await,
+            Err(refused) => return self.refuse(&tenant, worker, claimed, &case, refused).await.map(|()| None),
         };
+        let held = Held { tenant: &tenant, worker, claimed, stored: &stored };
+        let way = self.way(&held, from.as_ref()).await?;
+        if stored.route.as_ref().is_some_and(|route| *route != way.route) {
+            // Leave to send by another route is not used.
+            drop(message);
+            return self.reroute(&held, &case, way.route).await;
+        }
         let keys = match &from {
             Some(domain) => keys_of(&self.service, &self.key, &tenant, domain).await?,
             None => Vec::new(),
@@ -174,36 +197,35 @@ impl Send {
             // Not before somebody changes the message or the keys: the release is over, and nothing of it was sent by this.
             Err(error) => {
                 tracing::warn!(release.id = %claimed.release, tenant.id = %claimed.tenant, error.kind = "sign", "Release is revoked: {error}");
-                return Ok(tenant.revoke_release(claimed, DraftEvent::Deny, vec!["not_signed".to_owned()]).await?);
+                tenant.revoke_release(claimed, DraftEvent::Deny, vec!["not_signed".to_owned()]).await?;
+                return Ok(None);
             }
         };
-        let held = Held { tenant: &tenant, worker, claimed, stored: &stored };
         let mut has_begun = false;
-        for (domain, message) in self.parts(signed) {
-            let Some(permit) = self.enter(&held, domain.as_ref(), &message).await? else { continue };
+        for (domain, message) in way.parts(signed) {
+            let destination = way.destination(domain.as_ref());
+            let Some(permit) = self.enter(&held, &destination, &message).await? else { continue };
             if !has_begun {
                 match tenant.begin_sending(worker, claimed).await {
                     Ok(()) => has_begun = true,
                     // Withdrawn or held since it was claimed: whoever did that gave the recipients up.
-                    Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(()),
+                    Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(None),
                     Err(error) => return Err(error.into()),
                 }
             }
-            self.send(&held, domain, message).await?;
+            self.send(&held, (&way, domain), message).await?;
             drop(permit);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Leave to send to a destination now; without it, its recipients were given back, to be sent to later.
     async fn enter(
         &self,
         held: &Held<'_>,
-        domain: Option<&Domain>,
+        destination: &str,
         message: &SignedMessage,
     ) -> Result<Option<Permit>, SendTrouble> {
-        // The relay has no name among domains.
-        let destination = domain.map_or("", Domain::as_str);
         let now = self.service.clock().now();
         let until = match self.settings.destinations.enter(destination).await {
             Some(permit) => match self.taken_up(destination, now).await? {
@@ -230,21 +252,18 @@ impl Send {
         Ok((block.granted == 0).then_some(ends_at))
     }
 
-    /// A relay takes everything at once; else each domain has servers of its own.
-    fn parts(&self, signed: SignedMessage) -> Vec<(Option<Domain>, SignedMessage)> {
-        if self.settings.relay.is_some() {
-            return vec![(None, signed)];
-        }
-        signed.by_domain().into_iter().map(|(domain, message)| (Some(domain), message)).collect()
-    }
-
-    async fn send(&self, held: &Held<'_>, domain: Option<Domain>, message: SignedMessage) -> Result<(), SendTrouble> {
+    async fn send(
+        &self,
+        held: &Held<'_>,
+        (way, domain): (&Way, Option<Domain>),
+        message: SignedMessage,
+    ) -> Result<(), SendTrouble> {
         let Held { tenant, worker, claimed, stored } = *held;
         let now = self.service.clock().now();
         let recipients = message.recipients().to_vec();
         let position_of = |recipient: &Mailbox| held.position_of(recipient);
         let sending = async {
-            let route = match (&domain, &self.settings.relay) {
+            let route = match (&domain, &way.relay) {
                 (_, Some(relay)) => self.router.relay(relay).await,
                 (Some(domain), None) => self.router.direct(domain, crate::clock::random_number(), now).await,
                 (None, None) => return Vec::new(),

@@ -4,6 +4,7 @@
 //! giving the domain up.
 
 pub mod look;
+pub mod relay;
 
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct DomainDesk {
     pub hosts: Arc<[String]>,
     /// Domains that belong to no tenant.
     pub platform_domains: Arc<[Domain]>,
+    /// Where mail goes from here, as receipts say it, where no relay of a domain takes it.
+    pub route: Arc<str>,
 }
 
 /// A domain to be claimed.
@@ -103,6 +106,8 @@ pub struct DomainRecords {
     /// Whether the proof is there: `found`, `missing`, `unknown` (DNS did not say), or `taken`: it is there, and another
     /// tenant has proven the domain and must give it up first.
     pub proof: String,
+    /// Which way its mail goes, as receipts say it: `relay:HOST:PORT`, or `direct` to the recipients' own servers.
+    pub route: String,
     /// Every record that the domain needs.
     pub records: Vec<RecordView>,
 }
@@ -194,6 +199,8 @@ pub struct Looked {
     pub proof: Proof,
     /// The domain's state behind the look.
     pub state: DomainState,
+    /// Which way its mail goes.
+    pub route: String,
     /// Every record that it needs.
     pub records: Vec<Check>,
 }
@@ -253,7 +260,8 @@ impl DomainDesk {
             let held = look::survey_host(resolver, &delegated.host).await;
             records.push(setup::bounces::compare_host(&delegated.host, &self.hosts, &held));
         }
-        Ok(Looked { proof, state: row.state, records })
+        let route = self.relay(store, row).await?.route;
+        Ok(Looked { proof, state: row.state, route, records })
     }
 
     /// The same, and what the look for the proof says counts. Trouble of the DNS says nothing: the domain keeps its state.
@@ -318,6 +326,7 @@ impl DomainRecords {
             unicode: unicode(&row.domain),
             state: looked.state.as_str().to_owned(),
             proof: proof.to_owned(),
+            route: looked.route.clone(),
             records: looked.records.iter().map(record).collect(),
         }
     }

@@ -59,8 +59,6 @@ pub struct DraftDesk {
     pub uploads: uploads::UploadDesk,
     /// Signs receipts of releases.
     pub evidence: std::sync::Arc<SigningKey>,
-    /// Where mail goes from here, as receipts say it.
-    pub route: std::sync::Arc<str>,
 }
 
 impl DraftDesk {

@@ -38,8 +38,8 @@ impl Service {
         Ok(super::audit::head(&tenant, &self.drafts.evidence, self.clock().now()).await?)
     }
 
-    /// What the receipt of a release is to say, but for its place in the audit log.
-    pub(super) fn receipt_of(&self, row: &ReleaseRow, version: u32, case: &DraftCase) -> Unsigned {
+    /// What the receipt of a release by this route is to say, but for its place in the audit log.
+    pub(crate) fn receipt_of(&self, row: &ReleaseRow, version: u32, case: &DraftCase, route: String) -> Unsigned {
         let all = case.facts.approvals.known().map(Vec::as_slice).unwrap_or_default();
         let of = |id| all.iter().filter(|approval: &&Approval| approval.id == id).map(approval_of).collect();
         let (allowed_by, approvals) = match &row.evidence {
@@ -55,8 +55,9 @@ impl Service {
             version,
             tenant: row.tenant.to_string(),
             content_hash: row.content_hash.to_string(),
-            recipients: u32::try_from(row.transmissions.len()).unwrap_or(u32::MAX),
-            route: self.drafts.route.to_string(),
+            recipients: u32::try_from(row.transmissions.iter().filter(|one| one.state.is_open()).count())
+                .unwrap_or(u32::MAX),
+            route,
             identity: ReceiptIdentity {
                 owner: row.owner.as_str().to_owned(),
                 mailbox: row.mailbox.to_string(),

@@ -3,6 +3,7 @@
 
 mod encryption;
 mod proofs;
+mod relays;
 mod steps;
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};

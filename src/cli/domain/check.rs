@@ -15,6 +15,7 @@ pub(super) async fn run(instance: &Instance, row: DomainRow, out: &mut Output) -
     let looked = desk.check(&dns(instance)?, &instance.store, &row).await?;
     out.answer(&DomainRecords::of(&row, &looked), |out| {
         out.line(&format!("{} is {}", super::beside(&row.domain), looked.state.as_str()))?;
+        out.line(&format!("Its mail goes {}", super::relay::shown(&looked.route)))?;
         show(&looked.records, out)
     })?;
     match looked.proof {

@@ -3,6 +3,10 @@
 use super::{Action, Auth, Endpoint, OPEN, Reply, Verb};
 use crate::http::error::Code;
 use crate::keys::Scope;
+use crate::service::accounts::Role;
+
+/// Whoever sets a relay decides who reads what leaves: no key does.
+const ADMIN: Auth = Auth::Session(Role::Admin);
 
 /// Each of them.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -69,6 +73,42 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         about: "As check, with nothing recorded.",
         reply: Reply::Json("DomainRecords"),
         problems: &[Code::ForbiddenMailbox, Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::DomainRelay,
+        path: "/api/v1/domains/{id}/relay",
+        auth: ADMIN,
+        summary: "Which way mail of a domain goes",
+        about: "The route in force, and the domain's own relay where it has one. Its password is shown to nobody.",
+        reply: Reply::Json("DomainRelayView"),
+        problems: &[Code::NotFound],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::DomainRelaySet,
+        verb: Verb::Put,
+        path: "/api/v1/domains/{id}/relay",
+        auth: ADMIN,
+        summary: "Set the relay of a domain",
+        about: "A server of the customer's that takes all mail of the domain's mailboxes, in place of another one, from the next \
+                attempt on. User and password are told together each time, or neither. What was released for another route goes \
+                on under a release and receipt for this one. Needs a session in which the person has just proved who they are.",
+        body: Some("RelayRequest"),
+        reply: Reply::Json("DomainRelayView"),
+        problems: &[Code::NotFound, Code::StepUpRequired],
+        ..OPEN
+    },
+    Endpoint {
+        action: Action::DomainRelayRemove,
+        verb: Verb::Delete,
+        path: "/api/v1/domains/{id}/relay",
+        auth: ADMIN,
+        summary: "Remove the relay of a domain",
+        about: "Its mail goes the way of the gateway from the next attempt on. Needs a session in which the person has just \
+                proved who they are.",
+        reply: Reply::Json("DomainRelayView"),
+        problems: &[Code::NotFound, Code::StepUpRequired],
         ..OPEN
     },
 ];

@@ -5,8 +5,11 @@ use axum::response::Response;
 
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
+use crate::http::session::Session;
 use crate::http::{SharedApi, json};
+use crate::service::accounts::Admin;
 use crate::service::domains::DomainRequest;
+use crate::service::domains::relay::RelayRequest;
 use crate::service::keys::{Authenticated, DomainsRead, DomainsWrite};
 
 /// All of them.
@@ -76,4 +79,44 @@ pub async fn records(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     Ok(json(&api.service.domain_records(&id, &caller).await?))
+}
+
+/// Which way its mail goes.
+///
+/// # Errors
+/// As the contract says.
+pub async fn relay(
+    State(api): State<SharedApi>,
+    session: Session<Admin>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(json(&api.service.domain_relay(&id, &session.who).await?))
+}
+
+/// Sets its relay.
+///
+/// # Errors
+/// As the contract says.
+pub async fn set_relay(
+    State(api): State<SharedApi>,
+    session: Session<Admin>,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    session.who.require_step_up(api.service.clock().now())?;
+    let request = body.into_strict::<RelayRequest>(&api)?;
+    Ok(json(&api.service.set_domain_relay(&id, request, &session.who).await?))
+}
+
+/// Removes its relay.
+///
+/// # Errors
+/// As the contract says.
+pub async fn remove_relay(
+    State(api): State<SharedApi>,
+    session: Session<Admin>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    session.who.require_step_up(api.service.clock().now())?;
+    Ok(json(&api.service.remove_domain_relay(&id, &session.who).await?))
 }

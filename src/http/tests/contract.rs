@@ -24,7 +24,8 @@ async fn every_endpoint_of_the_table_is_served_and_holds_to_its_authentication()
         let path = endpoint.path.replace("{id}", "evt_00000000000000000000000000").replace("{slug}", "not-found");
         let path = path.replace("{number}", "0").replace("{tenant}", "tnt_x").replace("{message}", "msg_x");
         let send = async |key: Option<&str>| {
-            let body = Body::from(if matches!(endpoint.verb, Verb::Post | Verb::Patch) { "{}" } else { "" });
+            let body =
+                Body::from(if matches!(endpoint.verb, Verb::Post | Verb::Put | Verb::Patch) { "{}" } else { "" });
             gateway.send(request(endpoint.verb.as_str(), &path, key).body(body).unwrap()).await
         };
         match endpoint.auth {

@@ -222,6 +222,9 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         | Action::Issuers
         | Action::IssuerRegister
         | Action::IssuerRemove
+        | Action::DomainRelay
+        | Action::DomainRelaySet
+        | Action::DomainRelayRemove
         | Action::Policy
         | Action::PolicyMake
         | Action::PolicyTry

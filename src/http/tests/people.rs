@@ -459,6 +459,63 @@ async fn who_has_an_account_here_too_is_one_person_and_users_of_another_role_dec
 }
 
 #[tokio::test]
+async fn an_administrator_who_has_just_proved_who_they_are_sets_a_relay_whose_password_is_shown_to_nobody() {
+    const PATH: &str = "/api/v1/domains/acme.example/relay";
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    gateway.post("/api/v1/domains", Some(&key), &json!({ "domain": "acme.example" })).await;
+    let relay = json!({ "relay": "smtp.acme.example:587", "user": "gateway", "password": "tidewater" });
+    let approver = gateway.page("eve@acme.example", Role::Approver).await;
+    let admin = gateway.page("ann@acme.example", Role::Admin).await;
+    let other = gateway.another_tenant("stranger").await;
+    let stranger = other.page("ann@acme.example", Role::Owner).await;
+    let none = fits(&gateway, "DomainRelayView", &admin.call("GET", PATH, Value::Null).await).await;
+    assert_eq!(none, json!({ "domain": "acme.example", "route": "direct", "relay": null }));
+    for method in ["GET", "PUT", "DELETE"] {
+        let body = if method == "PUT" { relay.clone() } else { Value::Null };
+        let call = request(method, PATH, Some(&key)).body(Body::from(body.to_string())).unwrap();
+        gateway.send(call).await.problem(403, "people_only");
+        approver.call(method, PATH, body.clone()).await.problem(403, "forbidden_role");
+        stranger.call(method, PATH, body).await.problem(404, "not_found");
+    }
+    for (wrong, pointer) in [
+        (json!({ "relay": "smtp.acme.example" }), "/relay"),
+        (json!({ "relay": "smtp.acme.example:25", "tls": "maybe" }), "/tls"),
+        (json!({ "relay": "smtp.acme.example:25", "user": "us" }), "/password"),
+        (json!({ "relay": "smtp.acme.example:25", "tls": "never", "user": "us", "password": "tidewater" }), "/tls"),
+        (json!({ "relay": "smtp.acme.example:25", "pass": "tidewater" }), "/pass"),
+    ] {
+        let refused = admin.call("PUT", PATH, wrong).await;
+        assert!(!refused.text().contains("tidewater"), "{}", refused.text());
+        assert_eq!(refused.problem(422, "invalid_request")["errors"][0]["pointer"], pointer);
+    }
+    let set = admin.call("PUT", PATH, relay.clone()).await;
+    let view = fits(&gateway, "DomainRelayView", &set).await;
+    assert_eq!(view["route"], "relay:smtp.acme.example:587", "{view}");
+    let shown = ("587".to_owned(), "starttls", "gateway");
+    let of = &view["relay"];
+    assert_eq!((of["port"].to_string(), of["tls"].as_str().unwrap(), of["user"].as_str().unwrap()), shown);
+    assert_eq!(admin.call("GET", PATH, Value::Null).await.json(), view);
+    let records = gateway.get("/api/v1/domains/acme.example/dns-records", Some(&key)).await;
+    assert_eq!(records.json()["route"], "relay:smtp.acme.example:587", "{}", records.text());
+    let rows = gateway.own().audit_after(0, 1_000).await.unwrap();
+    let of_relay: Vec<_> = rows.iter().filter(|row| row.entry.action == "domain_relay.set").collect();
+    assert!(of_relay.len() == 1 && of_relay[0].entry.actor.starts_with("user:"), "{of_relay:?}");
+    let everything = format!("{}{}{rows:?}", set.text(), view);
+    assert!(!everything.contains("tidewater") && !everything.contains("s1:"), "{everything}");
+    let stored = gateway.own().domain_relay("acme.example").await.unwrap().unwrap();
+    assert!(!format!("{stored:?}").contains("tidewater"), "{stored:?}");
+
+    gateway.clock.advance(STEP_UP + std::time::Duration::from_secs(1));
+    admin.call("PUT", PATH, relay).await.problem(403, "step_up_required");
+    admin.call("DELETE", PATH, Value::Null).await.problem(403, "step_up_required");
+    let fresh = gateway.page("bob@acme.example", Role::Admin).await;
+    let gone = fits(&gateway, "DomainRelayView", &fresh.call("DELETE", PATH, Value::Null).await).await;
+    assert_eq!(gone, none);
+    fresh.call("DELETE", PATH, Value::Null).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_person_of_another_tenant_sees_and_changes_nothing_here() {
     let (issuer, gateway) = with_issuer("approver").await;
     let owner = gateway.page("ann@acme.example", Role::Owner).await;

@@ -36,6 +36,7 @@ fn stored(attempts: u32) -> StoredRelease {
             ],
         },
         version: 1,
+        route: Some("direct".into()),
         ended_at: None,
         progress: vec![progress(attempts), progress(1)],
     }

@@ -241,7 +241,9 @@ impl Service {
         let minted = weigh(&case.version, &case.facts, move |version, facts| mint(version, facts, gate_terms, now));
         let row = minted.await?.map_err(|refused| ServiceError::Internal(refused.into()))?;
         let id = row.id;
-        let receipt = self.receipt_of(&row, draft.version, &case);
+        let domain = case.facts.domain.known().map(|domain| &domain.name);
+        let route = self.way_of(tenant, row.owner, domain).await?.route;
+        let receipt = self.receipt_of(&row, draft.version, &case, route);
         let new = NewRelease {
             row,
             version: draft.version,

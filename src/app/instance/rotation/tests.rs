@@ -320,3 +320,38 @@ fn a_file_without_a_key_or_with_spaces_before_it_is_no_new_key() {
         assert!(read.is_ok() || matches!(read, Err(AppError::Rotation(RotationError::NoKey(_)))));
     }
 }
+
+#[tokio::test]
+async fn the_password_of_a_relay_opens_after_each_change_of_the_key() {
+    use crate::app::domain_desk;
+    use crate::governance::audit::Who;
+    use crate::mail::address::Domain;
+    use crate::service::domains::relay::{RelayRequest, open as open_relay};
+
+    let folder = tempfile::tempdir().unwrap();
+    let instance = open(folder.path(), None).await.unwrap();
+    let tenant = instance.store.add_tenant("acme").await.unwrap();
+    let own = instance.store.for_tenant(tenant);
+    own.assume_domain(&Domain::parse("acme.example").unwrap()).await.unwrap();
+    let row = own.domains().await.unwrap().remove(0);
+    let request = RelayRequest {
+        relay: "smtp.acme.example:587".into(),
+        tls: None,
+        user: Some("gateway".into()),
+        password: Some("tidewater".into()),
+    };
+    let desk = domain_desk(&instance.config);
+    desk.set_relay(&instance.store, &instance.key, &row, request, Who::Operator).await.unwrap();
+    let before = own.domain_relay("acme.example").await.unwrap().unwrap();
+    instance.store.close().await;
+    for _ in 0..2 {
+        assert!(matches!(changed(folder.path(), None, None).await.unwrap(), Rotated::Done(_)));
+        let instance = open(folder.path(), None).await.unwrap();
+        let kept = instance.store.for_tenant(tenant).domain_relay("acme.example").await.unwrap().unwrap();
+        assert_eq!(kept, before, "what is sealed is sealed for what the keyring holds");
+        assert!(open_relay(&instance.key, tenant, &kept).is_ok());
+        instance.store.close().await;
+    }
+    let stranger = crate::seal::InstanceKey::new(&[9; 32]);
+    assert!(open_relay(&stranger, tenant, &before).is_err());
+}
