@@ -69,6 +69,7 @@ use std::sync::atomic::AtomicU32;
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Timestamp};
+use crate::governance::audit::Who;
 use crate::ids::TenantId;
 
 pub use sql::Connection;
@@ -287,7 +288,7 @@ impl Store {
     /// The rows of one tenant.
     #[must_use]
     pub fn for_tenant(&self, tenant: TenantId) -> TenantStore {
-        TenantStore { store: self.clone(), tenant }
+        TenantStore { store: self.clone(), tenant, who: Who::Operator }
     }
 
     /// Where this store's times and ids come from.
@@ -459,9 +460,17 @@ pub(crate) async fn hold_write_lock(path: &Path) -> sqlx::SqliteConnection {
 pub struct TenantStore {
     store: Store,
     tenant: TenantId,
+    /// Who changes routes by it, for the audit log: the operator, where nobody else is named.
+    who: Who,
 }
 
 impl TenantStore {
+    /// The same for somebody other than the operator: what is changed of routes by it stands in the audit log as theirs.
+    #[must_use]
+    pub fn by(self, who: Who) -> Self {
+        Self { who, ..self }
+    }
+
     /// The tenant.
     #[must_use]
     pub const fn tenant(&self) -> TenantId {

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use claim::Claim;
 
+use super::audit::{NewEntry, append};
 use super::sql::{Connection, Row, query};
 use super::{Store, StoreError, TenantStore, dialect};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, WorkerId};
 
 /// How much one claim may take.
@@ -217,7 +219,7 @@ WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'in_flight' AND lease_owne
                 let locked = query(dialect::locked_health(connection)).bind(&tenant).bind(&endpoint);
                 let health = locked.fetch_one(&mut *connection).await?;
                 match (attempt.endpoint)(health.try_get(0)?) {
-                    Some(change) => change_endpoint(connection, delivery_tenant, &endpoint, &change).await,
+                    Some(change) => change_endpoint(connection, delivery_tenant, &endpoint, &change, now).await,
                     None => Ok(()),
                 }
             })
@@ -297,6 +299,7 @@ async fn change_endpoint(
     owner: TenantId,
     endpoint: &str,
     change: &EndpointChange,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     const HEALTH: &str = "\
 UPDATE webhook_endpoints SET health = $3, blocked_until = $4, flight_limit = $5 \
@@ -319,8 +322,13 @@ WHERE tenant_id = $1 AND endpoint_id = $2 AND state IN ('pending', 'retry_wait')
     if let Some(reason) = change.disabled {
         // What is being recorded for it now would be missed.
         dialect::lock_tenants(connection, [owner]).await?;
-        query(DISABLE).bind(&tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
-        query(HOLD).bind(&tenant).bind(endpoint).execute(&mut *connection).await?;
+        let disabled = query(DISABLE).bind(&tenant).bind(endpoint).bind(reason).execute(&mut *connection).await?;
+        let held = query(HOLD).bind(&tenant).bind(endpoint).execute(&mut *connection).await?;
+        if disabled > 0 {
+            let detail = serde_json::json!({ "reason": reason, "held": held });
+            let entry = NewEntry::new(Who::Gateway, "webhook.disabled", endpoint, detail);
+            append(connection, owner, now, vec![entry]).await?;
+        }
     }
     Ok(())
 }

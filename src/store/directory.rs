@@ -9,7 +9,7 @@ use super::sql::{Row, built, query};
 use super::{Store, StoreError, TenantStore, exists, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
-use crate::ids::{AppId, MailboxId, TenantId};
+use crate::ids::{AppId, MailboxId, OPERATOR, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::authentication::FailurePolicy;
 use serde::{Deserialize, Serialize};
@@ -118,9 +118,12 @@ impl Store {
         let (name, now) = (name.to_owned(), self.clock.now());
         self.write(move |connection| {
             Box::pin(async move {
+                let detail = json!({ "name": name });
                 let insert = query(ADD).bind(id.to_string()).bind(name).bind(now.as_micros());
-                insert.execute(connection).await.map_err(exists("a tenant of this name"))?;
-                Ok(())
+                insert.execute(&mut *connection).await.map_err(exists("a tenant of this name"))?;
+                // Which customers there are is the operator's to know, also when one is gone.
+                let entry = NewEntry::new(Who::Operator, "tenant.added", id, detail);
+                append(connection, OPERATOR, now, vec![entry]).await
             })
         })
         .await
@@ -150,20 +153,25 @@ impl Store {
     pub async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError> {
         const MAIL: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1) \
 OR EXISTS (SELECT 1 FROM events WHERE tenant_id = $1)";
-        const REMOVE: &str = "DELETE FROM tenants WHERE tenant_id = $1";
+        const REMOVE: &str = "DELETE FROM tenants WHERE tenant_id = $1 RETURNING name";
+        let now = self.clock.now();
         self.write(move |connection| {
             Box::pin(async move {
                 let id = id.to_string();
                 if query(MAIL).bind(&id).fetch_one(&mut *connection).await?.try_get::<bool>(0)? {
                     return Err(StoreError::Conflict("the tenant has mail or events; they would lose their owner"));
                 }
-                let removed = query(REMOVE).bind(&id).execute(connection).await.map_err(|error| match &error {
+                let remove = query(REMOVE).bind(&id).fetch_optional(&mut *connection).await;
+                let removed = remove.map_err(|error| match &error {
                     sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {
                         StoreError::Conflict("the tenant still has apps, mailboxes, routes, keys, endpoints or users")
                     }
                     _ => StoreError::Unavailable(error),
                 })?;
-                if removed == 0 { Err(StoreError::NotFound("tenant")) } else { Ok(()) }
+                let row = removed.ok_or(StoreError::NotFound("tenant"))?;
+                let detail = json!({ "name": row.try_get::<String>(0)? });
+                append(connection, OPERATOR, now, vec![NewEntry::new(Who::Operator, "tenant.removed", id, detail)])
+                    .await
             })
         })
         .await

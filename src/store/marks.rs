@@ -1,5 +1,8 @@
 //! Routes that learn: the marks of copies that are held, and what is decided once somebody has confirmed them.
 
+use serde_json::json;
+
+use super::audit::{NewEntry, append};
 use super::ingest::NewMessage;
 use super::redecisions::{Redecided, settle};
 use super::sql::{Row, query};
@@ -41,17 +44,14 @@ impl TenantStore {
         const LEARN: &str = "\
 UPDATE routes SET state = 'learning', state_since = $3, learning_until = $4
 WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning')";
-        let (tenant, now) = (self.tenant.to_string(), self.store.clock.now());
-        let changed = self
-            .store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let learn = query(LEARN).bind(tenant).bind(id.to_string()).bind(now.as_micros());
-                    Ok::<_, StoreError>(learn.bind(until.as_micros()).execute(connection).await?)
-                })
-            })
-            .await?;
-        if changed == 0 { Err(self.refusal(id, "only a route that takes copies can learn").await?) } else { Ok(()) }
+        let now = self.store.clock.now();
+        let learn = query(LEARN).bind(self.tenant.to_string()).bind(id.to_string());
+        let learn = learn.bind(now.as_micros()).bind(until.as_micros());
+        let detail = json!({ "until": until.to_string() });
+        match self.change_on_log(id, learn, "route.learning", detail).await? {
+            true => Ok(()),
+            false => Err(self.refusal(id, "only a route that takes copies can learn").await?),
+        }
     }
 
     /// The marks of the copies that are held for a route, those of the most copies first.
@@ -89,7 +89,8 @@ UPDATE held_copies SET state = 'confirmed' WHERE tenant_id = $1 AND route_id = $
         if marks.is_empty() {
             return Err(StoreError::Conflict("copies without marks can be anybody's of that network"));
         }
-        let (tenant, now, marks) = (self.tenant.to_string(), self.store.clock.now(), to_json("marks", &marks)?);
+        let (owner, now, who) = (self.tenant, self.store.clock.now(), self.who.clone());
+        let (tenant, told, marks) = (owner.to_string(), json!(marks), to_json("marks", &marks)?);
         let confirmed = self
             .store
             .write(move |connection| {
@@ -99,7 +100,11 @@ UPDATE held_copies SET state = 'confirmed' WHERE tenant_id = $1 AND route_id = $
                         return Ok(None);
                     }
                     let confirm = query(CONFIRM).bind(tenant).bind(id.to_string()).bind(marks);
-                    Ok::<_, StoreError>(Some(confirm.execute(connection).await?))
+                    let released = confirm.execute(&mut *connection).await?;
+                    let detail = json!({ "marks": told, "copies": released });
+                    let entry = NewEntry::new(who, "route.confirmed", id, detail);
+                    append(connection, owner, now, vec![entry]).await?;
+                    Ok::<_, StoreError>(Some(released))
                 })
             })
             .await?;

@@ -4,6 +4,9 @@
 //! read a message's bytes. With the last right to read them the bytes themselves are noted for a worker, which erases them
 //! ([`super::erasures`]).
 
+use serde_json::json;
+
+use super::audit::{NewEntry, append};
 use super::ingest::MessageRow;
 use super::sql::{Connection, Row, query};
 use super::{StoreError, TenantStore, dialect, erasures, from_id, from_json, rows, to_json};
@@ -31,16 +34,23 @@ impl TenantStore {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn hold_route(&self, id: RouteId, on: bool) -> Result<(), StoreError> {
-        const SET: &str =
-            "UPDATE routes SET legal_hold = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        let owner = self.tenant;
+        const SET: &str = "UPDATE routes SET legal_hold = $3 \
+WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted' AND legal_hold <> $3";
+        const KNOWN: &str = "SELECT 1 FROM routes WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
+        let (owner, now) = (self.tenant, self.store.clock.now());
+        let action = if on { "route.hold_begun" } else { "route.hold_ended" };
+        let entry = NewEntry::new(self.who.clone(), action, id, json!({}));
         self.store
             .write(move |connection| {
                 Box::pin(async move {
                     // What is being taken away now ends before the hold begins.
                     dialect::lock_tenants(connection, [owner]).await?;
-                    let set = query(SET).bind(owner.to_string()).bind(id.to_string()).bind(i64::from(on));
-                    found(set.execute(connection).await?)
+                    let bound = |sql| query(sql).bind(owner.to_string()).bind(id.to_string());
+                    if bound(SET).bind(i64::from(on)).execute(&mut *connection).await? > 0 {
+                        return append(connection, owner, now, vec![entry]).await;
+                    }
+                    let known = bound(KNOWN).fetch_optional(connection).await?;
+                    known.map(|_| ()).ok_or(StoreError::NotFound("route"))
                 })
             })
             .await
@@ -117,10 +127,6 @@ AND ($5 = 0 OR (m.state IN ('emitted', 'duplicate', 'excluded') AND k.held IS NU
             })
             .await
     }
-}
-
-fn found(rows: u64) -> Result<(), StoreError> {
-    if rows == 0 { Err(StoreError::NotFound("route")) } else { Ok(()) }
 }
 
 /// Takes the texts out of what a route made of a message: its events, and the bodies of their webhooks.

@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::audit::{NewEntry, append};
 use super::directory::no_tenant_or;
-use super::sql::{Row, built, query};
+use super::sql::{Query, Row, built, query};
 use super::{Store, StoreError, TenantStore, from_id, from_json, retention, sight, to_json};
 use crate::clock::Timestamp;
 use crate::event::privacy::Visibility;
@@ -80,6 +83,15 @@ WHERE tenant_id = $1 AND route_id = $2 AND state = 'paused'"
                 "UPDATE routes SET state = 'retired', state_since = $3
 WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paused')"
             }
+        }
+    }
+
+    /// Its word in the audit log.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Pause => "route.paused",
+            Self::Resume => "route.resumed",
+            Self::Retire => "route.retired",
         }
     }
 
@@ -199,6 +211,25 @@ pub struct RouteChange {
     pub keep_days: Option<Option<u32>>,
 }
 
+impl RouteChange {
+    /// What the audit log says of it: which settings, and the values of those that name nobody.
+    fn told(&self) -> Value {
+        let given = [
+            ("reader", self.reader.is_some()),
+            ("peers", self.peers.is_some()),
+            ("sizeCap", self.size_cap.is_some()),
+            ("observeUntil", self.observe_until.is_some()),
+            ("authors", self.authors.is_some()),
+            ("include", self.include.is_some()),
+            ("exclude", self.exclude.is_some()),
+            ("keep", self.keep.is_some()),
+            ("keepDays", self.keep_days.is_some()),
+        ];
+        let changed: Vec<&str> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+        json!({ "changed": changed, "peers": self.peers, "keep": self.keep.map(Keep::as_str), "keepDays": self.keep_days.flatten() })
+    }
+}
+
 /// What an address of a route leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundRoute {
@@ -273,6 +304,8 @@ VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9, $10)";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         let peers = to_json("peers", &route.peers)?;
         let reader = route.reader.as_str();
+        let detail = json!({ "reader": reader, "app": route.app, "peers": route.peers, "sizeCap": route.size_cap });
+        let entry = NewEntry::new(self.who.clone(), "route.added", id, detail);
         self.store
             .write(move |connection| {
                 Box::pin(async move {
@@ -287,10 +320,10 @@ VALUES ($1, $2, $8, $3, $4, $5, $6, 'active', $7, $7, $9, $10)";
                         .bind(reader)
                         .bind(route.size_cap.map(u64::cast_signed))
                         .bind(route.observe_until.map(Timestamp::as_micros))
-                        .execute(connection)
+                        .execute(&mut *connection)
                         .await
                         .map_err(no_tenant_or("a route of this token"))?;
-                    Ok(())
+                    append(connection, tenant, now, vec![entry]).await
                 })
             })
             .await
@@ -366,7 +399,10 @@ SELECT tenant_id, token_hash, route_id, address_sealed, $3 FROM routes
 WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paused')";
         const GIVE: &str =
             "UPDATE routes SET token_hash = $3, address_sealed = $4 WHERE tenant_id = $1 AND route_id = $2";
-        let (tenant, until) = (self.tenant.to_string(), self.store.clock.now().plus(overlap));
+        let (owner, now) = (self.tenant, self.store.clock.now());
+        let (tenant, until) = (owner.to_string(), now.plus(overlap));
+        let detail = json!({ "formerAcceptedUntil": until.to_string() });
+        let entry = NewEntry::new(self.who.clone(), "route.rotated", id, detail);
         let changed = self
             .store
             .write(move |connection| {
@@ -376,7 +412,8 @@ WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paus
                         return Ok(false);
                     }
                     let give = query(GIVE).bind(tenant).bind(id.to_string());
-                    give.bind(token_hash.as_slice()).bind(address_sealed).execute(connection).await?;
+                    give.bind(token_hash.as_slice()).bind(address_sealed).execute(&mut *connection).await?;
+                    append(connection, owner, now, vec![entry]).await?;
                     Ok::<_, StoreError>(true)
                 })
             })
@@ -389,9 +426,11 @@ WHERE tenant_id = $1 AND route_id = $2 AND state IN ('active', 'learning', 'paus
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] where the step does not follow from the route's state.
     pub async fn step_route(&self, id: RouteId, step: RouteStep) -> Result<(), StoreError> {
-        match self.change_one(step.statement(), id.to_string(), "route").await {
-            Err(StoreError::NotFound(_)) => Err(self.refusal(id, step.refusal()).await?),
-            done => done,
+        let now = self.store.clock.now();
+        let change = query(step.statement()).bind(self.tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
+        match self.change_on_log(id, change, step.action(), json!({})).await? {
+            true => Ok(()),
+            false => Err(self.refusal(id, step.refusal()).await?),
         }
     }
 
@@ -411,6 +450,7 @@ WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
             list.map(|list| to_json(what, list)).transpose()
         }
         let is_given = |given: bool| i64::from(given);
+        let detail = change.told();
         let set = query(CHANGE)
             .bind(self.tenant.to_string())
             .bind(id.to_string())
@@ -426,11 +466,33 @@ WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
             .bind(change.observe_until.flatten().map(Timestamp::as_micros))
             .bind(is_given(change.keep_days.is_some()))
             .bind(change.keep_days.flatten().map(i64::from));
-        let changed = self
-            .store
-            .write(move |connection| Box::pin(async move { Ok::<_, StoreError>(set.execute(connection).await?) }))
-            .await?;
-        if changed == 0 { Err(StoreError::NotFound("route")) } else { Ok(()) }
+        match self.change_on_log(id, set, "route.changed", detail).await? {
+            true => Ok(()),
+            false => Err(StoreError::NotFound("route")),
+        }
+    }
+
+    /// Runs an update of one route, and records that it changed something; whether it did.
+    pub(super) async fn change_on_log(
+        &self,
+        id: RouteId,
+        change: Query<'static>,
+        action: &'static str,
+        detail: Value,
+    ) -> Result<bool, StoreError> {
+        let (tenant, now) = (self.tenant, self.store.clock.now());
+        let entry = NewEntry::new(self.who.clone(), action, id, detail);
+        self.store
+            .write(move |connection| {
+                Box::pin(async move {
+                    if change.execute(&mut *connection).await? == 0 {
+                        return Ok(false);
+                    }
+                    append(connection, tenant, now, vec![entry]).await?;
+                    Ok(true)
+                })
+            })
+            .await
     }
 
     /// Removes a route; its addresses are unknown from then on. What it has taken is kept as the route said.
@@ -441,11 +503,11 @@ WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
         const REMOVE: &str = "\
 UPDATE routes SET state = 'deleted', state_since = $3
 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted' AND legal_hold = 0";
-        match self.change_one(REMOVE, id.to_string(), "route").await {
-            Err(StoreError::NotFound(_)) => {
-                Err(self.refusal(id, "the route is on legal hold, which must end first").await?)
-            }
-            done => done,
+        let now = self.store.clock.now();
+        let remove = query(REMOVE).bind(self.tenant.to_string()).bind(id.to_string()).bind(now.as_micros());
+        match self.change_on_log(id, remove, "route.removed", json!({})).await? {
+            true => Ok(()),
+            false => Err(self.refusal(id, "the route is on legal hold, which must end first").await?),
         }
     }
 

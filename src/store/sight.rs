@@ -1,5 +1,7 @@
 //! Which keys a route's mail is shown to, and what of a message says so.
 
+use serde_json::json;
+
 use super::sql::{Row, query};
 use super::{StoreError, TenantStore};
 use crate::event::privacy::Visibility;
@@ -17,17 +19,12 @@ impl TenantStore {
     pub async fn show_route_to(&self, id: RouteId, to: Visibility) -> Result<(), StoreError> {
         const SET: &str =
             "UPDATE routes SET visible_to = $3 WHERE tenant_id = $1 AND route_id = $2 AND state <> 'deleted'";
-        let tenant = self.tenant.to_string();
-        let changed = self
-            .store
-            .write(move |connection| {
-                Box::pin(async move {
-                    let set = query(SET).bind(tenant).bind(id.to_string()).bind(to.as_str());
-                    Ok::<_, StoreError>(set.execute(connection).await?)
-                })
-            })
-            .await?;
-        if changed == 0 { Err(StoreError::NotFound("route")) } else { Ok(()) }
+        let set = query(SET).bind(self.tenant.to_string()).bind(id.to_string()).bind(to.as_str());
+        let detail = json!({ "changed": ["visibleTo"], "visibleTo": to.as_str() });
+        match self.change_on_log(id, set, "route.changed", detail).await? {
+            true => Ok(()),
+            false => Err(StoreError::NotFound("route")),
+        }
     }
 
     /// Whom the routes show their mail to that a message reached; none where it reached no route.

@@ -10,8 +10,10 @@ use super::held::{self, HeldPage, RedecisionRequest};
 use super::reconciliation::{Reconciliation, reconcile};
 use super::{LONGEST_LEARNING, OBSERVED, OVERLAP, RouteError, Wanted, learn, observed_until, reader, recent_alarms};
 use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::ids::RouteId;
 use crate::mail::marks::Mark;
+use crate::service::drafts::actor_of;
 use crate::service::keys::{Authenticated, RoutesRead, RoutesWrite};
 use crate::service::{Conflict, Fault, Service, ServiceError};
 use crate::store::directory::App;
@@ -266,7 +268,8 @@ impl Service {
     }
 
     async fn reach<S>(&self, caller: &Authenticated<S>) -> Result<Reach, ServiceError> {
-        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let who = Who::Actor(actor_of(caller.principal()));
+        let tenant = self.store.for_tenant(caller.principal().tenant()).by(who);
         let mut apps = tenant.apps().await?;
         apps.retain(|app| caller.principal().bindings().allows_app(&app.name));
         Ok(Reach { tenant, apps })

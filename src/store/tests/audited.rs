@@ -2,23 +2,30 @@
 
 use super::engine::on_both_engines;
 use super::*;
+use crate::event::privacy::Visibility;
 use crate::governance::Actor;
 use crate::governance::audit::{Who, subject_of_address};
 use crate::governance::role::Role;
-use crate::ids::{InvitationId, OPERATOR, UserId};
+use crate::ids::{InvitationId, KeyId, OPERATOR, RouteId, UserId};
 use crate::keys::{Environment, KeyBindings, Pepper, Scopes};
 use crate::mail::address::Domain;
 use crate::mail::authentication::FailurePolicy;
+use crate::mail::marks::Mark;
+use crate::mail::reading::Reader;
 use crate::service::keys::{NewKey, make_key};
 use crate::store::accounts::NewUser;
 use crate::store::accounts::invitations::NewInvitation;
 use crate::store::domains::DomainState;
+use crate::store::routes::{NewRoute, RouteChange, RouteStep};
 
 on_both_engines! {
     keys_mailboxes_and_apps_are_on_record,
     domains_are_on_record_when_their_state_changes,
     accounts_and_invitations_are_on_record_with_who_changed_them,
     webhooks_are_on_record_without_their_secrets,
+    a_webhook_that_the_gateway_disables_is_on_record,
+    routes_are_on_record_with_who_changed_them_and_without_whom_they_name,
+    tenants_are_on_record_of_the_operators_tenant,
     pauses_of_the_gateway_are_on_record_of_the_operators_tenant,
 }
 
@@ -213,6 +220,95 @@ async fn webhooks_are_on_record_without_their_secrets(engine: Engine) {
     assert_eq!(actions(&scene).await, expected);
     let log = format!("{:?}", own.audit_after(0, 100).await.unwrap());
     assert!(log.contains("hooks.example") && !log.contains("hooks.example/x") && !log.contains("s1:"), "{log}");
+}
+
+async fn a_webhook_that_the_gateway_disables_is_on_record(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let endpoint = scene.endpoint(&["*"]).await;
+    scene.store.record_mail(vec![scene.message(1), scene.message(2)], at(CURSOR)).await.unwrap();
+    let worker = scene.store.clock().mint();
+    for claimed in scene.claim(worker).await {
+        let mut gone = attempt(1, scene.store.clock().now(), NextStep::Held);
+        gone.endpoint = Box::new(|_| {
+            let blocked_until = Timestamp::from_micros(0);
+            Some(EndpointChange { health: "{}".into(), blocked_until, flight_limit: None, disabled: Some("gone") })
+        });
+        scene.store.finish_attempt(worker, &claimed, gone).await.unwrap();
+    }
+    let rows = scene.own().audit_of(&endpoint.to_string()).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.entry.action.as_str(), row.entry.actor.as_str())).collect();
+    assert_eq!(told, [("webhook.added", "operator"), ("webhook.disabled", "gateway")], "once");
+    assert!(rows[1].detail.as_deref().unwrap().contains("\"reason\":\"gone\""));
+}
+
+async fn routes_are_on_record_with_who_changed_them_and_without_whom_they_name(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (clock, by) = (scene.store.clock(), Who::Actor(Actor::Key { key: KeyId::from_bits(3) }));
+    let (own, id) = (scene.own().by(by.clone()), clock.mint::<RouteId>());
+    let new = NewRoute {
+        reader: Reader::Bcc,
+        token_hash: [1; 32],
+        address_sealed: "sealed 1".into(),
+        app: Some(scene.app),
+        peers: vec!["198.51.100.0/24".parse().unwrap()],
+        size_cap: None,
+        observe_until: None,
+    };
+    own.add_route(id, new.clone()).await.unwrap();
+    assert!(own.add_route(clock.mint(), new).await.is_err(), "the token is another's");
+    let exclude = Some(vec!["address:eve@lakeside.example".parse().unwrap()]);
+    own.change_route(id, RouteChange { exclude, keep_days: Some(Some(30)), ..RouteChange::default() }).await.unwrap();
+    own.rotate_route(id, [2; 32], "sealed 2".into(), Duration::from_secs(60)).await.unwrap();
+    own.learn_route(id, clock.now().plus(Duration::from_secs(60))).await.unwrap();
+    own.confirm_marks(id, &[Mark { name: "dkim".into(), value: "quay.example".into() }]).await.unwrap();
+    for on in [true, true, false, false] {
+        own.hold_route(id, on).await.unwrap();
+    }
+    own.show_route_to(id, Visibility::Team).await.unwrap();
+    for step in [RouteStep::Pause, RouteStep::Resume, RouteStep::Retire] {
+        own.step_route(id, step).await.unwrap();
+    }
+    assert!(own.step_route(id, RouteStep::Pause).await.is_err());
+    own.remove_route(id).await.unwrap();
+    assert!(own.remove_route(id).await.is_err() && own.hold_route(id, true).await.is_err());
+    let rows = own.audit_of(&id.to_string()).await.unwrap();
+    let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
+    let expected = [
+        "route.added",
+        "route.changed",
+        "route.rotated",
+        "route.learning",
+        "route.confirmed",
+        "route.hold_begun",
+        "route.hold_ended",
+        "route.changed",
+        "route.paused",
+        "route.resumed",
+        "route.retired",
+        "route.removed",
+    ];
+    assert_eq!(actions, expected);
+    assert!(rows.iter().all(|row| row.entry.actor == by.to_string()));
+    assert_eq!(actions_of_routes(&scene).await, expected.len(), "of what was refused nothing");
+    let log = format!("{rows:?}");
+    assert!(log.contains("198.51.100.0/24") && log.contains("exclude") && log.contains("quay.example"), "{log}");
+    assert!(!log.contains("sealed") && !log.contains("lakeside.example"), "{log}");
+}
+
+async fn actions_of_routes(scene: &Scene) -> usize {
+    actions(scene).await.iter().filter(|action| action.starts_with("route.")).count()
+}
+
+async fn tenants_are_on_record_of_the_operators_tenant(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let lake = scene.store.add_tenant("lake").await.unwrap();
+    assert!(scene.store.add_tenant("lake").await.is_err());
+    scene.store.remove_tenant(lake).await.unwrap();
+    assert!(scene.store.remove_tenant(lake).await.is_err());
+    let rows = scene.store.for_tenant(OPERATOR).audit_of(&lake.to_string()).await.unwrap();
+    let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
+    assert_eq!(actions, ["tenant.added", "tenant.removed"]);
+    assert!(rows[1].detail.as_deref().unwrap().contains("lake"));
 }
 
 async fn pauses_of_the_gateway_are_on_record_of_the_operators_tenant(engine: Engine) {
