@@ -160,6 +160,7 @@ impl Api {
             policy_trial: shape::Shape::compile(&document, "PolicyTrial")?,
             policy: shape::Shape::compile(&document, "Policy")?,
             relay: shape::Shape::compile(&document, "RelayRequest")?,
+            erasure: shape::Shape::compile(&document, "ErasureRequest")?,
         };
         let documents = Documents::new(&document, &settings, &service)?;
         let nodes = if service.shares_limits() { Nodes::Several } else { Nodes::One };
@@ -276,6 +277,8 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
         Action::IssuerRemove => on(verb, routes::people::remove_issuer),
         Action::Receipt => on(verb, routes::evidence::receipt),
         Action::AuditHead => on(verb, routes::evidence::head),
+        Action::AuditLog => on(verb, routes::evidence::log),
+        Action::Erase => on(verb, routes::evidence::erase),
         Action::Policy => on(verb, routes::evidence::policy),
         Action::PolicyMake => on(verb, routes::evidence::make_policy),
         Action::PolicyTry => on(verb, routes::evidence::simulate),

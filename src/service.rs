@@ -18,6 +18,7 @@ pub mod announce;
 pub mod audit;
 pub mod domains;
 pub mod drafts;
+pub mod erasures;
 pub mod evaluate;
 pub mod events;
 pub mod identity;

@@ -13,6 +13,7 @@ use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::app::Instance;
 use crate::mail::address::Mailbox;
 use crate::service::audit::{self, Head, Unsound, Who, subject_of_address};
+use crate::service::erasures::{ErasureAnswer, erase as erase_held};
 use crate::service::receipts::SigningKey;
 use crate::store::audit::AuditRow;
 
@@ -33,7 +34,9 @@ pub enum AuditCommand {
     /// Show the public key with which receipts and heads are checked.
     #[command(after_help = "Example: connex audit key")]
     Key(KeyArgs),
-    /// Erase the details of all rows about one id or address. The chain stays whole.
+    /// Erase what is held of a person: drafts to an address that are over, or one draft, and the details of rows about them.
+    ///
+    /// The chain stays whole, and receipts stay true. Drafts that are not over are left as they are, and named.
     #[command(after_help = "Example: connex audit erase ann@lakeside.example --tenant acme")]
     Erase(EraseArgs),
     /// Receipts of releases: who let what out, signed.
@@ -56,7 +59,7 @@ pub struct KeyArgs {
 /// Arguments of `connex audit erase`.
 #[derive(Debug, Args)]
 pub struct EraseArgs {
-    /// The id, or an address.
+    /// An address; or the id of a draft, or of whatever rows are about.
     #[arg(value_name = "ID")]
     pub subject: String,
     /// Whose, and how to answer.
@@ -175,9 +178,15 @@ async fn key(args: KeyArgs, out: &mut Output) -> Result<(), CliError> {
 
 async fn erase(args: EraseArgs, out: &mut Output) -> Result<(), CliError> {
     let (_instance, tenant) = args.whose.open().await?;
-    let rows = tenant.erase_audit_details(recorded(&args.subject), Who::Operator).await?;
-    out.answer(&json!({ "erased": rows }), |out| {
-        out.line(&format!("The details of {rows} rows about {} are erased", args.subject))
+    let erased = erase_held(&tenant, &args.subject, Who::Operator).await?;
+    out.answer(&erased, |out| {
+        let ErasureAnswer { drafts, details, open } = &erased;
+        out.line(&format!("Erased {drafts} drafts and the details of {details} rows about {}", args.subject))?;
+        if !open.is_empty() {
+            let open = open.join(", ");
+            out.line(&format!("Not over, so not erased; cancel or withdraw them, and erase again: {open}"))?;
+        }
+        Ok(())
     })
 }
 

@@ -98,6 +98,42 @@ pub fn erase_payload(body: &mut Value) {
     }
 }
 
+/// What stands in the place of a recipient who was erased: an address that nobody has (RFC 6761 §6.4).
+pub const ERASED_RECIPIENT: &str = "erased@erased.invalid";
+
+/// Takes out of whatever was told of a draft (an event of a step, the body of its webhook, the answer to a call) whom it went
+/// to, what it said, and what others said of it.
+pub fn erase_draft(told: &mut Value) {
+    match told {
+        Value::Object(members) => {
+            if members.get("recipient").is_some_and(Value::is_string) {
+                members.insert("recipient".into(), ERASED_RECIPIENT.into());
+                empty(members, "reply", Value::Null);
+                empty(members, "host", Value::Null);
+            }
+            if members.get("content").is_some_and(Value::is_object) {
+                members.insert("content".into(), Value::Null);
+            }
+            if let Some(handoff) = members.get_mut("handoff").and_then(Value::as_object_mut) {
+                empty(handoff, "note", Value::Null);
+                empty(handoff, "messageId", Value::Null);
+            }
+            if let Some(asked) = members.get_mut("params").and_then(Value::as_object_mut) {
+                for name in ["to", "cc", "bcc"] {
+                    empty(asked, name, Value::Array(Vec::new()));
+                }
+                empty(asked, "subject", "".into());
+                empty(asked, "text", "".into());
+                empty(asked, "html", Value::Null);
+                asked.insert("textErased".into(), true.into());
+            }
+            members.values_mut().for_each(erase_draft);
+        }
+        Value::Array(items) => items.iter_mut().for_each(erase_draft),
+        _ => {}
+    }
+}
+
 fn empty(members: &mut Map<String, Value>, name: &str, nothing: Value) {
     if let Some(value) = members.get_mut(name) {
         *value = nothing;
@@ -122,6 +158,26 @@ mod tests {
         let mut open = json!({ "recipients": [to] });
         hide_blind(&mut open);
         assert_eq!(open, json!({ "recipients": [to] }));
+    }
+
+    #[test]
+    fn nothing_told_of_a_draft_names_whom_it_went_to_or_what_it_said() {
+        let asked = json!({ "draftId": "drf_1", "to": ["Ann <a@b>"], "cc": ["a@b"], "bcc": [], "subject": "secret",
+            "text": "secret", "html": "secret", "inReplyTo": "1@c" });
+        let mut told = json!({ "data": { "state": "sent", "recipient": "a@b", "operations": [{ "params": asked }] },
+            "draft": { "id": "drf_1", "content": { "text": "secret" }, "copies": [{ "messageId": "msg_1" }],
+                "handoff": { "note": "secret", "messageId": "secret", "reported": "sent" },
+                "transmissions": [{ "recipient": "a@b", "reply": "250 a@b", "host": "secret", "state": "accepted" }] } });
+        erase_draft(&mut told);
+        let text = told.to_string();
+        assert!(!text.contains("secret") && !text.contains("a@b"), "{text}");
+        assert_eq!((&told["data"]["state"], &told["data"]["recipient"]), (&json!("sent"), &json!(ERASED_RECIPIENT)));
+        assert_eq!(told["data"]["operations"][0]["params"]["inReplyTo"], "1@c");
+        assert_eq!(
+            (&told["draft"]["copies"][0]["messageId"], &told["draft"]["transmissions"][0]["state"]),
+            (&json!("msg_1"), &json!("accepted"))
+        );
+        assert!(crate::mail::address::Mailbox::parse(ERASED_RECIPIENT).is_ok());
     }
 
     #[test]

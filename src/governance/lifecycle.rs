@@ -170,6 +170,26 @@ impl DraftState {
         let step = DRAFT_STEPS.iter().find(|(from, by, _)| (*from, *by) == (self, event));
         step.map(|(_, _, to)| *to).ok_or(IllegalMove { thing: "draft", state: self.as_str(), event: event.as_str() })
     }
+
+    /// Whether nothing of it leaves any more, but for a new version of what was denied: what it holds may be erased. Of one of
+    /// which nobody knows whether it was taken, that is still to be found out.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Draft | Self::PendingApproval | Self::Approved | Self::Released | Self::Sending | Self::Unknown => {
+                false
+            }
+            Self::Sent
+            | Self::PartlySent
+            | Self::Bounced
+            | Self::Failed
+            | Self::HandedOff
+            | Self::Denied
+            | Self::Cancelled
+            | Self::Withdrawn
+            | Self::Expired => true,
+        }
+    }
 }
 
 impl DraftEvent {

@@ -85,6 +85,8 @@ pub struct Shapes {
     pub settle: Shape,
     /// Of [`crate::service::domains::relay::RelayRequest`].
     pub relay: Shape,
+    /// Of [`crate::service::erasures::ErasureRequest`].
+    pub erasure: Shape,
 }
 
 impl Contract for crate::contract::request::EventRequest {
@@ -132,6 +134,12 @@ impl Contract for crate::service::drafts::DraftRequest {
 impl Contract for crate::service::policies::Policy {
     fn shape(shapes: &Shapes) -> &Shape {
         &shapes.policy
+    }
+}
+
+impl Contract for crate::service::erasures::ErasureRequest {
+    fn shape(shapes: &Shapes) -> &Shape {
+        &shapes.erasure
     }
 }
 

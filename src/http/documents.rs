@@ -182,6 +182,7 @@ pub fn example_of(endpoint: &Endpoint) -> Value {
         }
         Action::ThreadReply => json!({ "text": "See you on Tuesday." }),
         Action::PolicyMake => json!({ "approver": "admin", "riskWords": ["project falcon"] }),
+        Action::Erase => json!({ "subject": "ann@lakeside.example" }),
         Action::PolicyTry => json!({
             "policy": { "approver": "admin", "riskWords": ["project falcon"] }, "since": "2026-11-01T00:00:00Z",
         }),

@@ -92,6 +92,8 @@ pub enum Action {
     IssuerRemove,
     Receipt,
     AuditHead,
+    AuditLog,
+    Erase,
     Policy,
     PolicyMake,
     PolicyTry,

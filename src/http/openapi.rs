@@ -18,8 +18,8 @@ use crate::keys::Scope;
 use crate::mail::envelope::Provider;
 use crate::service::accounts::SESSION_COOKIE;
 use crate::service::{
-    accounts, domains, drafts, events, insights, intake, issuers, keys, messages, outcomes, policies, receipts, routes,
-    sending, trust,
+    accounts, audit, domains, drafts, erasures, events, insights, intake, issuers, keys, messages, outcomes, policies,
+    receipts, routes, sending, trust,
 };
 
 /// Only a carrier of schemas: paths and info are written below.
@@ -77,6 +77,9 @@ use crate::service::{
     issuers::IssuerPage,
     receipts::SignedReceipt,
     receipts::Head,
+    audit::AuditPage,
+    erasures::ErasureRequest,
+    erasures::ErasureAnswer,
     policies::PolicyView,
     policies::PolicyTrial,
     policies::PolicyReplay,
@@ -137,7 +140,7 @@ const WITH_SESSION: [Code; 6] = [
 ];
 
 /// Bodies that cannot be left out.
-const MUST_BE_THERE: [&str; 23] = [
+const MUST_BE_THERE: [&str; 24] = [
     "EventRequest",
     "OutcomeRequest",
     "DomainRequest",
@@ -161,6 +164,7 @@ const MUST_BE_THERE: [&str; 23] = [
     "PauseRequest",
     "SuppressionRequest",
     "SettleRequest",
+    "ErasureRequest",
 ];
 
 /// The whole document.

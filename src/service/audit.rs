@@ -1,10 +1,84 @@
-//! The audit log for whoever looks after it: whether it is whole, and what to keep elsewhere to see that later.
+//! The audit log for whoever looks after it: its rows, whether it is whole, and what to keep elsewhere to see that later.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::keys::{AuditRead, Authenticated};
+use super::{Service, ServiceError};
 use crate::governance::audit::{Broken, ChainHash, Unsigned, Walk};
 use crate::governance::signature::{PublicKey, SigningKey};
+use crate::store::audit::AuditRow;
 use crate::store::{StoreError, TenantStore};
 
 pub use crate::governance::audit::{Head, Who, subject_of_address};
+
+/// A row of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditItem {
+    /// Its number: 1, 2, 3 … without gaps.
+    pub number: u64,
+    /// When it was recorded, RFC 3339.
+    pub at: String,
+    /// Who did it: a kind and an id.
+    pub actor: String,
+    /// What was done: a word.
+    pub action: String,
+    /// To what: an id, or the digest of an address.
+    pub subject: String,
+    /// What else is known of it; null once that was erased.
+    pub detail: Option<serde_json::Value>,
+    /// SHA-256 over the row and the hash of the row before, in hexadecimal.
+    pub hash: String,
+}
+
+/// A page of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditPage {
+    /// Rows, oldest first.
+    pub items: Vec<AuditItem>,
+    /// What to give as `after` for more; null where there are none now.
+    pub next_after: Option<u64>,
+}
+
+impl From<AuditRow> for AuditItem {
+    fn from(AuditRow { entry, hash, detail }: AuditRow) -> Self {
+        Self {
+            number: entry.number,
+            at: entry.at.to_string(),
+            actor: entry.actor,
+            action: entry.action,
+            subject: entry.subject,
+            detail: detail.and_then(|text| serde_json::from_str(&text).ok()),
+            hash: hash.to_string(),
+        }
+    }
+}
+
+impl Service {
+    /// Rows of the tenant's log behind number `after`, oldest first; of one id alone, where one is named.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn audit_log(
+        &self,
+        (after, limit): (u64, u32),
+        subject: Option<&str>,
+        caller: &Authenticated<AuditRead>,
+    ) -> Result<AuditPage, ServiceError> {
+        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let rows = match subject {
+            None => tenant.audit_after(after, limit).await?,
+            Some(subject) => {
+                let about = tenant.audit_of(subject).await?.into_iter();
+                about.filter(|row| row.entry.number > after).take(limit as usize).collect()
+            }
+        };
+        let next_after = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.entry.number);
+        Ok(AuditPage { items: rows.into_iter().map(AuditItem::from).collect(), next_after })
+    }
+}
 
 /// Rows that are read at once.
 const PAGE: u32 = 1_000;

@@ -270,7 +270,8 @@ async fn judge(
 ) -> Result<Option<(Verdict, usize)>, ServiceError> {
     let ground = row.ground.as_deref().and_then(|text| serde_json::from_str::<Ground>(text).ok());
     let Some(ground) = ground.filter(|ground| ground.tenant == tenant.tenant()) else { return Ok(None) };
-    let Some(version) = tenant.draft_version(row.draft, row.version).await? else { return Ok(None) };
+    let version = tenant.draft_version(row.draft, row.version).await?;
+    let Some(version) = version.filter(|version| !version.is_erased()) else { return Ok(None) };
     let version: Version = version_of(tenant, row.draft, ground.mailbox, version)?;
     let octets = version.content.bytes().len();
     let is_sending = row.occasion == Occasion::Sending.as_str();

@@ -100,6 +100,19 @@ pub(super) async fn lock_head(connection: &mut Connection, tenant: TenantId) -> 
     Ok((head.try_get::<i64>(0)?.cast_unsigned(), chain_hash(&head, 1)?))
 }
 
+/// Erases the details of all rows about a subject, but for those that tell of an erasure; how many.
+pub(super) async fn erase_details(
+    connection: &mut Connection,
+    tenant: TenantId,
+    subject: &str,
+) -> Result<u64, StoreError> {
+    const ERASE: &str = "UPDATE audit_log SET detail = NULL WHERE tenant_id = $1 AND subject = $2 AND detail IS NOT NULL \
+AND action NOT IN ('audit.erased', 'draft.erased')";
+    // Before rows of the log: it is locked in one order by all.
+    lock_head(connection, tenant).await?;
+    Ok(query(ERASE).bind(tenant.to_string()).bind(subject).execute(connection).await?)
+}
+
 impl TenantStore {
     /// Records what changed nothing else here.
     ///
@@ -110,23 +123,20 @@ impl TenantStore {
         self.store.write(move |connection| Box::pin(append(connection, tenant, now, entries))).await
     }
 
-    /// Erases the details of all rows about a subject; how many. The chain stays whole: it is over their digests.
+    /// Erases the details of all rows about a subject; how many. The chain stays whole: it is over their digests. That it was
+    /// done is a row of its own, with the number of drafts that were erased for it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn erase_audit_details(&self, subject: String, who: Who) -> Result<u64, StoreError> {
-        const ERASE: &str =
-            "UPDATE audit_log SET detail = NULL WHERE tenant_id = $1 AND subject = $2 AND detail IS NOT NULL";
+    pub async fn erase_audit_details(&self, subject: String, drafts: u64, who: Who) -> Result<u64, StoreError> {
         let (tenant, now) = (self.tenant, self.store.clock.now());
         self.store
             .write(move |connection| {
                 Box::pin(async move {
-                    // Before rows of the log: it is locked in one order by all.
-                    lock_head(connection, tenant).await?;
-                    let erase = query(ERASE).bind(tenant.to_string()).bind(&subject);
-                    let erased = erase.execute(&mut *connection).await?;
-                    if erased > 0 {
-                        let entry = NewEntry::new(who, "audit.erased", subject, serde_json::json!({ "rows": erased }));
+                    let erased = erase_details(connection, tenant, &subject).await?;
+                    if erased > 0 || drafts > 0 {
+                        let detail = serde_json::json!({ "rows": erased, "drafts": drafts });
+                        let entry = NewEntry::new(who, "audit.erased", subject, detail);
                         append(connection, tenant, now, vec![entry]).await?;
                     }
                     Ok(erased)

@@ -1,6 +1,7 @@
 //! Drafts, their versions, and the steps of their lives. Each step names the state that it expects, so that of two at the
 //! same time one alone is taken; each stands in the audit log by the same transaction.
 
+pub mod erase;
 pub mod waiting;
 
 use serde_json::json;
@@ -55,6 +56,8 @@ pub struct DraftRow {
     pub outline: String,
     /// The template that a decision proposed it with, and its version.
     pub template: Option<(String, u32)>,
+    /// When what it held of persons was erased.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// A draft to be made.
@@ -101,11 +104,12 @@ impl NewDraftRow {
             updated_at: created_at,
             outline: "{}".to_owned(),
             template: None,
+            erased_at: None,
         }
     }
 }
 
-/// One fixed rendering of a draft.
+/// One fixed rendering of a draft. Of one that was erased there are its hash, its author and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow {
     /// Its number: 1, 2, 3 …
@@ -127,7 +131,7 @@ pub struct VersionRow {
 }
 
 const COLUMNS: &str = "SELECT draft_id, event_id, mailbox_id, thread_id, answers, app_id, agent_id, identity_owner, state, \
-external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content, template_id, template_version, held_until FROM drafts";
+external_reply_url, version, release_on_approval, send_at, created_at, updated_at, content, template_id, template_version, held_until, erased_at FROM drafts";
 
 impl TenantStore {
     /// Makes a draft with its first version, once for each call that names a key.
@@ -320,7 +324,13 @@ pub(super) async fn next_state(
     id: DraftId,
     event: DraftEvent,
 ) -> Result<DraftState, StoreError> {
+    const ERASED: &str = "SELECT 1 FROM drafts WHERE tenant_id = $1 AND draft_id = $2 AND erased_at IS NOT NULL";
     let state = lock_draft(connection, tenant, id).await?;
+    // There is nothing left that it could go on with.
+    let erased = query(ERASED).bind(tenant.to_string()).bind(id.to_string());
+    if state.is_over() && erased.fetch_optional(connection).await?.is_some() {
+        return Err(StoreError::Conflict("the draft was erased"));
+    }
     state.next(event).map_err(|_| StoreError::Conflict("the state of the draft does not allow this"))
 }
 
@@ -394,6 +404,14 @@ pub(super) fn read_state(word: &str) -> Result<DraftState, StoreError> {
     DraftState::from_word(word).ok_or_else(unknown)
 }
 
+impl VersionRow {
+    /// Whether its content was erased: a message that is one has a header.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.message.is_empty()
+    }
+}
+
 fn read_draft(row: &Row) -> Result<DraftRow, StoreError> {
     fn id<T: std::str::FromStr<Err = crate::ids::InvalidId>>(
         row: &Row,
@@ -423,6 +441,7 @@ fn read_draft(row: &Row) -> Result<DraftRow, StoreError> {
             .try_get::<Option<String>>(16)?
             .zip(row.try_get::<Option<i64>>(17)?.and_then(|version| u32::try_from(version).ok())),
         held_until: row.try_get::<Option<i64>>(18)?.map(Timestamp::from_micros),
+        erased_at: row.try_get::<Option<i64>>(19)?.map(Timestamp::from_micros),
     })
 }
 

@@ -244,6 +244,7 @@ impl TenantStore {
             "version": draft.version,
             "identityOwner": draft.identity_owner,
             "threadId": draft.thread,
+            "erasedAt": draft.erased_at.map(|at| at.to_string()),
             "steps": shown.collect::<Vec<_>>(),
         }))
     }

@@ -26,6 +26,7 @@ mod deliveries;
 mod domains;
 mod drafts;
 pub(crate) mod engine;
+mod erasure;
 mod isolation;
 mod lanes;
 mod limits;

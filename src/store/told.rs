@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::audit::NewEntry;
+use super::drafts::erase::note_told;
 use super::events::{NewEvent, NewThreadPlace, record_rows};
 use super::instance::PUBLIC_URL;
 use super::sql::{Connection, Row, query};
@@ -38,7 +39,7 @@ pub(super) async fn tell(
     now: Timestamp,
     entries: &[NewEntry],
 ) -> Result<(), StoreError> {
-    let mut events = Vec::new();
+    let (mut events, mut of_drafts) = (Vec::new(), Vec::new());
     let mut base = None;
     // Steps that are told together are often about one draft, which is behind all of them by now.
     let mut subjects: BTreeMap<&str, Option<Subject>> = BTreeMap::new();
@@ -57,10 +58,13 @@ pub(super) async fn tell(
         let place = Place { tenant, now, base: base.as_deref().unwrap_or_default() };
         for kind in kinds {
             if subject.draft.is_some() || !kind.starts_with("draft.") {
-                events.push((tenant, event_of(connection, place, entry, kind, subject).await?));
+                let event = event_of(connection, place, entry, kind, subject).await?;
+                of_drafts.extend(subject.draft.map(|draft| (draft, event.event_id)));
+                events.push((tenant, event));
             }
         }
     }
+    note_told(connection, tenant, &of_drafts).await?;
     record_rows(connection, &Clock::System, now, events).await.map(|_| ())
 }
 

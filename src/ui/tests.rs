@@ -433,6 +433,26 @@ async fn what_nobody_knew_of_a_message_is_settled_on_its_page() {
 }
 
 #[tokio::test]
+async fn a_draft_that_was_erased_is_shown_as_such_and_without_its_words() {
+    let scene = Scene::new().await;
+    scene.add("eve@acme.example", Role::Approver).await;
+    let key = scene.gateway.key().await;
+    let (draft, question) = crate::http::tests::drafts::ask(&scene.gateway, &key, "Wednesday").await;
+    let mut eve = scene.signed_in("eve@acme.example").await;
+    let page = format!("/approvals/{question}");
+    assert!(eve.get(&page).await.text.contains("Wednesday"));
+    let own = scene.gateway.service().store.for_tenant(scene.gateway.tenant());
+    let id = draft.parse().unwrap();
+    let entry = crate::store::audit::NewEntry::new(Who::Operator, "draft.withdrawn", id, serde_json::json!({}));
+    own.step_draft(id, crate::governance::lifecycle::DraftEvent::Withdraw, entry).await.unwrap();
+    assert_eq!(crate::service::erasures::erase(&own, &draft, Who::Operator).await.unwrap().drafts, 1);
+    let shown = eve.get(&page).await;
+    assert_eq!(shown.status, StatusCode::OK, "{}", shown.text);
+    assert!(shown.text.contains("was erased at"), "{}", shown.text);
+    assert!(!shown.text.contains("Wednesday") && !shown.text.contains("lakeside.example"), "{}", shown.text);
+}
+
+#[tokio::test]
 async fn an_admin_disables_an_account_and_its_sessions_end() {
     let scene = Scene::new().await;
     scene.add("ann@acme.example", Role::Owner).await;

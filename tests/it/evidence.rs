@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Do, Engine, Receiver, list, python, text};
+use crate::harness::{Do, Engine, Receiver, list, python, text, wait_for};
 use crate::sending::{Sender, UNLIMITED, direct, domain_of};
 
 /// The program of docs/receipts.md.
@@ -100,6 +100,49 @@ fn heads(sender: &Sender) {
     gateway.alter("UPDATE audit_heads SET number = number - 1");
     gateway.alter("DELETE FROM audit_log WHERE number = (SELECT MAX(number) FROM audit_log)");
     found("rows were cut off");
+}
+
+#[test]
+fn what_is_erased_leaves_receipt_head_and_chain_whole() {
+    let (receiver, folder) = (Receiver::start(|_| Do::Take), tempfile::tempdir().unwrap());
+    let heads = folder.path().join("heads");
+    let audit = format!("[audit]\nheads_dir = \"{}\"\nheads_interval = \"1s\"\n", heads.display());
+    let sender = Sender::new(Engine::Sqlite, &format!("{}{UNLIMITED}{audit}", direct(&receiver)));
+    let (gateway, ann) = (&sender.gateway, format!("ann@{}", domain_of(&receiver)));
+    let draft = sender.release(&[&ann]);
+    sender.until(&draft, "sent");
+    let release = released_as(&sender, &draft);
+    let head = gateway.dir().join("before.head");
+    let kept = gateway.connex(&["audit", "head", "--tenant", "acme"]).text();
+    std::fs::write(&head, &kept).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    let name = format!("{}-{:012}.head", text(&kept, "/tenant"), kept["number"].as_u64().unwrap());
+    let exported = wait_for("the head in its folder", || Some(heads.join(&name)).filter(|file| file.exists()));
+    let file = gateway.dir().join("receipt.json");
+    std::fs::write(&file, gateway.connex(&["audit", "receipt", "show", &release, "--tenant", "acme"]).stdout).unwrap();
+
+    let told = gateway.json(&["audit", "erase", &ann, "--tenant", "acme"]);
+    assert_eq!((told["drafts"].as_u64(), list(&told, "/open").len()), (Some(1), 0), "{told}");
+    for head in [&head, &exported] {
+        let verified = gateway.connex(&["audit", "verify", "--tenant", "acme", "--head", head.to_str().unwrap()]);
+        assert_eq!(verified.code, 0, "{}", verified.stderr);
+    }
+    let key = text(&gateway.json(&["audit", "key"]), "/publicKey").to_owned();
+    let verified = gateway.connex(&["audit", "receipt", "verify", file.to_str().unwrap(), "--key", &key]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    let again = gateway.connex(&["audit", "receipt", "show", &release, "--tenant", "acme"]);
+    assert_eq!(again.stdout, std::fs::read(&file).unwrap(), "its receipt is what it was");
+    let explained = gateway.explained(&draft);
+    assert!(explained["draft"]["erasedAt"].is_string() && !explained.to_string().contains(&ann), "{explained}");
+    let steps: Vec<&str> = list(&explained, "/draft/steps").iter().map(|step| text(step, "/action")).collect();
+    let expected =
+        ["draft.created", "draft.released", "draft.sending", "transmission.tried", "draft.settled", "draft.erased"];
+    assert_eq!(steps, expected);
+    let shown = sender.draft(&draft);
+    assert!(shown["content"].is_null() && shown["erasedAt"].is_string(), "{shown}");
+    assert_eq!(text(&shown, "/transmissions/0/recipient"), "erased@erased.invalid");
+    let told = gateway.json(&["audit", "erase", &ann, "--tenant", "acme"]);
+    assert_eq!((told["drafts"].as_u64(), told["details"].as_u64()), (Some(0), Some(0)), "{told}");
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! What the gateway says of itself, signed; and the policy that it obeys.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::events::{number, parameter, refuse_unknown};
 use crate::http::body::JsonBody;
 use crate::http::error::Problem;
 use crate::http::session::Session;
 use crate::http::{SharedApi, json};
 use crate::service::accounts::Admin;
+use crate::service::erasures::ErasureRequest;
 use crate::service::keys::{AuditRead, Authenticated};
 use crate::service::policies::{Policy, PolicyTrial};
 
@@ -30,6 +32,33 @@ pub async fn receipt(
 /// As the contract says.
 pub async fn head(State(api): State<SharedApi>, caller: Authenticated<AuditRead>) -> Result<Response, Problem> {
     Ok(json(&api.service.audit_head(&caller).await?))
+}
+
+/// A page of the audit log.
+///
+/// # Errors
+/// As the contract says.
+pub async fn log(
+    State(api): State<SharedApi>,
+    caller: Authenticated<AuditRead>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = query.unwrap_or_default();
+    refuse_unknown(&query, &["after", "limit", "subject"])?;
+    let after = number(parameter(&query, "after"), "after", 0, i64::MAX)?.unwrap_or(0).cast_unsigned();
+    let limit = number(parameter(&query, "limit"), "limit", 1, 200)?.unwrap_or(50);
+    let place = (after, u32::try_from(limit).unwrap_or(50));
+    Ok(json(&api.service.audit_log(place, parameter(&query, "subject"), &caller).await?))
+}
+
+/// Erases what is held of a person.
+///
+/// # Errors
+/// As the contract says.
+pub async fn erase(State(api): State<SharedApi>, session: Session<Admin>, body: JsonBody) -> Result<Response, Problem> {
+    session.who.require_step_up(api.service.clock().now())?;
+    let request = body.into_strict::<ErasureRequest>(&api)?;
+    Ok(json(&api.service.erase(&request, &session.who).await?))
 }
 
 /// The policy, and its versions.

@@ -140,6 +140,8 @@ async fn every_reply_fits_its_published_schema() {
     for (verb, path, schema, body) in [
         ("POST", "/api/v1/domains", "DomainView", json!({ "domain": "acme.example" }).to_string()),
         ("GET", "/api/v1/domains", "DomainPage", String::new()),
+        ("GET", "/api/v1/audit?limit=5", "AuditPage", String::new()),
+        ("GET", "/api/v1/audit?limit=0", "Problem", String::new()),
         ("GET", "/api/v1/domains/ACME.example.", "DomainView", String::new()),
         ("POST", "/api/v1/domains/acme.example/check", "DomainRecords", String::new()),
         ("GET", "/api/v1/domains/acme.example/dns-records", "DomainRecords", String::new()),

@@ -174,7 +174,7 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         Action::Approval => vec![of(&ids.approval)],
         // Of another's release: `a_receipt_is_told_to_its_tenant_alone` tries a true one.
         Action::Receipt => vec![of("rel_00000000000000000000000000")],
-        Action::AuditHead => here(Answered::Own),
+        Action::AuditHead | Action::AuditLog => here(Answered::Own),
         Action::DraftEdit => {
             vec![call(
                 &endpoint.path.replace("{id}", &ids.draft),
@@ -234,7 +234,8 @@ fn calls(endpoint: &Endpoint, ids: &Ids) -> Vec<Call> {
         | Action::Suppressions
         | Action::Suppress
         | Action::Unsuppress
-        | Action::DraftSettle => Vec::new(),
+        | Action::DraftSettle
+        | Action::Erase => Vec::new(),
         // Does not end by itself: `follow_nothing`.
         Action::EventStream => Vec::new(),
         Action::OpenApi

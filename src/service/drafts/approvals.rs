@@ -121,7 +121,7 @@ pub struct Question {
     pub approval: ApprovalView,
     /// The draft, whole.
     pub draft: DraftView,
-    /// What the gate says to it now.
+    /// What the gate says to it now; nothing, once the draft was erased.
     pub verdict: VerdictView,
     /// The text of the message that it answers, and who wrote it.
     pub answered: Option<AnsweredView>,
@@ -204,6 +204,14 @@ impl Service {
         let row = self.question_row(&tenant, id).await?;
         let draft_id = row.draft.ok_or(ServiceError::NotFound("approval"))?;
         let draft = tenant.draft(draft_id).await?.ok_or(ServiceError::NotFound("approval"))?;
+        if draft.erased_at.is_some() {
+            return Ok(Question {
+                approval: self.view_of(&row),
+                draft: self.show_draft(&tenant, draft_id).await?,
+                verdict: VerdictView { verdict: String::new(), reasons: Vec::new() },
+                answered: None,
+            });
+        }
         let case = self.case_of(&tenant, &draft).await?;
         let verdict = case.verdict(self.clock().now()).await?;
         let answered = match draft.answers {

@@ -54,6 +54,9 @@ impl Service {
         draft: &DraftRow,
         send_at: Option<Timestamp>,
     ) -> Result<DraftCase, ServiceError> {
+        if draft.erased_at.is_some() {
+            return Err(Conflict::State("the draft was erased").into());
+        }
         let nothing = || Conflict::State("nothing is written yet: the draft has no version");
         let row = tenant.draft_version(draft.id, draft.version).await?.ok_or_else(nothing)?;
         let others = Others { draft: draft.id, at: leaves_at(self.clock().now(), send_at), is_released: false };

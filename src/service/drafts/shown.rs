@@ -55,6 +55,8 @@ pub struct DraftView {
     pub template: Option<TemplateView>,
     /// What the source app made of it, where it was asked to send it.
     pub handoff: Option<HandoffView>,
+    /// When what it held of persons was erased, RFC 3339: then it has no `content`, and its recipients are not told.
+    pub erased_at: Option<String>,
 }
 
 /// Words that a decision proposed a draft with.
@@ -151,7 +153,7 @@ pub struct DraftContent {
 pub struct TransmissionView {
     /// The release.
     pub release_id: String,
-    /// The recipient.
+    /// The recipient; `erased@erased.invalid` once the draft was erased.
     pub recipient: String,
     /// `pending`, `in_flight`, `accepted`, `deferred`, `rejected` or `unknown`.
     pub state: String,
@@ -263,7 +265,8 @@ pub(super) fn view(
     mailbox: Option<&MailboxRow>,
     sent: &Sent,
 ) -> DraftView {
-    let parts = version.and_then(|version| serde_json::from_str::<Parts>(&version.parts).ok());
+    let kept = version.filter(|_| draft.erased_at.is_none());
+    let parts = kept.and_then(|version| serde_json::from_str::<Parts>(&version.parts).ok());
     let transmissions = sent.releases.last().map(transmissions).unwrap_or_default();
     DraftView {
         id: draft.id.to_string(),
@@ -285,6 +288,7 @@ pub(super) fn view(
         copies: sent.copies.iter().map(copy).collect(),
         template: draft.template.clone().map(|(id, version)| TemplateView { id, version }),
         handoff: sent.handoff.as_ref().map(HandoffView::of),
+        erased_at: draft.erased_at.map(|at| at.to_string()),
     }
 }
 

@@ -66,6 +66,9 @@ impl Service {
         edit: DraftEdit,
         editor: Actor,
     ) -> Result<(), ServiceError> {
+        if draft.erased_at.is_some() {
+            return Err(Conflict::State("the draft was erased").into());
+        }
         if edit.version != draft.version {
             return Err(Conflict::State("the draft has another version by now").into());
         }

@@ -49,6 +49,7 @@ macro_rules! steps {
             "0050_deferred_questions",
             "0051_counted_releases",
             "0052_domain_relays",
+            "0053_erased_drafts",
         )
     };
     ($engine:literal, $($name:literal,)*) => {

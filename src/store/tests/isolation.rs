@@ -227,6 +227,7 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         releases_of(owned.sending.draft) => "Ok([])";
         receipt(owned.sending.claimed.release) => "Ok(None)";
         sent_copies(owned.sending.draft) => "Ok([])";
+        drafts_to("ann@lakeside.example") => "Ok([])";
         handoff(owned.draft) => "Ok(None)";
         templates() => "Ok([])";
         rejections(span) => "Ok([])";
@@ -378,7 +379,9 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         retire_signing_key(DOMAIN, "s1", Who::Operator) => "Err(NotFound";
         unsuppress("ann@lakeside.example".into(), Who::Operator) => "Err(NotFound";
         pause_sending(Paused::Tenant, false, Who::Operator) => "Ok(false)";
-        erase_audit_details(draft.to_string(), Who::Operator) => "Ok(0)";
+        erase_audit_details(draft.to_string(), 0, Who::Operator) => "Ok(0)";
+        erase_draft(owned.draft, Who::Operator) => "Err(NotFound";
+        drafts_over_before(clock.now().plus(LEASE), 9) => "Ok([])";
         add_draft(drafts::draft(draft, owned.mailbox), drafts::version(clock, 1, "own"), None) => "Ok(First(()))";
         add_signing_key(drafts::signing_key(clock, DOMAIN, "own"), Who::Operator) => "Ok(())";
         delegate_bounces(&Domain::parse(DOMAIN).unwrap(), &Domain::parse("b.saltwater.example").unwrap(), Who::Operator) => "Ok(())";
