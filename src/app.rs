@@ -303,7 +303,9 @@ impl App {
         let watch = Watch::new(instance.store.clone(), config.routes.watch_interval);
         work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
         let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
+        let retain = retain.keeping_drafts(config.drafts.keep);
         work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
+        desks::export_heads(&work, &instance);
         let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
         work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
         sending::start(&work, &instance, &service, &resolver)?;

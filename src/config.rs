@@ -13,6 +13,7 @@
 
 pub mod authentication;
 pub mod dev;
+pub mod evidence;
 pub mod fault;
 pub mod http;
 pub mod layers;
@@ -36,6 +37,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use authentication::Authentication;
+pub use evidence::{Audit, Drafts};
 pub use fault::{ConfigFaults, Fault, Place};
 pub use http::{Http, RateLimits};
 pub use layers::{Entry, Layers};
@@ -98,6 +100,10 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// `[sending]`: how released mail leaves.
     pub sending: Sending,
+    /// `[drafts]`: how long what drafts hold is kept.
+    pub drafts: Drafts,
+    /// `[audit]`: where heads of the audit log are written.
+    pub audit: Audit,
     /// `[pipeline]`: workers behind the spool.
     pub pipeline: Pipeline,
     /// `[log]`: what is logged, and how.
@@ -150,6 +156,8 @@ impl Config {
         if let Some(message) = sending.fault(&smtp.platform_domains) {
             reader.fault("sending.notices_from", message);
         }
+        let drafts = Drafts::read(reader);
+        let audit = Audit::read(reader);
         let pipeline = Pipeline::read(reader);
         let log = Log::read(reader);
         check_listeners(&[
@@ -185,6 +193,8 @@ impl Config {
                 keys,
                 webhooks,
                 sending,
+                drafts,
+                audit,
                 pipeline,
                 log,
                 layers,

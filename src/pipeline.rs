@@ -5,6 +5,7 @@
 pub mod deliver;
 pub mod domains;
 pub mod erasure;
+pub mod heads;
 pub mod ingest;
 pub mod notify;
 pub mod questions;

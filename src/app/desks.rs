@@ -10,11 +10,13 @@ use crate::dns::Resolver;
 use crate::mail::reply_token::ReplyTokens;
 use crate::oidc::Issuers;
 use crate::outbound::route::relayed;
+use crate::pipeline::heads::Heads;
 use crate::service::accounts::{Accounts, Desk, Provider, Role};
 use crate::service::domains::DomainDesk;
 use crate::service::drafts::uploads::UploadDesk;
 use crate::service::drafts::{DraftDesk, SigningKey};
 use crate::service::routes::RouteDesk;
+use crate::supervisor::{RestartPolicy, Spawner};
 use crate::webhook::deliver::{ClientError, ClientSettings};
 use crate::webhook::fetch::Fetcher;
 
@@ -26,6 +28,15 @@ pub(super) fn draft_desk(instance: &Instance) -> DraftDesk {
         uploads: UploadDesk::new(Arc::clone(instance.key.bodies())),
         evidence: Arc::new(SigningKey::of(instance.key.evidence())),
     }
+}
+
+/// Writes heads of the audit logs to where this configuration says, if anywhere.
+pub(super) fn export_heads(work: &Spawner, instance: &Instance) {
+    let audit = &instance.config.audit;
+    let Some(dir) = audit.heads_dir.clone() else { return };
+    let key = Arc::new(SigningKey::of(instance.key.evidence()));
+    let heads = Heads::new(instance.store.clone(), key, dir, audit.heads_interval);
+    work.spawn("heads", RestartPolicy::Restart, move |stop| heads.clone().run(stop));
 }
 
 /// Where mail goes from here, as receipts say it.

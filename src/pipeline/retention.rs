@@ -1,6 +1,6 @@
 //! Makes unreadable what routes do not keep: what they said before a copy came is done with its event; what they said
-//! later, what a legal hold put off, and what has been kept long enough, is done here. Uploads that are over go too, and what no
-//! limit counts any more.
+//! later, what a legal hold put off, and what has been kept long enough, is done here. Uploads that are over go too, what no
+//! limit counts any more, and what drafts hold of persons that have been over for long enough: no legal hold is of drafts.
 //!
 //! Of several nodes one does so at a time.
 
@@ -9,9 +9,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::rounds;
+use crate::clock::Timestamp;
+use crate::governance::audit::Who;
 use crate::mail::retention::Keep;
+use crate::store::drafts::erase::DraftErasure;
 use crate::store::retention::Overdue;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TenantStore};
 
 /// Copies of one transaction: the database's one writer has other work.
 const AT_ONCE: u32 = 100;
@@ -21,13 +24,20 @@ const AT_ONCE: u32 = 100;
 pub struct Retain {
     store: Store,
     every: Duration,
+    drafts: Option<Duration>,
 }
 
 impl Retain {
     /// Looks at all routes every so often.
     #[must_use]
     pub const fn new(store: Store, every: Duration) -> Self {
-        Self { store, every }
+        Self { store, every, drafts: None }
+    }
+
+    /// Erases what drafts hold that have been over for so long; none: never.
+    #[must_use]
+    pub fn keeping_drafts(self, drafts: Option<Duration>) -> Self {
+        Self { drafts, ..self }
     }
 
     /// Works until `stop`.
@@ -48,6 +58,7 @@ impl Retain {
             let own = self.store.for_tenant(tenant.id);
             own.drop_uploads().await?;
             own.drop_counted().await?;
+            self.erase_drafts(&own, now, stop).await?;
             for (route, retention) in own.retentions().await? {
                 let over = retention.over_before(now).map(|before| (Keep::None, Overdue::Before(before)));
                 let undecided = retention.undecided_before(now);
@@ -70,13 +81,40 @@ impl Retain {
         }
         Ok(())
     }
+
+    /// Erases the drafts of a tenant that have been kept long enough, each in a transaction of its own.
+    async fn erase_drafts(
+        &self,
+        own: &TenantStore,
+        now: Timestamp,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let Some(kept) = self.drafts else { return Ok(()) };
+        let before = now.as_micros().saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
+        let mut count = 0;
+        while !stop.is_cancelled() {
+            let over = own.drafts_over_before(Timestamp::from_micros(before), AT_ONCE).await?;
+            let mut erased = 0;
+            for draft in &over {
+                erased += usize::from(matches!(own.erase_draft(*draft, Who::Gateway).await?, DraftErasure::Done(_)));
+            }
+            count += erased;
+            if over.len() < AT_ONCE as usize || erased == 0 {
+                break;
+            }
+        }
+        if count > 0 {
+            tracing::info!(tenant.id = %own.tenant(), "{count} drafts were kept long enough: what they held is erased");
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, Timestamp};
-    use crate::ids::{MessageId, RouteId};
+    use crate::clock::Clock;
+    use crate::ids::{DraftId, MessageId, RouteId};
     use crate::mail::reading::Reader;
     use crate::store::ingest::{Kept, NewCopy, NewMessage, Progress, SpoolCursor};
     use crate::store::routes::{NewRoute, RouteChange};
@@ -84,10 +122,47 @@ mod tests {
 
     on_both_engines! {
         copies_are_over_after_their_days_by_one_node_and_not_on_legal_hold,
+        drafts_that_are_over_are_erased_after_their_time_and_no_others,
     }
 
     const HOUR: Duration = Duration::from_secs(3_600);
     const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    async fn drafts_that_are_over_are_erased_after_their_time_and_no_others(engine: Engine) {
+        let place = Place::new(engine).await;
+        let clock = Clock::fixed(Timestamp::from_micros(1_790_000_000_000_000));
+        let store = place.open(clock.clone()).await;
+        let tenant = store.add_tenant("harbor").await.unwrap();
+        let own = store.for_tenant(tenant);
+        let add = async |state: &str| {
+            let (id, now) = (clock.mint::<DraftId>(), clock.now().as_micros());
+            let sql = format!(
+                "INSERT INTO drafts (tenant_id, draft_id, identity_owner, state, content, created_at, updated_at) \
+VALUES ('{tenant}', '{id}', 'connex', '{state}', '{{\"text\":\"x\"}}', {now}, {now})"
+            );
+            place.run(&sql).await;
+            id
+        };
+        // More than one transaction's worth.
+        let mut old = Vec::new();
+        for _ in 0..=AT_ONCE {
+            old.push(add("sent").await);
+        }
+        let (waiting, unknown) = (add("pending_approval").await, add("unknown").await);
+        clock.advance(20 * DAY);
+        let young = add("withdrawn").await;
+        clock.advance(20 * DAY + HOUR);
+        let erased = async |id: DraftId| own.draft(id).await.unwrap().unwrap().erased_at.is_some();
+        let stop = CancellationToken::new();
+        Retain::new(store.clone(), HOUR).round(&stop).await.unwrap();
+        assert!(!erased(old[0]).await, "nobody asked for it");
+        clock.advance(HOUR);
+        Retain::new(store.clone(), HOUR).keeping_drafts(Some(40 * DAY)).round(&stop).await.unwrap();
+        for id in old {
+            assert!(erased(id).await);
+        }
+        assert_eq!([erased(waiting).await, erased(unknown).await, erased(young).await], [false; 3]);
+    }
 
     async fn copies_are_over_after_their_days_by_one_node_and_not_on_legal_hold(engine: Engine) {
         let place = Place::new(engine).await;
