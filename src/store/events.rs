@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use super::approvals::overdue::ends_of;
 use super::drafts::VersionRow;
 use super::notices::tell;
+use super::sent::NewReturned;
 use super::sql::{Connection, Target, query};
-use super::standing::SuppressionReason;
 use super::subscribers::{Endpoint, Rendering, enabled_endpoints};
 use super::threads::{self, ReferenceName, SubjectName};
 use super::{StoreError, TenantStore, from_id, from_json, observed, proposals, rows, to_json};
@@ -65,19 +65,6 @@ pub struct NewEvent {
     pub returned: Option<NewReturned>,
     /// The key of its author's address, where its author asks for no more mail and their domain stands behind it.
     pub unsubscribed: Option<String>,
-}
-
-/// A report about mail that may have been sent from here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewReturned {
-    /// The key of the Message-ID that it names; `None` where it names none.
-    pub id_key: Option<[u8; 32]>,
-    /// The reverse-path that it was sent to, where that is one of a delegated host: it says which message it is about.
-    pub path: Option<String>,
-    /// Keys of the addresses that it is about; `None` where it does not say, which tells of the only recipient there was.
-    pub addresses: Option<Vec<String>>,
-    /// What becomes of the addresses.
-    pub reason: SuppressionReason,
 }
 
 /// What would have followed from an event of a route that is observed.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::audit::{NewEntry, append};
 use super::drafts::step;
-use super::events::{NewEvent, NewReturned, NewThreadPlace};
+use super::events::{NewEvent, NewThreadPlace};
 use super::ingest::NewView;
 use super::sql::{Connection, Row, query};
 use super::standing::{SuppressionReason, suppress};
@@ -23,6 +23,19 @@ use crate::ids::{DraftId, EventId, MessageId, RouteId, TenantId};
 use crate::mail::address::Mailbox;
 use crate::mail::key;
 use crate::mail::message::{Limits, read};
+
+/// A report about mail that may have been sent from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewReturned {
+    /// The key of the Message-ID that it names; `None` where it names none.
+    pub id_key: Option<[u8; 32]>,
+    /// The reverse-path that it was sent to, where that is one of a delegated host: it says which message it is about.
+    pub path: Option<String>,
+    /// Keys of the addresses that it is about; `None` where it does not say, which tells of the only recipient there was.
+    pub addresses: Option<Vec<String>>,
+    /// What becomes of the addresses.
+    pub reason: SuppressionReason,
+}
 
 /// A route at which copies of a sent version were seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,9 +31,10 @@ use crate::service::{evaluate, machine, trust};
 use crate::spool::StoredMessage;
 use crate::store::StoreError;
 use crate::store::directory::{App, MailboxRow};
-use crate::store::events::{NewDecision, NewEvent, NewObserved, NewReturned};
+use crate::store::events::{NewDecision, NewEvent, NewObserved};
 use crate::store::ingest::{Kept, NewCopy, NewView};
 use crate::store::routes::RouteRow;
+use crate::store::sent::NewReturned;
 use crate::store::standing::SuppressionReason;
 use crate::store::watch::Alarm;
 

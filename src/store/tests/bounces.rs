@@ -11,8 +11,8 @@ use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::store::approvals::NewQuestion;
 use crate::store::directory::NewMailbox;
 use crate::store::drafts::VersionRow;
-use crate::store::events::NewReturned;
 use crate::store::releases::ClaimedRelease;
+use crate::store::sent::NewReturned;
 use crate::store::standing::SuppressionReason;
 
 on_both_engines! {

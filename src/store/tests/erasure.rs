@@ -17,11 +17,11 @@ use crate::store::approvals::NewRejection;
 use crate::store::audit::NewEntry;
 use crate::store::drafts::erase::DraftErasure;
 use crate::store::drafts::{NewDraftRow, VersionRow};
-use crate::store::events::NewReturned;
 use crate::store::handoffs::NewReport;
 use crate::store::idempotency::KeyedCall;
 use crate::store::releases::Outcome;
 use crate::store::sent;
+use crate::store::sent::NewReturned;
 use crate::store::standing::SuppressionReason;
 use crate::store::verdicts::VerdictRow;
 

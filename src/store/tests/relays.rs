@@ -10,9 +10,9 @@ use crate::governance::receipt::Unsigned;
 use crate::governance::receipt::tests::unsigned;
 use crate::ids::{ReleaseId, WorkerId};
 use crate::mail::address::Domain;
-use crate::store::events::NewReturned;
 use crate::store::relays::DomainRelayRow;
 use crate::store::releases::{ClaimedRelease, Outcome, StoredRelease};
+use crate::store::sent::NewReturned;
 use crate::store::standing::SuppressionReason;
 
 on_both_engines! {

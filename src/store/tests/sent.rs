@@ -6,9 +6,9 @@ use super::*;
 use crate::governance::audit::subject_of_address;
 use crate::ids::RouteId;
 use crate::mail::retention::Keep;
-use crate::store::events::NewReturned;
 use crate::store::ingest::NewCopy;
 use crate::store::sent;
+use crate::store::sent::NewReturned;
 use crate::store::standing::SuppressionReason;
 
 on_both_engines! {
