@@ -121,6 +121,13 @@ impl Engine {
         &self.version
     }
 
+    /// The status that a signal speaks for, by its public code; `None` for one that speaks for none, or is not known (any more).
+    #[must_use]
+    pub fn status_of_signal(&self, code: &str) -> Option<&str> {
+        let status = self.signals.of_code(code)?.status?;
+        self.taxonomy.status(status).map(|status| status.name.as_str())
+    }
+
     /// The canonical statuses.
     #[must_use]
     pub fn taxonomy(&self) -> &Taxonomy {

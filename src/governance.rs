@@ -11,6 +11,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod chain;
 pub mod facts;
 pub mod gate;
 pub mod handoff;
@@ -39,7 +40,9 @@ use crate::clock::Timestamp;
 
 pub use approval::{Actor, Approval, Evidence};
 pub use facts::{Fact, Facts};
-pub use gate::{ApprovedDraft, Draft, ReleasableMessage, ReleasableNotice, ReleaseRow, readmit, system_notice};
+pub use gate::{
+    Admission, ApprovedDraft, Draft, ReleasableMessage, ReleasableNotice, ReleaseRow, readmit, system_notice,
+};
 pub use handoff::{Disposition, Handoff, identity_block};
 pub use notice::{Notice, NoticeFacts, NoticeRefused};
 pub use ownership::{Identity, IdentityOwner, RegisteredMailbox};

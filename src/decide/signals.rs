@@ -133,6 +133,11 @@ impl Signals {
         self.list.get(index)
     }
 
+    /// The signal of this public code.
+    pub(super) fn of_code(&self, code: &str) -> Option<&Signal> {
+        self.list.iter().find(|signal| signal.code == code)
+    }
+
     /// Number of signals.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

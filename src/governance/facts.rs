@@ -155,6 +155,9 @@ pub struct DomainFacts {
     pub is_being_checked: bool,
     /// Whether an active DKIM key's published record matches.
     pub has_matching_key: Fact<bool>,
+    /// Whether such a record was seen, and DNS has not answered since: it is looked for again now.
+    #[serde(default)]
+    pub is_key_being_checked: bool,
     /// The customer's own host to which failure reports are delegated.
     pub bounce_host: Option<Domain>,
 }

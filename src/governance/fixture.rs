@@ -225,6 +225,7 @@ fn facts(owner: IdentityOwner, policy: ReplyPolicy, address: &str) -> Facts {
             last_good_check: Some(ago(HOUR)),
             is_being_checked: false,
             has_matching_key: Fact::Known(true),
+            is_key_being_checked: false,
             bounce_host: None,
         }),
         mailbox: Fact::Known(MailboxFacts {

@@ -150,6 +150,7 @@ pub struct ReleasableMessage {
     owner: IdentityOwner,
     content: Content,
     remaining: Vec<Mailbox>,
+    admission: Admission,
 }
 
 impl ReleasableMessage {
@@ -163,6 +164,12 @@ impl ReleasableMessage {
     #[must_use]
     pub const fn content_hash(&self) -> ContentHash {
         self.hash
+    }
+
+    /// What is to be recorded before anything of it is sent.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Spends the permission: what goes onto the wire now.
@@ -184,6 +191,26 @@ impl ReleasableMessage {
 impl fmt::Debug for ReleasableMessage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ReleasableMessage").field("release", &self.release).finish_non_exhaustive()
+    }
+}
+
+/// What the gate said as it let a message out, for the audit log. By itself no permission; made by the gate alone, so that
+/// nothing else is put on record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Admission {
+    content_hash: ContentHash,
+    ruling: &'static str,
+    reasons: Vec<&'static str>,
+    /// The version of the tenant's settings by which it judged.
+    policy: String,
+}
+
+#[cfg(test)]
+impl Admission {
+    /// The same for tests of what records it.
+    pub(crate) fn of_test(content_hash: ContentHash) -> Self {
+        Self { content_hash, ruling: Ruling::Release.as_str(), reasons: Vec::new(), policy: "v7".to_owned() }
     }
 }
 
@@ -331,7 +358,14 @@ fn mint(
     if remaining.is_empty() {
         return Err(Refused::NothingLeft);
     }
-    Ok(ReleasableMessage { release: row.id, tenant: version.tenant, hash, owner, content: version.content, remaining })
+    let admission = Admission {
+        content_hash: hash,
+        ruling: verdict.ruling().as_str(),
+        reasons: verdict.codes(),
+        policy: facts.policy.known().map(|policy| policy.version.clone()).unwrap_or_default(),
+    };
+    let (release, tenant, content) = (row.id, version.tenant, version.content);
+    Ok(ReleasableMessage { release, tenant, hash, owner, content, remaining, admission })
 }
 
 /// Permission to send one notice of the gateway itself to one person of its tenant, once.

@@ -192,6 +192,7 @@ impl Send {
             Some(domain) => keys_of(&self.service, &self.key, &tenant, domain).await?,
             None => Vec::new(),
         };
+        let admission = message.admission().clone();
         let signed = match sign(message, &keys.iter().collect::<Vec<_>>(), now) {
             Ok(signed) => signed,
             // Not before somebody changes the message or the keys: the release is over, and nothing of it was sent by this.
@@ -206,7 +207,7 @@ impl Send {
             let destination = way.destination(domain.as_ref());
             let Some(permit) = self.enter(&held, &destination, &message).await? else { continue };
             if !has_begun {
-                match tenant.begin_sending(worker, claimed).await {
+                match tenant.begin_sending(worker, claimed, admission.clone()).await {
                     Ok(()) => has_begun = true,
                     // Withdrawn or held since it was claimed: whoever did that gave the recipients up.
                     Err(StoreError::Conflict(_) | StoreError::LeaseLost) => return Ok(None),
@@ -356,7 +357,7 @@ impl Send {
                 let is_quiet = verdict.reasons().iter().any(|one| one.code == "quiet_hours" && !one.is_unknown);
                 let quiet = case.facts.standing.quiet_until.known().copied().flatten().filter(|_| is_quiet);
                 // Others are asked by people who want it to end at once; DNS is not.
-                let is_unproven = verdict.reasons().iter().any(|one| one.code == "domain_unverified");
+                let is_unproven = verdict.codes().iter().any(|code| code.starts_with("domain_"));
                 let pause = if is_unproven { QUIET } else { PAUSED };
                 let again = quiet.map_or(now.plus(pause), |until| until.min(now.plus(QUIET)));
                 return Ok(tenant.put_back(worker, claimed.clone(), again).await?);

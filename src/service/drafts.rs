@@ -250,7 +250,8 @@ impl Service {
     ) -> Result<Answered<DraftView>, ServiceError> {
         let (new, version) = self.write_draft(tenant, mailbox, writing, actor_of(caller.principal())).await?;
         let shown = view(&new.row(version.created_at), Some(&version), Some(mailbox), &Sent::default());
-        let call = once::keyed(call, caller.principal().key_id(), &shown)?;
+        let key = caller.principal().key_id();
+        let call = call.map(|call| once::keyed(call, key, &shown)).transpose()?;
         once::answered(tenant.add_draft(new, version, call).await?, shown)
     }
 

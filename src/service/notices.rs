@@ -14,6 +14,7 @@ use crate::mail::address::Mailbox;
 use crate::store::TenantStore;
 use crate::store::approvals::{ApprovalRow, ApprovalState};
 use crate::store::notices::ClaimedNotice;
+use crate::store::signing::KeyRecordSeen;
 
 /// What becomes of a notice that is to be sent.
 #[derive(Debug)]
@@ -52,7 +53,9 @@ impl Service {
         let facts = NoticeFacts {
             from: Fact::Known(from.clone()),
             platform_domains: Fact::Known(self.drafts.platform_domains.to_vec()),
-            has_matching_key: Fact::Known(operator.has_seen_signing_key(from.domain(), self.clock().now()).await?),
+            has_matching_key: Fact::Known(
+                operator.key_record(from.domain(), self.clock().now()).await? == KeyRecordSeen::OfLate,
+            ),
             addressee: addressee.into(),
             is_suppressed: suppressed.into(),
             is_paused: Fact::Known(self.store.gateway_paused_since().await?.is_some()),

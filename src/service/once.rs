@@ -44,26 +44,23 @@ pub(super) async fn before<T>(
 
 /// What the store keeps of a call that is to be answered with `answer`.
 pub(super) fn keyed<T: Serialize>(
-    call: Option<CallKey>,
+    CallKey { key, fingerprint }: CallKey,
     principal: impl Display,
     answer: &T,
-) -> Result<Option<KeyedCall>, ServiceError> {
-    let Some(CallKey { key, fingerprint }) = call else { return Ok(None) };
+) -> Result<KeyedCall, ServiceError> {
     let body = serde_json::to_string(answer).map_err(|error| ServiceError::Internal(error.into()))?;
-    Ok(Some(KeyedCall { principal: principal.to_string(), key, fingerprint, body }))
+    Ok(KeyedCall { principal: principal.to_string(), key, fingerprint, body })
 }
 
-/// The answer to a call whose effect was made once, by whoever came first; kept where it has a key.
+/// The answer to a call whose effect was made once, by whoever came first.
 pub(super) async fn kept<T: Serialize>(
     tenant: &TenantStore,
     call: CallKey,
     principal: impl Display,
     answer: T,
 ) -> Result<Answered<T>, ServiceError> {
-    match keyed(Some(call), principal, &answer)? {
-        Some(call) => answered(tenant.keep_call(call).await?, answer),
-        None => Ok(Answered::Now(Box::new(answer))),
-    }
+    let call = keyed(call, principal, &answer)?;
+    answered(tenant.keep_call(call).await?, answer)
 }
 
 /// The answer by what the store found of the call.

@@ -83,7 +83,8 @@ impl Service {
         };
         let earlier = tenant.outcome_history(target.event).await?;
         let answer = answer_of(&new, earlier, warnings, now);
-        let call = once::keyed(call, caller.principal().key_id(), &answer)?;
+        let key = caller.principal().key_id();
+        let call = call.map(|call| once::keyed(call, key, &answer)).transpose()?;
         once::answered(tenant.record_outcome(new, call).await?, answer)
     }
 

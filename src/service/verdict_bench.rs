@@ -106,6 +106,7 @@ fn ground(version: &Version, sender: Mailbox, ann: Mailbox) -> Ground {
             last_good_check: Some(ago(1)),
             is_being_checked: false,
             has_matching_key: Fact::Known(true),
+            is_key_being_checked: false,
             bounce_host: None,
         }),
         registered: Some(RegisteredMailbox {

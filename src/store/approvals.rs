@@ -15,6 +15,7 @@ use super::sql::{Row, built, query};
 use super::{StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
+use crate::governance::chain::Link;
 use crate::governance::lifecycle::DraftEvent;
 use crate::governance::notice::NoticeKind;
 use crate::governance::{Actor, Approval, ContentHash};
@@ -167,7 +168,7 @@ SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7, $8 FROM drafts WHERE ten
                     ask.execute(&mut *connection).await?;
                     tell(connection, tenant, NoticeKind::ApprovalWaits, new.id.to_string(), now).await?;
                     let detail = json!({ "approval": new.id, "contentHash": new.content_hash, "reasons": new.reasons });
-                    let entry = NewEntry::new(new.asked_by, "approval.asked", new.draft, detail);
+                    let entry = NewEntry::new(new.asked_by, Link::Asked.action(), new.draft, detail);
                     append(connection, tenant, now, vec![entry]).await
                 })
             })
@@ -213,7 +214,7 @@ WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending' AND content_hash
                     let detail = json!({ "approval": approval.id, "contentHash": approval.content_hash,
                         "accepted": approval.accepted, "steppedUp": approval.is_stepped_up });
                     let entry =
-                        NewEntry::new(Who::Actor(approval.approver), "approval.approved", approval.draft, detail);
+                        NewEntry::new(Who::Actor(approval.approver), Link::Approved.action(), approval.draft, detail);
                     append(connection, tenant, now, vec![entry]).await
                 })
             })

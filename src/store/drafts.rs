@@ -13,6 +13,7 @@ use super::{StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
 use crate::governance::Actor;
 use crate::governance::audit::Who;
+use crate::governance::chain::Link;
 use crate::governance::lifecycle::{DraftEvent, DraftState};
 use crate::ids::{AppId, DraftId, EventId, MailboxId, TenantId, ThreadId};
 use crate::mail::address::{Mailbox, ReversePath};
@@ -171,7 +172,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'draft', $9, 1, '{}', $10, $10)";
                         .bind(now.as_micros());
                     add.execute(&mut *connection).await?;
                     add_version(connection, tenant, new.id, &version).await?;
-                    let entry = written("draft.created", new.id, &version);
+                    let entry = written(Link::Created, new.id, &version);
                     append(connection, tenant, now, vec![entry]).await?;
                     Ok(Once::First(()))
                 })
@@ -214,7 +215,7 @@ WHERE tenant_id = $1 AND draft_id = $2 AND version = $6";
                     }
                     add_version(connection, tenant, id, &version).await?;
                     void_approvals(connection, tenant, id, now).await?;
-                    append(connection, tenant, now, vec![written("draft.edited", id, &version)]).await
+                    append(connection, tenant, now, vec![written(Link::Edited, id, &version)]).await
                 })
             })
             .await
@@ -283,9 +284,9 @@ WHERE tenant_id = $1 AND draft_id = $2 AND version = $3";
     }
 }
 
-fn written(action: &'static str, id: DraftId, version: &VersionRow) -> NewEntry {
+fn written(link: Link, id: DraftId, version: &VersionRow) -> NewEntry {
     let detail = json!({ "version": version.version, "contentHash": version.content_hash });
-    NewEntry::new(Who::Actor(version.author.clone()), action, id, detail)
+    NewEntry::new(Who::Actor(version.author.clone()), link.action(), id, detail)
 }
 
 /// Adds one rendering of a draft.

@@ -11,6 +11,7 @@ use super::sql::Connection;
 use super::{StoreError, rows};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
+use crate::governance::chain::Link;
 use crate::ids::TenantId;
 
 /// A draft to be inserted.
@@ -88,7 +89,7 @@ fn steps_of(event: &NewEvent) -> Vec<NewEntry> {
             "contentHash": words.map(|words| &words.version.content_hash),
             "template": words.map(|words| json!({ "id": words.template.0, "version": words.template.1 })),
         });
-        entries.push(entry("draft.created", draft.draft_id.to_string(), detail.clone()));
+        entries.push(entry(Link::Created.action(), draft.draft_id.to_string(), detail.clone()));
         match draft.state.as_str() {
             "handed_off" => entries.push(entry("draft.handed_off", draft.draft_id.to_string(), detail)),
             "denied" => entries.push(entry("draft.denied", draft.draft_id.to_string(), detail)),
@@ -100,7 +101,7 @@ fn steps_of(event: &NewEvent) -> Vec<NewEntry> {
         let hash = approval.about.as_ref();
         let detail = json!({ "event": event.event_id, "approval": approval.approval_id, "contentHash": hash,
             "reasons": approval.reasons });
-        entries.push(entry("approval.asked", subject, detail));
+        entries.push(entry(Link::Asked.action(), subject, detail));
     }
     entries
 }

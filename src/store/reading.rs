@@ -143,6 +143,22 @@ impl TenantStore {
         row.map(|row| super::from_json("content", row.try_get(0)?)).transpose()
     }
 
+    /// Public codes of the signals of abuse that were found in what an event tells; none where nothing was decided.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Unreadable`], so that the gate is not asked without them.
+    pub async fn abuse_signals(&self, id: EventId) -> Result<Vec<String>, StoreError> {
+        const FIND: &str = "SELECT answer FROM decisions WHERE tenant_id = $1 AND event_id = $2";
+        let find = query(FIND).bind(self.tenant.to_string()).bind(id.to_string());
+        let mut codes = Vec::new();
+        for row in find.fetch_all(&self.store.readers).await? {
+            let answer: Value = super::from_json("answer", row.try_get(0)?)?;
+            let signals = answer.pointer("/trust/abuseSignals").and_then(Value::as_array).into_iter().flatten();
+            codes.extend(signals.filter_map(|signal| signal["code"].as_str().map(str::to_owned)));
+        }
+        Ok(codes)
+    }
+
     /// The events of a message, in the order of the stream.
     ///
     /// # Errors

@@ -21,7 +21,8 @@ use super::usage::{Counted, count};
 use super::{Store, StoreError, TenantStore, from_id, from_json, rows, to_json};
 use crate::clock::Timestamp;
 use crate::governance::audit::Who;
-use crate::governance::gate::Transmission;
+use crate::governance::chain::Link;
+use crate::governance::gate::{Admission, Transmission};
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
 use crate::governance::notice::NoticeKind::TransmissionUnknown;
 use crate::governance::receipt::Unsigned;
@@ -175,7 +176,7 @@ INSERT INTO releases (tenant_id, release_id, draft_id, version, mailbox_id, cont
                     let receipt = add_receipt(connection, tenant, row.id, receipt).await?;
                     let detail = json!({ "release": row.id, "contentHash": row.content_hash, "evidence": row.evidence,
                         "policy": row.policy_version, "owner": row.owner, "recipients": pending.len(), "receipt": receipt });
-                    append(connection, tenant, now, vec![NewEntry::new(asked_by, "draft.released", row.draft, detail)])
+                    append(connection, tenant, now, vec![NewEntry::new(asked_by, Link::Released.action(), row.draft, detail)])
                         .await
                 })
             })
@@ -238,12 +239,17 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
     }
 
     /// Takes a draft whose release was readmitted to `sending`, before anything of it is written to a peer; the lease begins
-    /// anew.
+    /// anew. What the gate said is on record then, of each attempt.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when this worker holds none of its recipients any more;
     /// [`StoreError::Conflict`] when it was withdrawn or held meanwhile: nothing may be sent. [`StoreError::NotFound`].
-    pub async fn begin_sending(&self, worker: WorkerId, claimed: &ClaimedRelease) -> Result<(), StoreError> {
+    pub async fn begin_sending(
+        &self,
+        worker: WorkerId,
+        claimed: &ClaimedRelease,
+        admission: Admission,
+    ) -> Result<(), StoreError> {
         let (tenant, claimed, now) = (self.tenant, claimed.clone(), self.store.clock.now());
         self.store
             .write(move |connection| {
@@ -253,12 +259,12 @@ WHERE tenant_id = $1 AND release_id = $2 ORDER BY position";
                         return Err(StoreError::Conflict("the release is over"));
                     }
                     hold_on(connection, tenant, (worker, claimed.release), now).await?;
-                    if locked == DraftState::Sending {
-                        return Ok(());
+                    if locked != DraftState::Sending {
+                        step(connection, tenant, claimed.draft, DraftEvent::BeginSending, now).await?;
                     }
-                    step(connection, tenant, claimed.draft, DraftEvent::BeginSending, now).await?;
-                    let detail = json!({ "release": claimed.release });
-                    let entry = NewEntry::new(Who::Gateway, "draft.sending", claimed.draft, detail);
+                    let detail =
+                        json!({ "release": claimed.release, "positions": claimed.positions, "verdict": admission });
+                    let entry = NewEntry::new(Who::Gateway, Link::Sending.action(), claimed.draft, detail);
                     append(connection, tenant, now, vec![entry]).await
                 })
             })
@@ -354,7 +360,7 @@ WHERE r.tenant_id = $1 AND r.release_id = $2 LIMIT 1";
                         is_unknown |= state == TransmissionState::Unknown;
                         let detail = json!({ "release": claimed.release, "position": outcome.position,
                             "state": state, "host": outcome.host, "reply": outcome.reply });
-                        entries.push(NewEntry::new(Who::Gateway, "transmission.tried", claimed.draft, detail));
+                        entries.push(NewEntry::new(Who::Gateway, Link::Tried.action(), claimed.draft, detail));
                     }
                     if is_unknown {
                         tell(connection, tenant, TransmissionUnknown, claimed.draft.to_string(), now).await?;

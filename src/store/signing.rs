@@ -34,6 +34,17 @@ pub struct SigningKeyRow {
     pub secret_sealed: String,
 }
 
+/// Whether DNS has the record of one of a domain's active keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRecordSeen {
+    /// Never, or it was gone when DNS answered last.
+    No,
+    /// When DNS answered last, which is longer ago than a look counts.
+    Before,
+    /// Of late.
+    OfLate,
+}
+
 /// How old a look may be that found the record.
 pub const SEEN_WITHIN: Duration = Duration::from_hours(24);
 
@@ -126,16 +137,20 @@ WHERE tenant_id = $1 AND domain = $2 AND selector = $3";
             .await
     }
 
-    /// Whether a domain has an active key whose record was seen of late.
+    /// Whether DNS has the record of an active key of a domain, as far as it answered.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn has_seen_signing_key(&self, domain: &Domain, now: Timestamp) -> Result<bool, StoreError> {
-        const ANY: &str = "SELECT EXISTS (SELECT 1 FROM dkim_keys WHERE tenant_id = $1 AND domain = $2 \
-AND state = 'active' AND seen_at > $3)";
-        let since = now.as_micros().saturating_sub(i64::try_from(SEEN_WITHIN.as_micros()).unwrap_or(i64::MAX));
-        let any = query(ANY).bind(self.tenant.to_string()).bind(domain.as_str()).bind(since);
-        Ok(any.fetch_one(&self.store.readers).await?.try_get(0)?)
+    pub async fn key_record(&self, domain: &Domain, now: Timestamp) -> Result<KeyRecordSeen, StoreError> {
+        const NEWEST: &str =
+            "SELECT MAX(seen_at) FROM dkim_keys WHERE tenant_id = $1 AND domain = $2 AND state = 'active'";
+        let newest = query(NEWEST).bind(self.tenant.to_string()).bind(domain.as_str());
+        let seen_at = newest.fetch_one(&self.store.readers).await?.try_get::<Option<i64>>(0)?;
+        Ok(match seen_at.map(Timestamp::from_micros) {
+            None => KeyRecordSeen::No,
+            Some(at) if now.since(at) < SEEN_WITHIN => KeyRecordSeen::OfLate,
+            Some(_) => KeyRecordSeen::Before,
+        })
     }
 }
 

@@ -10,8 +10,8 @@ use super::webhooks::NewEndpoint;
 use super::*;
 use crate::clock::Timestamp;
 use crate::contract::answer::{
-    Answer, Canonical, IdentityBlock, Mapped, Materialized, Operation, OperationMode, OperationType, Priority,
-    Reasoning, Risk, TrustBlock,
+    AbuseSignal, Answer, Canonical, IdentityBlock, Mapped, Materialized, Operation, OperationMode, OperationType,
+    Priority, Reasoning, Risk, TrustBlock,
 };
 use crate::contract::webhook::{API_VERSION, PayloadMode, SourceRef, ThreadRef, WebhookEvent};
 use crate::ids::{AppId, EndpointId, EventId, MessageId, ThreadId, WorkerId};
@@ -211,7 +211,12 @@ fn answer(clock: &Clock) -> Answer {
             reasons: vec![],
             external_reply_url: None,
         },
-        trust: TrustBlock { band: "new".into(), gates: vec![], abuse_signals: vec![], recommendation: "review".into() },
+        trust: TrustBlock {
+            band: "new".into(),
+            gates: vec![],
+            abuse_signals: vec![AbuseSignal { code: "steers_agent".into(), since: None, evidence: None }],
+            recommendation: "review".into(),
+        },
         graph_hints: vec![],
         materialized: Materialized { mode: "safe".into(), tasks: vec![], approvals: vec![], drafts: vec![] },
         reasoning: Reasoning {

@@ -399,7 +399,7 @@ async fn what_nobody_knew_of_a_message_is_settled_on_its_page() {
     browser.post(&format!("/approvals/{question}/approve"), &fields).await;
     let worker = store.clock().mint();
     let claimed = store.claim_transmissions(worker).await.unwrap().unwrap();
-    own.begin_sending(worker, &claimed).await.unwrap();
+    own.begin_sending(worker, &claimed, crate::governance::Admission::of_test(hash.parse().unwrap())).await.unwrap();
     own.begin_end_of_data(worker, claimed.release, claimed.positions.clone()).await.unwrap();
     let lost = |position: &u32| Outcome {
         position: *position,

@@ -15,6 +15,7 @@ on_both_engines!(
     what_is_released_is_signed_taken_once_and_believed_by_the_next_gateway,
     a_pause_holds_what_was_released_and_its_end_lets_it_go,
     the_audit_log_tells_it_all_and_shows_what_was_changed,
+    what_the_gate_said_at_the_moment_of_sending_is_on_record_before_the_message_is_given_away,
     a_sender_that_is_killed_again_and_again_sends_nothing_twice_unreported_and_loses_nothing,
     a_refusal_a_deferral_and_a_lost_answer_are_told_for_each_recipient,
 );
@@ -253,6 +254,33 @@ fn the_audit_log_tells_it_all_and_shows_what_was_changed(engine: Engine) {
     gateway.alter("UPDATE audit_log SET actor = 'key:other' WHERE action = 'draft.released'");
     let found = verify();
     assert!(found.code == 1 && found.stderr.contains("was changed"), "{}", found.stderr);
+}
+
+fn what_the_gate_said_at_the_moment_of_sending_is_on_record_before_the_message_is_given_away(engine: Engine) {
+    // The server asks for the data of a message when it is told to: until then nobody has read a word of it.
+    let (came, coming) = std::sync::mpsc::channel();
+    let (go_on, told) = std::sync::mpsc::channel::<Do>();
+    let told = std::sync::Mutex::new(told);
+    let receiver = Receiver::start(move |_| {
+        came.send(()).unwrap();
+        told.lock().unwrap().recv().unwrap()
+    });
+    let sender = Sender::new(engine, &direct(&receiver));
+    let draft = sender.release(&[&format!("ann@{}", domain_of(&receiver))]);
+    let hash = text(&sender.draft(&draft), "/contentHash").to_owned();
+    let rows = || sender.gateway.json(&["audit", "list", "--tenant", "acme", "--subject", &draft]);
+    coming.recv_timeout(crate::harness::PATIENCE).unwrap();
+    let log = rows();
+    let last = list(&log, "").last().unwrap().clone();
+    let verdict = json!({ "contentHash": hash, "ruling": "release", "reasons": [], "policy": "v1" });
+    assert_eq!((text(&last, "/action"), &last["detail"]["verdict"]), ("draft.sending", &verdict), "{log}");
+    assert_eq!(last["detail"]["positions"], json!([0]));
+    assert!(receiver.taken().is_empty());
+    go_on.send(Do::Take).unwrap();
+    sender.until(&draft, "sent");
+    let actions: Vec<String> = list(&rows(), "").iter().map(|row| text(row, "/action").to_owned()).collect();
+    let expected = ["draft.created", "draft.released", "draft.sending", "transmission.tried", "draft.settled"];
+    assert_eq!(actions, expected);
 }
 
 fn a_sender_that_is_killed_again_and_again_sends_nothing_twice_unreported_and_loses_nothing(engine: Engine) {

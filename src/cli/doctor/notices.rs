@@ -3,14 +3,15 @@
 use super::report::Finding;
 use crate::config::Config;
 use crate::ids::OPERATOR;
+use crate::store::signing::KeyRecordSeen;
 use crate::store::{Store, StoreError};
 
 /// Whether notices can be sent.
 pub(super) async fn gather(config: &Config, store: &Store) -> Finding {
     let Some(from) = &config.sending.notices_from else { return judge(None, None) };
     let now = store.clock().now();
-    let seen = store.for_tenant(OPERATOR).has_seen_signing_key(from.domain(), now).await;
-    judge(Some(&from.to_string()), Some(seen))
+    let seen = store.for_tenant(OPERATOR).key_record(from.domain(), now).await;
+    judge(Some(&from.to_string()), Some(seen.map(|seen| seen == KeyRecordSeen::OfLate)))
 }
 
 fn judge(from: Option<&str>, seen: Option<Result<bool, StoreError>>) -> Finding {

@@ -288,3 +288,20 @@ fn what_is_not_known_or_not_so_keeps_a_notice_back() {
     assert_eq!(refused(&|_, facts| facts.has_matching_key = Fact::Known(false)), Some(No::Keys));
     assert_eq!(refused(&|notice, _| notice.expires_at = NOW), Some(No::Expired));
 }
+
+#[test]
+fn what_is_let_out_says_what_the_gate_said_of_this_content_by_which_policy() {
+    let mut scene = Scene::connex();
+    let said = |message: &ReleasableMessage| serde_json::to_value(message.admission()).unwrap();
+    let (message, row) = scene.release().unwrap();
+    let expected = |policy: &str| {
+        serde_json::json!({ "contentHash": scene.version.content.hash(), "ruling": "release", "reasons": [],
+            "policy": policy })
+    };
+    assert_eq!(said(&message), expected("default"));
+    // At the moment of sending it is another verdict, by the policy of then.
+    let expected = expected("v2");
+    scene.facts.policy = Fact::Known(Policy { version: "v2".into(), ..Policy::default() });
+    let again = readmit(&row, Draft::new(scene.version.clone()), &scene.facts, NOW).unwrap();
+    assert_eq!(said(&again), expected);
+}

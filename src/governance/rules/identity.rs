@@ -103,7 +103,11 @@ pub(super) fn domain_keys_missing(case: &Case<'_>) -> Finding {
     if domain.name != *from.mailbox.domain() || !is_for_tenant(domain, version) {
         return Finding::Unknown; // What is known is about another domain than the one that would sign.
     }
-    domain.has_matching_key.known().map_or(Finding::Unknown, |has_key| Finding::when(!has_key))
+    domain.has_matching_key.known().map_or(Finding::Unknown, |has_key| match (*has_key, domain.is_key_being_checked) {
+        (true, _) => Finding::Clear,
+        (false, true) => Finding::Holds,
+        (false, false) => Finding::Applies,
+    })
 }
 
 fn is_for_tenant(domain: &DomainFacts, version: &VersionCase<'_>) -> bool {

@@ -377,6 +377,35 @@ fn a_domain_counts_for_a_day_after_its_last_good_check() {
 }
 
 #[test]
+fn a_key_whose_record_was_seen_holds_as_long_as_dns_says_nothing_and_denies_where_it_is_gone() {
+    let cases = [
+        (true, false, None),
+        (true, true, None),
+        (false, true, Some(Ruling::Hold)),
+        (false, false, Some(Ruling::Deny)),
+    ];
+    for make in [Scene::connex, Scene::customer] {
+        for (has_key, is_being_checked, expected) in cases {
+            let mut scene = make();
+            domain_facts(&mut scene).has_matching_key = Fact::Known(has_key);
+            domain_facts(&mut scene).is_key_being_checked = is_being_checked;
+            let verdict = scene.verdict();
+            let found = verdict.reasons().iter().find(|reason| reason.code == "domain_keys_missing");
+            assert_eq!(found.map(|reason| reason.ruling), expected, "{has_key} {is_being_checked}");
+        }
+    }
+    // What is not known stays a denial.
+    let unknown = check(
+        |scene| {
+            domain_facts(scene).has_matching_key = Fact::Unknown;
+            domain_facts(scene).is_key_being_checked = true;
+        },
+        "domain_keys_missing",
+    );
+    assert_eq!(unknown, [(Ruling::Deny, true)]);
+}
+
+#[test]
 fn a_domain_of_another_tenant_or_name_never_counts() {
     let other = check(|scene| domain_facts(scene).tenant = Some(OTHER_TENANT), "domain_unverified");
     assert_eq!(other, [(Ruling::Deny, false)]);

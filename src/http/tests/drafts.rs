@@ -1,9 +1,9 @@
 //! From a proposal to its release: drafts, the gate's answers, people's answers, and what a key can never do.
 
 use super::*;
-use crate::governance::ContentHash;
 use crate::governance::audit::Who;
 use crate::governance::role::Role;
+use crate::governance::{Admission, ContentHash};
 use crate::ids::{OPERATOR, UserId};
 use crate::mail::address::Mailbox;
 use crate::service::drafts::approvals::{Answer, Approver};
@@ -308,7 +308,12 @@ async fn a_released_draft_can_be_taken_back_until_it_is_being_sent() {
     approve(&gateway, &approval, &hash, 1).await.unwrap().unwrap();
     let claimed = gateway.store.claim_transmissions(worker).await.unwrap().unwrap();
     assert_eq!(claimed.positions, [0, 1]);
-    gateway.store.for_tenant(gateway.tenant).begin_sending(worker, &claimed).await.unwrap();
+    gateway
+        .store
+        .for_tenant(gateway.tenant)
+        .begin_sending(worker, &claimed, Admission::of_test(hash.parse().unwrap()))
+        .await
+        .unwrap();
     act(&gateway, &key, &draft, "withdraw", &json!({})).await.problem(409, "state_conflict");
     let cancel = request("DELETE", &format!("{DRAFTS}/{id}"), Some(&key)).body(Body::empty()).unwrap();
     gateway.send(cancel).await.problem(409, "state_conflict");

@@ -286,6 +286,35 @@ async fn a_signed_in_person_decides_about_the_content_that_they_saw() {
 }
 
 #[tokio::test]
+async fn only_the_very_same_answer_is_told_as_given_before() {
+    let gateway = Gateway::new().await;
+    let page = gateway.page("ann@acme.example", Role::Approver).await;
+    let (path, hash) = question(&gateway, "Ann").await;
+    assert_eq!(page.call("POST", &path, yes(&hash)).await.status, StatusCode::OK);
+    let mut more = yes(&hash);
+    more["accepts"] = json!(["quota_exceeded", "new_recipient", "new_recipient"]);
+    assert_eq!(page.call("POST", &path, more).await.status, StatusCode::OK, "what held nothing is no other answer");
+    let mut fewer = yes(&hash);
+    fewer["accepts"] = json!([]);
+    page.call("POST", &path, fewer).await.problem(409, "state_conflict");
+
+    let (path, hash) = question(&gateway, "Bob").await;
+    let no = |note: Value| json!({ "decision": "reject", "contentHash": hash, "reason": "tone", "note": note });
+    assert_eq!(page.call("POST", &path, no(json!("Too curt."))).await.status, StatusCode::OK);
+    assert_eq!(page.call("POST", &path, no(json!("Too curt."))).await.status, StatusCode::OK);
+    for other in [json!("Too long."), Value::Null] {
+        page.call("POST", &path, no(other)).await.problem(409, "state_conflict");
+    }
+
+    let (path, hash) = question(&gateway, "Cid").await;
+    for until in ["2026-11-24T10:00:00.000Z", "2026-11-24T11:00:00.000Z"] {
+        let defer = json!({ "decision": "defer", "contentHash": hash, "until": until });
+        let answer = page.call("POST", &path, defer).await.json();
+        assert_eq!(answer["approval"]["deferredUntil"], until, "each time anew");
+    }
+}
+
+#[tokio::test]
 async fn a_decision_has_a_key_under_which_its_answer_is_repeated() {
     let gateway = Gateway::new().await;
     let page = gateway.page("ann@acme.example", Role::Approver).await;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::facts::DraftCase;
 use super::release::{APPROVAL_LIFE, ReleaseAnswer, Terms};
 use super::{DraftView, VerdictView, conflict, fault};
 use crate::clock::Timestamp;
@@ -157,6 +158,8 @@ pub enum Answer {
 
 /// Words for a no.
 pub const REJECT_REASONS: [&str; 5] = ["wrong_recipient", "wrong_content", "not_needed", "tone", "other"];
+/// Characters of a no in a person's own words at most.
+pub(super) const LONGEST_NOTE: usize = 1_000;
 /// Questions of a page at most.
 const PAGE: u32 = 100;
 
@@ -257,8 +260,7 @@ impl Service {
                 return Ok(None);
             }
         };
-        let required = case.facts.policy.known().map_or(Role::Owner, |policy| policy.approver);
-        if !approver.role.allows(required) {
+        if !approver.role.allows(case.required_role()) {
             return Err(Conflict::State("the policy asks for the yes of a person with a higher role").into());
         }
         let now = self.clock().now();
@@ -304,12 +306,13 @@ impl Service {
         }
         let tenant = self.store.for_tenant(approver.tenant);
         let row = self.question_row(&tenant, id).await?;
-        let policy = tenant.policy().await?;
-        if !approver.role.allows(policy.approver) {
-            return Err(Conflict::State("the policy asks for a person with a higher role").into());
-        }
         if row.content_hash != Some(shown) {
             return Err(Conflict::ContentChanged.into());
+        }
+        let draft_id = row.draft.ok_or(ServiceError::NotFound("approval"))?;
+        let draft = tenant.draft(draft_id).await?.ok_or(ServiceError::NotFound("approval"))?;
+        if !approver.role.allows(self.case_of(&tenant, &draft).await?.required_role()) {
+            return Err(Conflict::State("the policy asks for a person with a higher role").into());
         }
         tenant.defer(row.id, until, approver.actor.clone()).await.map_err(conflict)
     }
@@ -324,7 +327,7 @@ impl Service {
         if !REJECT_REASONS.contains(&reason.as_str()) {
             return Err(fault("/reason", format!("must be one of {}", REJECT_REASONS.join(", "))));
         }
-        let note = note.map(|note| note.chars().take(1_000).collect());
+        let note = note.map(|note| note.chars().take(LONGEST_NOTE).collect());
         let rejection = NewRejection { approver: approver.actor.clone(), reason, note };
         tenant.reject(id, rejection).await.map_err(conflict)
     }
@@ -371,6 +374,13 @@ impl Service {
             reject_reason: row.reject_reason.clone(),
             url: format!("{}/approvals/{}", self.base_url, row.id),
         }
+    }
+}
+
+impl DraftCase {
+    /// The role that a yes to it needs, by the settings that are for this draft.
+    fn required_role(&self) -> Role {
+        self.facts.policy.known().map_or(Role::Owner, |policy| policy.approver)
     }
 }
 

@@ -1,10 +1,12 @@
 //! People's answers over JSON: by a signed-in person, or by a user of an issuer that the tenant registered. Both go the one
 //! way of [`Service::answer`], as the pages do.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::approvals::{Answer, ApprovalView, Approver, ContentHash};
+use super::approvals::{Answer, ApprovalView, Approver, ContentHash, LONGEST_NOTE};
 use super::fault;
 use super::release::ReleaseAnswer;
 use crate::clock::Timestamp;
@@ -165,7 +167,7 @@ impl Service {
             }
             Decision::Reject => {
                 let reason = request.reason.ok_or_else(|| fault("/reason", "is needed for a no"))?;
-                Some(Answer::Reject { reason, note: request.note.filter(|note| !note.trim().is_empty()) })
+                Some(Answer::Reject { reason, note: request.note.as_deref().and_then(kept_note) })
             }
             Decision::Defer => {
                 let until = request.until.as_deref().and_then(Timestamp::parse_rfc3339);
@@ -189,14 +191,30 @@ impl Service {
         approver: &Approver,
     ) -> Result<Option<DecisionAnswer>, Undecided> {
         let row = self.question_row(&self.store.for_tenant(approver.tenant()), id).await?;
-        let is_same = |row: &ApprovalRow| match (row.state, request.decision) {
-            (ApprovalState::Approved, Decision::Approve) => true,
-            (ApprovalState::Rejected, Decision::Reject) => row.reject_reason == request.reason,
-            _ => false,
-        };
         let by_same = row.decided_by.as_ref() == Some(approver.actor()) && row.content_hash == Some(hash);
-        Ok((by_same && is_same(&row)).then(|| DecisionAnswer { approval: self.view_of(&row), release: None }))
+        Ok((by_same && is_same(&row, request)).then(|| DecisionAnswer { approval: self.view_of(&row), release: None }))
     }
+}
+
+/// Whether a question was answered with just this. To put it off is done again each time: the time is another.
+fn is_same(row: &ApprovalRow, request: &DecisionRequest) -> bool {
+    match (row.state, request.decision) {
+        (ApprovalState::Approved, Decision::Approve) => {
+            // Of what a person says yes to, only what held the draft is kept.
+            let held = |code: &&String| row.reasons.contains(code) || row.accepted.contains(code);
+            let accepts: BTreeSet<&String> = request.accepts.iter().filter(held).collect();
+            accepts == row.accepted.iter().collect()
+        }
+        (ApprovalState::Rejected, Decision::Reject) => {
+            row.reject_reason == request.reason && row.note == request.note.as_deref().and_then(kept_note)
+        }
+        _ => false,
+    }
+}
+
+/// A note as it is kept; `None` for one without words.
+fn kept_note(note: &str) -> Option<String> {
+    (!note.trim().is_empty()).then(|| note.chars().take(LONGEST_NOTE).collect())
 }
 
 fn content_hash(request: &DecisionRequest) -> Result<ContentHash, ServiceError> {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::ground::{Count, Departure, Ground, Limited, Usage, limits};
 use super::weigh;
 use crate::clock::Timestamp;
+use crate::decide::Engine;
 use crate::event::{CanonicalEvent, EventType};
 use crate::governance::facts::{AnsweredMessage, Dmarc, DomainFacts, DomainState, Fact, Facts, ThreadFacts, TrustBand};
 use crate::governance::role::Role;
-use crate::governance::rules::LONGEST_SINCE_CHECK;
 use crate::governance::similarity::is_near;
 use crate::governance::{Actor, Approval, Content, Version};
 use crate::ids::{DraftId, MailboxId, OPERATOR, ThreadId, UserId};
@@ -19,6 +19,7 @@ use crate::store::TenantStore;
 use crate::store::accounts::UserState;
 use crate::store::domains::DomainState as Proof;
 use crate::store::drafts::{DraftRow, VersionRow};
+use crate::store::signing::KeyRecordSeen;
 use crate::store::standing::{LOOKED_AT, ThreadEvent};
 use crate::store::usage::{Approach, COUNTED_FOR, Counted, Others, counted_under, leaves_at};
 
@@ -135,14 +136,15 @@ impl Service {
     async fn domain_facts(&self, tenant: &TenantStore, domain: &Domain) -> Result<Fact<DomainFacts>, ServiceError> {
         let now = self.clock().now();
         if self.drafts.is_platform(domain) {
-            let has_matching_key = self.store.for_tenant(OPERATOR).has_seen_signing_key(domain, now).await?;
+            let record = self.store.for_tenant(OPERATOR).key_record(domain, now).await?;
             return Ok(Fact::Known(DomainFacts {
                 name: domain.clone(),
                 tenant: None,
                 state: DomainState::Verified,
                 last_good_check: None,
                 is_being_checked: false,
-                has_matching_key: Fact::Known(has_matching_key),
+                has_matching_key: Fact::Known(record == KeyRecordSeen::OfLate),
+                is_key_being_checked: record == KeyRecordSeen::Before,
                 bounce_host: None,
             }));
         }
@@ -157,16 +159,16 @@ impl Service {
         };
         // The watch looks again and again for a record that proved it, until DNS has an answer.
         let is_being_checked = row.state == Proof::Verified && !row.proof.is_empty();
-        // As long as DNS answers nothing of the domain, which holds its mail, nothing is known against its keys either.
-        let as_of = row.proven_at.filter(|at| is_being_checked && now.since(*at) > LONGEST_SINCE_CHECK);
-        let has_matching_key = Fact::Known(tenant.has_seen_signing_key(domain, as_of.unwrap_or(now)).await?);
+        // So it does for the record of a key that was seen: no answer of DNS takes that from it, and one without it does.
+        let record = tenant.key_record(domain, now).await?;
         Ok(Fact::Known(DomainFacts {
             name: domain.clone(),
             tenant: Some(tenant.tenant()),
             state,
             last_good_check: row.proven_at,
             is_being_checked,
-            has_matching_key,
+            has_matching_key: Fact::Known(record == KeyRecordSeen::OfLate),
+            is_key_being_checked: record == KeyRecordSeen::Before,
             bounce_host,
         }))
     }
@@ -199,7 +201,10 @@ impl Service {
         let answered = match draft.answers {
             None => Fact::Known(None),
             Some(id) => match mail.iter().find(|(row, _)| row.id == id) {
-                Some((row, event)) => Fact::Known(Some(answered(row, event))),
+                Some((row, event)) => {
+                    let codes = tenant.abuse_signals(id).await?;
+                    Fact::Known(Some(answered(row, event, (&self.engine, &codes))))
+                }
                 // It is not one of the newest, or no mail: nothing is known of it.
                 None => Fact::Unknown,
             },
@@ -340,14 +345,43 @@ fn participants(event: &CanonicalEvent) -> Vec<Mailbox> {
     all.filter_map(|address| Mailbox::parse(address).ok()).collect()
 }
 
-fn answered(row: &ThreadEvent, event: &CanonicalEvent) -> AnsweredMessage {
-    // Where nothing was decided nobody has looked.
-    let is = |word: &str| -> Fact<bool> { row.status.as_deref().map(|status| status == word).into() };
+fn answered(row: &ThreadEvent, event: &CanonicalEvent, found: (&Engine, &[String])) -> AnsweredMessage {
+    let is = |word| is_found(word, row.status.as_deref(), found);
     AnsweredMessage {
         is_auto_submitted: Fact::Known(event.automated.is_some()),
         has_null_reverse_path: Fact::Known(event.envelope.mail_from.is_empty()),
         dmarc: Fact::<Dmarc>::of(&event.authentication),
         is_phishing: is("phishing_suspected"),
         steers_agents: is("agent_injection_suspected"),
+    }
+}
+
+/// Whether a message is what this status says: it has one status and can be more than one thing, as the codes of what was
+/// found in it tell.
+fn is_found(word: &str, status: Option<&str>, (engine, codes): (&Engine, &[String])) -> Fact<bool> {
+    // Where nothing was decided nobody has looked.
+    let Some(status) = status else { return Fact::Unknown };
+    Fact::Known(status == word || codes.iter().any(|code| engine.status_of_signal(code) == Some(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_two_things_is_both_and_of_what_nobody_looked_at_nothing_is_known() {
+        let engine = Engine::new().unwrap();
+        let of = |status: Option<&str>, codes: &[&str]| {
+            let codes: Vec<String> = codes.iter().map(|code| (*code).to_owned()).collect();
+            let is = |word| is_found(word, status, (&engine, &codes)).known().copied();
+            [is("phishing_suspected"), is("agent_injection_suspected")]
+        };
+        assert_eq!(of(Some("thanks_no_action"), &[]), [Some(false), Some(false)]);
+        assert_eq!(of(Some("phishing_suspected"), &["asks_credentials"]), [Some(true), Some(false)]);
+        for status in ["phishing_suspected", "agent_injection_suspected"] {
+            assert_eq!(of(Some(status), &["asks_credentials", "steers_agent"]), [Some(true), Some(true)], "{status}");
+        }
+        assert_eq!(of(Some("agent_injection_suspected"), &["no_signal"]), [Some(false), Some(true)]);
+        assert_eq!(of(None, &[]), [None, None]);
     }
 }

@@ -356,8 +356,8 @@ fn goes_on_by_itself(state: DraftState, verdict: &Verdict) -> bool {
 pub(crate) fn is_lifted_by_time(reason: &Reason) -> bool {
     match reason.code {
         "sending_paused" | "quota_exceeded" | "bulk_pattern" | "quiet_hours" => true,
-        // It holds as long as DNS does not answer, and denies where the proof is gone.
-        "domain_unverified" => reason.ruling == Ruling::Hold && !reason.is_unknown,
+        // They hold as long as DNS does not answer, and deny where the proof or the record is gone.
+        "domain_unverified" | "domain_keys_missing" => reason.ruling == Ruling::Hold && !reason.is_unknown,
         _ => false,
     }
 }

@@ -61,7 +61,8 @@ impl Service {
         let mut shown = self.show_draft(&tenant, draft.id).await?;
         let now = self.clock().now();
         shown.handoff = shown.handoff.map(|handoff| handoff.reported(&report, now));
-        let call = once::keyed(call, caller.principal().key_id(), &shown)?;
+        let key = caller.principal().key_id();
+        let call = call.map(|call| once::keyed(call, key, &shown)).transpose()?;
         let answered = once::answered(tenant.report_handoff(report, call).await.map_err(conflict)?, shown)?;
         match answered {
             Answered::Now(_) => Ok(Answered::Now(Box::new(self.show_draft(&tenant, draft.id).await?))),

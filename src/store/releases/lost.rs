@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{ClaimedRelease, settle};
 use crate::governance::audit::Who;
+use crate::governance::chain::Link;
 use crate::governance::lifecycle::{TransmissionEvent, TransmissionState};
 use crate::governance::notice::NoticeKind::TransmissionUnknown;
 use crate::ids::TenantId;
@@ -72,7 +73,7 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
                     }
                     let detail =
                         json!({ "release": claimed.release, "position": position, "state": state, "reply": reply });
-                    let mut entries = vec![NewEntry::new(Who::Gateway, "transmission.lost", claimed.draft, detail)];
+                    let mut entries = vec![NewEntry::new(Who::Gateway, Link::Lost.action(), claimed.draft, detail)];
                     settle(connection, tenant, &claimed, now, &mut entries).await?;
                     append(connection, tenant, now, entries).await?;
                 }

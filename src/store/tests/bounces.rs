@@ -5,6 +5,7 @@ use super::engine::on_both_engines;
 use super::*;
 use crate::governance::Approval;
 use crate::governance::audit::Who;
+use crate::governance::gate::Admission;
 use crate::governance::lifecycle::DraftState;
 use crate::ids::{MailboxId, WorkerId};
 use crate::mail::address::{Domain, Mailbox, ReversePath};
@@ -62,7 +63,7 @@ async fn on_its_way(scene: &Scene, mailbox: MailboxId, path: &str) -> (WorkerId,
     own.approve(Approval { content_hash: hash("x"), ..yes(clock, scene.tenant, id, approval) }).await.unwrap();
     own.release_draft(release(clock, scene.tenant, id)).await.unwrap();
     let claimed = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
-    own.begin_sending(worker, &claimed).await.unwrap();
+    own.begin_sending(worker, &claimed, Admission::of_test(hash("x"))).await.unwrap();
     own.begin_end_of_data(worker, claimed.release, vec![0, 1]).await.unwrap();
     (worker, claimed)
 }

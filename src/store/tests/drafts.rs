@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::governance::audit::{Walk, Who};
-use crate::governance::gate::Transmission;
+use crate::governance::chain::reading::Chain;
+use crate::governance::gate::{Admission, Transmission};
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
 use crate::governance::receipt::tests::unsigned;
 use crate::governance::{Actor, Approval, Content, ContentHash, Evidence, IdentityOwner, Policy, ReleaseRow};
@@ -14,7 +15,7 @@ use crate::store::approvals::{ApprovalState, NewQuestion, NewRejection};
 use crate::store::audit::NewEntry;
 use crate::store::drafts::{NewDraftRow, VersionRow};
 use crate::store::releases::{ClaimedRelease, Finding, NewRelease, Outcome};
-use crate::store::signing::SigningKeyRow;
+use crate::store::signing::{KeyRecordSeen, SEEN_WITHIN, SigningKeyRow};
 use crate::store::standing::{Paused, SuppressionReason};
 use crate::store::tests::engine::on_both_engines;
 use crate::store::usage::counted_under;
@@ -50,7 +51,7 @@ pub(super) async fn under_way(scene: &Scene, mark: &str) -> Sending {
     own.approve(Approval { content_hash: hash(mark), ..yes(clock, scene.tenant, id, approval) }).await.unwrap();
     own.release_draft(release(clock, scene.tenant, id)).await.unwrap();
     let claimed = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
-    own.begin_sending(worker, &claimed).await.unwrap();
+    own.begin_sending(worker, &claimed, Admission::of_test(hash(mark))).await.unwrap();
     Sending { draft: id, approval, worker, claimed }
 }
 
@@ -225,6 +226,9 @@ async fn states(scene: &Scene, sending: &Sending) -> (DraftState, Vec<Transmissi
 
 on_both_engines! {
     a_switch_that_is_thrown_while_a_server_is_slow_keeps_the_message_back,
+    a_tenant_that_is_suspended_while_a_server_is_slow_sends_no_more,
+    before_the_end_of_data_is_begun_the_whole_chain_is_in_the_log_for_each_attempt,
+    the_record_of_a_key_is_seen_of_late_or_before_or_gone,
     verdicts_are_kept_in_their_order_for_90_days_and_without_what_is_too_much,
     all_that_a_draft_goes_through_stands_in_one_chain,
     a_recipient_is_held_by_one_sender_at_a_time,
@@ -364,7 +368,7 @@ async fn a_release_that_is_revoked_is_over_for_whoever_holds_it(engine: Engine) 
     assert_eq!(states(scene, &sending).await, (DraftState::Failed, vec![rejected, rejected]));
     let lost = own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
-    let over = own.begin_sending(sending.worker, &sending.claimed).await;
+    let over = own.begin_sending(sending.worker, &sending.claimed, Admission::of_test(hash("x"))).await;
     assert!(matches!(over, Err(StoreError::Conflict(_))), "{over:?}");
 }
 
@@ -412,4 +416,78 @@ async fn a_switch_that_is_thrown_while_a_server_is_slow_keeps_the_message_back(e
         own.pause_sending(other, true, Who::Operator).await.unwrap();
     }
     begin().await.unwrap();
+}
+
+async fn a_tenant_that_is_suspended_while_a_server_is_slow_sends_no_more(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let own = scene.own();
+    let sending = under_way(&scene, "x").await;
+    let begin = || own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]);
+    scene.place.run("UPDATE tenants SET suspended_at = 1 WHERE name <> 'harbor'").await;
+    begin().await.unwrap();
+    scene.place.run("UPDATE tenants SET suspended_at = 1 WHERE name = 'harbor'").await;
+    let begin = || own.begin_end_of_data(sending.worker, sending.claimed.release, vec![1]);
+    assert!(matches!(begin().await, Err(StoreError::Conflict(_))));
+    scene.place.run("UPDATE tenants SET suspended_at = NULL WHERE name = 'harbor'").await;
+    begin().await.unwrap();
+}
+
+/// What the rows about a draft amount to.
+async fn chain(scene: &Scene, draft: DraftId) -> Chain<String> {
+    let rows = scene.own().audit_of(&draft.to_string()).await.unwrap();
+    rows.iter().fold(Chain::empty(), |chain, row| {
+        let detail = serde_json::from_str(row.detail.as_deref().unwrap()).unwrap();
+        chain.behind_stored(&row.entry.action, &detail)
+    })
+}
+
+async fn before_the_end_of_data_is_begun_the_whole_chain_is_in_the_log_for_each_attempt(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let sending = under_way(scene, "x").await;
+    let (own, clock, content) = (scene.own(), scene.store.clock(), hash("x").to_string());
+    let may_leave = async || {
+        let chain = chain(scene, sending.draft).await;
+        [0, 1].map(|place| chain.lets_leave(&content, place))
+    };
+    assert_eq!(may_leave().await, [true, true]);
+    let rows = own.audit_of(&sending.draft.to_string()).await.unwrap();
+    let detail: serde_json::Value = serde_json::from_str(rows.last().unwrap().detail.as_deref().unwrap()).unwrap();
+    let verdict = json!({ "contentHash": content, "ruling": "release", "reasons": [], "policy": "v7" });
+    assert_eq!((&detail["positions"], &detail["verdict"]), (&json!([0, 1]), &verdict));
+    // The next attempt at one that was put off, by another sender, has a verdict of its own.
+    let later = clock.now().plus(Duration::from_secs(300));
+    let deferred = Outcome { event: TransmissionEvent::Defer, next_attempt_at: Some(later), ..accepted(0) };
+    own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![deferred, accepted(1)]).await.unwrap();
+    clock.advance(Duration::from_secs(301));
+    let worker = clock.mint();
+    let again = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
+    assert_eq!(may_leave().await, [false, false]);
+    own.begin_sending(worker, &again, Admission::of_test(hash("x"))).await.unwrap();
+    assert_eq!(may_leave().await, [true, false]);
+    // As does one whose sender was lost.
+    clock.advance(crate::store::releases::LEASE + Duration::from_secs(1));
+    assert_eq!(scene.store.recover_transmissions(false).await.unwrap(), 1);
+    assert_eq!(may_leave().await, [false, false]);
+    let actions: Vec<_> = own.audit_of(&sending.draft.to_string()).await.unwrap();
+    let sent = actions.iter().filter(|row| row.entry.action == "draft.sending").count();
+    assert_eq!(sent, 2, "one row for each attempt");
+}
+
+async fn the_record_of_a_key_is_seen_of_late_or_before_or_gone(engine: Engine) {
+    let scene = Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let domain = crate::mail::address::Domain::parse("saltwater.example").unwrap();
+    let seen = async || own.key_record(&domain, clock.now()).await.unwrap();
+    assert_eq!(seen().await, KeyRecordSeen::No);
+    own.add_signing_key(signing_key(clock, "saltwater.example", "x"), Who::Operator).await.unwrap();
+    assert_eq!(seen().await, KeyRecordSeen::No, "nobody has looked");
+    own.note_signing_key("saltwater.example", "s1", true).await.unwrap();
+    assert_eq!(seen().await, KeyRecordSeen::OfLate);
+    clock.advance(SEEN_WITHIN);
+    assert_eq!(seen().await, KeyRecordSeen::Before, "DNS has not answered since");
+    own.note_signing_key("saltwater.example", "s1", false).await.unwrap();
+    assert_eq!(seen().await, KeyRecordSeen::No, "it answered without the record");
+    own.note_signing_key("saltwater.example", "s1", true).await.unwrap();
+    own.retire_signing_key("saltwater.example", "s1", Who::Operator).await.unwrap();
+    assert_eq!(seen().await, KeyRecordSeen::No, "nothing is signed with it");
 }

@@ -247,8 +247,9 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         verdicts_after((from, ""), 9) => "Ok([])";
         thread_events(owned.thread) => "Ok([])";
         event_content(owned.event) => "Ok(None)";
+        abuse_signals(owned.event) => "Ok([])";
         signing_keys() => "Ok([])";
-        has_seen_signing_key(&Domain::parse(DOMAIN).unwrap(), now) => "Ok(false)";
+        key_record(&Domain::parse(DOMAIN).unwrap(), now) => "Ok(No)";
         bounce_host(DOMAIN) => "Ok(None)";
         domain_relay(DOMAIN) => "Ok(None)";
         tail_newest(100) => "Ok(([], TailPosition { message: \"\", decision: \"\", attempt: (0, \"\") }))";
@@ -364,7 +365,7 @@ async fn write_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut C
         keep_call(KeyedCall { key: "kept".into(), body: "{}".into(), ..call(4) }) => "Ok(First(()))";
         release_draft(drafts::release(clock, called.stranger, draft)) => "Err(NotFound";
         settle_unknown(owned.sending.draft, found_out()) => "Err(NotFound";
-        begin_sending(worker, claimed) => "Err(NotFound";
+        begin_sending(worker, claimed, crate::governance::Admission::of_test(drafts::hash("x"))) => "Err(NotFound";
         hold_transmissions(worker, claimed.release) => "Err(LeaseLost";
         begin_end_of_data(worker, claimed.release, vec![0, 1]) => "Err(LeaseLost";
         finish_transmissions(worker, claimed.clone(), vec![drafts::accepted(0)]) => "Err(LeaseLost";

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::drafts::{accepted, bytes, draft, no, question, release, version, yes};
+use super::drafts::{accepted, bytes, draft, hash, no, question, release, version, yes};
 use super::engine::on_both_engines;
 use super::sent;
 use super::*;
 use crate::governance::Actor;
 use crate::governance::audit::Who;
+use crate::governance::gate::Admission;
 use crate::governance::lifecycle::DraftEvent;
 use crate::ids::{DraftId, KeyId, OperationId};
 use crate::store::approvals::NewQuestion;
@@ -48,7 +49,7 @@ async fn every_step_is_told_once_in_order_to_whoever_asks_for_it_and_what_did_no
     assert!(own.reject(approval, no()).await.is_err());
     own.release_draft(release(clock, scene.tenant, id)).await.unwrap();
     let claimed = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
-    own.begin_sending(worker, &claimed).await.unwrap();
+    own.begin_sending(worker, &claimed, Admission::of_test(hash("x"))).await.unwrap();
     own.begin_end_of_data(worker, claimed.release, vec![0, 1]).await.unwrap();
     own.finish_transmissions(worker, claimed, vec![accepted(0), accepted(1)]).await.unwrap();
     let events = told(scene).await;

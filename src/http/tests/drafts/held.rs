@@ -166,7 +166,10 @@ async fn mail_of_a_domain_of_which_dns_says_nothing_waits_until_it_does_and_is_d
     let draft = propose(&gateway, &key, &proposed).await;
     gateway.clock.advance(Duration::from_secs(25 * 3_600));
     let asked = act(&gateway, &key, &draft, "release-request", &json!({})).await;
-    assert_eq!((asked.status, codes(&asked.json())), (StatusCode::ACCEPTED, vec!["domain_unverified"]));
+    assert_eq!(
+        (asked.status, codes(&asked.json())),
+        (StatusCode::ACCEPTED, vec!["domain_unverified", "domain_keys_missing"])
+    );
     assert_eq!(
         (&asked.json()["state"], &asked.json()["approvalId"]),
         (&json!("draft"), &Value::Null),
@@ -187,4 +190,24 @@ async fn mail_of_a_domain_of_which_dns_says_nothing_waits_until_it_does_and_is_d
     assert_eq!(state(&gateway, &key, &gone).await["state"], "denied");
     let again = act(&gateway, &key, &gone, "release-request", &json!({})).await;
     assert_eq!((again.status, again.json()["code"].clone()), (denied.status, denied.json()["code"].clone()));
+}
+
+#[tokio::test]
+async fn mail_of_a_platform_domain_waits_for_dns_too_and_is_denied_where_the_key_is_gone() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    let _tenant = open_mailbox(&gateway, Policy::default()).await;
+    let operator = gateway.store.for_tenant(OPERATOR);
+    let draft = propose(&gateway, &key, &proposal("auto", HARMLESS)).await;
+    let gone = propose(&gateway, &key, &proposal("auto", HARMLESS)).await;
+    gateway.clock.advance(Duration::from_hours(25));
+    let asked = act(&gateway, &key, &draft, "release-request", &json!({})).await;
+    assert_eq!((asked.status, codes(&asked.json())), (StatusCode::ACCEPTED, vec!["domain_keys_missing"]));
+    assert_eq!((&asked.json()["state"], &asked.json()["approvalId"]), (&json!("draft"), &Value::Null));
+    operator.note_signing_key("gate.example", "s1", true).await.unwrap();
+    gateway.clock.advance(Duration::from_secs(61));
+    look(&gateway).await;
+    assert_eq!(state(&gateway, &key, &draft).await["state"], "released");
+    operator.note_signing_key("gate.example", "s1", false).await.unwrap();
+    refused(&act(&gateway, &key, &gone, "release-request", &json!({})).await, "domain_keys_missing");
 }

@@ -92,6 +92,28 @@ async fn a_yes_of_a_lower_role_than_the_policy_asks_for_is_refused() {
 }
 
 #[tokio::test]
+async fn to_put_a_question_off_needs_the_role_of_the_scope_that_is_for_the_draft() {
+    let gateway = Gateway::new().await;
+    let key = gateway.key().await;
+    for local in ["sales", "other"] {
+        mailbox(&gateway, local, "connex", "human_approval").await;
+    }
+    let scope = Scope { mailbox: Some("sales@gate.example".into()), approver: Some(Role::Admin), ..Scope::default() };
+    set(&gateway, Policy { scopes: vec![scope], ..open() }).await;
+    let approver = Approver::of_test(gateway.tenant, UserId::from_bits(1), true);
+    let until = gateway.clock.now().plus(std::time::Duration::from_hours(1));
+    let put_off = async |local: &str| {
+        let (draft, asked) = asked(&gateway, &key, local).await;
+        let approval = asked.json()["approvalId"].as_str().unwrap().to_owned();
+        let hash = draft["contentHash"].as_str().unwrap().parse().unwrap();
+        gateway.api.service.defer(&approval, hash, until, &approver).await
+    };
+    let refused = put_off("sales").await;
+    assert!(matches!(refused, Err(ServiceError::Conflict(Conflict::State(_)))), "{refused:?}");
+    put_off("other").await.unwrap();
+}
+
+#[tokio::test]
 async fn another_policy_is_tried_on_what_was_asked_before_and_changes_nothing() {
     let gateway = Gateway::new().await;
     let key = gateway.key().await;
