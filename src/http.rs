@@ -309,6 +309,9 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
     match endpoint.auth {
         Auth::Open | Auth::Link | Auth::Password => methods,
         Auth::Session(_) => methods.layer(middleware::from_fn_with_state(Arc::clone(api), session::require_session)),
+        Auth::KeyOrSession(..) => {
+            methods.layer(middleware::from_fn_with_state(Arc::clone(api), session::require_key_or_session))
+        }
         Auth::Person => methods.layer(middleware::from_fn_with_state(Arc::clone(api), session::require_person)),
         Auth::AnyKey | Auth::Key(_) => {
             methods.layer(middleware::from_fn_with_state(Arc::clone(api), auth::require_key))

@@ -211,7 +211,7 @@ fn contract(endpoint: &Endpoint, openapi: &Value, settings: &Settings, service: 
     let (auth, scope) = auth_words(endpoint.auth);
     let key_line = match endpoint.auth {
         Auth::Open | Auth::Link | Auth::Password | Auth::Session(_) | Auth::Person => String::new(),
-        Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => {
+        Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) | Auth::KeyOrSession(..) => {
             " \\\n-H 'authorization: Bearer cxk_live_your_key_here'".to_owned()
         }
     };
@@ -261,6 +261,7 @@ const fn auth_words(auth: Auth) -> (&'static str, Option<&'static str>) {
         Auth::Person => ("session or user token", Some("approver")),
         Auth::AnyKey => ("key", None),
         Auth::Key(scope) => ("key", Some(scope.as_str())),
+        Auth::KeyOrSession(scope, _) => ("key or session", Some(scope.as_str())),
         Auth::KeyOrPassword(scope) => ("key or password", Some(scope.as_str())),
     }
 }

@@ -133,6 +133,8 @@ pub enum Auth {
     Session(Role),
     /// A signed-in person, or a user of an issuer that the tenant registered; the handler sees to the role.
     Person,
+    /// A key with this scope, or a signed-in person with at least this role.
+    KeyOrSession(Scope, Role),
     /// Whoever has the URL, which is signed and names one thing.
     Link,
     /// A key with this scope, also as the password of Basic authentication: for callers that can be told nothing else.

@@ -234,6 +234,7 @@ pub fn problems_of(endpoint: &Endpoint) -> Vec<Code> {
         Auth::Open | Auth::Link => {}
         Auth::Password | Auth::Session(_) | Auth::Person => codes.extend(WITH_SESSION),
         Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => codes.extend(WITH_KEY),
+        Auth::KeyOrSession(..) => codes.extend(WITH_KEY.into_iter().chain(WITH_SESSION)),
     }
     codes.sort_by_key(|code| (code.about().status, code.about().word));
     codes.dedup();
@@ -355,13 +356,13 @@ fn tag(endpoint: &Endpoint) -> &'static str {
     match endpoint.auth {
         _ if endpoint.has_contract() => "evaluate",
         Auth::Password | Auth::Session(_) => "people",
-        Auth::Person => "draft",
+        Auth::Person | Auth::KeyOrSession(Scope::AuditRead, _) => "draft",
         Auth::Open => "discover",
         Auth::Key(Scope::DomainsRead | Scope::DomainsWrite | Scope::RoutesRead | Scope::RoutesWrite) => "administer",
         Auth::Key(
             Scope::DraftsRead | Scope::DraftsWrite | Scope::ApprovalsRead | Scope::ApprovalsReport | Scope::AuditRead,
         ) => "draft",
-        Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) => "read",
+        Auth::Link | Auth::AnyKey | Auth::Key(_) | Auth::KeyOrPassword(_) | Auth::KeyOrSession(..) => "read",
     }
 }
 
@@ -373,6 +374,7 @@ fn security(auth: Auth) -> Value {
         Auth::Person => json!([{ "session": ["approver"] }, { "userToken": [] }]),
         Auth::AnyKey => json!([{ "apiKey": [] }]),
         Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
+        Auth::KeyOrSession(scope, role) => json!([{ "apiKey": [scope.as_str()] }, { "session": [role.as_str()] }]),
         Auth::KeyOrPassword(scope) => json!([{ "apiKey": [scope.as_str()] }, { "password": [scope.as_str()] }]),
     }
 }

@@ -1,7 +1,7 @@
 //! The sessions of people at the API: who is signed in, whether a call comes from a page of ours, and what a user's token is.
 //!
 //! # Security
-//! A key is never taken here, whatever its scopes, and a session never where a key belongs. What changes something needs a
+//! A key is never taken for a session, whatever its scopes, and a session never where a key belongs or is shown. What changes something needs a
 //! browser's word that it comes from here ([`crate::browser::origin`]) and the token that only this session's pages have.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::auth::require_key;
 use super::error::{Code, Problem};
 use super::limits::{Standing, client_of, write_headers};
 use super::{Peer, SharedApi};
@@ -48,6 +49,14 @@ pub struct UserToken(pub Arc<str>);
 pub async fn require_session(State(api): State<SharedApi>, request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return Problem::new(Code::PeopleOnly, Code::PeopleOnly.about().help).into_response();
+    }
+    by_session(&api, request, next).await
+}
+
+/// Of a signed-in person, or of a key: of the key alone where one is shown.
+pub async fn require_key_or_session(State(api): State<SharedApi>, request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return require_key(State(api), request, next).await;
     }
     by_session(&api, request, next).await
 }

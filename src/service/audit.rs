@@ -3,14 +3,34 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::accounts::{Admin, SignedIn};
 use super::keys::{AuditRead, Authenticated};
 use super::{Service, ServiceError};
 use crate::governance::audit::{Broken, ChainHash, Unsigned, Walk};
 use crate::governance::signature::{PublicKey, SigningKey};
+use crate::ids::TenantId;
 use crate::store::audit::AuditRow;
 use crate::store::{StoreError, TenantStore};
 
 pub use crate::governance::audit::{Head, Who, subject_of_address};
+
+/// Who may read the log of a tenant: the holder of a key, or an administrator.
+#[derive(Debug)]
+pub struct AuditReader {
+    tenant: TenantId,
+}
+
+impl From<&Authenticated<AuditRead>> for AuditReader {
+    fn from(caller: &Authenticated<AuditRead>) -> Self {
+        Self { tenant: caller.principal().tenant() }
+    }
+}
+
+impl From<&SignedIn<Admin>> for AuditReader {
+    fn from(who: &SignedIn<Admin>) -> Self {
+        Self { tenant: who.tenant() }
+    }
+}
 
 /// A row of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -65,9 +85,9 @@ impl Service {
         &self,
         (after, limit): (u64, u32),
         subject: Option<&str>,
-        caller: &Authenticated<AuditRead>,
+        reader: &AuditReader,
     ) -> Result<AuditPage, ServiceError> {
-        let tenant = self.store.for_tenant(caller.principal().tenant());
+        let tenant = self.store.for_tenant(reader.tenant);
         let rows = match subject {
             None => tenant.audit_after(after, limit).await?,
             Some(subject) => {

@@ -58,7 +58,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         action: Action::AuditLog,
         path: "/api/v1/audit",
-        auth: READ,
+        auth: Auth::KeyOrSession(Scope::AuditRead, Role::Admin),
         summary: "Read the audit log",
         about: "Rows of the tenant behind a number, oldest first: who did what to what, and when. Each has the hash over itself and \
                 the row before, so that whoever has them all can follow the chain.",

@@ -1,7 +1,7 @@
 //! What the gateway says of itself, signed; and the policy that it obeys.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
 use super::events::{number, parameter, refuse_unknown};
@@ -10,6 +10,7 @@ use crate::http::error::Problem;
 use crate::http::session::Session;
 use crate::http::{SharedApi, json};
 use crate::service::accounts::Admin;
+use crate::service::audit::AuditReader;
 use crate::service::erasures::ErasureRequest;
 use crate::service::keys::{AuditRead, Authenticated};
 use crate::service::policies::{Policy, PolicyTrial};
@@ -40,15 +41,21 @@ pub async fn head(State(api): State<SharedApi>, caller: Authenticated<AuditRead>
 /// As the contract says.
 pub async fn log(
     State(api): State<SharedApi>,
-    caller: Authenticated<AuditRead>,
+    headers: HeaderMap,
+    caller: Result<Authenticated<AuditRead>, Problem>,
+    session: Result<Session<Admin>, Problem>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    let reader = match headers.contains_key(header::AUTHORIZATION) {
+        true => AuditReader::from(&caller?),
+        false => AuditReader::from(&session?.who),
+    };
     let query = query.unwrap_or_default();
     refuse_unknown(&query, &["after", "limit", "subject"])?;
     let after = number(parameter(&query, "after"), "after", 0, i64::MAX)?.unwrap_or(0).cast_unsigned();
     let limit = number(parameter(&query, "limit"), "limit", 1, 200)?.unwrap_or(50);
     let place = (after, u32::try_from(limit).unwrap_or(50));
-    Ok(json(&api.service.audit_log(place, parameter(&query, "subject"), &caller).await?))
+    Ok(json(&api.service.audit_log(place, parameter(&query, "subject"), &reader).await?))
 }
 
 /// Erases what is held of a person.

@@ -25,7 +25,9 @@ pub async fn key_check(
             match endpoint.auth {
                 Auth::Open | Auth::Link | Auth::Password | Auth::Session(_) | Auth::Person => None,
                 Auth::AnyKey => Some((path, None)),
-                Auth::Key(scope) | Auth::KeyOrPassword(scope) => Some((path, Some(scope))),
+                Auth::Key(scope) | Auth::KeyOrPassword(scope) | Auth::KeyOrSession(scope, _) => {
+                    Some((path, Some(scope)))
+                }
             }
         })
         .collect();

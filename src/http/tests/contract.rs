@@ -43,6 +43,12 @@ async fn every_endpoint_of_the_table_is_served_and_holds_to_its_authentication()
                 let key = gateway.key_with(|key| key.scopes = Scopes::of(&others)).await;
                 send(Some(&key)).await.problem(403, "forbidden_scope");
             }
+            Auth::KeyOrSession(scope, _) => {
+                send(None).await.problem(401, "not_signed_in");
+                let others: Vec<_> = crate::keys::Scope::ALL.into_iter().filter(|other| *other != scope).collect();
+                let key = gateway.key_with(|key| key.scopes = Scopes::of(&others)).await;
+                send(Some(&key)).await.problem(403, "forbidden_scope");
+            }
             Auth::KeyOrPassword(scope) => {
                 let refused = send(None).await;
                 refused.problem(401, "missing_key");
@@ -81,6 +87,9 @@ async fn the_document_is_openapi_31_and_names_every_endpoint() {
                 Auth::Person => json!([{ "session": ["approver"] }, { "userToken": [] }]),
                 Auth::AnyKey => json!([{ "apiKey": [] }]),
                 Auth::Key(scope) => json!([{ "apiKey": [scope.as_str()] }]),
+                Auth::KeyOrSession(scope, role) => {
+                    json!([{ "apiKey": [scope.as_str()] }, { "session": [role.as_str()] }])
+                }
                 Auth::KeyOrPassword(scope) => {
                     json!([{ "apiKey": [scope.as_str()] }, { "password": [scope.as_str()] }])
                 }

@@ -120,6 +120,9 @@ async fn an_administrator_erases_a_person_and_what_was_released_is_shown_without
     let all = gateway.get("/api/v1/audit?limit=200", Some(&key)).await.json();
     let numbers: Vec<_> = all["items"].as_array().unwrap().iter().filter_map(|row| row["number"].as_u64()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    let same = admin.call("GET", "/api/v1/audit?limit=200", Value::Null).await.json();
+    assert_eq!(same, all, "as an administrator reads it");
+    approver.call("GET", "/api/v1/audit", Value::Null).await.problem(403, "forbidden_role");
     gateway.get("/api/v1/audit?behind=1", Some(&key)).await.problem(400, "invalid_parameter");
     gateway.clock.advance(STEP_UP + std::time::Duration::from_secs(1));
     admin.call("POST", "/api/v1/erasures", body).await.problem(403, "step_up_required");
