@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Do, Engine, Receiver, list, python, text, wait_for};
+use crate::harness::{Do, Engine, Receiver, connex, list, python, text, wait_for};
 use crate::sending::{Sender, UNLIMITED, direct, domain_of};
 
 /// The program of docs/receipts.md.
@@ -128,7 +128,7 @@ fn what_is_erased_leaves_receipt_head_and_chain_whole() {
         assert_eq!(verified.code, 0, "{}", verified.stderr);
     }
     let key = text(&gateway.json(&["audit", "key"]), "/publicKey").to_owned();
-    let verified = gateway.connex(&["audit", "receipt", "verify", file.to_str().unwrap(), "--key", &key]);
+    let verified = connex(&["audit", "receipt", "verify", file.to_str().unwrap(), "--key", &key]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
     let again = gateway.connex(&["audit", "receipt", "show", &release, "--tenant", "acme"]);
     assert_eq!(again.stdout, std::fs::read(&file).unwrap(), "its receipt is what it was");
