@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+use connex::service::receipts::SignedReceipt;
 use rustls::server::{ServerConfig, ServerConnection};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -184,14 +185,10 @@ impl Scene {
 
     /// The route in the receipt of this release, which is whole.
     fn route_of(&self, release: &str) -> String {
-        let gateway = &self.sender.gateway;
-        let file = gateway.dir().join("receipt.json");
-        let shown = gateway.connex(&["audit", "receipt", "show", release, "--tenant", "acme"]);
-        std::fs::write(&file, &shown.stdout).unwrap();
-        let verified = gateway.connex(&["audit", "receipt", "verify", file.to_str().unwrap()]);
-        assert_eq!(verified.code, 0, "{}", verified.stderr);
-        let receipt: Value = serde_json::from_slice(&shown.stdout).unwrap();
-        text(&receipt, "/receipt/route").to_owned()
+        let shown = self.sender.gateway.connex(&["audit", "receipt", "show", release, "--tenant", "acme"]);
+        let receipt = SignedReceipt::read(&shown.text()).unwrap_or_else(|error| panic!("{release}: {error}"));
+        receipt.check(None).unwrap();
+        receipt.receipt.route
     }
 }
 
