@@ -298,6 +298,8 @@ async fn only_the_very_same_answer_is_told_as_given_before() {
     fewer["accepts"] = json!([]);
     page.call("POST", &path, fewer).await.problem(409, "state_conflict");
 
+    let gateway = Gateway::new().await;
+    let page = gateway.page("ann@acme.example", Role::Approver).await;
     let (path, hash) = question(&gateway, "Bob").await;
     let no = |note: Value| json!({ "decision": "reject", "contentHash": hash, "reason": "tone", "note": note });
     assert_eq!(page.call("POST", &path, no(json!("Too curt."))).await.status, StatusCode::OK);
@@ -306,6 +308,8 @@ async fn only_the_very_same_answer_is_told_as_given_before() {
         page.call("POST", &path, no(other)).await.problem(409, "state_conflict");
     }
 
+    let gateway = Gateway::new().await;
+    let page = gateway.page("ann@acme.example", Role::Approver).await;
     let (path, hash) = question(&gateway, "Cid").await;
     for until in ["2026-11-24T10:00:00.000Z", "2026-11-24T11:00:00.000Z"] {
         let defer = json!({ "decision": "defer", "contentHash": hash, "until": until });
