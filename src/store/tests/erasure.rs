@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::drafts::{accepted, bytes, draft, no, question, release, verdict, version, yes};
+use super::drafts::{accepted, bytes, draft, hash, no, question, release, verdict, version, yes};
 use super::engine::on_both_engines;
 use super::sent::mail;
 use super::*;
-use crate::governance::Actor;
 use crate::governance::audit::{Walk, Who, subject_of_address};
 use crate::governance::lifecycle::{DraftEvent, DraftState};
+use crate::governance::{Actor, Admission};
 use crate::ids::{ApprovalId, DraftId, KeyId, ReleaseId};
 use crate::service::erasures::erase;
 use crate::store::approvals::NewRejection;
@@ -93,7 +93,7 @@ async fn sent_draft(scene: &Scene, id: DraftId) -> ReleaseId {
     own.release_draft(new).await.unwrap();
     let worker = clock.mint();
     let claimed = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
-    own.begin_sending(worker, &claimed).await.unwrap();
+    own.begin_sending(worker, &claimed, Admission::of_test(hash(MARK))).await.unwrap();
     own.begin_end_of_data(worker, claimed.release, vec![0, 1]).await.unwrap();
     let told = |position| Outcome { reply: format!("250 {MARK} for {ANN}"), ..accepted(position) };
     own.finish_transmissions(worker, claimed, vec![told(0), told(1)]).await.unwrap();
@@ -205,7 +205,7 @@ async fn what_comes_late_of_an_erased_draft_is_known_or_tied_to_nothing(engine: 
     message.views[0].event.returned =
         Some(NewReturned { id_key, path: None, addresses: None, reason: SuppressionReason::HardBounce });
     assert_eq!(record(message).await, 1);
-    assert_eq!(own.suppressions(None).await.unwrap(), []);
+    assert_eq!(own.suppressions_after("", 9).await.unwrap(), []);
     assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Sent);
 
     // Nobody goes on with it: not even with what may be edited otherwise.

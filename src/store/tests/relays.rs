@@ -1,13 +1,13 @@
 //! Relays of domains, and releases that go on by another route, on SQLite and on PostgreSQL.
 
-use super::drafts::{accepted, under_way};
+use super::drafts::{accepted, hash, under_way};
 use super::engine::on_both_engines;
 use super::*;
-use crate::governance::ReleaseRow;
 use crate::governance::audit::Who;
 use crate::governance::lifecycle::{DraftEvent, DraftState, TransmissionEvent, TransmissionState};
 use crate::governance::receipt::Unsigned;
 use crate::governance::receipt::tests::unsigned;
+use crate::governance::{Admission, ReleaseRow};
 use crate::ids::{ReleaseId, WorkerId};
 use crate::mail::address::Domain;
 use crate::store::relays::DomainRelayRow;
@@ -132,7 +132,7 @@ async fn a_release_goes_on_by_another_route_with_all_that_is_known_of_its_recipi
     assert_eq!((step.entry.subject.as_str(), step.entry.number), (&*sending.draft.to_string(), receipt.audit.number));
 
     // What comes of the rest makes the draft what it is.
-    own.begin_sending(worker, &anew).await.unwrap();
+    own.begin_sending(worker, &anew, Admission::of_test(hash("x"))).await.unwrap();
     own.begin_end_of_data(worker, id, vec![1]).await.unwrap();
     own.finish_transmissions(worker, anew, vec![accepted(1)]).await.unwrap();
     assert_eq!(own.draft(sending.draft).await.unwrap().unwrap().state, DraftState::Sent);

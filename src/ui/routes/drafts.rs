@@ -24,6 +24,8 @@ struct DraftPage {
     id: String,
     state: &'static str,
     content: Option<DraftContent>,
+    /// When it was erased.
+    erased: Option<String>,
     recipients: Vec<Recipient>,
     /// Whether somebody is to find something out.
     is_unknown: bool,
@@ -82,6 +84,7 @@ pub async fn page(
         id: draft.id,
         state: words(&draft.state),
         content: draft.content,
+        erased: draft.erased_at,
         is_unknown: recipients.iter().any(|one| one.is_unknown),
         recipients,
     };
