@@ -53,7 +53,7 @@ use crate::spool::log::{Files, Log, Position, Reserve, SpoolOptions};
 use crate::spool::rows::Rows;
 use crate::spool::{BodyRef, Spool, SpoolError};
 use crate::store::StoreError;
-use crate::supervisor::{Deadlines, Phase, RestartPolicy, Supervisor, TaskFailed};
+use crate::supervisor::{Deadlines, Phase, RestartPolicy, Spawner, Supervisor, TaskFailed};
 use crate::telemetry::Metrics;
 use crate::tls::TlsError;
 use crate::tls::files::{FileError, Look};
@@ -300,18 +300,8 @@ impl App {
         reading::start(&work, &instance, &spool, &engine, &waiting);
         let (keeper, bodies) = (Arc::clone(&instance.keeper), Arc::clone(instance.key.bodies()));
         work.spawn("keyring", RestartPolicy::Restart, move |stop| Arc::clone(&keeper).run(Arc::clone(&bodies), stop));
-        let watch = Watch::new(instance.store.clone(), config.routes.watch_interval);
-        work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
-        let retain = Retain::new(instance.store.clone(), config.routes.watch_interval);
-        let retain = retain.keeping_drafts(config.drafts.keep);
-        work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
-        desks::export_heads(&work, &instance);
-        let erase = Erase::new(instance.store.clone(), spool.clone(), config.pipeline.poll);
-        work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
+        tidy(&work, &instance, &spool, &resolver);
         sending::start(&work, &instance, &service, &resolver)?;
-        let hosts = domain_desk(&config).hosts;
-        let domains = Domains::new(instance.store.clone(), resolver, hosts, config.routes.watch_interval);
-        work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
         let limits = deliver_limits(&config);
         let deliver = Deliver::new(instance.store.clone(), client, allow, Arc::clone(&instance.key), limits);
         work.spawn("deliver", RestartPolicy::Restart, move |stop| deliver.clone().run(stop));
@@ -365,6 +355,20 @@ impl App {
         ended?;
         Ok(())
     }
+}
+
+/// Starts the rounds that look after what is there already: routes that fall silent, what is not to be kept, proofs of domains.
+fn tidy(work: &Spawner, instance: &Instance, spool: &Spool, resolver: &Resolver) {
+    let (store, every) = (&instance.store, instance.config.routes.watch_interval);
+    let watch = Watch::new(store.clone(), every);
+    work.spawn("watch", RestartPolicy::Restart, move |stop| watch.clone().run(stop));
+    let retain = Retain::new(store.clone(), every).keeping_drafts(instance.config.drafts.keep);
+    work.spawn("retain", RestartPolicy::Restart, move |stop| retain.clone().run(stop));
+    desks::export_heads(work, instance);
+    let erase = Erase::new(store.clone(), spool.clone(), instance.config.pipeline.poll);
+    work.spawn("erase", RestartPolicy::Restart, move |stop| erase.clone().run(stop));
+    let domains = Domains::new(store.clone(), resolver.clone(), domain_desk(&instance.config).hosts, every);
+    work.spawn("domains", RestartPolicy::Restart, move |stop| domains.clone().run(stop));
 }
 
 async fn bind_http(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, AppError> {

@@ -306,7 +306,12 @@ fn handler(endpoint: &Endpoint, api: &SharedApi) -> MethodRouter<SharedApi> {
             routes::deliveries::delivery(provider, api, caller, peer, headers, body)
         }),
     };
-    match endpoint.auth {
+    guarded(methods, endpoint.auth, api)
+}
+
+/// Only whoever may call comes through.
+fn guarded(methods: MethodRouter<SharedApi>, auth: Auth, api: &SharedApi) -> MethodRouter<SharedApi> {
+    match auth {
         Auth::Open | Auth::Link | Auth::Password => methods,
         Auth::Session(_) => methods.layer(middleware::from_fn_with_state(Arc::clone(api), session::require_session)),
         Auth::KeyOrSession(..) => {

@@ -102,11 +102,11 @@ mod tests {
     fn a_message_leaves_by_its_whole_chain_alone_in_its_order_and_once_for_each_verdict() {
         assert!(of(&WHOLE).lets_leave(&1, 0));
         assert!(!of(&WHOLE).lets_leave(&2, 0) && !of(&WHOLE).lets_leave(&1, 1));
-        for left_out in 0..WHOLE.len() {
-            let rest: Vec<Link> = WHOLE.iter().copied().filter(|link| *link != WHOLE[left_out]).collect();
-            assert!(!of(&rest).lets_leave(&1, 0), "without {:?}", WHOLE[left_out]);
+        for (at, left_out) in WHOLE.iter().enumerate() {
+            let rest: Vec<Link> = WHOLE.iter().copied().filter(|link| link != left_out).collect();
+            assert!(!of(&rest).lets_leave(&1, 0), "without {left_out:?}");
             let mut swapped = WHOLE;
-            swapped.swap(left_out, (left_out + 1) % WHOLE.len());
+            swapped.swap(at, (at + 1) % WHOLE.len());
             assert!(!of(&swapped).lets_leave(&1, 0), "{swapped:?}");
         }
         for ended in [Link::Tried, Link::Lost] {
