@@ -81,6 +81,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// A refusal of user and password in words of ours: the server's may repeat what it was told.
+fn refused(reply: &Reply) -> Report {
+    let said = "the relay does not take user and password";
+    let report = Report::of(reply);
+    let text = report.enhanced.map_or_else(|| said.to_owned(), |code| format!("{code} {said}"));
+    Report { reason: Reason::Authentication, text, ..report }
+}
+
 /// A step of the session, for its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -396,7 +404,7 @@ impl Dialogue {
             (334, Login::Password, Some(credentials)) => {
                 (BASE64_STANDARD.encode(&credentials.password), Login::Nothing)
             }
-            _ => return self.not_let_in(&Report { reason: Reason::Authentication, ..Report::of(reply) }),
+            _ => return self.not_let_in(&refused(reply)),
         };
         let line = format!("{text}\r\n").into_bytes();
         self.to(State::Authentication(offer, next), Action::Say(line, Step::Hello))

@@ -302,6 +302,10 @@ fn a_password_is_shown_under_tls_alone() {
         assert!(!written.iter().any(|line| line.starts_with("MAIL")));
         assert!(encryption == Encryption::Begun || !written.iter().any(|line| line.starts_with("AUTH")), "{written:?}");
     }
+    let echo = ["220 hi", plain, "535 5.7.8 not secret, nor AHVzZXIAc2VjcmV0"];
+    let (_, ending) = run(envelope(&["a@b.example"]), with(Encryption::Begun), &echo);
+    let told = format!("{ending:?}");
+    assert!(told.contains("5.7.8 the relay does not") && !told.contains("secret") && !told.contains("AHVz"), "{told}");
     assert!(Credentials::new("", "x").is_none() && Credentials::new("a\0b", "x").is_none());
     assert!(!format!("{:?}", with(Encryption::Begun)).contains("secret"));
 }
