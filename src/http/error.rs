@@ -534,7 +534,7 @@ impl From<Refusal> for Problem {
             .with_errors(vec![Fault::at("/app", "is not an app that the key is bound to")]),
             Refusal::Confined { bound } => Self::new(
                 Code::ForbiddenMailbox,
-                format!("The key is bound to {}; this call reads of all mailboxes of the tenant.", bound.join(", ")),
+                format!("The key is bound to {}; this call is about the whole tenant.", bound.join(", ")),
             ),
             Refusal::Mailbox { bound } => Self::new(
                 Code::ForbiddenMailbox,

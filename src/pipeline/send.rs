@@ -6,7 +6,7 @@
 //! `unknown`, and one that dies before it leaves a recipient that is tried again when the lease is over.
 //!
 //! Retries: minutes at first, hours later, five days in all ([`retry`]). A hold that time lifts keeps the release and its
-//! approvals; any other asks people again. A release goes by the route that its receipt says, or not at all ([`way`]).
+//! approvals; any other asks people again. A release goes by the route that its receipt says, or not at all (`way`).
 
 mod way;
 
@@ -182,7 +182,15 @@ impl Send {
             Err(refused) => return self.refuse(&tenant, worker, claimed, &case, refused).await.map(|()| None),
         };
         let held = Held { tenant: &tenant, worker, claimed, stored: &stored };
-        let way = self.way(&held, from.as_ref()).await?;
+        let way = match self.way(&held, from.as_ref()).await {
+            Ok(way) => way,
+            // The relay that somebody set cannot be used as it is stored: nothing speaks against the recipients.
+            Err(error) => {
+                tracing::warn!(release.id = %claimed.release, tenant.id = %claimed.tenant, error.kind = "relay", "Release waits for a way: {error}");
+                tenant.put_back(worker, claimed.clone(), now.plus(QUIET)).await?;
+                return Ok(None);
+            }
+        };
         if stored.route.as_ref().is_some_and(|route| *route != way.route) {
             // Leave to send by another route is not used.
             drop(message);
@@ -378,7 +386,7 @@ impl Send {
             self.service.keep_verdict(tenant, (case, verdict), (Occasion::Sending, now)).await?;
         }
         if event == DraftEvent::Hold {
-            match self.service.ask_again(tenant, claimed.draft, case, Who::Gateway).await {
+            match self.service.ask_again(tenant, (claimed.draft, claimed.release), case, Who::Gateway).await {
                 // It was being sent to others already: the rest is given up below.
                 Err(ServiceError::Conflict(_)) => {}
                 other => return Ok(other?),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::{Admin, SignedIn};
-use super::{Service, ServiceError};
+use super::{Fault, Service, ServiceError};
 use crate::governance::audit::{Who, subject_of_address};
 use crate::ids::DraftId;
 use crate::mail::address::Mailbox;
@@ -22,7 +22,7 @@ use crate::store::{StoreError, TenantStore};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ErasureRequest {
-    /// An address: of a recipient of drafts. Or an id: of a draft, or of anything that the audit log is about.
+    /// An address of a recipient of drafts, without a name; or the id of a draft.
     #[schema(min_length = 3, max_length = 320)]
     pub subject: String,
 }
@@ -46,11 +46,16 @@ impl Service {
     /// Erases what is held of a person.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] for a draft that there is not; [`ServiceError::Unavailable`]: what was erased before stays so,
+    /// [`ServiceError::Invalid`] for what is neither an address nor a draft; [`ServiceError::NotFound`] for a draft that there is not; [`ServiceError::Unavailable`]: what was erased before stays so,
     /// and the rest is erased by the next call.
     pub async fn erase(&self, request: &ErasureRequest, who: &SignedIn<Admin>) -> Result<ErasureAnswer, ServiceError> {
+        let subject = request.subject.trim();
+        // What the log says of settings is not a person's: only the operator takes that out.
+        if subject.parse::<DraftId>().is_err() && Mailbox::parse(subject).is_err() {
+            return Err(ServiceError::Invalid(vec![Fault::at("/subject", "must be an address, or the id of a draft")]));
+        }
         let tenant = self.store.for_tenant(who.tenant());
-        Ok(erase(&tenant, request.subject.trim(), Who::Actor(who.actor())).await?)
+        Ok(erase(&tenant, subject, Who::Actor(who.actor())).await?)
     }
 }
 

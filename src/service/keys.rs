@@ -112,6 +112,13 @@ impl Principal {
         if bound.is_empty() { Ok(()) } else { Err(Refusal::Confined { bound: bound.clone() }) }
     }
 
+    /// The log is of the whole tenant, and nothing of it is told apart by app or agent.
+    fn require_unbound(&self) -> Result<(), Refusal> {
+        let bindings = self.bindings();
+        let bound: Vec<String> = bindings.apps.iter().cloned().chain(bindings.agent.clone()).collect();
+        if bound.is_empty() { Ok(()) } else { Err(Refusal::Confined { bound }) }
+    }
+
     /// Proof that the key has the scope `S`.
     ///
     /// Scopes for what is not told apart by mailbox are withheld from a key that is bound to some; what it sees of events and
@@ -124,6 +131,9 @@ impl Principal {
             Some(scope) if !self.has(scope) => Err(Refusal::Scope(scope)),
             Some(scope) if is_of_all_mailboxes(scope) => {
                 self.require_unconfined()?;
+                if scope == Scope::AuditRead {
+                    self.require_unbound()?;
+                }
                 Ok(Authenticated { principal: Arc::clone(self), scope: PhantomData })
             }
             _ => Ok(Authenticated { principal: Arc::clone(self), scope: PhantomData }),

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::{Admin, SignedIn};
-use super::{Fault, Service, ServiceError};
+use super::{Conflict, Fault, Service, ServiceError};
 use crate::governance::audit::Who;
 use crate::ids::MailboxId;
 use crate::mail::address::Mailbox;
-use crate::store::TenantStore;
 use crate::store::standing::{Paused, Suppression, SuppressionReason};
+use crate::store::{StoreError, TenantStore};
 
 /// What is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -133,7 +133,7 @@ impl Service {
     /// Ends a pause, by its id.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] where nothing is paused under it.
+    /// [`ServiceError::NotFound`] where nothing is paused under it; [`ServiceError::Conflict`] for what the operator paused.
     pub async fn resume(&self, id: &str, who: &SignedIn<Admin>) -> Result<PausePage, ServiceError> {
         let paused = match id.split_once(':') {
             None if id == "tenant" => Some(Paused::Tenant),
@@ -143,7 +143,11 @@ impl Service {
         };
         let paused = paused.ok_or(ServiceError::NotFound("pause"))?;
         let tenant = self.store.for_tenant(who.tenant());
-        if !tenant.pause_sending(paused, false, Who::Actor(who.actor())).await? {
+        let ended = tenant.pause_sending(paused, false, Who::Actor(who.actor())).await.map_err(|error| match error {
+            StoreError::Conflict(why) => Conflict::State(why).into(),
+            error => ServiceError::from(error),
+        });
+        if !ended? {
             return Err(ServiceError::NotFound("pause"));
         }
         self.pauses(who).await

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::audit::{NewEntry, append};
 use super::drafts::waiting::LOOK_AGAIN;
-use super::drafts::{end_release, step, void_approvals};
+use super::drafts::{end_release, lock_draft, step, void_approvals};
 use super::notices::tell;
 use super::outcomes::{DraftOutcome, note_outcome};
+use super::releases::is_open;
 use super::sql::{Row, built, query};
 use super::{StoreError, TenantStore, from_id, from_json, to_json};
 use crate::clock::Timestamp;
@@ -19,7 +20,7 @@ use crate::governance::chain::Link;
 use crate::governance::lifecycle::DraftEvent;
 use crate::governance::notice::NoticeKind;
 use crate::governance::{Actor, Approval, ContentHash};
-use crate::ids::{ApprovalId, DraftId, EventId};
+use crate::ids::{ApprovalId, DraftId, EventId, ReleaseId};
 
 /// How a question to a person stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub struct NewQuestion {
     pub release_on_approval: bool,
     /// Not before then does it leave.
     pub send_at: Option<Timestamp>,
+    /// The release that the gate holds at the moment of sending; where it is over by now, nobody is asked.
+    pub instead_of: Option<ReleaseId>,
     /// Who asks for the release.
     pub asked_by: Who,
 }
@@ -147,6 +150,12 @@ SELECT $1, $2, $3, event_id, $4, 'pending', $5, $6, $7, $8 FROM drafts WHERE ten
         self.store
             .write_step(tenant, move |connection| {
                 Box::pin(async move {
+                    if let Some(release) = new.instead_of {
+                        lock_draft(connection, tenant, new.draft).await?;
+                        if !is_open(connection, tenant, release).await? {
+                            return Err(StoreError::Conflict("the release is over"));
+                        }
+                    }
                     step(connection, tenant, new.draft, DraftEvent::Hold, now).await?;
                     void_approvals(connection, tenant, new.draft, now).await?;
                     end_release(connection, tenant, new.draft, now).await?;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::audit::{NewEntry, append};
+use super::drafts::lock_draft;
 use super::events::NewEvent;
 use super::idempotency::{KeyedCall, Once, claim};
 use super::ingest::NewView;
@@ -356,6 +357,15 @@ async fn keep_report(
 UPDATE handoffs SET outcome = $3, message_id = $4, id_key = $5, sent_at = $6, note = $7, reported_by = $8, reported_at = $9
 WHERE tenant_id = $1 AND draft_id = $2 AND outcome IS NULL";
     const STANDS: &str = "SELECT outcome, message_id FROM handoffs WHERE tenant_id = $1 AND draft_id = $2";
+    const ERASED: &str = "SELECT 1 FROM drafts WHERE tenant_id = $1 AND draft_id = $2 AND erased_at IS NOT NULL";
+    lock_draft(connection, tenant, report.draft).await.map_err(|error| match error {
+        StoreError::NotFound(_) => StoreError::Conflict("the draft was not handed off to its app"),
+        error => error,
+    })?;
+    let erased = query(ERASED).bind(tenant.to_string()).bind(report.draft.to_string());
+    if erased.fetch_optional(&mut *connection).await?.is_some() {
+        return Err(StoreError::Conflict("the draft was erased"));
+    }
     let id_key = report.message_id.as_deref().map(id_key_of);
     let keep = query(REPORT)
         .bind(tenant.to_string())

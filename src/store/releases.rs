@@ -402,7 +402,7 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
     }
 
     /// Ends a release that the gate did not readmit, before anything of it was sent: the draft takes the step that follows.
-    /// Recipients that were claimed are given up.
+    /// Recipients that were claimed are given up. Of one that is over nothing changes.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -416,6 +416,11 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
         self.store
             .write_step(tenant, move |connection| {
                 Box::pin(async move {
+                    lock_draft(connection, tenant, claimed.draft).await?;
+                    // It is over, and what came after it is another's to end.
+                    if !is_open(connection, tenant, claimed.release).await? {
+                        return Ok(());
+                    }
                     end_release(connection, tenant, claimed.draft, now).await?;
                     let mut entries = Vec::new();
                     let state = match step(connection, tenant, claimed.draft, event, now).await {
@@ -500,7 +505,11 @@ AND state = 'in_flight' AND lease_owner = $3 AND lease_until > $4";
 }
 
 /// Whether more may be sent under a release.
-async fn is_open(connection: &mut Connection, tenant: TenantId, release: ReleaseId) -> Result<bool, StoreError> {
+pub(super) async fn is_open(
+    connection: &mut Connection,
+    tenant: TenantId,
+    release: ReleaseId,
+) -> Result<bool, StoreError> {
     const OPEN: &str = "SELECT release_id FROM releases WHERE tenant_id = $1 AND release_id = $2 AND ended_at IS NULL";
     let open = query(OPEN).bind(tenant.to_string()).bind(release.to_string());
     Ok(open.fetch_optional(connection).await?.is_some())

@@ -172,6 +172,12 @@ async fn record_unsubscribed(
     now: Timestamp,
     Unsubscribed { tenant, event, address_key }: &Unsubscribed,
 ) -> Result<Option<NewEntry>, StoreError> {
+    // The organisation's own people get notices, which they turn off elsewhere.
+    const OWN: &str = "SELECT 1 FROM users WHERE tenant_id = $1 AND email_key = $2";
+    let own = query(OWN).bind(tenant.to_string()).bind(address_key);
+    if own.fetch_optional(&mut *connection).await?.is_some() {
+        return Ok(None);
+    }
     let reason = SuppressionReason::Unsubscribe;
     let is_new = suppress(connection, *tenant, (address_key, reason, Some(*event)), now).await?;
     let detail = json!({ "address": address_key, "reason": reason.as_str(), "event": event });

@@ -138,14 +138,18 @@ impl Store {
 }
 
 impl TenantStore {
-    /// Stops or starts sending; whether that changed anything.
+    /// Stops or starts sending; whether that changed anything. What the operator stopped only the operator starts.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Conflict`] when somebody else would start it; [`StoreError::Unavailable`].
     pub async fn pause_sending(&self, what: Paused, is_paused: bool, who: Who) -> Result<bool, StoreError> {
-        const PAUSE: &str =
-            "INSERT INTO pauses (tenant_id, kind, subject, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        const RESUME: &str = "DELETE FROM pauses WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND since <= $4";
+        // What the operator stops as well becomes the operator's.
+        const PAUSE: &str = "\
+INSERT INTO pauses (tenant_id, kind, subject, since, by_operator) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, kind, subject) DO UPDATE SET by_operator = 1 WHERE excluded.by_operator > pauses.by_operator";
+        const RESUME: &str = "DELETE FROM pauses WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND since <= $4 AND by_operator <= $5";
+        const OPERATORS: &str =
+            "SELECT 1 FROM pauses WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND by_operator = 1";
         let (tenant, now) = (self.tenant, self.store.clock.now());
         let (sql, action) = if is_paused { (PAUSE, "sending.paused") } else { (RESUME, "sending.resumed") };
         let changed = self
@@ -153,8 +157,13 @@ impl TenantStore {
             .write(move |connection| {
                 Box::pin(async move {
                     let (kind, subject) = what.parts();
-                    let change = query(sql).bind(tenant.to_string()).bind(kind).bind(&subject).bind(now.as_micros());
+                    let is_operator = i64::from(matches!(who, Who::Operator));
+                    let bound = |sql| query(sql).bind(tenant.to_string()).bind(kind).bind(&subject);
+                    let change = bound(sql).bind(now.as_micros()).bind(is_operator);
                     let changed = change.execute(&mut *connection).await? > 0;
+                    if !changed && !is_paused && bound(OPERATORS).fetch_optional(&mut *connection).await?.is_some() {
+                        return Err(StoreError::Conflict("the operator has stopped this, and lets it go on"));
+                    }
                     // Drafts before the head of the log, as every step locks them.
                     if !is_paused {
                         waiting::look_at_those_of(connection, tenant, now).await?;

@@ -44,9 +44,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/api/v1/pauses/{id}",
         auth: ADMIN,
         summary: "Let sending go on",
-        about: "What waited goes on by itself. Needs a session in which the person has just proved who they are.",
+        about: "What waited goes on by itself. Needs a session in which the person has just proved who they are. What the operator has \
+                stopped only the operator lets go on.",
         reply: Reply::Json("PausePage"),
-        problems: &[Code::StepUpRequired, Code::NotFound],
+        problems: &[Code::StepUpRequired, Code::NotFound, Code::StateConflict],
         ..OPEN
     },
     Endpoint {

@@ -3,6 +3,7 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 
 use super::events::{number, parameter, refuse_unknown};
 use crate::http::body::JsonBody;
@@ -55,7 +56,8 @@ pub async fn log(
     let after = number(parameter(&query, "after"), "after", 0, i64::MAX)?.unwrap_or(0).cast_unsigned();
     let limit = number(parameter(&query, "limit"), "limit", 1, 200)?.unwrap_or(50);
     let place = (after, u32::try_from(limit).unwrap_or(50));
-    Ok(json(&api.service.audit_log(place, parameter(&query, "subject"), &reader).await?))
+    let subject = parameter(&query, "subject").map(|subject| percent_decode_str(subject).decode_utf8_lossy());
+    Ok(json(&api.service.audit_log(place, subject.as_deref(), &reader).await?))
 }
 
 /// Erases what is held of a person.

@@ -279,14 +279,14 @@ impl Service {
     pub(crate) async fn ask_again(
         &self,
         tenant: &TenantStore,
-        draft: DraftId,
+        (draft, release): (DraftId, ReleaseId),
         case: &DraftCase,
         who: Who,
     ) -> Result<(), ServiceError> {
         let row = tenant.draft(draft).await?.ok_or(ServiceError::NotFound("draft"))?;
         let verdict = case.verdict(self.clock().now()).await?;
         let terms = Terms { release_on_approval: row.release_on_approval, send_at: row.send_at };
-        self.ask(tenant, draft, (case, &verdict), terms, who).await.map(|_| ())
+        self.ask(tenant, (draft, Some(release)), (case, &verdict), terms, who).await.map(|_| ())
     }
 
     /// Opens a question where an answer can lift a hold. What only time lifts waits as it is, with the yes that it has, and
@@ -317,14 +317,14 @@ impl Service {
             let waiting = waiting.iter().find(|row| row.state == crate::store::approvals::ApprovalState::Pending);
             return Ok((DraftState::PendingApproval, waiting.map(|row| row.id)));
         }
-        let id = self.ask(tenant, draft.id, (case, verdict), terms, who).await?;
+        let id = self.ask(tenant, (draft.id, None), (case, verdict), terms, who).await?;
         Ok((DraftState::PendingApproval, Some(id)))
     }
 
     async fn ask(
         &self,
         tenant: &TenantStore,
-        draft: DraftId,
+        (draft, instead_of): (DraftId, Option<ReleaseId>),
         (case, verdict): (&DraftCase, &Verdict),
         terms: Terms,
         who: Who,
@@ -340,6 +340,7 @@ impl Service {
             escalate_at: policy.escalation().map(|after| now.plus(after)),
             release_on_approval: terms.release_on_approval,
             send_at: terms.send_at,
+            instead_of,
             asked_by: who,
         };
         tenant.ask_approval(question).await.map_err(conflict)?;

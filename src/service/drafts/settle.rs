@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::approvals::Approver;
-use super::{DraftView, fault};
+use super::{DraftView, TransmissionView, fault};
 use crate::governance::audit::Who;
 use crate::mail::address::Mailbox;
 use crate::service::{Service, ServiceError};
+use crate::store::StoreError;
 use crate::store::releases::Finding;
 
 /// What was found out about one recipient.
@@ -49,7 +50,18 @@ impl Service {
         let tenant = self.store.for_tenant(approver.tenant());
         let draft = self.draft_row(&tenant, id).await?;
         let by = Who::Actor(approver.actor().clone());
-        tenant.settle_unknown(draft.id, Finding { recipient, was_taken: request.was_taken, by }).await?;
-        self.show_draft(&tenant, draft.id).await
+        let (key, was_taken) = (recipient.key(), request.was_taken);
+        let settled = tenant.settle_unknown(draft.id, Finding { recipient, was_taken, by }).await;
+        let shown = self.show_draft(&tenant, draft.id).await?;
+        // Whoever lost the answer says the same again.
+        let wanted = if was_taken { "accepted" } else { "rejected" };
+        let is_it = |one: &TransmissionView| {
+            one.state == wanted && Mailbox::parse(&one.recipient).is_ok_and(|other| other.key() == key)
+        };
+        match settled {
+            Err(StoreError::NotFound(_)) if shown.transmissions.iter().any(is_it) => Ok(shown),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(shown),
+        }
     }
 }

@@ -50,6 +50,7 @@ macro_rules! steps {
             "0051_counted_releases",
             "0052_domain_relays",
             "0053_erased_drafts",
+            "0055_pauses_of_the_operator",
         )
     };
     ($engine:literal, $($name:literal,)*) => {

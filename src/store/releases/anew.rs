@@ -48,8 +48,9 @@ UPDATE transmissions SET state = 'rejected', finished_at = $3, reply = $4, lease
 WHERE tenant_id = $1 AND release_id = $2 AND state IN ('pending', 'in_flight', 'deferred')";
         const END: &str = "UPDATE releases SET ended_at = $3 WHERE tenant_id = $1 AND release_id = $2";
         let (tenant, claimed, now) = (self.tenant, claimed.clone(), self.store.clock.now());
+        // The tenant first, as every step does: a report that comes meanwhile is noted under one of the two.
         self.store
-            .write(move |connection| {
+            .write_step(tenant, move |connection| {
                 Box::pin(async move {
                     lock_draft(connection, tenant, claimed.draft).await?;
                     if !is_open(connection, tenant, claimed.release).await? {

@@ -74,7 +74,11 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'in_fligh
                     let detail =
                         json!({ "release": claimed.release, "position": position, "state": state, "reply": reply });
                     let mut entries = vec![NewEntry::new(Who::Gateway, Link::Lost.action(), claimed.draft, detail)];
-                    settle(connection, tenant, &claimed, now, &mut entries).await?;
+                    match settle(connection, tenant, &claimed, now, &mut entries).await {
+                        // The draft has its end already; what others held is moved on all the same.
+                        Ok(()) | Err(StoreError::Conflict(_)) => {}
+                        Err(error) => return Err(error),
+                    }
                     append(connection, tenant, now, entries).await?;
                 }
                 Ok(moved)

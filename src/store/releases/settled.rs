@@ -33,7 +33,8 @@ impl TenantStore {
         const UNKNOWN: &str = "\
 SELECT t.release_id, t.position, t.recipient FROM transmissions AS t
 JOIN releases AS r ON r.tenant_id = t.tenant_id AND r.release_id = t.release_id
-WHERE r.tenant_id = $1 AND r.draft_id = $2 AND t.state = 'unknown' ORDER BY t.release_id, t.position";
+WHERE r.tenant_id = $1 AND r.draft_id = $2 AND t.state = 'unknown'
+ORDER BY COALESCE(r.ended_at, 9223372036854775807), t.release_id, t.position";
         const SETTLE: &str = "UPDATE transmissions SET state = $4 \
 WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'unknown'";
         let (tenant, now) = (self.tenant, self.store.clock.now());
@@ -51,7 +52,8 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'unknown'
                         .map_err(|_| StoreError::Conflict("what is unknown has no such step"))?;
                     let unknown = query(UNKNOWN).bind(tenant.to_string()).bind(draft.to_string());
                     let unknown = unknown.fetch_all(&mut *connection).await?;
-                    let (mut entries, mut release) = (Vec::new(), None);
+                    // Of a release that went on under another one, the recipient stands under both.
+                    let (mut settled, mut newest) = (0, None);
                     for row in &unknown {
                         let recipient = Mailbox::parse(row.try_get(2)?).ok().map(|recipient| recipient.key());
                         if recipient != Some(finding.recipient.key()) {
@@ -61,15 +63,16 @@ WHERE tenant_id = $1 AND release_id = $2 AND position = $3 AND state = 'unknown'
                         let position: i64 = row.try_get(1)?;
                         let settle = query(SETTLE).bind(tenant.to_string()).bind(id.to_string()).bind(position);
                         settle.bind(state.as_str()).execute(&mut *connection).await?;
-                        let detail = json!({ "release": id, "position": position, "state": state });
-                        entries.push(NewEntry::new(finding.by.clone(), "transmission.settled", draft, detail));
-                        release = Some(id);
+                        settled += 1;
+                        newest = Some((id, position));
                     }
-                    let Some(release) = release else {
+                    let Some((release, position)) = newest else {
                         return Err(StoreError::NotFound("recipient of whom nothing is known"));
                     };
+                    let detail = json!({ "release": release, "position": position, "state": state });
+                    let mut entries = vec![NewEntry::new(finding.by, "transmission.settled", draft, detail)];
                     // One that came back before has its end; others may still be tried, or be unknown.
-                    if before == DraftState::Unknown && entries.len() == unknown.len() {
+                    if before == DraftState::Unknown && settled == unknown.len() {
                         let all = ClaimedRelease { tenant, release, draft, positions: Vec::new() };
                         settle(connection, tenant, &all, now, &mut entries).await?;
                     }

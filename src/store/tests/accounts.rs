@@ -23,7 +23,7 @@ on_both_engines! {
 
 const HASH: &str = "$argon2id$one";
 
-fn user(scene: &Scene, email: &str, role: Role) -> NewUser {
+pub(super) fn user(scene: &Scene, email: &str, role: Role) -> NewUser {
     NewUser {
         id: scene.store.clock().mint(),
         email: email.to_owned(),

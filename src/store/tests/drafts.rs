@@ -108,6 +108,7 @@ pub(super) fn question(clock: &Clock, draft: DraftId, id: ApprovalId) -> NewQues
         escalate_at: Some(clock.now().plus(Duration::from_secs(600))),
         release_on_approval: true,
         send_at: None,
+        instead_of: None,
         asked_by: Who::Gateway,
     }
 }

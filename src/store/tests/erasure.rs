@@ -100,21 +100,24 @@ async fn sent_draft(scene: &Scene, id: DraftId) -> ReleaseId {
     release
 }
 
-/// A draft that its app was asked to send, and what that reported.
-async fn handed_off(scene: &Scene, id: DraftId) {
-    let own = scene.own();
-    own.add_draft(new_draft(scene, id), worded(scene, 1), None).await.unwrap();
-    let entry = NewEntry::new(Who::Gateway, "draft.handed_off", id, json!({}));
-    own.step_draft(id, DraftEvent::HandOff, entry).await.unwrap();
-    let report = NewReport {
+fn report(id: DraftId) -> NewReport {
+    NewReport {
         draft: id,
         outcome: "sent",
         message_id: Some(format!("{MARK}@app.example")),
         sent_at: None,
         note: Some(format!("to {ANN}: {MARK}")),
         by: Actor::Key { key: KeyId::from_bits(1) },
-    };
-    own.report_handoff(report, None).await.unwrap();
+    }
+}
+
+/// A draft that its app was asked to send, and what that reported.
+async fn handed_off(scene: &Scene, id: DraftId) {
+    let own = scene.own();
+    own.add_draft(new_draft(scene, id), worded(scene, 1), None).await.unwrap();
+    let entry = NewEntry::new(Who::Gateway, "draft.handed_off", id, json!({}));
+    own.step_draft(id, DraftEvent::HandOff, entry).await.unwrap();
+    own.report_handoff(report(id), None).await.unwrap();
 }
 
 async fn nothing_in_any_table_names_the_person_or_the_words_of_what_was_erased(engine: Engine) {
@@ -207,6 +210,15 @@ async fn what_comes_late_of_an_erased_draft_is_known_or_tied_to_nothing(engine: 
     assert_eq!(record(message).await, 1);
     assert_eq!(own.suppressions_after("", 9).await.unwrap(), []);
     assert_eq!(own.draft(id).await.unwrap().unwrap().state, DraftState::Sent);
+
+    // What an app says late would be there for ever.
+    let silent = clock.mint();
+    own.add_draft(new_draft(scene, silent), worded(scene, 1), None).await.unwrap();
+    let entry = NewEntry::new(Who::Gateway, "draft.handed_off", silent, json!({}));
+    own.step_draft(silent, DraftEvent::HandOff, entry).await.unwrap();
+    assert!(matches!(own.erase_draft(silent, Who::Operator).await.unwrap(), DraftErasure::Done(_)));
+    let late = own.report_handoff(report(silent), None).await;
+    assert!(matches!(late, Err(StoreError::Conflict("the draft was erased"))), "{late:?}");
 
     // Nobody goes on with it: not even with what may be edited otherwise.
     let denied = clock.mint();

@@ -217,6 +217,15 @@ async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         user_of_identity(&identity()) => "Ok(None)";
         notice_counts() => "Ok([])";
         suspended_since() => "Ok(None)";
+    }
+    Box::pin(read_sending(scene, owned, rows, called)).await;
+}
+
+async fn read_sending(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
+    let now = scene.store.clock().now();
+    let (from, to) = (Timestamp::from_micros(0), now.plus(Duration::from_secs(1)));
+    let span = Span { app: None, from, to };
+    reads! { called, scene, rows;
         draft(owned.sending.draft) => "Ok(None)";
         drafts(None, None, 9) => "Ok([])";
         draft_version(owned.sending.draft, 1) => "Ok(None)";
@@ -264,32 +273,9 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
     event.message_id = Some(owned.message);
     let mut key = owned.key.clone();
     key.tenant = called.stranger;
-    write_sending(scene, owned, rows, called).await;
+    Box::pin(write_sending(scene, owned, rows, called)).await;
+    Box::pin(write_people(scene, owned, rows, called)).await;
     calls! { called, scene, rows;
-        set_password(owned.user, MARK.into(), None, Who::Operator) => "Err(NotFound";
-        set_role(owned.user, Role::Viewer, Who::Operator) => "Err(NotFound";
-        disable_user(owned.user, Who::Operator) => "Err(NotFound";
-        enable_user(owned.user, Who::Operator) => "Err(NotFound";
-        set_approval_notices(owned.user, false) => "Err(NotFound";
-        add_sign_in(sign_in(owned.user, clock.mint(), 12), MARK.into(), lapsed()) => "Err(NotFound";
-        note_sign_in_use(owned.sign_in) => "Ok(())";
-        renew_sign_in(owned.sign_in, [11; 32], [13; 32]) => "Err(NotFound";
-        end_sign_in(owned.user, owned.sign_in) => "Err(NotFound";
-        end_other_sign_ins(owned.user, clock.mint()) => "Ok(())";
-        withdraw_invitation(owned.invitation, Who::Operator) => "Err(NotFound";
-        link_identity(owned.user, identity()) => "Err(NotFound";
-        join_by_invitation(newcomer()) => "Ok(None)";
-        remove_issuer(owned.issuer, Who::Operator) => "Err(NotFound";
-        add_issuer(issuer(owned.issuer), Who::Operator) => "Ok(())";
-        spend_token([31; 32], clock.now()) => "Ok(())";
-        mail_invitation(owned.invitation, [29; 32]) => "Ok(None)";
-        begin_notice(owned.sending.worker, &owned.notice, notice_hash()) => "Err(LeaseLost";
-        finish_notice(owned.sending.worker, &owned.notice, super::notices::sent()) => "Err(LeaseLost";
-        accept_invitation([21; 32], MARK.into(), MARK.into()) => "Err(NotFound";
-        add_invitation(invitation(owned.invitation, Some(owned.user), 22)) => "Err(NotFound";
-        add_invitation(invitation(clock.mint(), None, 23)) => "Ok(())";
-        add_user(user(clock.mint())) => "Ok(())";
-        join_by_issuer(NewUser { email_key: "other@harbor.example".into(), ..user(clock.mint()) }, identity()) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
         set_authentication_policy(owned.mailbox, FailurePolicy::Reject) => "Err(NotFound";
         remove_mailbox(owned.mailbox) => "Err(NotFound";
@@ -344,6 +330,36 @@ async fn write(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
         enable_endpoint(owned.endpoint) => "Err(NotFound";
         remove_endpoint(owned.endpoint) => "Ok(())";
         remove_app(owned.app) => "Err(NotFound";
+    }
+}
+
+async fn write_people(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
+    let clock = scene.store.clock();
+    calls! { called, scene, rows;
+        set_password(owned.user, MARK.into(), None, Who::Operator) => "Err(NotFound";
+        set_role(owned.user, Role::Viewer, Who::Operator) => "Err(NotFound";
+        disable_user(owned.user, Who::Operator) => "Err(NotFound";
+        enable_user(owned.user, Who::Operator) => "Err(NotFound";
+        set_approval_notices(owned.user, false) => "Err(NotFound";
+        add_sign_in(sign_in(owned.user, clock.mint(), 12), MARK.into(), lapsed()) => "Err(NotFound";
+        note_sign_in_use(owned.sign_in) => "Ok(())";
+        renew_sign_in(owned.sign_in, [11; 32], [13; 32]) => "Err(NotFound";
+        end_sign_in(owned.user, owned.sign_in) => "Err(NotFound";
+        end_other_sign_ins(owned.user, clock.mint()) => "Ok(())";
+        withdraw_invitation(owned.invitation, Who::Operator) => "Err(NotFound";
+        link_identity(owned.user, identity()) => "Err(NotFound";
+        join_by_invitation(newcomer()) => "Ok(None)";
+        remove_issuer(owned.issuer, Who::Operator) => "Err(NotFound";
+        add_issuer(issuer(owned.issuer), Who::Operator) => "Ok(())";
+        spend_token([31; 32], clock.now()) => "Ok(())";
+        mail_invitation(owned.invitation, [29; 32]) => "Ok(None)";
+        begin_notice(owned.sending.worker, &owned.notice, notice_hash()) => "Err(LeaseLost";
+        finish_notice(owned.sending.worker, &owned.notice, super::notices::sent()) => "Err(LeaseLost";
+        accept_invitation([21; 32], MARK.into(), MARK.into()) => "Err(NotFound";
+        add_invitation(invitation(owned.invitation, Some(owned.user), 22)) => "Err(NotFound";
+        add_invitation(invitation(clock.mint(), None, 23)) => "Ok(())";
+        add_user(user(clock.mint())) => "Ok(())";
+        join_by_issuer(NewUser { email_key: "other@harbor.example".into(), ..user(clock.mint()) }, identity()) => "Ok(())";
     }
 }
 

@@ -11,7 +11,7 @@ use crate::governance::{Admission, ReleaseRow};
 use crate::ids::{ReleaseId, WorkerId};
 use crate::mail::address::Domain;
 use crate::store::relays::DomainRelayRow;
-use crate::store::releases::{ClaimedRelease, Outcome, StoredRelease};
+use crate::store::releases::{ClaimedRelease, Finding, Outcome, StoredRelease};
 use crate::store::sent::NewReturned;
 use crate::store::standing::SuppressionReason;
 
@@ -19,6 +19,7 @@ on_both_engines! {
     a_relay_is_of_one_domain_of_one_tenant_and_goes_with_it,
     a_release_goes_on_by_another_route_with_all_that_is_known_of_its_recipients,
     nothing_goes_on_by_another_route_that_is_over_or_at_work_by_the_former_one,
+    what_became_of_mail_that_went_on_by_another_route_is_for_its_newest_release,
     mail_that_came_back_is_told_once_though_its_release_went_on_by_another_route,
 }
 
@@ -157,6 +158,34 @@ async fn nothing_goes_on_by_another_route_that_is_over_or_at_work_by_the_former_
     own.revoke_release(claimed, DraftEvent::Deny, Vec::new()).await.unwrap();
     let over = own.release_anew(second, &other, id, by("direct", id)).await;
     assert!(matches!(over, Err(StoreError::Conflict(_))), "{over:?}");
+}
+
+async fn what_became_of_mail_that_went_on_by_another_route_is_for_its_newest_release(engine: Engine) {
+    let scene = &Scene::new(engine).await;
+    let (own, clock) = (scene.own(), scene.store.clock());
+    let sending = under_way(scene, "x").await;
+    own.begin_end_of_data(sending.worker, sending.claimed.release, vec![0]).await.unwrap();
+    let lost = Outcome { event: TransmissionEvent::LostAfterEndOfData, ..accepted(0) };
+    let later = Outcome { event: TransmissionEvent::Defer, next_attempt_at: Some(clock.now()), ..accepted(1) };
+    own.finish_transmissions(sending.worker, sending.claimed.clone(), vec![lost, later]).await.unwrap();
+    let (worker, id): (WorkerId, ReleaseId) = (clock.mint(), clock.mint());
+    let again = scene.store.claim_transmissions(worker).await.unwrap().unwrap();
+    clock.advance(Duration::from_secs(1));
+    let anew = own.release_anew(worker, &again, id, by("relay:smtp.acme.example:587", id)).await.unwrap().unwrap();
+    // A sender that was slow gives up what is over by now, and nothing else.
+    own.revoke_release(&sending.claimed, DraftEvent::Deny, vec!["mailbox_inactive".into()]).await.unwrap();
+    assert_eq!(own.release(id).await.unwrap().unwrap().ended_at, None);
+    own.begin_sending(worker, &anew, Admission::of_test(hash("x"))).await.unwrap();
+    own.begin_end_of_data(worker, id, vec![1]).await.unwrap();
+    own.finish_transmissions(worker, anew, vec![accepted(1)]).await.unwrap();
+    let state = async || own.draft(sending.draft).await.unwrap().unwrap().state;
+    assert_eq!(state().await, DraftState::Unknown);
+    let recipient = own.release(id).await.unwrap().unwrap().row.transmissions[0].recipient.clone();
+    let finding = Finding { recipient, was_taken: true, by: Who::Operator };
+    assert_eq!(own.settle_unknown(sending.draft, finding).await.unwrap(), DraftState::Sent);
+    let rows = own.audit_of(&sending.draft.to_string()).await.unwrap();
+    let count = |action: &str| rows.iter().filter(|row| row.entry.action == action).count();
+    assert_eq!((count("transmission.settled"), count("release.revoked")), (1, 0), "{rows:?}");
 }
 
 async fn mail_that_came_back_is_told_once_though_its_release_went_on_by_another_route(engine: Engine) {

@@ -4,6 +4,7 @@ use super::drafts::{bytes, under_way};
 use super::engine::on_both_engines;
 use super::*;
 use crate::governance::audit::subject_of_address;
+use crate::governance::role::Role;
 use crate::ids::RouteId;
 use crate::mail::retention::Keep;
 use crate::store::ingest::NewCopy;
@@ -129,5 +130,9 @@ async fn who_wants_no_more_mail_gets_none_and_the_first_reason_stays(engine: Eng
     assert_eq!((rows[0].reason.as_str(), rows[0].event.clone()), ("unsubscribe", Some(first.to_string())));
     let log = own.audit_of(&subject_of_address("ann@lakeside.example")).await.unwrap();
     assert_eq!(log.iter().filter(|row| row.entry.action == "address.suppressed").count(), 1);
+    assert_eq!(own.suppressions_after("ann@lakeside.example", 9).await.unwrap(), []);
+    // Who has an account here turns notices off there.
+    own.add_user(super::accounts::user(scene, "eve@lakeside.example", Role::Viewer)).await.unwrap();
+    record(3, "eve@lakeside.example").await;
     assert_eq!(own.suppressions_after("ann@lakeside.example", 9).await.unwrap(), []);
 }

@@ -78,7 +78,9 @@ pub async fn page(
 ) -> Result<Response, Refused> {
     let approver = Approver::of(&visitor.who, ui.service.clock().now());
     let draft = ui.service.draft_for(&id, &approver).await?;
-    let recipients: Vec<Recipient> = draft.transmissions.into_iter().map(Recipient::from).collect();
+    let mut recipients: Vec<Recipient> = draft.transmissions.into_iter().map(Recipient::from).collect();
+    // Of whom nothing stands here any more, nobody can say anything.
+    recipients.iter_mut().for_each(|one| one.is_unknown &= draft.erased_at.is_none());
     let shown = DraftPage {
         page: visitor.page("What became of a draft").after(asked.done()),
         id: draft.id,
