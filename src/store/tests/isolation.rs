@@ -141,7 +141,6 @@ async fn a_stranger_gets_and_changes_nothing_by_any_call(engine: Engine) {
     assert_eq!(called.names, methods(), "called here, and there are");
 }
 
-#[expect(clippy::too_many_lines, reason = "a line for each call")]
 async fn read(scene: &Scene, owned: &Owned, rows: &Rows, called: &mut Called) {
     let now = scene.store.clock().now();
     let (from, to) = (Timestamp::from_micros(0), now.plus(Duration::from_secs(1)));
