@@ -371,13 +371,11 @@ async fn several_questions_are_answered_in_one_call_each_by_itself() {
     assert_eq!((told(0, "/problem/code"), told(0, "/problem/status")), (json!("content_changed"), json!(409)));
     assert_eq!((told(1, "/answer/release/state"), told(1, "/problem")), (json!("released"), Value::Null));
     assert_eq!((told(2, "/answer/release/state"), told(3, "/problem/code")), (json!("released"), json!("not_found")));
-    // Whoever lost the answer gets it again; more than 25, or none, is no call.
+    // Whoever lost the answer gets it again; more than 25 are no call.
     let again = fits(&gateway, "BatchDecisionAnswer", &page.call_with("POST", path, body, &headers).await).await;
     assert_eq!((&again["items"][1], &again["items"][2]), (&answer["items"][1], &answer["items"][2]));
-    for count in [0, 26] {
-        let all: Vec<_> = (0..count).map(|_| one(&asked[0].1, &asked[0].2)).collect();
-        page.call("POST", path, json!({ "decisions": all })).await.problem(422, "invalid_request");
-    }
+    let all: Vec<_> = (0..26).map(|_| one(&asked[0].1, &asked[0].2)).collect();
+    page.call("POST", path, json!({ "decisions": all })).await.problem(422, "invalid_request");
 }
 
 #[tokio::test]

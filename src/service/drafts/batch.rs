@@ -10,7 +10,7 @@ use super::decisions::{DecisionAnswer, DecisionRequest};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BatchDecisionRequest {
     /// Each of them.
-    #[schema(min_items = 1, max_items = 25)]
+    #[schema(max_items = 25)]
     pub decisions: Vec<BatchDecision>,
 }
 
