@@ -65,6 +65,14 @@ async fn a_receipt_is_told_to_its_tenant_alone_and_to_a_key_that_may_read_the_lo
     stranger.get(&path, Some(&strangers)).await.problem(404, "not_found");
     let head: Head = serde_json::from_value(stranger.get("/api/v1/audit/head", Some(&strangers)).await.json()).unwrap();
     assert_eq!((head.number, head.tenant), (1, other), "of its key alone");
+    // The log is of the whole organisation.
+    let of_app = gateway.key_with(|key| key.bindings.apps = vec!["crm".into()]).await;
+    let of_agent = gateway.key_with(|key| key.bindings.agent = Some("agent_7".into())).await;
+    for bound in [of_app, of_agent] {
+        for closed in ["/api/v1/audit", "/api/v1/audit/head", &path] {
+            gateway.get(closed, Some(&bound)).await.problem(403, "forbidden_mailbox");
+        }
+    }
 }
 
 #[tokio::test]
@@ -79,7 +87,10 @@ async fn an_administrator_erases_a_person_and_what_was_released_is_shown_without
     let approver = gateway.page("eve@acme.example", Role::Approver).await;
     approver.call("POST", "/api/v1/erasures", body.clone()).await.problem(403, "forbidden_role");
     let admin = gateway.page("bob@acme.example", Role::Admin).await;
-    admin.call("POST", "/api/v1/erasures", json!({ "subject": "" })).await.problem(422, "invalid_request");
+    // What the log says of settings is no person's.
+    for wrong in ["", "acme.example", "key_00000000000000000000000000"] {
+        admin.call("POST", "/api/v1/erasures", json!({ "subject": wrong })).await.problem(422, "invalid_request");
+    }
     let nobody = json!({ "subject": "drf_00000000000000000000000000" });
     admin.call("POST", "/api/v1/erasures", nobody).await.problem(404, "not_found");
     let told = admin.call("POST", "/api/v1/erasures", body.clone()).await.json();
