@@ -1,8 +1,12 @@
 //~ E0451
 // Only the gate fills the fields.
-use connex::governance::{Content, ContentHash, IdentityOwner, ReleasableMessage};
+use connex::governance::{Admission, Content, ContentHash, IdentityOwner, ReleasableMessage};
 use connex::ids::{ReleaseId, TenantId};
 
-pub fn attack(release: ReleaseId, tenant: TenantId, hash: ContentHash, content: Content) -> ReleasableMessage {
-    ReleasableMessage { release, tenant, hash, owner: IdentityOwner::Connex, content, remaining: Vec::new() }
+pub fn attack(
+    (release, tenant): (ReleaseId, TenantId),
+    (hash, content): (ContentHash, Content),
+    admission: Admission,
+) -> ReleasableMessage {
+    ReleasableMessage { release, tenant, hash, owner: IdentityOwner::Connex, content, remaining: Vec::new(), admission }
 }
