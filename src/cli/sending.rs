@@ -9,9 +9,9 @@ use super::{CliError, DataArgs, JsonArgs, Output, TenantArgs};
 use crate::ids::DraftId;
 use crate::mail::address::Mailbox;
 use crate::service::audit::Who;
-use crate::store::TenantStore;
 use crate::store::releases::Finding;
 use crate::store::standing::{Paused, SuppressionReason};
+use crate::store::{StoreError, TenantStore};
 
 /// `connex sending …`
 #[derive(Debug, Subcommand)]
@@ -190,12 +190,19 @@ async fn status(args: &TenantArgs, out: &mut Output) -> Result<(), CliError> {
 }
 
 async fn settle(args: &SettleArgs, out: &mut Output) -> Result<(), CliError> {
-    let draft: DraftId = args.draft.parse().map_err(|_| CliError::Usage(format!("`{}` is no draft", args.draft)))?;
+    let no_id = |_| CliError::Usage(format!("`{}` is no id of a draft, which begins with drf_", args.draft));
+    let draft: DraftId = args.draft.parse().map_err(no_id)?;
     let recipient =
         Mailbox::parse(&args.recipient).map_err(|error| CliError::Usage(format!("{}: {error}", args.recipient)))?;
     let (_instance, tenant) = args.whose.open().await?;
     let finding = Finding { recipient, was_taken: args.taken == "yes", by: Who::Operator };
-    let state = tenant.settle_unknown(draft, finding).await?;
+    let state = tenant.settle_unknown(draft, finding).await.map_err(|error| match error {
+        StoreError::NotFound("draft") => CliError::NotFound(format!("draft `{draft}` of this tenant")),
+        StoreError::NotFound(what) => {
+            CliError::NotFound(format!("{what} in `{draft}`; what is known shows `connex explain {draft}`"))
+        }
+        error => error.into(),
+    })?;
     let answer = json!({ "draft": args.draft, "state": state.as_str() });
     out.answer(&answer, |out| out.line(&format!("{} is `{}` now", args.draft, state.as_str())))
 }
